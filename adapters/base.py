@@ -1,0 +1,62 @@
+"""What a network adapter is: how a network is built, fed and read out. It binds a model family to the tasks."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from conversion.registry import Registry
+from tasks.base import Task
+
+NETWORKS: Registry[type[Network]] = Registry("network")
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How a network is trained; the defaults are those of SNN Calibration's CIFAR scripts.
+
+    Attributes:
+        augment: which of the augmentations in `adapters.training` the training images get.
+        learning_rate: of SGD with momentum 0.9, at the start of a cosine schedule that ends at 0.
+    """
+
+    epochs: int = 300
+    batch_size: int = 128
+    learning_rate: float = 0.1
+    weight_decay: float = 5e-4
+    label_smoothing: float = 0.0
+    augment: str = "cifar"
+
+
+class Network(ABC):
+    """One network family member, bound to the tasks it fits.
+
+    Subclasses set the class attributes and implement `build`; image classifiers inherit the rest.
+    """
+
+    name: ClassVar[str]
+    tasks: ClassVar[tuple[str, ...]]
+    mean: ClassVar[tuple[float, ...]]
+    std: ClassVar[tuple[float, ...]]
+    recipe: ClassVar[Recipe] = Recipe()
+
+    def __init__(self, task: Task) -> None:
+        self.task = task
+
+    @abstractmethod
+    def build(self) -> nn.Module:
+        """The untrained network for this task's input shape and classes."""
+
+    def encode(self, inputs: Tensor) -> Tensor:
+        """Raw samples to what the network is fed at every step: (inputs / 255 - mean) / std, float32."""
+        mean = torch.tensor(self.mean, device=inputs.device).view(-1, 1, 1)
+        std = torch.tensor(self.std, device=inputs.device).view(-1, 1, 1)
+        return (inputs.float() / 255 - mean) / std
+
+    def decode(self, output: Tensor) -> Any:
+        """The network's (mean) output to predictions: class indices of shape (N,)."""
+        return output.argmax(dim=1)

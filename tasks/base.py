@@ -1,0 +1,122 @@
+"""What a task is: data, splits and a metric. A task knows nothing about spikes or networks."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar, Literal, Protocol
+
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset, Subset
+
+from conversion.errors import DataMissing, InvalidInput
+from conversion.registry import Registry
+
+Split = Literal["train", "validation", "test"]
+TASKS: Registry[type[Task]] = Registry("task")
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Samples in a fixed order.
+
+    Attributes:
+        inputs: what a sample looks like on disk; images are uint8 of shape (N, C, H, W).
+        targets: ground truth; class indices, int64 of shape (N,), for classification.
+    """
+
+    inputs: Tensor
+    targets: Any
+
+
+@dataclass(frozen=True)
+class Measure:
+    """A metric's value with its 95 % interval, in the metric's own unit (accuracy: percent), over n samples."""
+
+    value: float
+    ci_low: float
+    ci_high: float
+    n: int
+
+
+class Metric(Protocol):
+    """Accumulates predictions; one instance measures one row at one readout time."""
+
+    def update(self, predictions: Any, targets: Any) -> None: ...
+
+    def compute(self) -> dict[str, Measure]: ...
+
+    def outcomes(self) -> Tensor:
+        """Per-sample score of everything seen, float of shape (n,), for paired comparison of methods."""
+        ...
+
+
+class Task(ABC):
+    """Data, splits and metric of one benchmark task.
+
+    Subclasses set the class attributes and implement `missing`, `split` and `metric`.
+
+    Args:
+        data_root: the folder that holds every dataset; unused by tasks that need none on disk.
+    """
+
+    name: ClassVar[str]
+    primary_metric: ClassVar[str]
+    classes: ClassVar[tuple[str, ...]]
+    input_shape: ClassVar[tuple[int, ...]]
+    layout: ClassVar[str]
+    """What `data_root` must hold, in one sentence; shown by `doctor` and in error messages."""
+
+    def __init__(self, data_root: Path | None = None) -> None:
+        self.data_root = data_root
+
+    @abstractmethod
+    def missing(self) -> str | None:
+        """What is not on disk, as a sentence; None when all is there. Reads no sample."""
+
+    @abstractmethod
+    def split(self, name: Split) -> Dataset[tuple[Tensor, Any]]:
+        """One split, un-augmented, in a fixed order. Train and validation never overlap, nor touch test."""
+
+    @abstractmethod
+    def metric(self) -> Metric:
+        """A fresh accumulator."""
+
+    def require(self) -> None:
+        """Raises DataMissing, with the expected layout, unless the data are on disk."""
+        gap = self.missing()
+        if gap is not None:
+            raise DataMissing(f"Task {self.name}: {gap} Expected layout: {self.layout}")
+
+    def calibration(self, count: int, seed: int) -> Tensor:
+        """Inputs drawn without replacement from the training split, un-augmented: shape (count, ...).
+
+        Raises:
+            InvalidInput: when count is below 1. A split smaller than count gives all it has.
+        """
+        if count < 1:
+            raise InvalidInput(f"The calibration set is empty: count is {count}, ask for at least 1 sample.")
+        data = self.split("train")
+        chosen = torch.randperm(len(data), generator=torch.Generator().manual_seed(seed))[:count]  # type: ignore[arg-type]
+        return next(iter(DataLoader(Subset(data, chosen.tolist()), batch_size=len(chosen))))[0]
+
+    def test(self, batch_size: int, limit: int | None = None) -> Iterator[Batch]:
+        """The test split in batches; `limit` takes the first samples of one fixed shuffle (seed 0)."""
+        data = self.split("test")
+        if limit is not None:
+            shuffle = torch.randperm(len(data), generator=torch.Generator().manual_seed(0))  # type: ignore[arg-type]
+            data = Subset(data, shuffle[:limit].tolist())
+        for inputs, targets in DataLoader(data, batch_size=batch_size):
+            yield Batch(inputs, targets)
+
+    def test_size(self, limit: int | None = None) -> int:
+        """How many samples `test(limit=limit)` yields."""
+        size = len(self.split("test"))  # type: ignore[arg-type]
+        return size if limit is None else min(size, limit)
+
+    @abstractmethod
+    def digest(self) -> str:
+        """Hex digest that changes when any training or test sample does: the data revision of a record."""
