@@ -1,0 +1,6 @@
+"""What is measured: data, splits and metrics, by name in `TASKS`. Importing the package registers every task."""
+
+from tasks import cifar, digits
+from tasks.base import TASKS, Task
+
+__all__ = ["TASKS", "Task", "cifar", "digits"]

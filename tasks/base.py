@@ -101,7 +101,8 @@ class Task(ABC):
             raise InvalidInput(f"The calibration set is empty: count is {count}, ask for at least 1 sample.")
         data = self.split("train")
         chosen = torch.randperm(len(data), generator=torch.Generator().manual_seed(seed))[:count]  # type: ignore[arg-type]
-        return next(iter(DataLoader(Subset(data, chosen.tolist()), batch_size=len(chosen))))[0]
+        inputs: Tensor = next(iter(DataLoader(Subset(data, chosen.tolist()), batch_size=len(chosen))))[0]
+        return inputs
 
     def test(self, batch_size: int, limit: int | None = None) -> Iterator[Batch]:
         """The test split in batches; `limit` takes the first samples of one fixed shuffle (seed 0)."""
