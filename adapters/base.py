@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
+from conversion.errors import InvalidInput
 from conversion.registry import Registry
 from tasks.base import Task
 
@@ -20,7 +21,7 @@ class Recipe:
     """How a network is trained; the defaults are those of SNN Calibration's CIFAR scripts.
 
     Attributes:
-        augment: which of the augmentations in `adapters.training` the training images get.
+        augment: which of the augmentations in `adapters.augment` the training images get.
         learning_rate: of SGD with momentum 0.9, at the start of a cosine schedule that ends at 0.
     """
 
@@ -40,11 +41,14 @@ class Network(ABC):
 
     name: ClassVar[str]
     tasks: ClassVar[tuple[str, ...]]
-    mean: ClassVar[tuple[float, ...]]
-    std: ClassVar[tuple[float, ...]]
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    """Per channel of inputs / 255. Class attributes, or set in `__init__` where they depend on the task."""
     recipe: ClassVar[Recipe] = Recipe()
 
     def __init__(self, task: Task) -> None:
+        if task.name not in self.tasks:
+            raise InvalidInput(f"Network {self.name} does not fit task {task.name}; it fits {', '.join(self.tasks)}.")
         self.task = task
 
     @abstractmethod
