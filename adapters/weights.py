@@ -1,0 +1,148 @@
+"""Trained weights: where they are looked for, how they are read, checked and written.
+
+Nothing is unpickled: files are safetensors, or torch files opened with `weights_only=True`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import os
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import safetensors.torch
+import torch
+from torch import Tensor, nn
+
+from conversion.errors import CheckpointError
+
+SHIPPED = Path(__file__).parent / "checkpoints"
+SUFFIXES = (".safetensors", ".pth", ".pt", ".th", ".pth.tar")
+
+
+def find_weights(network: str, task: str, directory: Path | None) -> Path:
+    """The weights of a network trained on a task.
+
+    Args:
+        network: name of the network.
+        task: name of the task.
+        directory: the user's folder, looked at first; then come the checkpoints shipped with this package.
+
+    Raises:
+        CheckpointError: when there are none; says what was looked for, where, and how to train them.
+    """
+    patterns = [f"{network}_{task}{suffix}" for suffix in SUFFIXES]
+    if task == "cifar10" and re.fullmatch(r"resnet\d+", network):
+        # As published by github.com/akamaster/pytorch_resnet_cifar10, for instance resnet20-12fca82f.th.
+        patterns.append(f"{network}-*.th")
+    if directory is not None:
+        for pattern in patterns:
+            for path in sorted(directory.glob(pattern)):
+                return path
+    shipped = SHIPPED / patterns[0]
+    if shipped.is_file():
+        return shipped
+    searched = f"{directory} and {SHIPPED}" if directory is not None else f"{SHIPPED} (no --weights folder was given)"
+    raise CheckpointError(
+        f"There are no weights of {network} for {task}. Looked for {', '.join(patterns)} in {searched}. "
+        f"Train them: python run_all.py train --task {task} --network {network}"
+    )
+
+
+def load_weights(model: nn.Module, path: Path) -> str:
+    """Copies the weights in `path` into `model`; a file that does not fit leaves the model as it was.
+
+    Wrappers ({"state_dict": ...}, {"model": ...}) and the "module." prefix of data-parallel training are taken off.
+    Batch norms may lack `num_batches_tracked`, which inference does not use.
+
+    Returns:
+        SHA-256 of the file, hexadecimal.
+
+    Raises:
+        CheckpointError: when the file is missing, unreadable, does not fit or holds values that are not finite; names
+            the first tensor at fault.
+    """
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise CheckpointError(f"The checkpoint {path} cannot be read: {error.strerror}.") from error
+    expected = model.state_dict()
+    weights = _unwrap(_parse(content, path), path)
+    if not any(name.startswith("module.") for name in expected):
+        weights = {name.removeprefix("module."): value for name, value in weights.items()}
+    _check_fit(weights, expected, path)
+    model.load_state_dict(weights, strict=False)  # What may be missing was decided by _check_fit.
+    return hashlib.sha256(content).hexdigest()
+
+
+def save_weights(path: Path, weights: Mapping[str, Tensor], provenance: Mapping[str, Any]) -> None:
+    """Writes a safetensors file whole or not at all, the same bytes for the same weights and provenance.
+
+    Provenance is one JSON entry of the metadata: safetensors orders several entries differently in every process.
+    """
+    tensors = {name: value.detach().cpu().contiguous() for name, value in weights.items()}
+    metadata = {"provenance": json.dumps(provenance, sort_keys=True)}
+    write_atomically(path, safetensors.torch.save(tensors, metadata))
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """Replaces `path` in one step: whoever reads it, even after a crash, sees the old content or the new."""
+    temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
+    try:
+        with temporary.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _parse(content: bytes, path: Path) -> Any:
+    try:
+        if path.suffix == ".safetensors":
+            return safetensors.torch.load(content)
+        return torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
+    except Exception as error:  # Damaged bytes surface as whatever the parser tripped over.
+        reason = next(iter(str(error).splitlines()), type(error).__name__)
+        raise CheckpointError(f"The checkpoint {path} is damaged or no weights file: {reason}") from error
+
+
+def _unwrap(content: Any, path: Path) -> dict[str, Tensor]:
+    for key in ("state_dict", "model"):
+        if isinstance(content, Mapping) and isinstance(content.get(key), Mapping):
+            content = content[key]
+    if not isinstance(content, Mapping) or not all(isinstance(value, Tensor) for value in content.values()):
+        raise CheckpointError(f"The checkpoint {path} holds no state dict, a mapping from names to tensors.")
+    return dict(content)
+
+
+def _check_fit(weights: Mapping[str, Tensor], expected: Mapping[str, Tensor], path: Path) -> None:
+    for name, wanted in expected.items():
+        if name not in weights:
+            if name.endswith("num_batches_tracked"):
+                continue
+            raise CheckpointError(
+                f"The checkpoint {path} lacks {name}, which the network has with shape {tuple(wanted.shape)}."
+            )
+        given = weights[name]
+        if given.shape != wanted.shape:
+            raise CheckpointError(
+                f"The checkpoint {path} holds {name} with shape {tuple(given.shape)}; "
+                f"the network has it with shape {tuple(wanted.shape)}."
+            )
+        if given.is_floating_point() != wanted.is_floating_point():
+            raise CheckpointError(
+                f"The checkpoint {path} holds {name} as {given.dtype}; the network has it as {wanted.dtype}."
+            )
+        if not given.isfinite().all():
+            raise CheckpointError(f"The checkpoint {path} holds values that are not finite in {name}.")
+    for name, given in weights.items():
+        if name not in expected:
+            raise CheckpointError(
+                f"The checkpoint {path} holds {name} with shape {tuple(given.shape)}, which the network does not have."
+            )
