@@ -1,0 +1,18 @@
+"""The networks, by name in `NETWORKS`, their weights and their training. Importing the package registers them all."""
+
+from adapters import cifar_resnet, digits, torchvision_resnet, vgg
+from adapters.base import NETWORKS, Network
+from adapters.training import train
+from adapters.weights import find_weights, load_weights
+
+__all__ = [
+    "NETWORKS",
+    "Network",
+    "cifar_resnet",
+    "digits",
+    "find_weights",
+    "load_weights",
+    "torchvision_resnet",
+    "train",
+    "vgg",
+]

@@ -1,0 +1,108 @@
+"""Random changes to training images, reproducible sample by sample.
+
+Every sample draws from a generator seeded by (seed, epoch, index): what it looks like does not depend on the batch
+size, on the number of loader processes, or on whether the run was interrupted before.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils.data import Dataset, Sampler
+from torchvision.transforms import v2
+
+Key = tuple[int, int]
+"""Epoch and index of a sample."""
+
+
+class Cutout(nn.Module):
+    """Blackens a square around a random pixel, clipped at the border (DeVries, Taylor, arXiv:1708.04552).
+
+    torchvision's RandomErasing is close, but keeps its square inside the image and so always erases its full area.
+
+    Args:
+        length: side of the square in pixels.
+    """
+
+    def __init__(self, length: int) -> None:
+        super().__init__()
+        self.reach = length // 2
+
+    def forward(self, image: Tensor) -> Tensor:
+        """An image of shape (C, H, W) to a changed copy."""
+        y, x = (int(torch.randint(size, ())) for size in image.shape[-2:])
+        image = image.clone()
+        image[..., max(0, y - self.reach) : y + self.reach, max(0, x - self.reach) : x + self.reach] = 0
+        return image
+
+
+def _cifar(size: int) -> nn.Module:
+    """The augmentation of SNN Calibration's training script, in its order; grey fills what AutoAugment moves in."""
+    policy = v2.AutoAugment(v2.AutoAugmentPolicy.CIFAR10, fill=[128, 128, 128])
+    return nn.Sequential(v2.RandomCrop(size, padding=4), v2.RandomHorizontalFlip(), policy, Cutout(16))
+
+
+def _shift(size: int) -> nn.Module:
+    """At most one pixel in each direction: digits may not be flipped, and on 8x8 pixels two would cut strokes off."""
+    return nn.Sequential(v2.RandomCrop(size, padding=1))
+
+
+AUGMENTATIONS: dict[str, Callable[[int], nn.Module]] = {
+    "cifar": _cifar,
+    "shift": _shift,
+    "none": lambda size: nn.Identity(),
+}
+"""Name to a function of the image size, in pixels, that makes the transform of a uint8 image (C, size, size)."""
+
+
+class Augmented(Dataset[tuple[Tensor, Any]]):
+    """A dataset seen through a random transform, indexed by `Key`.
+
+    Args:
+        data: samples (image, target).
+        transform: of one image; draws from torch's global CPU generator, which is left as it was found.
+        seed: of the training run.
+    """
+
+    def __init__(self, data: Dataset[tuple[Tensor, Any]], transform: nn.Module, seed: int) -> None:
+        self.data = data
+        self.transform = transform
+        self.seed = seed
+
+    def __getitem__(self, key: Key) -> tuple[Tensor, Any]:
+        epoch, index = key
+        image, target = self.data[index]
+        with torch.random.fork_rng(devices=[]):
+            torch.default_generator.manual_seed(mix(self.seed, epoch, index))
+            return self.transform(image), target
+
+
+class EpochShuffle(Sampler[Key]):
+    """All samples in an order drawn from (seed, epoch); set `epoch` before each pass.
+
+    Args:
+        size: number of samples.
+        seed: of the training run.
+    """
+
+    def __init__(self, size: int, seed: int) -> None:
+        self.size = size
+        self.seed = seed
+        self.epoch = 0
+
+    def __len__(self) -> int:
+        return self.size
+
+    def __iter__(self) -> Iterator[Key]:
+        generator = torch.Generator().manual_seed(mix(self.seed, self.epoch))
+        for index in torch.randperm(self.size, generator=generator).tolist():
+            yield self.epoch, index
+
+
+def mix(*parts: int) -> int:
+    """One 63-bit seed from several numbers; neighbouring numbers give unrelated seeds."""
+    return int.from_bytes(hashlib.blake2b(repr(parts).encode(), digest_size=8).digest()) >> 1

@@ -1,0 +1,244 @@
+"""Trains a network on a task: SGD with momentum and a cosine schedule, as SNN Calibration's CIFAR script does."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import os
+import time
+from collections.abc import Sized
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any, Literal, cast
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.optim import SGD
+from torch.optim.lr_scheduler import CosineAnnealingLR
+from torch.utils.data import DataLoader, Dataset
+
+from adapters.augment import AUGMENTATIONS, Augmented, EpochShuffle, mix
+from adapters.base import Network, Recipe
+from adapters.progress import EpochProgress
+from adapters.resume import TrainingState
+from adapters.weights import save_weights
+from conversion.errors import InvalidInput
+from tasks.base import Task
+
+Precision = Literal["float32", "bfloat16"]
+MOMENTUM = 0.9
+EVALUATION_BATCH = 256
+
+
+@dataclass(frozen=True)
+class TrainingResult:
+    """What a training run left behind.
+
+    Attributes:
+        path: the safetensors file with the weights of the best epoch.
+        sha256: of that file, hexadecimal.
+        epochs: trained in all.
+        best_epoch: counted from 1.
+        validation_accuracy: of the best epoch on the validation split, in the task's unit (accuracy: percent).
+        seconds: spent by this call; an interrupted run's earlier part is not in it.
+    """
+
+    path: Path
+    sha256: str
+    epochs: int
+    best_epoch: int
+    validation_accuracy: float
+    seconds: float
+
+
+def train(
+    network: type[Network],
+    task: Task,
+    output_dir: Path,
+    *,
+    epochs: int | None = None,
+    batch_size: int | None = None,
+    learning_rate: float | None = None,
+    seed: int = 0,
+    device: str = "cpu",
+    precision: Precision = "float32",
+    resume: bool = True,
+) -> TrainingResult:
+    """Trains on the training split and keeps the epoch that is best on the validation split; never looks at test.
+
+    On a CPU in float32 the same arguments and number of threads give the same weights, interrupted or not.
+
+    Args:
+        network: what to train, as registered in `NETWORKS`.
+        task: what to train it on.
+        output_dir: receives `<network>_<task>.safetensors` and, until that is complete, `<network>_<task>.resume.pt`.
+        epochs, batch_size, learning_rate: in place of the network's recipe.
+        seed: of initial weights, order and augmentation.
+        device: as torch names it.
+        precision: bfloat16 runs forward and backward under autocast; weights stay float32.
+        resume: continue an interrupted run found in `output_dir`; False starts over.
+
+    Raises:
+        InvalidInput: for settings out of range, before any work; later, when the loss is not finite.
+        DataMissing: when the task's data are not on disk.
+        CheckpointError: when the interrupted run found is damaged or had other settings.
+    """
+    started = time.perf_counter()
+    overrides: dict[str, Any] = {"epochs": epochs, "batch_size": batch_size, "learning_rate": learning_rate}
+    recipe = replace(network.recipe, **{name: value for name, value in overrides.items() if value is not None})
+    _check(recipe, seed, precision)
+    place = _device(device)
+    adapter = network(task)
+    task.require()
+    data, validation = task.split("train"), task.split("validation")
+    for split, samples in (("training", data), ("validation", validation)):
+        if _size(samples) == 0:
+            raise InvalidInput(f"The {split} split of task {task.name} is empty; training needs more samples.")
+
+    name = f"{network.name}_{task.name}"
+    output, interrupted = output_dir / f"{name}.safetensors", output_dir / f"{name}.resume.pt"
+    output_dir.mkdir(parents=True, exist_ok=True)
+    identity = {"network": network.name, "task": task.name, "seed": seed, "precision": precision}
+    settings = {**identity, **asdict(recipe), "data": task.digest()}
+
+    # Global generators are seeded inside and left as they were found.
+    with torch.random.fork_rng(devices=[] if place.type == "cpu" else [place]):
+        torch.manual_seed(mix(seed))
+        state = _start(adapter.build().to(place), recipe)
+        if resume and interrupted.exists():
+            state.restore(interrupted, settings)
+        images = Augmented(data, AUGMENTATIONS[recipe.augment](task.input_shape[-1]), seed)
+        sampler = EpochShuffle(_size(data), seed)
+        workers = _workers(place, recipe)
+        loader = DataLoader(
+            images, recipe.batch_size, sampler=sampler, num_workers=workers, persistent_workers=workers > 0
+        )
+        with EpochProgress(name, recipe.epochs, state.epoch, len(loader)) as progress:
+            while state.epoch < recipe.epochs:
+                sampler.epoch = state.epoch
+                torch.manual_seed(mix(seed, state.epoch))
+                loss = _train_epoch(state, adapter, loader, recipe, place, precision, progress)
+                if not math.isfinite(loss):
+                    interrupted.unlink(missing_ok=True)  # Continuing from there would only diverge again.
+                    raise InvalidInput(
+                        f"Training {name} diverged: the loss of epoch {state.epoch + 1} is {loss}. "
+                        f"Lower the learning rate, now {recipe.learning_rate:g}."
+                    )
+                accuracy = evaluate(state.model, adapter, task, validation, place)
+                state.complete_epoch(accuracy)
+                state.save(interrupted, settings)
+                progress.complete_epoch(f"loss {loss:.4f}, validation {accuracy:.2f}")
+
+    provenance = {
+        **identity,
+        "epochs": recipe.epochs,
+        "best_epoch": state.best_epoch,
+        "validation_accuracy": round(state.best_accuracy, 4),
+        "command": _command(network, task, recipe, seed, device, precision),
+        "torch": str(torch.__version__),
+    }
+    save_weights(output, state.best_weights, provenance)
+    interrupted.unlink()
+    return TrainingResult(
+        path=output,
+        sha256=hashlib.sha256(output.read_bytes()).hexdigest(),
+        epochs=recipe.epochs,
+        best_epoch=state.best_epoch,
+        validation_accuracy=state.best_accuracy,
+        seconds=time.perf_counter() - started,
+    )
+
+
+@torch.no_grad()
+def evaluate(
+    model: nn.Module, adapter: Network, task: Task, data: Dataset[tuple[Tensor, Any]], device: torch.device
+) -> float:
+    """The task's primary metric over a split, in float32 and evaluation mode."""
+    model.eval()
+    metric = task.metric()
+    for inputs, targets in DataLoader(data, EVALUATION_BATCH):
+        predictions = adapter.decode(model(adapter.encode(inputs.to(device))))
+        metric.update(predictions.cpu(), targets)
+    return metric.compute()[task.primary_metric].value
+
+
+def _train_epoch(
+    state: TrainingState,
+    adapter: Network,
+    loader: DataLoader[tuple[Tensor, Any]],
+    recipe: Recipe,
+    device: torch.device,
+    precision: Precision,
+    progress: EpochProgress,
+) -> float:
+    """One pass over the training split; returns the mean loss."""
+    state.model.train()
+    total, samples = torch.zeros((), device=device), 0
+    for inputs, targets in loader:
+        inputs, targets = inputs.to(device), targets.to(device)
+        with torch.autocast(device.type, torch.bfloat16, enabled=precision == "bfloat16"):
+            output = state.model(adapter.encode(inputs))
+        loss = F.cross_entropy(output.float(), targets, label_smoothing=recipe.label_smoothing)
+        state.optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        state.optimizer.step()
+        # Summed on the device: reading every loss would make a GPU wait for each batch.
+        total += loss.detach() * len(targets)
+        samples += len(targets)
+        progress.batch()
+    state.scheduler.step()
+    return total.item() / samples
+
+
+def _start(model: nn.Module, recipe: Recipe) -> TrainingState:
+    optimizer = SGD(model.parameters(), recipe.learning_rate, MOMENTUM, weight_decay=recipe.weight_decay)
+    return TrainingState(model, optimizer, CosineAnnealingLR(optimizer, T_max=recipe.epochs))
+
+
+def _check(recipe: Recipe, seed: int, precision: str) -> None:
+    for name in ("epochs", "batch_size"):
+        value = getattr(recipe, name)
+        if value < 1:
+            raise InvalidInput(f"Training needs {name} of at least 1; it got {value}.")
+    if not (math.isfinite(recipe.learning_rate) and recipe.learning_rate > 0):
+        raise InvalidInput(f"The learning rate must be a positive number; it is {recipe.learning_rate}.")
+    if seed < 0:
+        raise InvalidInput(f"The seed must not be negative; it is {seed}.")
+    if precision not in ("float32", "bfloat16"):
+        raise InvalidInput(f"Training runs in float32 or bfloat16, not in '{precision}'.")
+    if recipe.augment not in AUGMENTATIONS:
+        raise InvalidInput(f"There is no augmentation '{recipe.augment}'; known: {', '.join(sorted(AUGMENTATIONS))}.")
+
+
+def _device(name: str) -> torch.device:
+    try:
+        device = torch.device(name)
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:  # torch without CUDA asserts.
+        raise InvalidInput(f"The device '{name}' cannot be used here: {str(error).splitlines()[0]}") from error
+    return torch.device("cuda", torch.cuda.current_device()) if device == torch.device("cuda") else device
+
+
+def _workers(device: torch.device, recipe: Recipe) -> int:
+    """Loader processes: on a CPU the network itself keeps the cores busy; a GPU would wait for the augmentation."""
+    if device.type == "cpu" or recipe.augment == "none":
+        return 0
+    return min(8, len(os.sched_getaffinity(0)) - 1)
+
+
+def _command(network: type[Network], task: Task, recipe: Recipe, seed: int, device: str, precision: str) -> str:
+    """The command line that makes the same weights again, with every setting written out.
+
+    On a CPU the number of threads is one of them: it decides the order of sums, and so the last digits.
+    """
+    threads = f"OMP_NUM_THREADS={torch.get_num_threads()} " if torch.device(device).type == "cpu" else ""
+    return (
+        f"{threads}python run_all.py train --task {task.name} --network {network.name} --epochs {recipe.epochs} "
+        f"--batch-size {recipe.batch_size} --learning-rate {recipe.learning_rate:g} --seed {seed} "
+        f"--device {device} --precision {precision}"
+    )
+
+
+def _size(data: Dataset[tuple[Tensor, Any]]) -> int:
+    return len(cast(Sized, data))  # Every split here has a length; torch's Dataset does not promise one.
