@@ -103,7 +103,7 @@ def train(
     settings = {**identity, **asdict(recipe), "data": task.digest()}
 
     # Global generators are seeded inside and left as they were found.
-    with torch.random.fork_rng(devices=[] if place.type == "cpu" else [place]):
+    with torch.random.fork_rng(devices=[place] if place.type == "cuda" else []):
         torch.manual_seed(mix(seed))
         state = _start(adapter.build().to(place), recipe)
         if resume and interrupted.exists():
@@ -224,7 +224,7 @@ def _workers(device: torch.device, recipe: Recipe) -> int:
     """Loader processes: on a CPU the network itself keeps the cores busy; a GPU would wait for the augmentation."""
     if device.type == "cpu" or recipe.augment == "none":
         return 0
-    return min(8, len(os.sched_getaffinity(0)) - 1)
+    return min(8, (os.cpu_count() or 1) - 1)
 
 
 def _command(network: type[Network], task: Task, recipe: Recipe, seed: int, device: str, precision: str) -> str:
