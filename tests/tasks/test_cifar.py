@@ -12,7 +12,7 @@ from PIL import Image
 from torchvision import datasets
 
 from conversion.errors import DataMissing, InvalidInput
-from tasks import TASKS
+from tasks import TASKS, cifar
 from tasks.cifar import Cifar
 
 NAMES = ("cifar10", "cifar100")
@@ -121,8 +121,6 @@ def test_validation_is_a_tenth_of_every_class(task: Cifar) -> None:
 
 
 def test_reading_again_gives_the_same_splits(task: Cifar) -> None:
-    from tasks import cifar
-
     before = task.digest(), task.split("validation").images.clone()
     cifar._load.cache_clear()
     again = type(task)(task.data_root)
