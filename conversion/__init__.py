@@ -1,0 +1,27 @@
+"""ANN in, spiking network out: capture, convert, simulate."""
+
+from conversion.calibration import Calibration
+from conversion.capture import capture
+from conversion.errors import BenchmarkError, InvalidInput, UnknownName, UnsupportedOp
+from conversion.graph import ConversionGraph
+from conversion.methods import METHODS, Method, convert, make_method
+from conversion.network import SpikingNetwork
+from conversion.simulate import Counts, Readout, simulate
+
+__all__ = [
+    "METHODS",
+    "BenchmarkError",
+    "Calibration",
+    "ConversionGraph",
+    "Counts",
+    "InvalidInput",
+    "Method",
+    "Readout",
+    "SpikingNetwork",
+    "UnknownName",
+    "UnsupportedOp",
+    "capture",
+    "convert",
+    "make_method",
+    "simulate",
+]

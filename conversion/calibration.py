@@ -1,0 +1,48 @@
+"""The calibration set, and what is measured on it once and used by every stage."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from functools import cached_property
+
+import torch
+from torch import Tensor, fx
+
+from conversion.errors import InvalidInput
+from conversion.graph import ConversionGraph
+from conversion.histogram import ChannelHistogram
+
+# Small enough for activations to stay near the cores, large enough to keep them busy.
+STATISTICS_BATCH = 64
+
+
+class Calibration:
+    """Training inputs that a conversion may look at, with the ANN's statistics on them.
+
+    One object serves every method and every T converted from the same graph: statistics are gathered once.
+
+    Args:
+        graph: the captured ANN.
+        batches: inputs as the network is fed, each of shape (N, ...); a tensor counts as one batch.
+
+    Raises:
+        InvalidInput: there is no sample, or a value that is not finite.
+    """
+
+    def __init__(self, graph: ConversionGraph, batches: Iterable[Tensor] | Tensor) -> None:
+        parts = [batches] if isinstance(batches, Tensor) else list(batches)
+        if not parts or not sum(len(part) for part in parts):
+            raise InvalidInput("The calibration set is empty; give at least one batch of training inputs.")
+        self.graph = graph
+        self.inputs = torch.cat(parts)
+        if not bool(torch.isfinite(self.inputs).all()):
+            raise InvalidInput("The calibration set holds values that are not finite.")
+
+    @cached_property
+    def histograms(self) -> dict[fx.Node, ChannelHistogram]:
+        """The ANN's activations by layer, from one pass."""
+        graph = self.graph
+        found = {node: ChannelHistogram(graph.channels(node)) for node in graph.firing}
+        for batch in self.inputs.split(STATISTICS_BATCH):
+            graph.run(batch, observe=lambda node, value: found[node].add(value, graph.channel_axis(node)))
+        return found

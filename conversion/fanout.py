@@ -1,0 +1,163 @@
+"""Who is connected to whom: the true fan-out of every neuron, and the multiplications that stay analog.
+
+Replace every weight by one, ignore amplitudes, and the network becomes a counter: what arrives at a layer is the
+number of connections. Its gradient with respect to a neuron is then the number of synaptic operations that one spike
+of that neuron causes, exact at borders, for strides, groups, dilations, shortcuts and the final layer.
+
+A spike is charged for each weighted connection it drives, and once where it is added to a membrane without a weight
+(an identity shortcut). Pooling is free: a spike is charged for the connections of each pooled position it falls in.
+Multiplications by values that are not spikes are analog and counted as MACs; padding is multiplied by nobody, so
+ANN and SNN are counted over the same connections.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, fx
+from torch.utils import _pytree as pytree
+
+from conversion.errors import UnsupportedOp
+from conversion.graph import ConversionGraph, Values, evaluate
+from conversion.roles import Path, packet
+
+aten = torch.ops.aten
+
+
+@dataclass(frozen=True, eq=False)
+class Connectivity:
+    """Counts for one sample.
+
+    Attributes:
+        fan_out: synaptic operations per spike, by layer, in the shape of one sample, float64.
+        macs_static: multiplications by values that are constant in time when the input is.
+        macs_step: multiplications by analog values that change from step to step, for one step.
+    """
+
+    fan_out: dict[fx.Node, Tensor]
+    macs_static: int
+    macs_step: int
+
+
+@torch.enable_grad()
+def connect(graph: ConversionGraph, spiking: Collection[fx.Node]) -> Connectivity:
+    """Counts the connections of a graph whose activations in `spiking` are layers of neurons.
+
+    Raises:
+        UnsupportedOp: events pass an operation whose connections cannot be counted.
+    """
+    # Shapes and constants come from one real pass; `events` and `analog` say what each signal is made of.
+    values = graph.start(graph.example)
+    events: Values = {graph.input: torch.zeros_like(graph.example, dtype=torch.float64)}
+    analog: Values = {graph.input: torch.ones_like(graph.example, dtype=torch.float64)}
+    leaves: dict[fx.Node, Tensor] = {}
+    arrived: list[Tensor] = []
+    macs_static = macs_step = 0.0
+    changing: set[fx.Node] = set()
+    for node in graph.body:
+        with torch.no_grad():
+            values[node] = evaluate(node, values)
+        rule = graph.rules[node]
+        sources = [source for source in node.all_input_nodes if source in events]
+        if node in spiking or any(source in changing for source in sources):
+            changing.add(node)
+
+        if rule.path in (Path.RESAMPLE, Path.REDUCE, Path.SCALE, Path.MOVE):
+            events[node] = _carry(node, rule.path, events, values)
+            passed = _carry(node, rule.path, analog, values)
+            analog[node] = pytree.tree_map(lambda part: (part > 0).double(), passed)
+            continue
+        if rule.path is Path.MERGE:
+            events[node], analog[node], joined = _merge(node, sources, events, analog, values)
+            arrived.append(joined)
+            continue
+        if rule.path is Path.SYNAPSE:
+            arrived.append(_carry(node, rule.path, events, values).sum())
+            macs = float(_carry(node, rule.path, analog, values).sum())
+            if node in changing:
+                macs_step += macs
+            else:
+                macs_static += macs
+        else:
+            arrived += [events[source].sum() for source in sources]
+        events[node] = torch.zeros_like(values[node], dtype=torch.float64)
+        analog[node] = torch.ones_like(events[node])
+        if node in spiking:
+            leaves[node] = events[node].requires_grad_()
+            analog[node] = torch.zeros_like(events[node])
+    arrived += [events[source].sum() for source in graph.output.all_input_nodes if source in events]
+    return Connectivity(_gradients(leaves, arrived), round(macs_static), round(macs_step))
+
+
+def _gradients(leaves: dict[fx.Node, Tensor], arrived: list[Tensor]) -> dict[fx.Node, Tensor]:
+    if not leaves:
+        return {}
+    total = torch.stack(arrived).sum()
+    found = torch.autograd.grad(total, list(leaves.values()), materialize_grads=True)
+    return {node: gradient[0] for node, gradient in zip(leaves, found, strict=True)}
+
+
+def _carry(node: fx.Node, path: Path, signals: Values, values: Values) -> Any:
+    """Where an operation takes its signals when all its weights are one and its constants nothing."""
+    args: list[Any] = [_substitute(arg, path, signals, values) for arg in node.args]
+    target: Any = node.target
+    if path is Path.SCALE:
+        signal = next(signals[source] for source in node.all_input_nodes if source in signals)
+        return signal.expand(values[node].shape)
+    if path is Path.REDUCE:
+        return args[0].sum(*args[1:3])
+    if path is Path.RESAMPLE:
+        return _resample(node, args[0], values)
+    if path is Path.SYNAPSE:
+        if packet(node) is aten.addmm:
+            return args[1] @ args[2]
+        if packet(node) not in (aten.matmul, aten.mm, aten.bmm):
+            args[2:3] = [None]
+        return target(*args)
+    if packet(node) in (aten.pad, aten.constant_pad_nd):
+        args = [*args[:2], *(["constant"] if packet(node) is aten.pad else [])]
+    return target(*args, **node.kwargs)
+
+
+def _substitute(arg: Any, path: Path, signals: Values, values: Values) -> Any:
+    def pick(source: fx.Node) -> Any:
+        if source in signals:
+            return signals[source]
+        constant = values[source]
+        if not (isinstance(constant, Tensor) and constant.is_floating_point()):
+            return constant
+        fill = torch.ones_like if path is Path.SYNAPSE else torch.zeros_like
+        return fill(constant, dtype=torch.float64)
+
+    return fx.node.map_arg(arg, pick)
+
+
+def _merge(
+    node: fx.Node, sources: list[fx.Node], events: Values, analog: Values, values: Values
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Sums stay events where all terms are; where one is analog the others' spikes are accumulated into it."""
+    shape = values[node].shape
+    spikes = torch.stack([events[source].expand(shape) for source in sources]).sum(0)
+    mixed = torch.stack([analog[source].expand(shape) for source in sources]).amax(0)
+    return spikes * (1 - mixed), mixed, (spikes * mixed).sum()
+
+
+def _resample(node: fx.Node, signal: Tensor, values: Values) -> Tensor:
+    """Pooling and upsampling act on each spatial axis by itself: probe which inputs an output reads on each."""
+    real = values[node.args[0]]  # type: ignore[index]
+    for axis in range(2, real.dim()):
+        size = real.shape[axis]
+        shape = [1, size, *[1] * (real.dim() - 2)]
+        shape[axis] = size
+        probe = torch.eye(size, dtype=real.dtype, device=real.device).view(shape).expand(1, size, *real.shape[2:])
+        with torch.no_grad():
+            response = evaluate(node, {**values, node.args[0]: probe})  # type: ignore[dict-item]
+        if response.dim() != real.dim():
+            raise UnsupportedOp(f"The connections of {node.target} cannot be counted for {real.dim()}-d signals.")
+        others = [a for a in range(2, real.dim()) if a != axis]
+        reads = (response.amax(others) if others else response)[0] > 0
+        signal = (signal.movedim(axis, -1) @ reads.double()).movedim(-1, axis)
+    return signal

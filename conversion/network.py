@@ -1,0 +1,83 @@
+"""The spiking network: a captured graph, and neurons where its activations were."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from types import MappingProxyType
+from typing import Any
+
+import torch
+from torch import Tensor, fx
+
+from conversion.errors import InvalidInput
+from conversion.fanout import Connectivity, connect
+from conversion.graph import ConversionGraph, Values, evaluate
+from conversion.neuron import Neuron
+
+
+@dataclass(frozen=True, eq=False)
+class SpikingNetwork:
+    """A converted network. Without neurons it is the ANN itself.
+
+    Attributes:
+        graph: the captured ANN.
+        T: number of timesteps that the network was converted for.
+        neurons: parameters of every layer of neurons, by the activation that it stands for.
+    """
+
+    graph: ConversionGraph
+    T: int
+    neurons: Mapping[fx.Node, Neuron] = field(default_factory=lambda: MappingProxyType({}))
+
+    def __post_init__(self) -> None:
+        if self.T < 1:
+            raise InvalidInput(f"T is {self.T}, but a simulation has at least 1 step; give T >= 1.")
+
+    def with_neurons(self, neurons: Mapping[fx.Node, Neuron]) -> SpikingNetwork:
+        return replace(self, neurons=MappingProxyType(dict(neurons)))
+
+    @cached_property
+    def spiking(self) -> frozenset[fx.Node]:
+        """Nodes whose value changes from step to step under a constant input: neurons and all that follows."""
+        return self.graph.downstream(self.neurons)
+
+    @cached_property
+    def head(self) -> tuple[fx.Node, ...]:
+        """Nodes that no neuron follows, in execution order. They are applied once, to the mean of their inputs."""
+        leading = self.graph.upstream(self.neurons)
+        return tuple(node for node in self.graph.body if node not in leading)
+
+    @cached_property
+    def body(self) -> tuple[fx.Node, ...]:
+        """Nodes up to the last neurons, in execution order: what is simulated step by step."""
+        head = set(self.head)
+        return tuple(node for node in self.graph.body if node not in head)
+
+    @cached_property
+    def readout(self) -> tuple[fx.Node, ...]:
+        """The nodes whose values are averaged over time: those that the head, or the output, reads."""
+        after = {*self.head, self.graph.output}
+        return tuple(node for node in (self.graph.input, *self.body) if after.intersection(node.users))
+
+    @cached_property
+    def connectivity(self) -> Connectivity:
+        """Who is connected to whom, for counting operations."""
+        return connect(self.graph, self.neurons.keys())
+
+    def decode(self, means: Values, inputs: Tensor) -> Any:
+        """The network's output for a batch of inputs from the mean values of its readout nodes."""
+        cast = {node: mean.to(self.graph.dtype) for node, mean in means.items()}
+        values = self.graph.start(inputs) | cast
+        for node in self.head:
+            values[node] = evaluate(node, values)
+        return self.graph.finish(values)
+
+    def to(self, target: torch.device | torch.dtype | str) -> SpikingNetwork:
+        """Moves the network to a device or its weights to a precision; the graph is changed in place."""
+        self.graph.to(target)
+        device = self.graph.example.device
+        return self.with_neurons({node: neuron.to(device) for node, neuron in self.neurons.items()})
+
+

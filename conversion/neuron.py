@@ -1,0 +1,168 @@
+"""Integrate-and-fire neurons that may fire up to phi spikes per step (algorithms.md, section 1).
+
+A layer adds its current to the membrane potential, fires n = clamp(floor(v / threshold), 0, phi) spikes, subtracts
+n threshold (soft reset) and transmits n threshold. phi = 1 is the neuron of SNN Calibration; a larger phi is the
+burst neuron of AdaFire. The signed neuron takes spikes back that it sent too early (methods.md, section 2.5).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import cache
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+
+from conversion.errors import InvalidInput
+
+Start = Literal["potential", "shift"]
+
+
+@dataclass(frozen=True, eq=False)
+class Neuron:
+    """What all neurons of one layer share.
+
+    Attributes:
+        threshold: potential at which one spike is fired, and a spike's amplitude; shape (channels,) or (1,).
+        phi: most spikes per step.
+        bias: constant current that calibration adds at every step; shape (channels,) or (1,).
+        start: how the half threshold that turns flooring into rounding enters: "potential" as v(0) = threshold / 2,
+            "shift" as a current of threshold / (2 T) at every step, which the paper uses. They agree at t = T only.
+        signed: may fire negative spikes, as long as its total stays at or above zero.
+        slope: of a leaky ReLU; above zero the total may be negative, and the neuron has to be signed.
+    """
+
+    threshold: Tensor
+    phi: int
+    bias: Tensor
+    start: Start = "potential"
+    signed: bool = False
+    slope: float = 0.0
+
+    def __post_init__(self) -> None:
+        if self.phi < 1:
+            raise InvalidInput(f"phi is {self.phi}, but a neuron fires at least 1 spike per step; give phi >= 1.")
+        if not bool((torch.isfinite(self.threshold) & (self.threshold > 0)).all()):
+            raise InvalidInput("A threshold is not a positive finite number.")
+        if self.slope > 0 and not self.signed:
+            raise InvalidInput("A leaky ReLU has negative outputs and needs the signed neuron.")
+
+    def to(self, device: torch.device) -> Neuron:
+        return replace(self, threshold=self.threshold.to(device), bias=self.bias.to(device))
+
+
+class Layer:
+    """The state of one layer of neurons while it is simulated.
+
+    Args:
+        neuron: the parameters.
+        steps: T of the conversion, over which the paper's shift is spread.
+        axis: of the channels in the layer's current.
+        fan_out: synaptic operations that one spike of each neuron causes, shape of one sample; None counts nothing.
+        fast: compile the update, which takes seconds once and is several times faster from then on.
+    """
+
+    def __init__(
+        self, neuron: Neuron, steps: int, axis: int, fan_out: Tensor | None = None, fast: bool = False
+    ) -> None:
+        self.neuron = neuron
+        self.steps = steps
+        self.axis = axis
+        self.fan_out = fan_out
+        self.update = _update(neuron.signed, fast)
+        self.state: tuple[Tensor, ...] = ()
+
+    def step(self, current: Tensor) -> tuple[Tensor, Tensor | None]:
+        """One step.
+
+        Args:
+            current: input of shape (N, ...) in the network's precision.
+
+        Returns:
+            What is transmitted, like `current`; and, where spikes are counted, a tally of shape (N, M, 6): M partial
+            sums of spikes, binary digits and events, then of the synaptic operations that each of them causes.
+        """
+        if not self.state:
+            self._reset(current)
+        *self.state, sent, tally = self.update(*self.state, current, **self.constants)
+        return sent, tally
+
+    def _reset(self, current: Tensor) -> None:
+        # Potentials keep float32 whatever the weights' precision: increments are small beside what they add up to.
+        dtype = torch.promote_types(current.dtype, torch.float32)
+        shape = [1] * current.dim()
+        shape[self.axis] = -1
+        threshold = self.neuron.threshold.to(dtype).view(shape)
+        constant = self.neuron.bias.to(dtype).view(shape)
+        offset = threshold / 2 if self.neuron.start == "potential" else torch.zeros_like(threshold)
+        if self.neuron.start == "shift":
+            constant = constant + threshold / (2 * self.steps)
+        self.constants: dict[str, Any] = {
+            "constant": constant,
+            "threshold": threshold,
+            # A tensor, so that one compiled update serves every phi.
+            "phi": torch.tensor(float(self.neuron.phi), dtype=dtype, device=current.device),
+            "fan_out": None if self.fan_out is None else self.fan_out.to(dtype),
+        }
+        potential = torch.empty_like(current, dtype=dtype).copy_(offset.expand_as(current))
+        self.state = (potential,)
+        if self.neuron.signed:
+            self.state = (potential, torch.zeros_like(potential))
+            self.constants |= {"offset": offset, "slope": self.neuron.slope}
+
+
+def fire(
+    potential: Tensor, current: Tensor, constant: Tensor, threshold: Tensor, phi: Tensor, fan_out: Tensor | None
+) -> tuple[Tensor, Tensor, Tensor | None]:
+    """The burst neuron: new potential, transmitted value, tally."""
+    potential = potential + (current + constant)
+    spikes = torch.floor(potential / threshold).clamp(min=0).minimum(phi)
+    sent = spikes * threshold
+    return potential - sent, sent.to(current.dtype), _tally(spikes, fan_out)
+
+
+def fire_signed(
+    potential: Tensor, total: Tensor, current: Tensor, constant: Tensor, threshold: Tensor, phi: Tensor,
+    fan_out: Tensor | None, offset: Tensor, slope: float,
+) -> tuple[Tensor, Tensor, Tensor, Tensor | None]:  # fmt: skip
+    """The signed neuron: new potential, new total, transmitted value, tally.
+
+    It follows the activation f of its summed input S: after each step its total of spikes is as near to
+    floor((f(S) + offset) / threshold) as phi spikes of either sign allow. For a ReLU that is
+    n = max(clamp(floor(v / threshold), -phi, phi), -total).
+    """
+    potential = potential + (current + constant)
+    summed = potential + total * threshold - offset
+    wanted = torch.floor((torch.where(summed > 0, summed, slope * summed) + offset) / threshold)
+    spikes = (wanted - total).minimum(phi).maximum(-phi)
+    sent = spikes * threshold
+    return potential - sent, total + spikes, sent.to(current.dtype), _tally(spikes.abs(), fan_out)
+
+
+def _tally(spikes: Tensor, fan_out: Tensor | None) -> Tensor | None:
+    """Spikes, binary digits and events per sample and second axis, plain and weighted by the fan-out."""
+    if fan_out is None:
+        return None
+    events = (spikes > 0).to(spikes.dtype)
+    digits = _ones_in_binary(spikes.to(torch.int32)).to(spikes.dtype)
+    counts = (spikes, digits, events)
+    # Partial sums stay below 2^24, where float32 is exact; the caller adds them up in float64.
+    sums = [count.flatten(2).sum(2) if count.dim() > 2 else count for count in counts]
+    weighted = [(count * fan_out).flatten(2).sum(2) if count.dim() > 2 else count * fan_out for count in counts]
+    return torch.stack(sums + weighted, dim=2)
+
+
+def _ones_in_binary(number: Tensor) -> Tensor:
+    """How many binary digits of a number below 2^16 are one, adding neighbouring fields of 1, 2, 4 and 8 bits."""
+    number = number - ((number >> 1) & 0x5555)
+    number = (number & 0x3333) + ((number >> 2) & 0x3333)
+    number = (number + (number >> 4)) & 0x0F0F
+    return (number + (number >> 8)) & 0x1F
+
+
+@cache
+def _update(signed: bool, fast: bool) -> Callable[..., Any]:
+    update: Callable[..., Any] = fire_signed if signed else fire
+    return torch.compile(update, dynamic=True) if fast else update

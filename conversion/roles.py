@@ -1,0 +1,146 @@
+"""The role table: what every operation of a captured network becomes in time (docs/operations.md).
+
+`torch.export` reduces a network to a small vocabulary of ATen operations. Each gets one row here; an operation
+in no row is refused by `capture`, never skipped.
+"""
+
+from __future__ import annotations
+
+import math
+import operator
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+import torch
+from torch import fx
+
+aten = torch.ops.aten
+
+
+class Role(StrEnum):
+    """What a node is in time."""
+
+    INPUT = "input"
+    CONSTANT = "constant"
+    LINEAR = "linear"
+    FIRING = "firing"
+    NONLINEAR = "nonlinear"
+    OUTPUT = "output"
+
+
+class Path(StrEnum):
+    """How a linear operation carries events, which is all that counting synaptic operations needs."""
+
+    SYNAPSE = "synapse"
+    """Every event is multiplied by weights: convolutions and matrix products with a constant."""
+    RESAMPLE = "resample"
+    """Channel by channel from one grid to another with non-negative weights: average pooling, upsampling."""
+    REDUCE = "reduce"
+    """Several positions meet in one: mean and sum over dimensions."""
+    SCALE = "scale"
+    """Every event keeps its place and changes its amplitude: products with a constant, sign, casts."""
+    MERGE = "merge"
+    """Signals meet element by element: addition and subtraction."""
+    MOVE = "move"
+    """Events move and keep their amplitude: views, slices, concatenation, padding."""
+
+
+@dataclass(frozen=True)
+class Rule:
+    """One row of the table. `path` is set for linear operations only."""
+
+    role: Role
+    path: Path | None = None
+
+
+SYNAPSES = (
+    aten.conv1d, aten.conv2d, aten.conv3d, aten.conv_transpose1d, aten.conv_transpose2d, aten.conv_transpose3d,
+    aten.linear, aten.addmm,
+)  # fmt: skip
+# Linear in one signal and a constant, nonlinear in two signals.
+PRODUCTS = {
+    aten.mul: Path.SCALE, aten.div: Path.SCALE,
+    aten.matmul: Path.SYNAPSE, aten.mm: Path.SYNAPSE, aten.bmm: Path.SYNAPSE,
+}  # fmt: skip
+RESAMPLERS = (
+    aten.avg_pool1d, aten.avg_pool2d, aten.avg_pool3d,
+    aten.adaptive_avg_pool1d, aten.adaptive_avg_pool2d, aten.adaptive_avg_pool3d,
+    aten.upsample_nearest1d, aten.upsample_nearest2d, aten.upsample_nearest3d,
+    aten.upsample_linear1d, aten.upsample_bilinear2d, aten.upsample_trilinear3d,
+)  # fmt: skip
+REDUCTIONS = (aten.mean, aten.sum)
+SCALES = (aten.neg, aten.to, aten._to_copy, aten.clone, aten.contiguous, aten.alias, aten.detach)
+MERGES = (aten.add, aten.sub, aten.rsub)
+MOVES = (
+    operator.getitem, aten.view, aten._unsafe_view, aten.reshape, aten.flatten, aten.unflatten, aten.squeeze,
+    aten.unsqueeze, aten.permute, aten.transpose, aten.t, aten.expand, aten.repeat, aten.movedim, aten.roll, aten.flip,
+    aten.slice, aten.select, aten.narrow, aten.split, aten.split_with_sizes, aten.chunk, aten.unbind,
+    aten.index_select, aten.cat, aten.stack, aten.pad, aten.constant_pad_nd, aten.reflection_pad2d,
+    aten.replication_pad2d, aten.pixel_shuffle, aten.pixel_unshuffle, aten.channel_shuffle,
+)  # fmt: skip
+FIRING = (aten.relu, aten.relu6, aten.hardtanh, aten.clamp, aten.clamp_min, aten.leaky_relu)
+# Captured, exact where the input is constant in time or after the last neuron; no rule in between yet.
+NONLINEAR = (
+    aten.max_pool1d, aten.max_pool2d, aten.max_pool3d, aten.adaptive_max_pool1d, aten.adaptive_max_pool2d,
+    aten.adaptive_max_pool3d, aten.amax, aten.max, aten.softmax, aten.log_softmax, aten.sigmoid, aten.tanh, aten.silu,
+    aten.gelu, aten.hardsigmoid, aten.hardswish, aten.elu, aten.softplus, aten.layer_norm, aten.group_norm,
+    aten.instance_norm, aten.scaled_dot_product_attention,
+    aten.exp, aten.log, aten.sqrt, aten.rsqrt, aten.pow, aten.abs,
+)  # fmt: skip
+
+_TABLE: dict[Any, Rule] = {
+    **{op: Rule(Role.LINEAR, Path.SYNAPSE) for op in SYNAPSES},
+    **{op: Rule(Role.LINEAR, Path.RESAMPLE) for op in RESAMPLERS},
+    **{op: Rule(Role.LINEAR, Path.REDUCE) for op in REDUCTIONS},
+    **{op: Rule(Role.LINEAR, Path.SCALE) for op in SCALES},
+    **{op: Rule(Role.LINEAR, Path.MERGE) for op in MERGES},
+    **{op: Rule(Role.LINEAR, Path.MOVE) for op in MOVES},
+    **{op: Rule(Role.FIRING) for op in FIRING},
+    **{op: Rule(Role.NONLINEAR) for op in NONLINEAR},
+}
+
+
+@dataclass(frozen=True)
+class Activation:
+    """A firing node's function: x for 0 <= x <= ceiling, the ceiling above, slope * x below zero."""
+
+    ceiling: float = math.inf
+    slope: float = 0.0
+
+
+def packet(node: fx.Node) -> Any:
+    """The operation of a node without its overload (aten.add for aten.add.Tensor)."""
+    return getattr(node.target, "overloadpacket", node.target)
+
+
+def rule_of(node: fx.Node, signals: int) -> Rule | None:
+    """The table's row for a call node that reads `signals` time-varying inputs; None when there is none."""
+    op = packet(node)
+    if op in PRODUCTS:
+        divides_by_signal = op is aten.div and isinstance(node.args[1], fx.Node) and node.args[1].meta["signal"]
+        linear = signals == 1 and not divides_by_signal
+        return Rule(Role.LINEAR, PRODUCTS[op]) if linear else Rule(Role.NONLINEAR)
+    if op in FIRING and activation_of(node) is None:
+        return Rule(Role.NONLINEAR)
+    return _TABLE.get(op)
+
+
+def activation_of(node: fx.Node) -> Activation | None:
+    """The activation of an operation listed in FIRING; None where its lower bound is not zero."""
+    op, bounds = packet(node), node.args[1:]
+    if op is aten.relu:
+        return Activation()
+    if op is aten.relu6:
+        return Activation(ceiling=6.0)
+    if op is aten.leaky_relu:
+        return Activation(slope=_number(bounds, 0, 0.01))
+    # hardtanh's bounds are -1 and 1 when left out, clamp's are none.
+    low = _number(bounds, 0, -1.0 if op is aten.hardtanh else -math.inf)
+    high = _number(bounds, 1, 1.0 if op is aten.hardtanh else math.inf)
+    return Activation(ceiling=high) if low == 0 and high > 0 else None
+
+
+def _number(args: tuple[Any, ...], position: int, default: float) -> float:
+    value = args[position] if len(args) > position else None
+    return default if value is None or isinstance(value, fx.Node) else float(value)

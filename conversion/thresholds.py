@@ -1,0 +1,90 @@
+"""Firing thresholds from activation histograms (algorithms.md, section 3; methods.md, section 2.2).
+
+A layer's mean output over T steps lies on T phi + 1 levels, V / T apart, up to phi V. Every rule chooses the
+saturation level phi V:
+
+- `max`: the largest activation. Nothing is clipped.
+- `percentile`: a quantile of the positive activations.
+- `mse`: the level with the least squared error of a *rounding* quantiser, which is what the deployed neuron is (its
+  initial potential is half a threshold). Searched over 0.02 to 1.2 of the largest activation.
+- `mse_floor`: as published by SNN Calibration: a flooring quantiser, V on the grid (1 - 0.01 i) max, i = 0..94.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from conversion.histogram import ChannelHistogram
+
+Rule = Literal["max", "percentile", "mse", "mse_floor"]
+PERCENTILE = 0.999
+# Neighbouring candidates differ by 3 %: the error is flat to second order at its minimum.
+SATURATION_GRID = torch.logspace(math.log10(0.02), math.log10(1.2), 128, dtype=torch.float64)
+PAPER_GRID = 1 - 0.01 * torch.arange(95, dtype=torch.float64)
+
+
+def choose_threshold(
+    histogram: ChannelHistogram, rule: Rule, T: int, phi: int, *, channelwise: bool, ceiling: float = math.inf
+) -> Tensor:
+    """Threshold V of one layer, float64: shape (channels,), or (1,) unless channelwise.
+
+    Args:
+        histogram: of the layer's ANN activations.
+        rule: see the module's text.
+        T: number of steps.
+        phi: most spikes per step.
+        channelwise: one threshold for each channel.
+        ceiling: where the ANN's own activation saturates (6 for ReLU6); phi V never exceeds it.
+
+    A channel that is zero on the whole calibration set takes the largest threshold of its layer, so that it costs
+    few spikes should it ever fire; a layer that is zero throughout takes 1.
+    """
+    largest = histogram.maximum if channelwise else histogram.maximum.max().view(1)
+    if rule == "max":
+        threshold = largest / phi
+    elif rule == "percentile":
+        threshold = _percentile(histogram, channelwise) / phi
+    elif rule == "mse":
+        threshold = _least_error(histogram, largest, SATURATION_GRID / phi, T, phi, 0.5, channelwise)
+    else:
+        threshold = _least_error(histogram, largest, PAPER_GRID, T, phi, 0.0, channelwise)
+    threshold = threshold.clamp(max=ceiling / phi)
+    spare = threshold.max() if bool((threshold > 0).any()) else torch.tensor(1.0, dtype=threshold.dtype)
+    return torch.where(threshold > 0, threshold, spare)
+
+
+def quantisation_error(values: Tensor, threshold: Tensor, T: int, phi: int, rounding: float) -> Tensor:
+    """Squared error of Q(a) = V/T clip(floor(a T/V + rounding), 0, phi T) at every value (Eq. 7 of the paper)."""
+    step = threshold / T
+    return (torch.floor(values / step + rounding).clamp(0, phi * T) * step - values) ** 2
+
+
+def _least_error(
+    histogram: ChannelHistogram, largest: Tensor, grid: Tensor, T: int, phi: int, rounding: float, channelwise: bool
+) -> Tensor:
+    centres, weights = histogram.centres, histogram.counts.double()
+    best = torch.full_like(largest, math.inf)
+    chosen = torch.zeros_like(largest)
+    for fraction in grid:
+        threshold = largest * fraction
+        # Dead channels: any threshold will do, but not 0 / 0.
+        safe = torch.where(threshold > 0, threshold, 1.0)[:, None]
+        error = (quantisation_error(centres, safe, T, phi, rounding) * weights).sum(1)
+        error = error if channelwise else error.sum().view(1)
+        better = error < best
+        best = torch.where(better, error, best)
+        chosen = torch.where(better, threshold, chosen)
+    return chosen
+
+
+def _percentile(histogram: ChannelHistogram, channelwise: bool) -> Tensor:
+    values, weights = histogram.centres, histogram.counts.double()
+    if not channelwise:
+        values, order = values.flatten().sort()
+        values, weights = values[None], weights.flatten()[order][None]
+    reached = weights.cumsum(1) >= PERCENTILE * weights.sum(1, keepdim=True)
+    return values.gather(1, reached.int().argmax(1, keepdim=True)).squeeze(1)
