@@ -81,7 +81,7 @@ class Layer:
             current: input of shape (N, ...) in the network's precision.
 
         Returns:
-            What is transmitted, like `current`; and, where spikes are counted, a tally of shape (N, M, 6): M partial
+            What is transmitted, like `current`; and, where spikes are counted, a tally of shape (6, N, M): M partial
             sums of spikes, binary digits and events, then of the synaptic operations that each of them causes.
         """
         if not self.state:
@@ -104,7 +104,8 @@ class Layer:
             "threshold": threshold,
             # A tensor, so that one compiled update serves every phi.
             "phi": torch.tensor(float(self.neuron.phi), dtype=dtype, device=current.device),
-            "fan_out": None if self.fan_out is None else self.fan_out.to(dtype),
+            # In the memory order of the spikes: reading it across costs more than the whole update.
+            "fan_out": None if self.fan_out is None else torch.empty_like(current[:1], dtype=dtype).copy_(self.fan_out),
         }
         potential = torch.empty_like(current, dtype=dtype).copy_(offset.expand_as(current))
         self.state = (potential,)
@@ -148,10 +149,11 @@ def _tally(spikes: Tensor, fan_out: Tensor | None) -> Tensor | None:
     events = (spikes > 0).to(spikes.dtype)
     digits = _ones_in_binary(spikes.to(torch.int32)).to(spikes.dtype)
     counts = (spikes, digits, events)
-    # Partial sums stay below 2^24, where float32 is exact; the caller adds them up in float64.
-    sums = [count.flatten(2).sum(2) if count.dim() > 2 else count for count in counts]
-    weighted = [(count * fan_out).flatten(2).sum(2) if count.dim() > 2 else count * fan_out for count in counts]
-    return torch.stack(sums + weighted, dim=2)
+    counts += tuple(count * fan_out for count in counts)
+    # Partial sums stay below 2^24, where float32 is exact; the caller adds them up in float64. Sums over axes in one
+    # call, stacked in front: the form that compiles into the same loop as the update.
+    axes = tuple(range(2, spikes.dim()))
+    return torch.stack([count.sum(axes) if axes else count for count in counts])
 
 
 def _ones_in_binary(number: Tensor) -> Tensor:

@@ -159,7 +159,7 @@ def _run_steps(
             if node in layers:
                 values[node], tally = layers[node].step(values[node.args[0]])  # type: ignore[index]
                 if tally is not None:
-                    tallies[node].append(tally.sum(1, dtype=torch.float64))
+                    tallies[node].append(tally.sum(2, dtype=torch.float64))
             else:
                 values[node] = evaluate(node, values)
             for done in freed.get(node, ()):
@@ -181,7 +181,7 @@ def _run_sweep(
             value, tally = layers[node].step(current)
             sent.append(value)
             if tally is not None:
-                tallies[node].append(tally.sum(1, dtype=torch.float64))
+                tallies[node].append(tally.sum(2, dtype=torch.float64))
         return [sent]
 
     trains = sweep(network, [frames], T, spike)
@@ -243,7 +243,7 @@ def _add(total: Tensor | None, value: Tensor) -> Tensor:
 
 def _counts(network: SpikingNetwork, tallies: Tallies, constant: bool) -> Counts:
     connectivity = network.connectivity
-    samples = [torch.stack(steps).cumsum(0) for steps in tallies.values()]
+    samples = [torch.stack(steps).cumsum(0).transpose(1, 2) for steps in tallies.values()]
     static, step = connectivity.macs_static, connectivity.macs_step
     return Counts(
         layers=tuple(node.name for node in tallies),
