@@ -13,8 +13,8 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
-from adapters.weights import write_atomically
 from conversion.errors import CheckpointError
+from conversion.files import write_atomically
 
 
 @dataclass

@@ -8,7 +8,6 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -19,6 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from conversion.errors import CheckpointError
+from conversion.files import write_atomically
 
 SHIPPED = Path(__file__).parent / "checkpoints"
 SUFFIXES = (".safetensors", ".pth", ".pt", ".th", ".pth.tar")
@@ -87,19 +87,6 @@ def save_weights(path: Path, weights: Mapping[str, Tensor], provenance: Mapping[
     tensors = {name: value.detach().cpu().contiguous() for name, value in weights.items()}
     metadata = {"provenance": json.dumps(provenance, sort_keys=True)}
     write_atomically(path, safetensors.torch.save(tensors, metadata))
-
-
-def write_atomically(path: Path, content: bytes) -> None:
-    """Replaces `path` in one step: whoever reads it, even after a crash, sees the old content or the new."""
-    temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
-    try:
-        with temporary.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def _parse(content: bytes, path: Path) -> Any:

@@ -13,6 +13,7 @@ from conversion.calibration import Calibration
 from conversion.errors import InvalidInput, UnknownName
 from conversion.graph import ConversionGraph
 from conversion.network import SpikingNetwork
+from conversion.neuron import Start
 from conversion.registry import Registry
 from conversion.stages import BiasCorrection, Quantise, Stage, Thresholds
 from conversion.thresholds import Rule
@@ -28,6 +29,12 @@ class Method(BaseModel, ABC):
     model_config = ConfigDict(frozen=True, extra="forbid")
     name: ClassVar[str]
     timed: ClassVar[bool] = True
+
+    @property
+    def label(self) -> str:
+        """The name, and every option that is not at its default: "burst:phi=4"."""
+        options = self.model_dump(exclude_defaults=True)
+        return ":".join([self.name, ",".join(f"{key}={value}" for key, value in options.items())]).rstrip(":")
 
     @abstractmethod
     def stages(self) -> tuple[Stage, ...]:
@@ -62,7 +69,7 @@ class Ann(Method):
 class Spiking(Method):
     """Options shared by the methods that put one kind of neuron everywhere."""
 
-    phi: int = Field(default=1, ge=1, description="most spikes per step")
+    phi: int = Field(ge=1, description="most spikes per step")
     channelwise: bool = Field(default=True, description="one threshold per channel instead of per layer")
     thresholds: Rule = Field(default="mse", description="how thresholds are chosen")
     light: bool = Field(default=True, description="correct biases (light calibration)")
@@ -78,7 +85,6 @@ class Burst(Spiking):
     """Burst neurons with the same phi in every layer, rounding-aware thresholds and light calibration."""
 
     name = "burst"
-    phi: int = Field(default=4, ge=1, description="most spikes per step")
 
 
 @METHODS.register("calibration")
@@ -91,10 +97,11 @@ class CalibrationLight(Method):
 
     name = "calibration"
     channelwise: bool = Field(default=False, description="one threshold per channel instead of per layer")
+    start: Start = Field(default="shift", description="how neurons get their half threshold")
     light: bool = Field(default=True, description="correct biases (light calibration)")
 
     def stages(self) -> tuple[Stage, ...]:
-        place = Thresholds("mse_floor", 1, self.channelwise, start="shift")
+        place = Thresholds("mse_floor", 1, self.channelwise, self.start)
         return (place, BiasCorrection()) if self.light else (place,)
 
 
@@ -129,11 +136,13 @@ def make_method(name: str, **options: Any) -> Method:
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
+        if first["type"] == "missing":
+            raise InvalidInput(f"Method '{name}' needs the option '{where}'.") from None
         raise InvalidInput(f"Method '{name}', option '{where}' = {first['input']!r}: {first['msg']}.") from None
 
 
 def convert(
-    graph: ConversionGraph, batches: Iterable[Tensor] | Tensor, method: str = "burst", *, T: int, **options: Any
+    graph: ConversionGraph, batches: Iterable[Tensor] | Tensor, method: str, *, T: int, **options: Any
 ) -> SpikingNetwork:
     """Converts a captured ANN into a spiking network.
 

@@ -1,0 +1,56 @@
+"""A cell: one row of a table before it is measured."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from conversion.methods import Method, make_method
+
+
+class Cell(BaseModel):
+    """One measurement, as a frozen value: task x network x method x T x seed x profile.
+
+    Attributes:
+        method: name, with `options` as given to it.
+        T: timesteps that the network is converted for; None where the method does not depend on it.
+        seed: of the calibration subset.
+        limit: how many test samples, the first of one fixed shuffle; None for all.
+        calibration: how many training samples the conversion may look at.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    task: str
+    network: str
+    method: str
+    options: dict[str, Any] = Field(default_factory=dict)
+    T: int | None
+    seed: int
+    limit: int | None = None
+    calibration: int
+
+    @property
+    def recipe(self) -> Method:
+        """The conversion method, ready to run."""
+        return make_method(self.method, **self.options)
+
+    @property
+    def profile(self) -> str:
+        """How much of the test split is measured; profiles are never mixed in one table."""
+        return "full" if self.limit is None else f"first-{self.limit}"
+
+    @property
+    def label(self) -> str:
+        """The cell in a few words, for logs."""
+        parts = [self.task, self.network, self.recipe.label, self.profile]
+        return " ".join(parts if self.T is None else [*parts[:3], f"T={self.T}", parts[3]])
+
+    @property
+    def id(self) -> str:
+        """A stable name: what can be read of it, and a hash of all of it."""
+        spec = json.dumps(self.model_dump(mode="json"), sort_keys=True)
+        digest = hashlib.sha256(spec.encode()).hexdigest()[:10]
+        return f"{self.task}-{self.network}-{self.method}-T{self.T or 0}-{digest}"

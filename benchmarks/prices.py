@@ -1,0 +1,94 @@
+"""Price lists: from counts of operations to joules (docs/energy.md).
+
+The simulator counts; a price list says what one operation costs. The list decides who wins as much as the method
+does, so every table names its list, and shows a burst priced as n spikes (unary) beside one event (graded).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from pydantic import BaseModel
+
+Coding = Literal["unary", "binary", "graded"]
+
+
+class Totals(BaseModel):
+    """Mean operations of a network for one sample.
+
+    Attributes:
+        steps: timesteps executed; 1 for an ANN.
+        neurons: each updated once a step.
+        spikes, digits, events: fired; a burst of n is n spikes, as many digits as n has binary ones, one event.
+        synops_unary, synops_binary, synops_graded: each of them times its fan-out.
+        macs_once: multiplications by analog values needed once.
+        macs_step: those needed at every step.
+    """
+
+    steps: float
+    neurons: int
+    spikes: float
+    digits: float
+    events: float
+    synops_unary: float
+    synops_binary: float
+    synops_graded: float
+    macs_once: float
+    macs_step: float
+
+    @property
+    def macs(self) -> float:
+        """Analog multiplications in all."""
+        return self.macs_once + self.steps * self.macs_step
+
+    def synops(self, coding: Coding) -> float:
+        return float(getattr(self, f"synops_{coding}"))
+
+
+@dataclass(frozen=True)
+class PriceList:
+    """Picojoules per operation.
+
+    Attributes:
+        mac: of a multiplication and addition, analog.
+        synop: of adding one weight to one potential.
+        update: of one neuron in one step.
+        analog_every_step: charge multiplications of a constant input at every step instead of once.
+        source: where the figures come from.
+    """
+
+    mac: float
+    synop: float
+    update: float
+    analog_every_step: bool
+    source: str
+
+    def millijoules(self, totals: Totals, coding: Coding) -> float:
+        """Energy of one sample in mJ."""
+        macs = totals.macs_once * (totals.steps if self.analog_every_step else 1) + totals.steps * totals.macs_step
+        updates = totals.steps * totals.neurons
+        return 1e-9 * (self.mac * macs + self.synop * totals.synops(coding) + self.update * updates)
+
+
+# Lemaire et al., "An Analytical Estimation of Spiking Neural Networks Energy Efficiency" (ICONIP 2022): 20 pJ to reach
+# a 64-bit word in 32 kB of SRAM, so 10 pJ for one of 32 bits.
+_WORD = 10.0
+
+PRICES: dict[str, PriceList] = {
+    "horowitz45": PriceList(
+        4.6, 0.9, 0.0, False,
+        "45 nm, 32-bit floating point: 4.6 pJ per MAC, 0.9 pJ per addition (Horowitz, ISSCC 2014); memory is free",
+    ),
+    "released": PriceList(
+        4.6, 0.9, 0.0, True,
+        "the estimator released with the Adaptive Calibration paper: the same, but the first layer is multiplied again "
+        "at every step. It counts one addition per non-zero value: read its graded column. It leaves shortcuts and "
+        "the final layer out, which are counted here",
+    ),
+    "lemaire32k": PriceList(
+        4.6 + 2 * _WORD, 0.9 + 3 * _WORD, 0.9 + 2 * _WORD, False,
+        "horowitz45 with every operand in 32 kB of SRAM (Lemaire et al., ICONIP 2022): a MAC reads an input and a "
+        "weight, a synaptic operation reads a weight and reads and writes a potential, an update reads and writes one",
+    ),
+}  # fmt: skip
