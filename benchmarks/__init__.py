@@ -1,0 +1,1 @@
+"""What is run and how: suites, execution, records, tables."""

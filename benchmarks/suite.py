@@ -74,7 +74,8 @@ class Suite(BaseModel):
                                     limit=entry.limit, calibration=self.calibration,
                                 )  # fmt: skip
                                 found.setdefault(cell.id, cell)
-        return sorted(found.values(), key=lambda cell: (cell.task, cell.network, cell.limit is not None, cell.limit or 0))
+        # Cells that share a network follow each other; the full test split comes before parts of it.
+        return sorted(found.values(), key=lambda c: (c.task, c.network, c.limit is not None, c.limit or 0))
 
     def check(self) -> None:
         """Raises UnknownName or InvalidInput for a name or option that nothing answers to."""

@@ -19,7 +19,7 @@ Values = dict[fx.Node, Any]
 Observer = Callable[[fx.Node, Tensor], None]
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(eq=False)
 class ConversionGraph:
     """A network as `capture` left it: topologically ordered, batch-norm folded, each node with its role.
 
@@ -136,8 +136,8 @@ class ConversionGraph:
 
     def to(self, target: torch.device | torch.dtype | str) -> Self:
         """Moves parameters to a device or casts them to a floating-point type, in place; returns self."""
-        self.module.to(target)  # type: ignore[arg-type]
-        object.__setattr__(self, "example", self.example.to(target))
+        self.module.to(target)
+        self.example = self.example.to(target)
         return self
 
 

@@ -79,5 +79,3 @@ class SpikingNetwork:
         self.graph.to(target)
         device = self.graph.example.device
         return self.with_neurons({node: neuron.to(device) for node, neuron in self.neurons.items()})
-
-

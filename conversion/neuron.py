@@ -148,8 +148,8 @@ def _tally(spikes: Tensor, fan_out: Tensor | None) -> Tensor | None:
         return None
     events = (spikes > 0).to(spikes.dtype)
     digits = _ones_in_binary(spikes.to(torch.int32)).to(spikes.dtype)
-    counts = (spikes, digits, events)
-    counts += tuple(count * fan_out for count in counts)
+    plain = (spikes, digits, events)
+    counts = [*plain, *(count * fan_out for count in plain)]
     # Partial sums stay below 2^24, where float32 is exact; the caller adds them up in float64. Sums over axes in one
     # call, stacked in front: the form that compiles into the same loop as the update.
     axes = tuple(range(2, spikes.dim()))

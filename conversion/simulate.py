@@ -225,14 +225,19 @@ def sweep(
         if node in network.neurons:
             trains[node] = spike(node, trains[sources[0]])
         else:
-            times = range(T if node in changing else 1)
-            trains[node] = [
-                [evaluate(node, {source: trains[source][b][t] for source in sources}) for t in times] * (T // len(times))
-                for b in range(len(batches))
-            ]
+            trains[node] = [_train(node, trains, batch, T, node in changing) for batch in range(len(batches))]
         for done in freed.get(node, ()):
             del trains[done]
     return trains
+
+
+def _train(node: fx.Node, trains: dict[fx.Node, Trains], batch: int, T: int, changing: bool) -> list[Any]:
+    """A node's values for one batch: one for each step, or one that stands for all."""
+    values = [
+        evaluate(node, {source: trains[source][batch][t] for source in node.all_input_nodes})
+        for t in range(T if changing else 1)
+    ]
+    return values if changing else values * T
 
 
 def _add(total: Tensor | None, value: Tensor) -> Tensor:

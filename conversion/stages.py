@@ -16,7 +16,6 @@ from conversion.neuron import Layer, Neuron, Start
 from conversion.simulate import Trains, sweep
 from conversion.thresholds import Rule, choose_threshold
 
-
 # Small batches keep a layer's potentials near the cores from step to step.
 SWEEP_BATCH = 32
 

@@ -1,0 +1,204 @@
+"""The whole benchmark behind one command. `python run_all.py --help` lists what it can do."""
+
+from __future__ import annotations
+
+import sys
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+from rich.markdown import Markdown
+
+from conversion.errors import BenchmarkError
+
+if TYPE_CHECKING:
+    from benchmarks.store import Store
+    from benchmarks.suite import Suite
+
+# Commands import what they need: torch takes seconds, and --help should not.
+app = typer.Typer(no_args_is_help=False, pretty_exceptions_enable=False, add_completion=False)
+
+
+class Kind(StrEnum):
+    tasks = "tasks"
+    networks = "networks"
+    methods = "methods"
+    suites = "suites"
+
+
+class PrecisionName(StrEnum):
+    auto = "auto"
+    float32 = "float32"
+    bfloat16 = "bfloat16"
+
+
+class RerunName(StrEnum):
+    missing = "missing"
+    failed = "failed"
+    stale = "stale"
+    all = "all"
+
+
+SuiteOption = Annotated[str, typer.Option("--suite", help="A suite by name, or the path of a suite file.")]
+TaskOption = Annotated[list[str] | None, typer.Option("--task", help="Only these tasks; globs; repeatable.")]
+NetworkOption = Annotated[list[str] | None, typer.Option("--network", help="Only these networks; globs; repeatable.")]
+MethodOption = Annotated[list[str] | None, typer.Option("--method", help="Only these methods; globs; repeatable.")]
+StepsOption = Annotated[list[int] | None, typer.Option("--T", help="Only these numbers of timesteps; repeatable.")]
+SeedOption = Annotated[list[int] | None, typer.Option("--seed", help="Only these seeds; repeatable.")]
+LimitOption = Annotated[int | None, typer.Option(min=1, help="Measure the first N test samples of a fixed shuffle.")]
+DataOption = Annotated[Path | None, typer.Option("--data-root", help="Folder of the datasets.")]
+WeightsOption = Annotated[Path | None, typer.Option("--weights", help="Folder of trained networks.")]
+ResultsOption = Annotated[Path, typer.Option("--results", help="Where records and tables go.")]
+DeviceOption = Annotated[str, typer.Option(help="cpu, cuda, cuda:1 ...")]
+RESULTS = Path("results")
+
+
+@app.callback(invoke_without_command=True)
+def default(context: typer.Context) -> None:
+    """The benchmark of ANN-to-SNN conversion. Without a command: run --suite mini."""
+    if context.invoked_subcommand is None:
+        run()
+
+
+@app.command()
+def run(
+    suite: SuiteOption = "mini", task: TaskOption = None, network: NetworkOption = None, method: MethodOption = None,
+    steps: StepsOption = None, seed: SeedOption = None, limit: LimitOption = None, data_root: DataOption = None,
+    weights: WeightsOption = None, device: DeviceOption = "cpu",
+    precision: Annotated[PrecisionName, typer.Option(help="Of weights and activations.")] = PrecisionName.auto,
+    results: ResultsOption = RESULTS,
+    rerun: Annotated[RerunName, typer.Option(help="Which finished cells to run again.")] = RerunName.stale,
+) -> None:  # fmt: skip
+    """Measures what is missing of a suite and writes results.csv, results.md and the leaderboard.
+
+    Exits with 0 when all selected cells are there, 2 for a usage error, 3 when some failed.
+    """
+    from benchmarks.execute import Workbench
+    from benchmarks.runner import due, plan
+    from benchmarks.runner import run as run_cells
+    from benchmarks.store import Store
+    from benchmarks.suite import load_suite, select
+
+    chosen = load_suite(suite)
+    chosen = chosen if limit is None else chosen.limited(limit)
+    cells = select(
+        chosen.cells(), tasks=task or (), networks=network or (), methods=method or (), steps=steps or (),
+        seeds=seed or (),
+    )  # fmt: skip
+    bench = Workbench(data_root, weights, device, precision.value)
+    store = Store(results, chosen.name)
+    planned = plan(cells, bench, store)
+    todo = due(planned, rerun.value)
+    stale = sorted({change for item in planned for change in item.changed})
+    print(
+        f"Suite {chosen.name}: {len(cells)} cells, {len(todo)} to run"
+        + (f" (changed since they were measured: {', '.join(stale)})" if stale else ""),
+        file=sys.stderr,
+    )
+    try:
+        run_cells(todo, bench, store)
+    finally:
+        _write(chosen, store, results)
+    failed = sum((record := store.load(cell)) is None or record.status == "failed" for cell in cells)
+    if failed:
+        print(f"{failed} of {len(cells)} cells are not there; the table says why.", file=sys.stderr)
+        raise typer.Exit(3)
+
+
+@app.command()
+def report(suite: SuiteOption = "mini", results: ResultsOption = RESULTS) -> None:
+    """Writes the tables of a suite and the leaderboard again from the records; measures nothing."""
+    from benchmarks.store import Store
+    from benchmarks.suite import load_suite
+
+    chosen = load_suite(suite)
+    _write(chosen, Store(results, chosen.name), results)
+
+
+def _write(suite: Suite, store: Store, results: Path) -> None:
+    from benchmarks.leaderboard import write_leaderboard
+    from benchmarks.tables import write_tables
+
+    page = write_tables(suite, store)
+
+    # Results elsewhere than in this repository bring a leaderboard of their own.
+    leaderboard = Path("leaderboard.md") if results == RESULTS else results / "leaderboard.md"
+    write_leaderboard(results, leaderboard)
+    Console().print(Markdown(page.read_text()))
+    print(f"Written: {page.with_name('results.csv')}, {page}, {leaderboard}", file=sys.stderr)
+
+
+@app.command(name="list")
+def list_(kind: Annotated[Kind, typer.Argument(help="What to list.")]) -> None:
+    """Lists what there is, one name a line."""
+    from adapters import NETWORKS
+    from benchmarks.suite import suite_names
+    from conversion.methods import METHODS
+    from tasks import TASKS
+
+    names = {Kind.tasks: TASKS, Kind.networks: NETWORKS, Kind.methods: METHODS, Kind.suites: suite_names()}[kind]
+    for name in names:
+        print(name)
+
+
+@app.command()
+def doctor(data_root: DataOption = None, weights: WeightsOption = None) -> None:
+    """Says which datasets and trained networks are on disk, and what is missing."""
+    from adapters import NETWORKS, find_weights
+    from tasks import TASKS
+
+    for name in TASKS:
+        task = TASKS[name](data_root)
+        gap = task.missing()
+        print(f"task {name}: " + ("ready" if gap is None else f"{gap} Expected layout: {task.layout}"))
+        for network in NETWORKS:
+            if name in NETWORKS[network].tasks:
+                try:
+                    print(f"  network {network}: {find_weights(network, name, weights).name}")
+                except BenchmarkError:
+                    print(f"  network {network}: no weights; python run_all.py train --task {name} --network {network}")
+
+
+@app.command()
+def train(
+    task: Annotated[str, typer.Option(help="What to train on.")],
+    network: Annotated[str, typer.Option(help="What to train.")],
+    data_root: DataOption = None,
+    weights: Annotated[Path, typer.Option(help="Folder that receives the trained network.")] = Path("runs/weights"),
+    epochs: Annotated[int | None, typer.Option(help="In place of the network's recipe.")] = None,
+    batch_size: Annotated[int | None, typer.Option(help="In place of the network's recipe.")] = None,
+    learning_rate: Annotated[float | None, typer.Option(help="In place of the network's recipe.")] = None,
+    seed: int = 0,
+    device: DeviceOption = "cpu",
+    precision: Annotated[PrecisionName, typer.Option(help="bfloat16 is mixed precision.")] = PrecisionName.float32,
+    resume: Annotated[bool, typer.Option(help="Continue an interrupted run.")] = True,
+) -> None:
+    """Trains a network; the best epoch on a validation split of the training set is kept."""
+    from adapters import NETWORKS
+    from adapters import train as train_network
+    from tasks import TASKS
+
+    result = train_network(
+        NETWORKS[network], TASKS[task](data_root), weights, epochs=epochs, batch_size=batch_size,
+        learning_rate=learning_rate, seed=seed, device=device, resume=resume,
+        precision="bfloat16" if precision is PrecisionName.bfloat16 else "float32",
+    )  # fmt: skip
+    print(
+        f"{result.path}: validation {result.validation_accuracy:.2f} at epoch {result.best_epoch} of {result.epochs}, "
+        f"{result.seconds:.0f} s"
+    )
+
+
+def main() -> None:
+    """Runs the command line; what the user can mend is one sentence and exit status 2."""
+    try:
+        app()
+    except BenchmarkError as error:
+        print(error, file=sys.stderr)
+        raise SystemExit(2) from None
+
+
+if __name__ == "__main__":
+    main()
