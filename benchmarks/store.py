@@ -84,7 +84,7 @@ class Store:
             return None
         try:
             content = json.loads(path.read_text())
-            if content.get("schema_version", 0) > SCHEMA:
+            if isinstance(content, dict) and content.get("schema_version", 0) > SCHEMA:
                 raise BenchmarkError(f"The record {path} was written by a newer version of this benchmark; update it.")
             return Record.model_validate(content)
         except (json.JSONDecodeError, UnicodeDecodeError, ValidationError) as error:

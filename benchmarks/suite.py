@@ -133,23 +133,28 @@ def select(
 
     Raises:
         InvalidInput: T below 1.
-        UnknownName: a pattern matches no cell.
+        BenchmarkError: a pattern matches no cell.
     """
     for T in steps:
         if T < 1:
             raise InvalidInput(f"T is {T}, but a simulation has at least 1 step; give T >= 1.")
     kept = list(cells)
     for kind, patterns, names_of in (
-        ("task in this suite", tasks, lambda cell: (cell.task,)),
-        ("network in this suite", networks, lambda cell: (cell.network,)),
-        ("method in this suite", methods, lambda cell: (cell.method, cell.recipe.label)),
-        ("T in this suite", [str(T) for T in steps], lambda cell: (str(cell.T),)),
-        ("seed in this suite", [str(seed) for seed in seeds], lambda cell: (str(cell.seed),)),
+        ("task", tasks, lambda cell: {cell.task}),
+        ("network", networks, lambda cell: {cell.network}),
+        ("method", methods, lambda cell: {cell.method, cell.recipe.label}),
+        ("T", [str(T) for T in steps], lambda cell: {str(cell.T)} if cell.T else set()),
+        ("seed", [str(seed) for seed in seeds], lambda cell: {str(cell.seed)}),
     ):
         known = {name for cell in cells for name in names_of(cell)}
         for pattern in patterns:
             if not any(fnmatchcase(name, pattern) for name in known):
-                raise UnknownName(kind, pattern, known)
+                listed = ", ".join(sorted(known, key=lambda name: (len(name), name)))
+                near = get_close_matches(pattern, known, n=1, cutoff=0.6) if kind not in ("T", "seed") else []
+                hint = f" Did you mean {near[0]}?" if near else ""
+                raise BenchmarkError(
+                    f"The suite has no {kind} '{pattern}'.{hint} It has {listed}; for others, write a suite file."
+                )
         if patterns:
             kept = [c for c in kept if any(fnmatchcase(name, p) for name in names_of(c) for p in patterns)]
     wanted = {(cell.task, cell.network, cell.limit) for cell in kept}
@@ -160,7 +165,8 @@ def select(
 
 
 def _describe(error: ValidationError) -> str:
-    first = error.errors()[0]
+    # A misspelt key is also a missing one; the spelling says more.
+    first = min(error.errors(), key=lambda found: found["type"] != "extra_forbidden")
     where = ".".join(str(part) for part in first["loc"])
     if first["type"] != "extra_forbidden":
         return f"'{where}' is wrong: {first['msg']}."

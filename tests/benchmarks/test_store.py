@@ -1,0 +1,60 @@
+"""Records are whole or absent, and a damaged one is named (DESIGN 5)."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from benchmarks.store import Record, Store, Value
+from benchmarks.suite import load_suite
+from conversion.errors import BenchmarkError
+
+CELL = load_suite("smoke").cells()[1]
+RECORD = Record(
+    cell=CELL, status="done", metrics={"accuracy": Value(value=90, ci_low=88, ci_high=92, n=10)},
+    primary_metric="accuracy", curve=[80.0, 90.0], convert_s=1.5,
+)  # fmt: skip
+
+
+def test_a_record_comes_back_as_it_was_saved(tmp_path: Path) -> None:
+    store = Store(tmp_path, "smoke")
+    assert store.load(CELL) is None
+    store.save(RECORD)
+    assert store.load(CELL) == RECORD
+    assert [path.suffix for path in store.cells.iterdir()] == [".json"]
+
+
+@pytest.mark.parametrize("content", ["", "{", '{"schema_version": 1, "status": "done"}', "[]"])
+def test_a_damaged_record_is_named(tmp_path: Path, content: str) -> None:
+    store = Store(tmp_path, "smoke")
+    store.save(RECORD)
+    path = next(store.cells.iterdir())
+    path.write_text(content)
+    with pytest.raises(BenchmarkError, match=f"{path.name} is damaged"):
+        store.load(CELL)
+
+
+def test_a_record_of_a_newer_version_is_refused(tmp_path: Path) -> None:
+    store = Store(tmp_path, "smoke")
+    store.save(RECORD)
+    path = next(store.cells.iterdir())
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"schema_version": 99}))
+    with pytest.raises(BenchmarkError, match="newer version"):
+        store.load(CELL)
+
+
+def test_a_write_that_fails_leaves_the_old_record(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = Store(tmp_path, "smoke")
+    store.save(RECORD)
+
+    def full_disk(descriptor: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("os.fsync", full_disk)
+    with pytest.raises(OSError, match="No space"):
+        store.save(RECORD.model_copy(update={"convert_s": 9.0}))
+    monkeypatch.undo()
+    assert store.load(CELL) == RECORD
+    assert len(list(store.cells.iterdir())) == 1

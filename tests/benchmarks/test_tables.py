@@ -1,0 +1,109 @@
+"""Tables say what is missing, never average over what is there, and rank by accuracy against energy."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from benchmarks.leaderboard import leaderboard, pareto
+from benchmarks.prices import Totals
+from benchmarks.store import Record, Store, Value
+from benchmarks.suite import load_suite
+from benchmarks.tables import COLUMNS, collect, markdown, write_tables
+
+SUITE = load_suite("smoke")
+
+
+def record(cell_index: int, accuracy: float, synops: float, macs: float) -> Record:
+    totals = Totals(
+        steps=2, neurons=10, spikes=synops / 10, digits=synops / 10, events=synops / 20, synops_unary=synops,
+        synops_binary=synops, synops_graded=synops / 2, macs_once=macs, macs_step=0,
+    )  # fmt: skip
+    return Record(
+        cell=SUITE.cells()[cell_index], status="done", primary_metric="accuracy", totals=totals,
+        metrics={"accuracy": Value(value=accuracy, ci_low=accuracy - 1, ci_high=accuracy + 1, n=200)},
+        fingerprint={"precision": "float32"}, provenance={"device": "cpu (test)"},
+    )  # fmt: skip
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    """The ANN and one cell are measured, one failed, the others are missing."""
+    store = Store(tmp_path, SUITE.name)
+    store.save(record(0, 99.0, 0, 1000))
+    store.save(record(1, 91.5, 2000, 100))
+    store.save(Record(cell=SUITE.cells()[2], status="failed", reason="RuntimeError: it broke"))
+    return store
+
+
+def test_the_csv_has_the_contracted_columns_and_a_row_for_every_cell(store: Store) -> None:
+    frame = collect(SUITE, store)
+    assert list(frame.columns) == COLUMNS
+    assert len(frame) == len(SUITE.cells())
+    assert frame["status"].tolist() == ["done", "done", "failed", *["missing"] * 4]
+
+
+def test_a_row_is_priced_and_stands_beside_its_ann(store: Store) -> None:
+    row = collect(SUITE, store).iloc[1]
+    assert row["ann_value"] == 99.0
+    assert row["energy_ann_mJ"] == pytest.approx(4.6e-9 * 1000)
+    assert row["energy_unary_mJ"] == pytest.approx(1e-9 * (4.6 * 100 + 0.9 * 2000))
+    assert row["energy_graded_mJ"] == pytest.approx(1e-9 * (4.6 * 100 + 0.9 * 1000))
+    assert (row["T"], row["mean_T"], row["n"]) == (2, 2.0, 200)
+
+
+def test_the_page_says_what_failed_and_what_is_missing(store: Store) -> None:
+    page = markdown(SUITE, collect(SUITE, store))
+    assert "| `calibration` | 91.50 | failed |" in page
+    assert "| `calibration` | 49.1 / 29.6 | failed |" in page  # (460 + 1800) / 4600 and (460 + 900) / 4600
+    assert "| `burst:phi=4` | missing | missing |" in page
+    assert "`calibration` at T=4 is failed: RuntimeError: it broke" in page
+    assert "horowitz45" in page
+
+
+def test_seeds_are_averaged_only_when_all_are_there(tmp_path: Path) -> None:
+    entries = [SUITE.entries[0].model_copy(update={"seeds": [0, 1], "methods": ["calibration"], "T": [2]})]
+    suite = SUITE.model_copy(update={"entries": entries})
+    store = Store(tmp_path, suite.name)
+    cells = suite.cells()
+    store.save(record(0, 99.0, 0, 1000))
+    store.save(record(1, 90.0, 2000, 100).model_copy(update={"cell": cells[1]}))
+    assert "| `calibration` | missing |" in markdown(suite, collect(suite, store))
+    store.save(record(1, 94.0, 2000, 100).model_copy(update={"cell": cells[2]}))
+    assert "| `calibration` | 92.00 |" in markdown(suite, collect(suite, store))
+
+
+def test_tables_are_written_next_to_the_records(store: Store) -> None:
+    page = write_tables(SUITE, store)
+    again = pd.read_csv(page.with_name("results.csv"))
+    assert again["cell"].tolist() == [cell.id for cell in SUITE.cells()]
+
+
+def frame_of(rows: list[tuple[str, float, float]]) -> pd.DataFrame:
+    table = [
+        {
+            "task": "digits", "network": "net", "profile": "full", "metric": "accuracy", "price_list": "horowitz45",
+            "method": method, "T": None if method == "ann" else 4, "value": value, "ci_low": value, "ci_high": value,
+            "n": 100, "energy_unary_mJ": energy, "energy_graded_mJ": energy, "energy_ann_mJ": 1.0, "status": "done",
+            "cell": f"{method}-{value}-{energy}",
+        }
+        for method, value, energy in rows
+    ]  # fmt: skip
+    return pd.DataFrame(table)
+
+
+def test_the_front_keeps_what_nothing_cheaper_matches() -> None:
+    rows = frame_of([("a", 90, 0.3), ("b", 95, 0.5), ("c", 90, 0.4), ("d", 94, 0.6), ("e", 80, 0.1), ("f", 95, 0.5)])
+    assert pareto(rows)["method"].tolist() == ["e", "a", "b"]
+
+
+def test_the_leaderboard_lists_the_front_beside_ann_and_twin() -> None:
+    board = leaderboard(frame_of([
+        ("ann", 96, 1.0), ("burst:phi=4", 95, 0.5), ("calibration", 70, 0.6), ("quantised_ann:phi=4", 95.5, 0.55),
+    ]))  # fmt: skip
+    assert "| *`ann`* |  | 96.00 [96.00, 96.00] | 100.0 | 100.0 | 1 |" in board
+    assert "| `burst:phi=4` | 4 | 95.00 [95.00, 95.00] | 50.0 | 50.0 | 0.5 |" in board
+    assert "*`quantised_ann:phi=4`*" in board
+    assert "calibration" not in board
