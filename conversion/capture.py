@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, fx, nn
-from torch.export import Dim
+from torch.export import Dim, ExportedProgram
 
 from conversion.errors import InvalidInput, UnsupportedOp
 from conversion.folding import fold_batch_norm
@@ -26,8 +26,8 @@ def capture(model: nn.Module, example: Tensor) -> ConversionGraph:
 
     Raises:
         InvalidInput: the model is in training mode, or holds a parameter or buffer that is not finite.
-        UnsupportedOp: an operation has no rule, or mixes the samples of a batch. The message names the operation,
-            the source line and what to do.
+        UnsupportedOp: torch.export fails, an operation has no rule, or one mixes the samples of a batch. The message
+            names the operation, the source line and what to do.
     """
     if model.training:
         raise InvalidInput("The network is in training mode; call model.eval() before capture.")
@@ -38,11 +38,7 @@ def capture(model: nn.Module, example: Tensor) -> ConversionGraph:
     sample = example[:1]
     # A batch of one would be specialised to one.
     batch = sample.expand(2, *sample.shape[1:]).contiguous()
-    shapes = ({0: Dim("batch", min=1)},)
-    with torch.no_grad():
-        program = torch.export.export(model, (batch,), dynamic_shapes=shapes, strict=False)
-        # An empty table decomposes nothing; it rewrites in-place operations to pure ones.
-        program = program.run_decompositions({})
+    program = _export(model, batch)
     module = program.module(check_guards=False)
     assert isinstance(module, fx.GraphModule)
     for view in module.graph.find_nodes(op="call_function", target=torch.ops.aten.view.default):
@@ -52,6 +48,21 @@ def capture(model: nn.Module, example: Tensor) -> ConversionGraph:
     out_spec = program.call_spec.out_spec
     assert out_spec is not None
     return ConversionGraph(module, _assign_roles(module), sample.detach().clone(), out_spec)
+
+
+def _export(model: nn.Module, batch: Tensor) -> ExportedProgram:
+    with torch.no_grad():
+        try:
+            program: ExportedProgram = torch.export.export(model, (batch,), dynamic_shapes=({0: Dim("batch", min=1)},), strict=False)
+        except Exception as error:  # torch.export passes on whatever the model's own code raised.
+            reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
+            raise UnsupportedOp(
+                f"torch.export cannot capture the network for any batch size and inputs of shape "
+                f"(N, {', '.join(map(str, batch.shape[1:]))}): {reason}"
+            ) from error
+        # An empty table decomposes nothing; it rewrites in-place operations to pure ones.
+        pure: ExportedProgram = program.run_decompositions({})
+        return pure
 
 
 def _assign_roles(module: fx.GraphModule) -> dict[fx.Node, Rule]:

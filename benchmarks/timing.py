@@ -1,0 +1,94 @@
+"""Times of a conversion and an evaluation: python -m benchmarks.timing --data-root DATA --weights DATA
+
+Evaluation is compared with T passes of the original module (channels-last, the same precision and batch size), in turn
+and several times, because the speed of a shared machine drifts. Medians are printed.
+"""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, TypeVar
+
+import torch
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from adapters import NETWORKS, find_weights, load_weights
+from benchmarks.execute import BATCH
+from conversion import Calibration, SpikingNetwork, capture, make_method, simulate
+from tasks import TASKS
+
+Result = TypeVar("Result")
+
+
+def main(
+    data_root: Annotated[Path, typer.Option(help="Folder of the datasets.")],
+    weights: Annotated[Path | None, typer.Option(help="Folder of trained networks.")] = None,
+    task: str = "cifar10", network: str = "resnet20", steps: int = 8, samples: int = 512, repeats: int = 7,
+) -> None:  # fmt: skip
+    """Prints a table of seconds."""
+    data = TASKS[task](data_root)
+    adapter = NETWORKS[network](data)
+    model = adapter.build().eval()
+    load_weights(model, find_weights(network, task, weights))
+    images = adapter.encode(data.calibration(512, seed=0))
+    batches = adapter.encode(torch.cat([batch.inputs for batch in data.test(BATCH, samples)])).split(BATCH)
+
+    table = Table(title=f"{network} on {task}, T={steps}, {torch.get_num_threads()} threads", title_justify="left")
+    table.add_column("what")
+    table.add_column("seconds", justify="right")
+    graph, seconds = timed(lambda: capture(model, images[:1]))
+    table.add_row("capture", f"{seconds:.2f}")
+    calibration = Calibration(graph, images)
+    _, seconds = timed(lambda: calibration.histograms)
+    table.add_row(f"statistics of {len(images)} calibration images", f"{seconds:.2f}")
+    for name, options in (("calibration", {}), ("burst", {"phi": 4})):
+        method = make_method(name, **options)
+        converted, seconds = timed(lambda method=method: method.convert(graph, calibration, steps))  # type: ignore[misc]
+        table.add_row(f"thresholds and light calibration, {method.label}", f"{seconds:.2f}")
+    for precision in (torch.float32, torch.bfloat16):
+        ann, snn = evaluation(model.to(precision), converted.to(precision), batches, steps, repeats)
+        name = str(precision).removeprefix("torch.")
+        count = sum(map(len, batches))
+        table.add_row(f"{steps} ANN passes of {count} images, {name}", f"{ann:.2f}")
+        table.add_row(f"evaluation of {count} images, counting, {name}", f"{snn:.2f}  ({snn / ann:.2f}x)")
+    Console().print(table)
+
+
+def evaluation(
+    model: torch.nn.Module, snn: SpikingNetwork, batches: tuple[torch.Tensor, ...], steps: int, repeats: int
+) -> tuple[float, float]:
+    """Median seconds of T passes of the ANN, and of the simulation with every count and readout."""
+    precision = snn.graph.dtype
+    model = model.to(memory_format=torch.channels_last)
+
+    @torch.no_grad()
+    def passes() -> None:
+        for batch in batches:
+            ready = batch.to(precision).contiguous(memory_format=torch.channels_last)
+            for _ in range(steps):
+                model(ready)
+
+    def evaluate() -> None:
+        for batch in batches:
+            simulate(snn, batch, steps, fast=True)
+
+    passes()
+    evaluate()  # compiles
+    pairs = [(timed(passes)[1], timed(evaluate)[1]) for _ in range(repeats)]
+    return statistics.median(ann for ann, _ in pairs), statistics.median(snn for _, snn in pairs)
+
+
+def timed(function: Callable[[], Result]) -> tuple[Result, float]:
+    """A function's result and its wall-clock seconds."""
+    started = time.perf_counter()
+    result = function()
+    return result, time.perf_counter() - started
+
+
+if __name__ == "__main__":
+    typer.run(main)

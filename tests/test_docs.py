@@ -1,0 +1,86 @@
+"""What the documentation shows works as written, and names what exists."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+import torch
+
+from adapters import NETWORKS, find_weights, load_weights
+from benchmarks.prices import PRICES
+from benchmarks.suite import load_suite, suite_names
+from conversion import Calibration, capture, make_method, simulate
+from conversion.methods import METHODS
+from tasks import TASKS
+
+ROOT = Path(__file__).parent.parent
+
+
+def blocks(page: str, language: str) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", (ROOT / page).read_text(), flags=re.DOTALL)
+
+
+@pytest.fixture(scope="module")
+def digits() -> dict[str, object]:
+    """The names that the snippets take for granted."""
+    task = TASKS["digits"]()
+    adapter = NETWORKS["digits_convnet"](task)
+    ann = adapter.build()
+    load_weights(ann, find_weights("digits_convnet", "digits", None))
+    images = adapter.encode(next(task.test(50)).inputs)
+    return {
+        "ann": ann, "example": images[:1], "images": images,
+        "calibration_batches": adapter.encode(task.calibration(64, seed=0)).split(32),
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("page", ["README.md", "docs/conversion.md"])
+def test_the_library_snippet_runs(page: str, digits: dict[str, object]) -> None:
+    names = dict(digits)
+    (snippet,) = blocks(page, "python")
+    exec(snippet, names)
+    readout = names["readout"]
+    ann, images = digits["ann"], digits["images"]
+    assert (readout.mean(8).argmax(1) == ann(images).argmax(1)).float().mean() > 0.95  # type: ignore[attr-defined,operator]
+
+
+def test_the_method_tutorial_runs_and_stays_short(
+    digits: dict[str, torch.Tensor], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(METHODS, "_entries", dict(METHODS._entries))
+    (snippet,) = blocks("docs/methods.md", "python")
+    assert len(snippet.splitlines()) < 40
+    exec(compile(snippet, "docs/methods.md", "exec", dont_inherit=True), {"__name__": "tutorial"})
+    graph = capture(digits["ann"].eval(), digits["example"])  # type: ignore[arg-type]
+    network = make_method("robustnorm", light=True).convert(graph, Calibration(graph, digits["images"]), T=16)
+    logits = simulate(network, digits["images"]).mean(16)
+    assert (logits.argmax(1) == graph.run(digits["images"]).argmax(1)).float().mean() > 0.9
+
+
+def test_the_suite_in_the_documentation_is_valid(tmp_path: Path) -> None:
+    (text,) = blocks("docs/suites.md", "yaml")
+    (tmp_path / "own.yaml").write_text(text)
+    suite = load_suite(str(tmp_path / "own.yaml"))
+    assert {cell.network for cell in suite.cells()} == {"vgg16", "resnet20_wide"}
+
+
+@pytest.mark.parametrize(
+    ("page", "names"),
+    [
+        ("docs/methods.md", METHODS), ("docs/energy.md", PRICES), ("docs/suites.md", TASKS),
+        ("docs/suites.md", NETWORKS), ("results/README.md", [name for name in suite_names() if name != "smoke"]),
+    ],
+)  # fmt: skip
+def test_every_name_has_its_place_in_the_documentation(page: str, names: list[str]) -> None:
+    text = (ROOT / page).read_text()
+    assert [name for name in names if not re.search(rf"`[^`]*\b{name}\b[^`]*`", text)] == []
+
+
+def test_links_between_pages_lead_somewhere() -> None:
+    pages = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").glob("*.md")]
+    for page in pages:
+        for target in re.findall(r"\]\(([^)#]+?)\)", page.read_text()):
+            if not target.startswith("http"):
+                assert (page.parent / target).exists(), f"{page.name} links to {target}"
