@@ -18,6 +18,8 @@ from torch import Tensor
 from conversion.errors import InvalidInput
 
 Start = Literal["potential", "shift"]
+# As many as the binary digits are counted of.
+MOST_SPIKES = 2**16 - 1
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,6 +46,8 @@ class Neuron:
     def __post_init__(self) -> None:
         if self.phi < 1:
             raise InvalidInput(f"phi is {self.phi}, but a neuron fires at least 1 spike per step; give phi >= 1.")
+        if self.phi > MOST_SPIKES:
+            raise InvalidInput(f"phi is {self.phi}, but a neuron fires at most {MOST_SPIKES} spikes per step.")
         if not bool((torch.isfinite(self.threshold) & (self.threshold > 0)).all()):
             raise InvalidInput("A threshold is not a positive finite number.")
         if self.slope > 0 and not self.signed:
