@@ -106,7 +106,8 @@ def simulate(
     run = _run_steps if schedule == "step" else _run_sweep
     sums, tallies = run(network, frames, T, layers, steps)
     outputs = {t: network.decode({n: total / t for n, total in sums[t].items()}, frames[0]) for t in steps}
-    return Readout(outputs, _counts(network, tallies, isinstance(inputs, Tensor)) if count else None)
+    counts = _counts(network, tallies, isinstance(inputs, Tensor), T, len(frames[0])) if count else None
+    return Readout(outputs, counts)
 
 
 def make_layers(network: SpikingNetwork, *, count: bool, fast: bool) -> dict[fx.Node, Layer]:
@@ -246,13 +247,13 @@ def _add(total: Tensor | None, value: Tensor) -> Tensor:
     return value if total is None else total + value
 
 
-def _counts(network: SpikingNetwork, tallies: Tallies, constant: bool) -> Counts:
+def _counts(network: SpikingNetwork, tallies: Tallies, constant: bool, T: int, samples: int) -> Counts:
     connectivity = network.connectivity
-    samples = [torch.stack(steps).cumsum(0).transpose(1, 2) for steps in tallies.values()]
+    layers = [torch.stack(steps).cumsum(0).transpose(1, 2) for steps in tallies.values()]
     static, step = connectivity.macs_static, connectivity.macs_step
     return Counts(
         layers=tuple(node.name for node in tallies),
-        tally=torch.stack(samples) if samples else torch.zeros(0, 1, 1, len(KINDS), dtype=torch.float64),
+        tally=torch.stack(layers) if layers else torch.zeros(0, T, samples, len(KINDS), dtype=torch.float64),
         neurons=tuple(connectivity.fan_out[node].numel() for node in tallies),
         fan_out=tuple(round(float(connectivity.fan_out[node].sum())) for node in tallies),
         macs_once=static if constant else 0,
