@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -46,7 +47,9 @@ class SpikingNetwork:
     @cached_property
     def head(self) -> tuple[fx.Node, ...]:
         """Nodes that no neuron follows, in execution order. They are applied once, to the mean of their inputs."""
-        leading = self.graph.upstream(self.neurons)
+        leading = set(self.graph.upstream(self.neurons))
+        # A mean is taken of tensors: all parts of a split that a neuron reads a part of are taken step by step.
+        leading.update(node for node in self.graph.body if node.target is operator.getitem and node.args[0] in leading)
         return tuple(node for node in self.graph.body if node not in leading)
 
     @cached_property
