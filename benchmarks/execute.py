@@ -22,8 +22,8 @@ from benchmarks.cells import Cell
 from benchmarks.prices import Totals
 from benchmarks.store import LayerCounts, Record, Value
 from conversion import Calibration, ConversionGraph, Counts, SpikingNetwork, capture, simulate
+from conversion.counts import KINDS
 from conversion.errors import InvalidInput
-from conversion.simulate import KINDS
 from tasks import TASKS, Task
 
 Precision = Literal["auto", "float32", "bfloat16"]

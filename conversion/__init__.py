@@ -2,11 +2,12 @@
 
 from conversion.calibration import Calibration
 from conversion.capture import capture
+from conversion.counts import Counts
 from conversion.errors import BenchmarkError, InvalidInput, UnknownName, UnsupportedOp
 from conversion.graph import ConversionGraph
 from conversion.methods import METHODS, Method, convert, make_method
 from conversion.network import SpikingNetwork
-from conversion.simulate import Counts, Readout, simulate
+from conversion.simulate import Readout, simulate
 
 __all__ = [
     "METHODS",

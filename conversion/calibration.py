@@ -33,6 +33,11 @@ class Calibration:
         parts = [batches] if isinstance(batches, Tensor) else list(batches)
         if not parts or not sum(len(part) for part in parts):
             raise InvalidInput("The calibration set is empty; give at least one batch of training inputs.")
+        expected = tuple(graph.example.shape[1:])
+        for part in parts:
+            if tuple(part.shape[1:]) != expected:
+                shape = tuple(part.shape)
+                raise InvalidInput(f"A calibration batch has shape {shape}; the network takes (N, *{expected}).")
         self.graph = graph
         self.inputs = torch.cat(parts)
         if not bool(torch.isfinite(self.inputs).all()):

@@ -53,7 +53,9 @@ def capture(model: nn.Module, example: Tensor) -> ConversionGraph:
 def _export(model: nn.Module, batch: Tensor) -> ExportedProgram:
     with torch.no_grad():
         try:
-            program: ExportedProgram = torch.export.export(model, (batch,), dynamic_shapes=({0: Dim("batch", min=1)},), strict=False)
+            program: ExportedProgram = torch.export.export(
+                model, (batch,), dynamic_shapes=({0: Dim("batch", min=1)},), strict=False
+            )
         except Exception as error:  # torch.export passes on whatever the model's own code raised.
             reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
             raise UnsupportedOp(

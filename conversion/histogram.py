@@ -10,6 +10,8 @@ import torch
 from torch import Tensor
 
 BINS = 2048
+# A channel that stays below is dead: weight decay leaves denormal weights, whose reciprocals overflow float32.
+TINY = 1e-20
 
 
 class ChannelHistogram:
@@ -19,7 +21,7 @@ class ChannelHistogram:
         counts: positive magnitudes by bin, shape (channels, BINS), int64. Zeros are not counted: every quantiser
             maps them to zero.
         width: of a bin, shape (channels,), float64; it doubles when a later batch exceeds the range.
-        maximum: largest magnitude seen, shape (channels,), float64.
+        maximum: largest magnitude seen, zero where it is below TINY, shape (channels,), float64.
     """
 
     def __init__(self, channels: int) -> None:
@@ -47,7 +49,8 @@ class ChannelHistogram:
         self._sum += rows.sum(0, dtype=torch.float64)
         self._seen += len(rows)
         magnitudes = rows.abs()
-        self.maximum = torch.maximum(self.maximum, magnitudes.amax(0).double())
+        peak = magnitudes.amax(0).double()
+        self.maximum = torch.maximum(self.maximum, torch.where(peak > TINY, peak, 0.0))
         self._widen()
         # A dead channel has no width yet and nothing to count.
         scale = torch.where(self.width > 0, 1 / self.width, 0).to(rows.dtype)

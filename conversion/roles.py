@@ -127,14 +127,15 @@ def rule_of(node: fx.Node, signals: int) -> Rule | None:
 
 
 def activation_of(node: fx.Node) -> Activation | None:
-    """The activation of an operation listed in FIRING; None where its lower bound is not zero."""
+    """The activation of an operation listed in FIRING; None where its lower bound is not zero or it falls below."""
     op, bounds = packet(node), node.args[1:]
     if op is aten.relu:
         return Activation()
     if op is aten.relu6:
         return Activation(ceiling=6.0)
     if op is aten.leaky_relu:
-        return Activation(slope=_number(bounds, 0, 0.01))
+        slope = _number(bounds, 0, 0.01)
+        return Activation(slope=slope) if slope >= 0 else None
     # hardtanh's bounds are -1 and 1 when left out, clamp's are none.
     low = _number(bounds, 0, -1.0 if op is aten.hardtanh else -math.inf)
     high = _number(bounds, 1, 1.0 if op is aten.hardtanh else math.inf)

@@ -13,7 +13,7 @@ from conversion.calibration import Calibration
 from conversion.errors import InvalidInput
 from conversion.network import SpikingNetwork
 from conversion.neuron import Layer, Neuron, Start
-from conversion.simulate import Trains, sweep
+from conversion.schedules import Trains, sweep
 from conversion.thresholds import Rule, choose_threshold
 
 # Small batches keep a layer's potentials near the cores from step to step.
