@@ -26,7 +26,7 @@ class Calibration:
         batches: inputs as the network is fed, each of shape (N, ...); a tensor counts as one batch.
 
     Raises:
-        InvalidInput: there is no sample, or a value that is not finite.
+        InvalidInput: there is no sample, one of another shape than was captured, or a value that is not finite.
     """
 
     def __init__(self, graph: ConversionGraph, batches: Iterable[Tensor] | Tensor) -> None:
