@@ -46,14 +46,17 @@ class Counts:
 
     @classmethod
     def of(
-        cls, connectivity: Connectivity, tallies: Mapping[fx.Node, Sequence[Tensor]], *, constant_input: bool
-    ) -> Counts:
-        """Puts together the tallies of every step, each of shape (6, N), by layer."""
-        cumulated = [torch.stack(list(steps)).cumsum(0).transpose(1, 2) for steps in tallies.values()]
+        cls, connectivity: Connectivity, tallies: Mapping[fx.Node, Sequence[Tensor]], T: int, samples: int, *,
+        constant_input: bool,
+    ) -> Counts:  # fmt: skip
+        """Puts together the tallies of every step, each of shape (6, N), by layer; there may be no layer."""
+        tally = torch.zeros(len(tallies), T, samples, len(KINDS), dtype=torch.float64)
+        for layer, steps in zip(tally, tallies.values(), strict=True):
+            layer.copy_(torch.stack(list(steps)).cumsum(0).transpose(1, 2))
         static, step = connectivity.macs_static, connectivity.macs_step
         return cls(
             layers=tuple(node.name for node in tallies),
-            tally=torch.stack(cumulated) if cumulated else torch.zeros(0, 1, 1, len(KINDS), dtype=torch.float64),
+            tally=tally,
             neurons=tuple(connectivity.fan_out[node].numel() for node in tallies),
             fan_out=tuple(round(float(connectivity.fan_out[node].sum())) for node in tallies),
             macs_once=static if constant_input else 0,

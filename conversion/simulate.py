@@ -88,8 +88,10 @@ def simulate(
         sums = {node: _add(sums.get(node), value) for node, value in values.items()}
         if t in steps:
             outputs[t] = network.decode({node: total / t for node, total in sums.items()}, frames[0])
-    counts = Counts.of(network.connectivity, tallies, constant_input=isinstance(inputs, Tensor)) if count else None
-    return Readout(outputs, counts)
+    if not count:
+        return Readout(outputs, None)
+    constant = isinstance(inputs, Tensor)
+    return Readout(outputs, Counts.of(network.connectivity, tallies, T, len(frames[0]), constant_input=constant))
 
 
 def _frames(network: SpikingNetwork, inputs: Inputs, T: int) -> list[Tensor]:
