@@ -51,6 +51,7 @@ LimitOption = Annotated[int | None, typer.Option(min=1, help="Measure the first 
 DataOption = Annotated[Path | None, typer.Option("--data-root", help="Folder of the datasets.")]
 WeightsOption = Annotated[Path | None, typer.Option("--weights", help="Folder of trained networks.")]
 ResultsOption = Annotated[Path, typer.Option("--results", help="Where records and tables go.")]
+PricesOption = Annotated[str | None, typer.Option("--price-list", help="Price energy by this list, not the suite's.")]
 DeviceOption = Annotated[str, typer.Option(help="cpu, cuda, cuda:1 ...")]
 RESULTS = Path("results")
 
@@ -70,6 +71,7 @@ def run(
     precision: Annotated[PrecisionName, typer.Option(help="Of weights and activations.")] = PrecisionName.auto,
     results: ResultsOption = RESULTS,
     rerun: Annotated[RerunName, typer.Option(help="Which finished cells to run again.")] = RerunName.stale,
+    price_list: PricesOption = None,
 ) -> None:  # fmt: skip
     """Measures what is missing of a suite and writes results.csv, results.md and the leaderboard.
 
@@ -81,8 +83,7 @@ def run(
     from benchmarks.store import Store
     from benchmarks.suite import load_suite, select
 
-    chosen = load_suite(suite)
-    chosen = chosen if limit is None else chosen.limited(limit)
+    chosen = load_suite(suite).adjusted(limit=limit, price_list=price_list)
     cells = select(
         chosen.cells(), tasks=task or (), networks=network or (), methods=method or (), steps=steps or (),
         seeds=seed or (),
@@ -108,12 +109,15 @@ def run(
 
 
 @app.command()
-def report(suite: SuiteOption = "mini", results: ResultsOption = RESULTS) -> None:
+def report(
+    suite: SuiteOption = "mini", limit: LimitOption = None, results: ResultsOption = RESULTS,
+    price_list: PricesOption = None,
+) -> None:  # fmt: skip
     """Writes the tables of a suite and the leaderboard again from the records; measures nothing."""
     from benchmarks.store import Store
     from benchmarks.suite import load_suite
 
-    chosen = load_suite(suite)
+    chosen = load_suite(suite).adjusted(limit=limit, price_list=price_list)
     _write(chosen, Store(results, chosen.name), results)
 
 

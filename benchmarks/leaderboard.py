@@ -66,5 +66,5 @@ def _body(ann: pd.DataFrame, rows: pd.DataFrame) -> list[list[str]]:
 def pareto(rows: pd.DataFrame) -> pd.DataFrame:
     """The rows that are more accurate than every row of less or equal energy."""
     ordered = rows.sort_values(["energy_unary_mJ", "value"], ascending=[True, False])
-    best = ordered["value"].cummax().shift(fill_value=float("-inf"))
+    best = ordered["value"].astype(float).cummax().shift(fill_value=float("-inf"))
     return ordered[ordered["value"] > best]

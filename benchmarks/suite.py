@@ -93,10 +93,17 @@ class Suite(BaseModel):
             for name, options in entry.named_methods():
                 make_method(name, **options)
 
-    def limited(self, limit: int) -> Suite:
-        """The same suite on the first `limit` test samples, under a name of its own."""
-        entries = [entry.model_copy(update={"limit": limit}) for entry in self.entries]
-        return self.model_copy(update={"name": f"{self.name}-first-{limit}", "entries": entries})
+    def adjusted(self, *, limit: int | None = None, price_list: str | None = None) -> Suite:
+        """The same suite with other prices, or on the first `limit` test samples under a name of its own."""
+        changes: dict[str, Any] = {}
+        if price_list is not None:
+            changes["price_list"] = price_list
+        if limit is not None:
+            entries = [entry.model_copy(update={"limit": limit}) for entry in self.entries]
+            changes |= {"name": f"{self.name}-first-{limit}", "entries": entries}
+        suite = self.model_copy(update=changes)
+        suite.check()
+        return suite
 
 
 def suite_names() -> list[str]:

@@ -171,6 +171,10 @@ def test_the_command_line_runs_resumes_and_reports(tmp_path: Path, cli: Cli) -> 
     assert cli("report", "--suite", "smoke", "--results", "out").returncode == 0
     assert (tmp_path / "out/smoke/results.md").read_text() == page
     assert (tmp_path / "out/leaderboard.md").read_text() == board
+    assert cli("report", "--suite", "smoke", "--results", "out", "--price-list", "lemaire32k").returncode == 0
+    dearer = pd.read_csv(tmp_path / "out/smoke/results.csv")
+    assert (dearer["energy_unary_mJ"] > 4 * frame["energy_unary_mJ"]).sum() == 3
+    assert (dearer["value"].dropna() == frame["value"].dropna()).all()
 
 
 def test_train_makes_weights_that_run_uses(tmp_path: Path, cli: Cli) -> None:
@@ -207,6 +211,7 @@ def test_a_failed_cell_makes_the_run_exit_with_3(tmp_path: Path, cli: Cli) -> No
         (("run", "--sute", "smoke"), "--suite"),
         (("rn",), "Did you mean 'run'"),
         (("run", "--limit", "0"), "--limit"),
+        (("report", "--price-list", "horowitz54"), "did you mean horowitz45"),
         (("run", "--suite", "cifar10", "--data-root", "."), "Expected layout: cifar-10-batches-py/"),
         (("run", "--device", "tpu"), "The device 'tpu'"),
         (("train", "--task", "digits", "--network", "digits_convnt"), "did you mean digits_convnet"),
@@ -249,7 +254,7 @@ DATA = os.environ.get("SNNBENCH_DATA")
 @pytest.mark.skipif(DATA is None, reason="SNNBENCH_DATA names no folder with cifar10/ and resnet20_cifar10.safetensors")
 def test_cifar10_with_the_published_resnet20_on_200_images(tmp_path: Path) -> None:
     assert DATA is not None
-    cells = select(load_suite("cifar10").limited(200).cells(), methods=["burst:phi=15"], steps=[1])
+    cells = select(load_suite("cifar10").adjusted(limit=200).cells(), methods=["burst:phi=15"], steps=[1])
     ann, burst = run(cells, Workbench(Path(DATA), Path(DATA), "cpu", "float32"), Store(tmp_path, "cifar10"))
     assert ann.metrics["accuracy"].value == pytest.approx(92, abs=4)
     assert ann.metrics["accuracy"].value - burst.metrics["accuracy"].value < 6

@@ -111,7 +111,7 @@ class TestSelection:
 
 
 def test_a_limited_suite_has_its_own_name_and_profile() -> None:
-    suite = load_suite("mini").limited(50)
+    suite = load_suite("mini").adjusted(limit=50)
     assert suite.name == "mini-first-50"
     assert {cell.profile for cell in suite.cells()} == {"first-50"}
     assert {cell.id for cell in suite.cells()}.isdisjoint(cell.id for cell in load_suite("mini").cells())
