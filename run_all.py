@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterable
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -142,8 +143,8 @@ def list_(kind: Annotated[Kind, typer.Argument(help="What to list.")]) -> None:
     from conversion.methods import METHODS
     from tasks import TASKS
 
-    names = {Kind.tasks: TASKS, Kind.networks: NETWORKS, Kind.methods: METHODS, Kind.suites: suite_names()}[kind]
-    for name in names:
+    names: dict[Kind, Iterable[str]] = {Kind.tasks: TASKS, Kind.networks: NETWORKS, Kind.methods: METHODS, Kind.suites: suite_names()}
+    for name in names[kind]:
         print(name)
 
 
