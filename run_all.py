@@ -143,7 +143,12 @@ def list_(kind: Annotated[Kind, typer.Argument(help="What to list.")]) -> None:
     from conversion.methods import METHODS
     from tasks import TASKS
 
-    names: dict[Kind, Iterable[str]] = {Kind.tasks: TASKS, Kind.networks: NETWORKS, Kind.methods: METHODS, Kind.suites: suite_names()}
+    names: dict[Kind, Iterable[str]] = {
+        Kind.tasks: TASKS,
+        Kind.networks: NETWORKS,
+        Kind.methods: METHODS,
+        Kind.suites: suite_names(),
+    }
     for name in names[kind]:
         print(name)
 
