@@ -84,9 +84,7 @@ def test_signed_burst_is_limited_both_ways() -> None:
     currents=st.lists(st.integers(-64, 64), min_size=1, max_size=20), threshold=st.integers(1, 40),
     phi=st.integers(1, 5), start=st.sampled_from(["potential", "shift"]),
 )  # fmt: skip
-def test_signed_neuron_equals_its_published_update(
-    currents: list[int], threshold: int, phi: int, start: Start
-) -> None:
+def test_signed_neuron_equals_its_published_update(currents: list[int], threshold: int, phi: int, start: Start) -> None:
     """n = max(clip(floor(v / V), -phi, phi), -total) (methods.md, 2.5), in exact arithmetic; the total stays >= 0."""
     V, T = Fraction(threshold, 16), len(currents)
     v = V / 2 if start == "potential" else Fraction(0)
