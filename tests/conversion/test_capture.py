@@ -34,7 +34,7 @@ def operations(graph: ConversionGraph) -> list[str]:
     return [str(getattr(node.target, "overloadpacket", node.target)).removeprefix("aten.") for node in graph.body]
 
 
-# ------------------------------------------------------------------------------------------------- how networks are written
+# --------------------------------------------------------------------------------------------- how networks are written
 
 
 def test_ways_to_write_a_relu() -> None:
@@ -151,7 +151,7 @@ def test_observer_sees_every_activation_of_the_ann() -> None:
         torch.testing.assert_close(found, model[:depth](IMAGES), rtol=0, atol=1e-12)
 
 
-# ------------------------------------------------------------------------------------------------------ batch-norm folding
+# --------------------------------------------------------------------------------------------------- batch-norm folding
 
 
 def norm(norm_type: Callable[..., nn.Module], channels: int, **options: Any) -> nn.Module:
@@ -186,7 +186,8 @@ FOLDED = {
     "alone": (norm(nn.BatchNorm2d, 3), (3, 8, 8), ["mul", "add"]),
     "alone_2d": (norm(nn.BatchNorm1d, 6), (6,), ["mul", "add"]),
     "after_relu": (
-        nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), norm(nn.BatchNorm2d, 4)), (3, 8, 8), ["conv2d", "relu", "mul", "add"],
+        nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), norm(nn.BatchNorm2d, 4)), (3, 8, 8),
+        ["conv2d", "relu", "mul", "add"],
     ),
     # The channels of this batch norm are not the features of the linear layer.
     "linear_3d": (nn.Sequential(nn.Linear(6, 4), norm(nn.BatchNorm1d, 5)), (5, 6), ["linear", "mul", "add"]),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import shutil
 from collections.abc import Sequence
@@ -58,7 +59,7 @@ def test_shift_is_spread_over_the_steps_of_the_conversion() -> None:
 
 
 def test_saturation_and_the_memory_of_it() -> None:
-    """No more than phi spikes per step; soft reset keeps the rest, which fires later: v = 3 1/2 | 2 1/2 | 1 1/2 | 1/2."""
+    """No more than phi spikes per step; soft reset keeps the rest for later: v = 3 1/2 | 2 1/2 | 1 1/2 | 1/2."""
     assert train(neuron(), [3, 0, 0, 0]) == [1, 1, 1, 0]
     assert train(neuron(0.5, phi=4), [10] * 3) == [4, 4, 4]
 
@@ -69,14 +70,14 @@ def test_negative_current_is_remembered_without_spikes() -> None:
 
 
 def test_signed_neuron_takes_a_spike_back_but_never_owes_one() -> None:
-    """v = 3/2 -> +1 | -1/2 -> -1 | -1/2, total 0: silent | 3/2 -> +1. The plain neuron cannot correct its first spike."""
+    """v = 3/2 -> +1 | -1/2 -> -1 | -1/2, total 0: silent | 3/2 -> +1. The plain neuron has no way back."""
     currents = [1.0, -1.0, -1.0, 2.0]
     assert train(neuron(signed=True), currents) == [1, -1, 0, 1]
     assert train(neuron(), currents) == [1, 0, 0, 0]
 
 
 def test_signed_burst_is_limited_both_ways() -> None:
-    """V = 1, phi = 2: 5 1/2 -> +2 | 3 1/2 -> +2 | 1 1/2 - 5 = -3 1/2, total 4 -> -2 | -1 1/2 -> -2, total 0 | silent."""
+    """phi = 2: 5 1/2 -> +2 | 3 1/2 -> +2 | 1 1/2 - 5 = -3 1/2, total 4 -> -2 | -1 1/2 -> -2, total 0 | silent."""
     assert train(neuron(phi=2, signed=True), [5, 0, -5, 0, 0]) == [2, 2, -2, -2, 0]
 
 
@@ -119,11 +120,11 @@ def test_neuron_equals_its_published_update(currents: list[int], threshold: int,
 @pytest.mark.parametrize("phi", [1, 4])
 @pytest.mark.parametrize("slope", [0.125, 0.25])
 def test_leaky_neuron_follows_the_slope_below_zero(phi: int, slope: float) -> None:
-    """Constant input x < 0: the total after t steps is floor((slope x t + V / 2) / V) spikes, so its mean is slope x."""
+    """Constant input x < 0: the total at t is floor((slope x t + V / 2) / V) spikes, so its mean is slope x."""
     V, T, x = 0.125, 8, -1.0
     sent = train(neuron(V, phi, signed=True, slope=slope), [x] * T)
     expected = [math.floor((slope * x * t + V / 2) / V) for t in range(T + 1)]
-    steps = [after - before for before, after in zip(expected[:-1], expected[1:], strict=True)]
+    steps = [after - before for before, after in itertools.pairwise(expected)]
     if phi * V >= -slope * x:  # Else the neuron is saturated.
         assert sent == steps
         assert sum(sent) * V / T == slope * x

@@ -1,0 +1,91 @@
+"""Networks as the field uses them: captured as they are, converted with average pooling in place of max-pooling."""
+
+from __future__ import annotations
+
+import copy
+from functools import cache
+
+import pytest
+import torch
+import torchvision.models as published
+from torch import nn
+
+from conversion import ConversionGraph, UnsupportedOp, capture, convert, simulate
+from tests.conversion.toys import randomise_norms, relative_error, seeded
+
+IMAGES = seeded((4, 3, 32, 32), dtype=torch.float32)
+# Random weights with the statistics of a batch, else inputs would be lost in depth; VGG's hidden layers of 4096 are
+# narrowed to 64.
+ACTIVATIONS = {"vgg16_bn": 15, "resnet34": 33, "mobilenet_v2": 35, "squeezenet1_1": 26}
+
+
+def build(name: str) -> nn.Module:
+    torch.manual_seed(0)
+    model: nn.Module = getattr(published, name)(num_classes=10)
+    if name == "vgg16_bn":
+        model.avgpool = nn.AdaptiveAvgPool2d(1)
+        model.classifier = nn.Sequential(
+            nn.Linear(512, 64), nn.ReLU(True), nn.Dropout(), nn.Linear(64, 64), nn.ReLU(True), nn.Dropout(),
+            nn.Linear(64, 10),
+        )  # fmt: skip
+    randomise_norms(model)
+    for part in model.modules():
+        if isinstance(part, nn.BatchNorm2d):
+            part.reset_running_stats()
+            part.momentum = None
+    with torch.no_grad():
+        model.train()(seeded((16, 3, 32, 32), seed=1, dtype=torch.float32))
+    return model.eval()
+
+
+@cache
+def max_pooled(name: str) -> tuple[nn.Module, ConversionGraph]:
+    model = build(name)
+    return model, capture(model, IMAGES[:1])
+
+
+@pytest.mark.parametrize("name", ACTIVATIONS)
+def test_captured_graph_equals_the_module(name: str) -> None:
+    model, graph = max_pooled(name)
+    with torch.no_grad():
+        expected = model(IMAGES)
+    assert relative_error(graph.run(IMAGES), expected) < 1e-4
+    assert len(graph.firing) == ACTIVATIONS[name]
+    # Every batch norm was folded: nothing is left of it but convolutions.
+    assert not [node for node in graph.body if "batch_norm" in str(node.target) or "mul" in str(node.target)]
+
+
+@pytest.mark.parametrize("name", ["vgg16_bn", "resnet34", "squeezenet1_1"])
+def test_max_pooling_between_neurons_is_refused(name: str) -> None:
+    with pytest.raises(UnsupportedOp, match=r"aten\.max_pool2d\.default .*Use average pooling"):
+        convert(max_pooled(name)[1], IMAGES, "burst", T=4, phi=4)
+
+
+def average_pooled(model: nn.Module) -> nn.Module:
+    model = copy.deepcopy(model)
+    for parent in list(model.modules()):
+        for name, part in parent.named_children():
+            if isinstance(part, nn.MaxPool2d):
+                setattr(parent, name, nn.AvgPool2d(part.kernel_size, part.stride, part.padding))
+    return model
+
+
+@pytest.mark.parametrize("name", ["vgg16_bn", "resnet34", "mobilenet_v2"])
+def test_converted_network_approaches_the_ann(name: str) -> None:
+    """The error of the outputs falls as T grows, each T its own conversion with phi = 16.
+
+    Not from T = 1 to 2: one step has no order of spikes to go wrong, so all its error is rounding.
+    """
+    model = average_pooled(max_pooled(name)[0])
+    graph = capture(model, IMAGES[:1])
+    with torch.no_grad():
+        ann = model(IMAGES)
+    errors = []
+    for T in (2, 8, 32):
+        # The search of least squared error takes most of the time and is tested elsewhere.
+        network = convert(graph, IMAGES, "burst", T=T, phi=16, thresholds="max")
+        output = simulate(network, IMAGES, at=[T], count=False).mean(T)
+        # What all samples share is easy, their differences are what a network is for.
+        errors.append(relative_error(output - output.mean(0), ann - ann.mean(0)))
+    assert errors[0] > 1.5 * errors[1] > 1.5**2 * errors[2]
+    assert errors[2] < 0.2
