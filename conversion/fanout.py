@@ -155,7 +155,7 @@ def _resample(node: fx.Node, signal: Tensor, values: Values) -> Tensor:
         probe = torch.eye(size, dtype=real.dtype, device=real.device).view(shape).expand(1, size, *real.shape[2:])
         with torch.no_grad():
             response = evaluate(node, {**values, node.args[0]: probe})  # type: ignore[dict-item]
-        if response.dim() != real.dim():
+        if response.shape[1] != size:  # The axis of the channels was pooled, too.
             raise UnsupportedOp(f"The connections of {node.target} cannot be counted for {real.dim()}-d signals.")
         others = [a for a in range(2, real.dim()) if a != axis]
         reads = (response.amax(others) if others else response)[0] > 0
