@@ -136,7 +136,7 @@ def squared_errors(values: Tensor, candidates: Tensor, T: int, phi: int, roundin
 @pytest.mark.parametrize(("T", "phi"), [(1, 1), (8, 1), (8, 4), (32, 2), (4, 8)])
 @pytest.mark.parametrize("rule", ["mse", "mse_floor"])
 def test_least_squared_error_equals_brute_force(rule: Rule, T: int, phi: int, channelwise: bool) -> None:
-    """On raw activations: an error within 1 % of the least, and mostly the same grid step: at T = 32 it has neighbours alike."""
+    """On raw activations: an error within 1 % of the least, one grid step away; at T = 32 some more are alike."""
     values = activations(300)
     fractions = SATURATION_GRID / phi if rule == "mse" else PAPER_GRID
     found = choose_threshold(histogram(values), rule, T, phi, channelwise=channelwise)
