@@ -6,19 +6,25 @@ import sys
 from collections.abc import Iterable
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 from rich.console import Console
 from rich.markdown import Markdown
 
+from adapters import NETWORKS, find_weights
+from adapters import train as train_network
+from benchmarks.execute import Workbench
+from benchmarks.leaderboard import write_leaderboard
+from benchmarks.runner import due, plan
+from benchmarks.runner import run as run_cells
+from benchmarks.store import Store
+from benchmarks.suite import Suite, load_suite, select, suite_names
+from benchmarks.tables import write_tables
 from conversion.errors import BenchmarkError
+from conversion.methods import METHODS
+from tasks import TASKS
 
-if TYPE_CHECKING:
-    from benchmarks.store import Store
-    from benchmarks.suite import Suite
-
-# Commands import what they need: torch takes seconds, and --help should not.
 app = typer.Typer(no_args_is_help=False, pretty_exceptions_enable=False, add_completion=False)
 
 
@@ -31,6 +37,11 @@ class Kind(StrEnum):
 
 class PrecisionName(StrEnum):
     auto = "auto"
+    float32 = "float32"
+    bfloat16 = "bfloat16"
+
+
+class TrainingPrecision(StrEnum):
     float32 = "float32"
     bfloat16 = "bfloat16"
 
@@ -50,11 +61,13 @@ StepsOption = Annotated[list[int] | None, typer.Option("--T", help="Only these n
 SeedOption = Annotated[list[int] | None, typer.Option("--seed", help="Only these seeds; repeatable.")]
 LimitOption = Annotated[int | None, typer.Option(min=1, help="Measure the first N test samples of a fixed shuffle.")]
 DataOption = Annotated[Path | None, typer.Option("--data-root", help="Folder of the datasets.")]
-WeightsOption = Annotated[Path | None, typer.Option("--weights", help="Folder of trained networks.")]
+WeightsOption = Annotated[Path, typer.Option("--weights", help="Folder of trained networks.")]
 ResultsOption = Annotated[Path, typer.Option("--results", help="Where records and tables go.")]
 PricesOption = Annotated[str | None, typer.Option("--price-list", help="Price energy by this list, not the suite's.")]
 DeviceOption = Annotated[str, typer.Option(help="cpu, cuda, cuda:1 ...")]
 RESULTS = Path("results")
+PUBLISHED = RESULTS / "published"
+WEIGHTS = Path("runs/weights")
 
 
 @app.callback(invoke_without_command=True)
@@ -68,7 +81,7 @@ def default(context: typer.Context) -> None:
 def run(
     suite: SuiteOption = "mini", task: TaskOption = None, network: NetworkOption = None, method: MethodOption = None,
     steps: StepsOption = None, seed: SeedOption = None, limit: LimitOption = None, data_root: DataOption = None,
-    weights: WeightsOption = None, device: DeviceOption = "cpu",
+    weights: WeightsOption = WEIGHTS, device: DeviceOption = "cpu",
     precision: Annotated[PrecisionName, typer.Option(help="Of weights and activations.")] = PrecisionName.auto,
     results: ResultsOption = RESULTS,
     rerun: Annotated[RerunName, typer.Option(help="Which finished cells to run again.")] = RerunName.stale,
@@ -78,12 +91,6 @@ def run(
 
     Exits with 0 when all selected cells are there, 2 for a usage error, 3 when some failed.
     """
-    from benchmarks.execute import Workbench
-    from benchmarks.runner import due, plan
-    from benchmarks.runner import run as run_cells
-    from benchmarks.store import Store
-    from benchmarks.suite import load_suite, select
-
     chosen = load_suite(suite).adjusted(limit=limit, price_list=price_list)
     cells = select(
         chosen.cells(), tasks=task or (), networks=network or (), methods=method or (), steps=steps or (),
@@ -91,14 +98,13 @@ def run(
     )  # fmt: skip
     bench = Workbench(data_root, weights, device, precision.value)
     store = Store(results, chosen.name)
+    print(f"Suite {chosen.name}: loading {len(cells)} cells' data and networks", file=sys.stderr)
     planned = plan(cells, bench, store)
     todo = due(planned, rerun.value)
-    stale = sorted({change for item in planned for change in item.changed})
-    print(
-        f"Suite {chosen.name}: {len(cells)} cells, {len(todo)} to run"
-        + (f" (changed since they were measured: {', '.join(stale)})" if stale else ""),
-        file=sys.stderr,
-    )
+    changed = sorted({change for item in planned for change in item.changed})
+    stale = f"; changed since measured: {', '.join(changed)}" if changed else ""
+    print(f"Suite {chosen.name}: {len(cells)} cells, {len(todo)} to run{stale}", file=sys.stderr)
+    store.prepare()
     try:
         run_cells(todo, bench, store)
     finally:
@@ -115,34 +121,29 @@ def report(
     price_list: PricesOption = None,
 ) -> None:  # fmt: skip
     """Writes the tables of a suite and the leaderboard again from the records; measures nothing."""
-    from benchmarks.store import Store
-    from benchmarks.suite import load_suite
-
     chosen = load_suite(suite).adjusted(limit=limit, price_list=price_list)
-    _write(chosen, Store(results, chosen.name), results)
+    store = Store(results, chosen.name)
+    if not any(store.load(cell) for cell in chosen.cells()):
+        raise BenchmarkError(f"There are no records of suite {chosen.name} in {store.cells}; run it first.")
+    _write(chosen, store, results)
 
 
 def _write(suite: Suite, store: Store, results: Path) -> None:
-    from benchmarks.leaderboard import write_leaderboard
-    from benchmarks.tables import write_tables
-
     page = write_tables(suite, store)
-
-    # Results elsewhere than in this repository bring a leaderboard of their own.
-    leaderboard = Path("leaderboard.md") if results == RESULTS else results / "leaderboard.md"
+    # The repository's leaderboard is that of the published results; your own stands beside your own.
+    leaderboard = Path("leaderboard.md") if results == PUBLISHED else results / "leaderboard.md"
     write_leaderboard(results, leaderboard)
-    Console().print(Markdown(page.read_text()))
+    console = Console()
+    if console.is_terminal:
+        console.print(Markdown(page.read_text(encoding="utf-8")))
+    else:
+        print(page.read_text(encoding="utf-8"))
     print(f"Written: {page.with_name('results.csv')}, {page}, {leaderboard}", file=sys.stderr)
 
 
 @app.command(name="list")
 def list_(kind: Annotated[Kind, typer.Argument(help="What to list.")]) -> None:
     """Lists what there is, one name a line."""
-    from adapters import NETWORKS
-    from benchmarks.suite import suite_names
-    from conversion.methods import METHODS
-    from tasks import TASKS
-
     names: dict[Kind, Iterable[str]] = {
         Kind.tasks: TASKS,
         Kind.networks: NETWORKS,
@@ -154,11 +155,8 @@ def list_(kind: Annotated[Kind, typer.Argument(help="What to list.")]) -> None:
 
 
 @app.command()
-def doctor(data_root: DataOption = None, weights: WeightsOption = None) -> None:
+def doctor(data_root: DataOption = None, weights: WeightsOption = WEIGHTS) -> None:
     """Says which datasets and trained networks are on disk, and what is missing."""
-    from adapters import NETWORKS, find_weights
-    from tasks import TASKS
-
     for name in TASKS:
         task = TASKS[name](data_root)
         gap = task.missing()
@@ -176,24 +174,23 @@ def train(
     task: Annotated[str, typer.Option(help="What to train on.")],
     network: Annotated[str, typer.Option(help="What to train.")],
     data_root: DataOption = None,
-    weights: Annotated[Path, typer.Option(help="Folder that receives the trained network.")] = Path("runs/weights"),
+    weights: WeightsOption = WEIGHTS,
     epochs: Annotated[int | None, typer.Option(help="In place of the network's recipe.")] = None,
     batch_size: Annotated[int | None, typer.Option(help="In place of the network's recipe.")] = None,
     learning_rate: Annotated[float | None, typer.Option(help="In place of the network's recipe.")] = None,
     seed: int = 0,
     device: DeviceOption = "cpu",
-    precision: Annotated[PrecisionName, typer.Option(help="bfloat16 is mixed precision.")] = PrecisionName.float32,
+    precision: Annotated[
+        TrainingPrecision, typer.Option(help="bfloat16 is mixed precision.")
+    ] = TrainingPrecision.float32,
     resume: Annotated[bool, typer.Option(help="Continue an interrupted run.")] = True,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace weights that are there already.")] = False,
 ) -> None:
     """Trains a network; the best epoch on a validation split of the training set is kept."""
-    from adapters import NETWORKS
-    from adapters import train as train_network
-    from tasks import TASKS
-
     result = train_network(
         NETWORKS[network], TASKS[task](data_root), weights, epochs=epochs, batch_size=batch_size,
-        learning_rate=learning_rate, seed=seed, device=device, resume=resume,
-        precision="bfloat16" if precision is PrecisionName.bfloat16 else "float32",
+        learning_rate=learning_rate, seed=seed, device=device, precision=precision.value, resume=resume,
+        overwrite=overwrite,
     )  # fmt: skip
     print(
         f"{result.path}: validation {result.validation_accuracy:.2f} at epoch {result.best_epoch} of {result.epochs}, "
@@ -207,6 +204,9 @@ def main() -> None:
         app()
     except BenchmarkError as error:
         print(error, file=sys.stderr)
+        raise SystemExit(2) from None
+    except OSError as error:
+        print(f"{error.filename or 'A file'} cannot be read or written: {error.strerror}.", file=sys.stderr)
         raise SystemExit(2) from None
 
 

@@ -2,6 +2,7 @@
 
 from adapters import cifar_resnet, digits, torchvision_resnet, vgg
 from adapters.base import NETWORKS, Network
+from adapters.device import resolve_device
 from adapters.training import train
 from adapters.weights import find_weights, load_weights
 
@@ -12,6 +13,7 @@ __all__ = [
     "digits",
     "find_weights",
     "load_weights",
+    "resolve_device",
     "torchvision_resnet",
     "train",
     "vgg",

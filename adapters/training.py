@@ -20,6 +20,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from adapters.augment import AUGMENTATIONS, Augmented, EpochShuffle, mix
 from adapters.base import Network, Recipe
+from adapters.device import resolve_device
 from adapters.progress import EpochProgress
 from adapters.resume import TrainingState
 from adapters.weights import save_weights
@@ -64,6 +65,7 @@ def train(
     device: str = "cpu",
     precision: Precision = "float32",
     resume: bool = True,
+    overwrite: bool = False,
 ) -> TrainingResult:
     """Trains on the training split and keeps the epoch that is best on the validation split; never looks at test.
 
@@ -78,6 +80,7 @@ def train(
         device: as torch names it.
         precision: bfloat16 runs forward and backward under autocast; weights stay float32.
         resume: continue an interrupted run found in `output_dir`; False starts over.
+        overwrite: replace weights that `output_dir` already holds.
 
     Raises:
         InvalidInput: for settings out of range, before any work; later, when the loss is not finite.
@@ -88,7 +91,7 @@ def train(
     overrides: dict[str, Any] = {"epochs": epochs, "batch_size": batch_size, "learning_rate": learning_rate}
     recipe = replace(network.recipe, **{name: value for name, value in overrides.items() if value is not None})
     _check(recipe, seed, precision)
-    place = _device(device)
+    place = resolve_device(device)
     adapter = network(task)
     task.require()
     data, validation = task.split("train"), task.split("validation")
@@ -98,6 +101,10 @@ def train(
 
     name = f"{network.name}_{task.name}"
     output, interrupted = output_dir / f"{name}.safetensors", output_dir / f"{name}.resume.pt"
+    if output.exists() and not overwrite:
+        raise InvalidInput(
+            f"{output} exists already; pass --overwrite to replace it, or name another --weights folder."
+        )
     output_dir.mkdir(parents=True, exist_ok=True)
     identity = {"network": network.name, "task": task.name, "seed": seed, "precision": precision}
     settings = {**identity, **asdict(recipe), "data": task.digest()}
@@ -209,15 +216,6 @@ def _check(recipe: Recipe, seed: int, precision: str) -> None:
         raise InvalidInput(f"Training runs in float32 or bfloat16, not in '{precision}'.")
     if recipe.augment not in AUGMENTATIONS:
         raise InvalidInput(f"There is no augmentation '{recipe.augment}'; known: {', '.join(sorted(AUGMENTATIONS))}.")
-
-
-def _device(name: str) -> torch.device:
-    try:
-        device = torch.device(name)
-        torch.empty(0, device=device)
-    except (RuntimeError, AssertionError) as error:  # torch without CUDA asserts.
-        raise InvalidInput(f"The device '{name}' cannot be used here: {str(error).splitlines()[0]}") from error
-    return torch.device("cuda", torch.cuda.current_device()) if device == torch.device("cuda") else device
 
 
 def _workers(device: torch.device, recipe: Recipe) -> int:

@@ -49,7 +49,7 @@ def find_weights(network: str, task: str, directory: Path | None) -> Path:
     searched = f"{directory} and {SHIPPED}" if directory is not None else f"{SHIPPED} (no --weights folder was given)"
     raise CheckpointError(
         f"There are no weights of {network} for {task}. Looked for {', '.join(patterns)} in {searched}. "
-        f"Train them: python run_all.py train --task {task} --network {network}"
+        f"Train them: python run_all.py train --task {task} --network {network} --weights DIR, then pass the same DIR."
     )
 
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-from typing import Any
+from typing import Any, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from conversion.methods import Method, make_method
 
@@ -31,6 +31,13 @@ class Cell(BaseModel):
     seed: int
     limit: int | None = None
     calibration: int
+
+    @model_validator(mode="after")
+    def _canonical(self) -> Self:
+        """Options at their default are left out, so that one method has one identity."""
+        given = make_method(self.method, **self.options).model_dump(exclude_defaults=True)
+        object.__setattr__(self, "options", given)
+        return self
 
     @property
     def recipe(self) -> Method:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import platform
 import shutil
 import subprocess
+import sysconfig
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -17,7 +19,7 @@ import torch
 import torchvision
 from torch import Tensor
 
-from adapters import NETWORKS, Network, find_weights, load_weights
+from adapters import NETWORKS, Network, find_weights, load_weights, resolve_device
 from benchmarks.cells import Cell
 from benchmarks.prices import Totals
 from benchmarks.store import LayerCounts, Record, Value
@@ -56,15 +58,17 @@ class Workbench:
 
     def __init__(self, data_root: Path | None, weights: Path | None, device: str, precision: Precision) -> None:
         self.data_root, self.weights = data_root, weights
-        try:
-            self.device = torch.device(device)
-            torch.empty(0, device=self.device)
-        except (RuntimeError, AssertionError) as error:
-            reason = str(error).splitlines()[0]
-            raise InvalidInput(f"The device '{device}' cannot be used here: {reason}") from None
+        self.device = resolve_device(device)
         if precision == "auto":
             precision = "bfloat16" if self.device.type == "cuda" and torch.cuda.is_bf16_supported() else "float32"
         self.precision = precision
+        # Convolutions on a GPU would otherwise round their inputs to 10 bits and still call it float32.
+        torch.backends.cudnn.allow_tf32 = False
+        # Read before work starts: a commit made meanwhile is not what runs.
+        self.revision = {
+            "git": _git("rev-parse", "HEAD") or "no git checkout",
+            "dirty": str(bool(_git("status", "--porcelain", "--untracked-files=no"))).lower(),
+        }
         self.task = cache(self._task)
         self.network = cache(self._network)
         self.calibration = cache(self._calibration)
@@ -86,7 +90,9 @@ class Workbench:
     def _calibration(self, task_name: str, name: str, count: int, seed: int) -> Calibration:
         prepared = self.network(task_name, name)
         samples = prepared.task.calibration(count, seed)
-        return Calibration(prepared.graph, prepared.adapter.encode(samples).to(self.device))
+        calibration = Calibration(prepared.graph, prepared.adapter.encode(samples).to(self.device))
+        _ = calibration.histograms  # Every method needs them, so they are in no method's time.
+        return calibration
 
     def fingerprint(self, cell: Cell) -> dict[str, str]:
         """What the cell's result depends on; a record with another fingerprint is stale."""
@@ -96,6 +102,8 @@ class Workbench:
             "weights": prepared.weights,
             "data": prepared.task.digest(),
             "precision": self.precision,
+            "device": self.device.type,
+            "torch": str(torch.__version__),
         }
 
     def measure(self, cell: Cell, advance: Callable[[int], None]) -> Record:
@@ -106,21 +114,25 @@ class Workbench:
         """
         prepared = self.network(cell.task, cell.network)
         calibration = self.calibration(cell.task, cell.network, cell.calibration, cell.seed)
-        started = time.perf_counter()
+        started = self._now()
         network = cell.recipe.convert(prepared.graph, calibration, cell.T or 1)
-        converted = time.perf_counter()
+        converted = self._now()
         metrics = {t: prepared.task.metric() for t in range(1, network.T + 1)}
-        counted: list[Counts] = []
+        tallies: list[Tensor] = []
+        counts: Counts | None = None
         fast = self._worth_compiling(network, prepared.task.test_size(cell.limit))
         for batch in prepared.task.test(BATCH, cell.limit):
             inputs = prepared.adapter.encode(batch.inputs.to(self.device))
             readout = simulate(network, inputs, fast=fast)
             for t, metric in metrics.items():
                 metric.update(_finite(prepared.adapter.decode, readout.mean(t)), batch.targets)
-            assert readout.counts is not None
-            counted.append(readout.counts)
+            counts = readout.counts
+            assert counts is not None  # Asked for by default.
+            tallies.append(counts.tally[:, -1])
             advance(len(batch.inputs))
-        finished = time.perf_counter()
+        finished = self._now()
+        assert counts is not None  # A test split has at least one sample.
+        layers = _layers(network, counts, torch.cat(tallies, dim=1).mean(1))
         primary = prepared.task.primary_metric
         return Record(
             cell=cell,
@@ -128,29 +140,33 @@ class Workbench:
             metrics={k: Value(**vars(v)) for k, v in metrics[network.T].compute().items()},
             primary_metric=primary,
             curve=[metric.compute()[primary].value for metric in metrics.values()],
-            totals=_totals(network, counted),
-            layers=_layers(network, counted),
+            totals=_totals(network.T, counts, layers),
+            layers=layers,
             fingerprint=self.fingerprint(cell),
-            provenance=self._provenance(),
+            provenance=self._provenance(fast),
             convert_s=round(converted - started, 3),
             evaluate_s=round(finished - converted, 3),
         )
 
     def _worth_compiling(self, network: SpikingNetwork, samples: int) -> bool:
         updates = samples * network.T * sum(fan.numel() for fan in network.connectivity.fan_out.values())
-        compiler = self.device.type != "cpu" or any(shutil.which(name) for name in ("c++", "g++", "clang++"))
-        return compiler and updates >= WORTH_COMPILING
+        return updates >= WORTH_COMPILING and (self.device.type != "cpu" or _can_compile())
 
-    def _provenance(self) -> dict[str, str]:
+    def _now(self) -> float:
+        if self.device.type == "cuda":
+            torch.cuda.synchronize(self.device)
+        return time.perf_counter()
+
+    def _provenance(self, compiled: bool) -> dict[str, str]:
         device = torch.cuda.get_device_name(self.device) if self.device.type == "cuda" else platform.machine()
         return {
-            "git": _git("rev-parse", "HEAD") or "no git checkout",
-            "dirty": str(bool(_git("status", "--porcelain", "--untracked-files=no"))).lower(),
+            **self.revision,
             "python": platform.python_version(),
             "torch": str(torch.__version__),
             "torchvision": str(torchvision.__version__),
             "device": f"{self.device.type} ({device})",
             "threads": str(torch.get_num_threads()),
+            "compiled_neurons": str(compiled).lower(),
         }
 
 
@@ -160,34 +176,40 @@ def _finite(decode: Callable[[Tensor], Tensor], output: Tensor) -> Tensor:
     return decode(output).cpu()
 
 
-def _totals(network: SpikingNetwork, counted: list[Counts]) -> Totals:
-    T, first = network.T, counted[0]
-    per_sample = {kind: torch.cat([counts.total(kind, T) for counts in counted]) for kind in KINDS}
-    means = {kind: float(values.mean()) for kind, values in per_sample.items()}
-    return Totals(
-        steps=T, neurons=sum(first.neurons), macs_once=first.macs_once, macs_step=first.macs_step, **means
-    )  # fmt: skip
-
-
-def _layers(network: SpikingNetwork, counted: list[Counts]) -> list[LayerCounts]:
-    first = counted[0]
-    mean = torch.cat([counts.tally[:, -1] for counts in counted], dim=1).mean(1)
+def _layers(network: SpikingNetwork, counts: Counts, mean: Tensor) -> list[LayerCounts]:
+    """Per-layer counts of one mean sample; `mean` has shape (layers, 6)."""
     return [
         LayerCounts(
-            name=node.name, neurons=first.neurons[i], phi=neuron.phi, fan_out=first.fan_out[i],
+            name=node.name, neurons=counts.neurons[i], phi=neuron.phi, fan_out=counts.fan_out[i],
             **dict(zip(KINDS, mean[i].tolist(), strict=True)),
         )
         for i, (node, neuron) in enumerate(network.neurons.items())
     ]  # fmt: skip
 
 
+def _totals(steps: int, counts: Counts, layers: list[LayerCounts]) -> Totals:
+    sums = {kind: sum(getattr(layer, kind) for layer in layers) for kind in KINDS}
+    return Totals(
+        steps=steps, neurons=sum(counts.neurons), macs_once=counts.macs_once, macs_step=counts.macs_step, **sums
+    )
+
+
+def _can_compile() -> bool:
+    """Whether torch.compile finds what it needs on a CPU: a C++ compiler and Python's headers."""
+    compilers = (os.environ.get("CXX", ""), "c++", "g++", "clang++")
+    headers = Path(sysconfig.get_path("include"), "Python.h")
+    return headers.is_file() and any(name and shutil.which(name) for name in compilers)
+
+
 @cache
 def _source_digest() -> str:
-    """Digest of the code that decides a result; tables and command line are not among it."""
+    """Digest of the code that decides a result; training, tables and the command line are not among it."""
     digest = hashlib.sha256()
+    training = {"training.py", "augment.py", "progress.py", "resume.py", "initialisation.py"}
     for folder in ("conversion", "tasks", "adapters"):
         for path in sorted((ROOT / folder).glob("**/*.py")):
-            digest.update(path.read_bytes())
+            if path.name not in training:
+                digest.update(path.read_bytes())
     digest.update(Path(__file__).read_bytes())
     return digest.hexdigest()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import traceback
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -60,8 +61,11 @@ def run(cells: Sequence[Cell], bench: Workbench, store: Store) -> list[Record]:
             show.begin(f"[{number}/{len(cells)}] {cell.label}")
             try:
                 record = bench.measure(cell, show.advance)
-            except (BenchmarkError, RuntimeError, ArithmeticError) as error:
-                reason = f"{type(error).__name__}: {error}".splitlines()[0]
+            except Exception as error:  # Whatever goes wrong in one cell, the others go on.
+                reason = str(error) if isinstance(error, BenchmarkError) else f"{type(error).__name__}: {error}"
+                reason = next(iter(reason.splitlines()), type(error).__name__)
+                if not isinstance(error, BenchmarkError):
+                    traceback.print_exc()
                 record = Record(cell=cell, status="failed", reason=reason, fingerprint=bench.fingerprint(cell))
             store.save(record)
             records.append(record)

@@ -83,13 +83,22 @@ class Store:
         if not path.is_file():
             return None
         try:
-            content = json.loads(path.read_text())
+            content = json.loads(path.read_text(encoding="utf-8"))
             if isinstance(content, dict) and content.get("schema_version", 0) > SCHEMA:
                 raise BenchmarkError(f"The record {path} was written by a newer version of this benchmark; update it.")
             return Record.model_validate(content)
         except (json.JSONDecodeError, UnicodeDecodeError, ValidationError) as error:
             reason = str(error).splitlines()[0]
             raise BenchmarkError(f"The record {path} is damaged ({reason}); delete it to measure it again.") from None
+
+    def prepare(self) -> None:
+        """Makes the folder of the records; raises BenchmarkError where nothing can be written."""
+        try:
+            self.cells.mkdir(parents=True, exist_ok=True)
+            write_atomically(self.cells / "probe", b"")
+            (self.cells / "probe").unlink()
+        except OSError as error:
+            raise BenchmarkError(f"Results cannot be written to {self.folder}: {error.strerror}.") from None
 
     def save(self, record: Record) -> None:
         """Writes or replaces a cell's record."""

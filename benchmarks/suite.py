@@ -100,7 +100,8 @@ class Suite(BaseModel):
             changes["price_list"] = price_list
         if limit is not None:
             entries = [entry.model_copy(update={"limit": limit}) for entry in self.entries]
-            changes |= {"name": f"{self.name}-first-{limit}", "entries": entries}
+            note = f"The suite `{self.name}` on the first {limit} test samples of a fixed shuffle."
+            changes |= {"name": f"{self.name}-first-{limit}", "note": note, "entries": entries}
         suite = self.model_copy(update=changes)
         suite.check()
         return suite
@@ -122,13 +123,17 @@ def load_suite(name: str) -> Suite:
     if not path.is_file():
         raise UnknownName("suite", name, suite_names())
     try:
-        content = yaml.safe_load(path.read_text())
-        suite = Suite.model_validate(content)
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        suite = Suite.model_validate(content or {})
+    except (OSError, UnicodeDecodeError) as error:
+        raise InvalidInput(f"The suite {path} cannot be read: {error}") from None
     except yaml.YAMLError as error:
         raise InvalidInput(f"The suite {path} is no valid YAML: {error}") from None
     except ValidationError as error:
         raise InvalidInput(f"The suite {path}: {_describe(error)}") from None
     suite.check()
+    if suite.name in suite_names() and path.resolve().parent != SUITES.resolve():
+        raise InvalidInput(f"The suite {path} is called {suite.name}, as a shipped one is; give it a name of its own.")
     return suite
 
 
@@ -174,7 +179,8 @@ def select(
 def _describe(error: ValidationError) -> str:
     # A misspelt key is also a missing one; the spelling says more.
     first = min(error.errors(), key=lambda found: found["type"] != "extra_forbidden")
-    where = ".".join(str(part) for part in first["loc"])
+    # Alternatives that pydantic tried show up as types in the location.
+    where = ".".join(str(part) for part in first["loc"] if part not in ("str", "dict[str,dict[str,any]]"))
     if first["type"] != "extra_forbidden":
         return f"'{where}' is wrong: {first['msg']}."
     known = {*Suite.model_fields, *Entry.model_fields}

@@ -84,9 +84,9 @@ def test_an_interrupted_run_resumes_to_the_same_weights(batches: int, tmp_path: 
 def test_resuming_skips_what_is_done_and_can_be_declined(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for resume, epochs_run in ((True, [3, 4]), (False, [1, 2, 3, 4])):
         with pytest.raises(Interrupted):
-            train(interrupted_after(25), Digits(), tmp_path, resume=False, **FAST)
+            train(interrupted_after(25), Digits(), tmp_path, resume=False, overwrite=True, **FAST)
         capsys.readouterr()
-        train(WithDropout, Digits(), tmp_path, resume=resume, **FAST)
+        train(WithDropout, Digits(), tmp_path, resume=resume, overwrite=True, **FAST)
         lines = capsys.readouterr().err.splitlines()
         assert [line.split(",")[0] for line in lines] == [f"digits_convnet_digits: epoch {e}/4" for e in epochs_run]
 
@@ -96,6 +96,16 @@ def test_a_run_with_other_settings_is_not_continued(tmp_path: Path) -> None:
         train(interrupted_after(25), Digits(), tmp_path, **FAST)
     with pytest.raises(CheckpointError, match=r"had learning_rate 0\.1, this one has 0\.05"):
         train(WithDropout, Digits(), tmp_path, learning_rate=0.05, **FAST)
+
+
+def test_weights_that_are_there_are_not_replaced_unasked(tmp_path: Path) -> None:
+    published = tmp_path / "digits_convnet_digits.safetensors"
+    published.write_bytes(b"somebody's weights")
+    with pytest.raises(InvalidInput, match=r"exists already; pass --overwrite"):
+        train(DigitsNetwork, Digits(), tmp_path, **FAST)
+    assert published.read_bytes() == b"somebody's weights"
+    train(DigitsNetwork, Digits(), tmp_path, overwrite=True, **FAST)
+    assert published.stat().st_size > 100_000
 
 
 def test_a_damaged_resume_file_is_named(tmp_path: Path) -> None:
