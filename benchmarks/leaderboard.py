@@ -11,13 +11,15 @@ from conversion.files import write_atomically
 
 PREAMBLE = """# Leaderboard
 
-Generated from `results/*/results.csv` by `python run_all.py report`; do not edit. "Same T" is no fair axis: a burst
-neuron does in one step what a single spike does in phi. So rows compete on accuracy against energy. A row is listed if
-no other row of the same task, network, test samples and price list has at least its accuracy for less energy, with a
-burst of n spikes priced as n spikes (unary); the graded column prices it as one event. The ANN, and in italics the
-quantised twins, stand beside them and do not compete: they are no spiking networks.
+Generated from the results.csv of every suite by `python run_all.py report`; do not edit. "Same T" is no fair axis: a
+burst neuron does in one step what a single spike does in phi. So rows compete on accuracy against energy. A row is
+listed if no other row of the same task, network, test samples, calibration samples, precision and price list has at
+least its accuracy for less energy, with a burst of n spikes priced as n spikes (unary); the graded column prices it as
+one event. Rows are means over seeds. In italics the ANN and the quantised twins, which are no spiking networks and do
+not compete.
 """
-KEYS = ["task", "network", "profile", "metric", "price_list"]
+KEYS = ["task", "network", "profile", "calibration", "precision", "price_list", "metric"]
+FIGURES = ["value", "ci_low", "ci_high", "n", "energy_unary_mJ", "energy_graded_mJ", "energy_ann_mJ"]
 
 
 def write_leaderboard(results: Path, path: Path) -> None:
@@ -29,35 +31,37 @@ def write_leaderboard(results: Path, path: Path) -> None:
 def leaderboard(frame: pd.DataFrame) -> str:
     """The page, from the tidy tables of any number of suites."""
     lines = [PREAMBLE]
-    done = frame[frame["status"] == "done"]
+    done = frame[frame["status"] == "done"].drop_duplicates(["cell", "metric", "precision", "price_list"])
     for keys, group in done.groupby(KEYS):
-        task, network, profile, metric, price_list = keys
-        ann = group[group["method"] == "ann"]
-        rows = group[group["method"] != "ann"].drop_duplicates("cell")
-        if ann.empty or rows.empty:
+        named = dict(zip(KEYS, keys, strict=True))
+        rows = group.groupby(["method", "T"], dropna=False, sort=False)[FIGURES].mean().reset_index()
+        ann, others = rows[rows["method"] == "ann"], rows[rows["method"] != "ann"]
+        if ann.empty or others.empty:
             continue
-        samples = "all" if profile == "full" else str(profile)
-        n = int(ann["n"].iloc[0])
-        lines += [f"## {task}, {network} ({samples} {n} test samples, `{price_list}`)", ""]
-        header = ["method", "T", str(metric), "unary, % of ANN", "graded, % of ANN", "unary, mJ"]
-        lines += [*table(header, _body(ann, rows)), ""]
+        samples = f"{'all' if named['profile'] == 'full' else 'the first'} {ann['n'].iloc[0]:.0f} test samples"
+        lines += [
+            f"## {named['task']}, {named['network']}: {samples}",
+            "",
+            f"{named['calibration']} calibration samples, {named['precision']}, prices `{named['price_list']}`.",
+            "",
+        ]
+        header = ["method", "T", str(named["metric"]), "unary, % of ANN", "graded, % of ANN", "unary, mJ"]
+        lines += [*table(header, _body(ann, others)), ""]
     return "\n".join(lines)
 
 
-def _body(ann: pd.DataFrame, rows: pd.DataFrame) -> list[list[str]]:
-    twins = rows["method"].str.startswith("quantised_ann")
-    shown = pd.concat([ann, pareto(rows[~twins]), rows[twins]]).sort_values("energy_unary_mJ", ascending=False)
-    reference = float(ann["energy_unary_mJ"].iloc[0])
+def _body(ann: pd.DataFrame, others: pd.DataFrame) -> list[list[str]]:
+    twins = others["method"].str.startswith("quantised_ann")
+    competing = set(others[~twins]["method"])
+    shown = pd.concat([ann, pareto(others[~twins]), others[twins]]).sort_values("energy_unary_mJ", ascending=False)
     body = []
     for row in shown.to_dict("records"):
-        spiking = row["method"] != "ann" and not str(row["method"]).startswith("quantised_ann")
-        name = f"`{row['method']}`" if spiking else f"*`{row['method']}`*"
         body.append([
-            name,
+            f"`{row['method']}`" if row["method"] in competing else f"*`{row['method']}`*",
             "" if pd.isna(row["T"]) else f"{row['T']:.0f}",
             f"{row['value']:.2f} [{row['ci_low']:.2f}, {row['ci_high']:.2f}]",
-            f"{100 * row['energy_unary_mJ'] / reference:.1f}",
-            f"{100 * row['energy_graded_mJ'] / reference:.1f}",
+            f"{100 * row['energy_unary_mJ'] / row['energy_ann_mJ']:.1f}",
+            f"{100 * row['energy_graded_mJ'] / row['energy_ann_mJ']:.1f}",
             f"{row['energy_unary_mJ']:.4g}",
         ])  # fmt: skip
     return body

@@ -212,6 +212,7 @@ def test_a_failed_cell_makes_the_run_exit_with_3(tmp_path: Path, cli: Cli) -> No
         (("rn",), "Did you mean 'run'"),
         (("run", "--limit", "0"), "--limit"),
         (("report", "--price-list", "horowitz54"), "did you mean horowitz45"),
+        (("report", "--suite", "mini"), "no records of suite mini"),
         (("run", "--suite", "cifar10", "--data-root", "."), "Expected layout: cifar-10-batches-py/"),
         (("run", "--device", "tpu"), "The device 'tpu'"),
         (("train", "--task", "digits", "--network", "digits_convnt"), "did you mean digits_convnet"),
@@ -236,6 +237,14 @@ def test_a_checkpoint_that_does_not_fit_is_refused_before_any_work(tmp_path: Pat
     assert ran.returncode == 2
     assert "damaged" in ran.stderr
     assert list(tmp_path.iterdir()) == [weights]
+
+
+def test_a_folder_that_cannot_be_written_is_refused_before_any_work(tmp_path: Path, cli: Cli) -> None:
+    (tmp_path / "taken").write_text("a file")
+    ran = cli("run", "--suite", "smoke", "--results", "taken")
+    assert ran.returncode == 2
+    assert "Results cannot be written to taken/smoke" in ran.stderr
+    assert "[1/7]" not in ran.stderr
 
 
 def test_lists_and_doctor(cli: Cli) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks.cells import Cell
 from benchmarks.suite import Suite, load_suite, select, suite_names
 from conversion.errors import BenchmarkError, InvalidInput, UnknownName
 
@@ -69,6 +70,7 @@ def test_every_part_of_the_spec_changes_the_identity() -> None:
         ("title: Own", "title: [", InvalidInput, "line"),
         ("title: Own", "title: Own\nprice_list: horowitz54", UnknownName, "did you mean horowitz45"),
         ("title: Own", "title: Own\ncalibration: 0", InvalidInput, "calibration"),
+        ("name: own", "name: mini", InvalidInput, "as a shipped one is"),
     ],
 )
 def test_a_malformed_suite_is_refused_with_what_to_mend(
@@ -115,3 +117,10 @@ def test_a_limited_suite_has_its_own_name_and_profile() -> None:
     assert suite.name == "mini-first-50"
     assert {cell.profile for cell in suite.cells()} == {"first-50"}
     assert {cell.id for cell in suite.cells()}.isdisjoint(cell.id for cell in load_suite("mini").cells())
+
+
+def test_an_option_at_its_default_is_the_same_cell() -> None:
+    cell = next(c for c in load_suite("mini").cells() if c.recipe.label == "burst:phi=4")
+    spelt = Cell(**{**cell.model_dump(), "options": {"phi": 4, "light": True}})
+    assert spelt == cell
+    assert spelt.id == cell.id

@@ -56,11 +56,24 @@ def test_a_row_is_priced_and_stands_beside_its_ann(store: Store) -> None:
 
 def test_the_page_says_what_failed_and_what_is_missing(store: Store) -> None:
     page = markdown(SUITE, collect(SUITE, store))
-    assert "| `calibration` | 91.50 | failed |" in page
+    assert "| `calibration` | 91.50 ±1.0 | failed |" in page
     assert "| `calibration` | 49.1 / 29.6 | failed |" in page  # (460 + 1800) / 4600 and (460 + 900) / 4600
+    # 460 + 1800 and 460 + 900 picojoules.
+    assert "| `calibration` | 2.26e-06 / 1.36e-06 | failed |" in page
+    assert "| `calibration` | 0.2 | failed |" in page
     assert "| `burst:phi=4` | missing | missing |" in page
     assert "`calibration` at T=4 is failed: RuntimeError: it broke" in page
     assert "horowitz45" in page
+
+
+@pytest.mark.parametrize("key", ["weights", "precision", "code"])
+def test_a_row_of_other_inputs_than_the_anns_is_stale_and_shows_no_figures(store: Store, key: str) -> None:
+    other = record(1, 91.5, 2000, 100)
+    store.save(other.model_copy(update={"fingerprint": other.fingerprint | {key: "other"}}))
+    frame = collect(SUITE, store)
+    assert (frame["status"].iloc[1], frame["reason"].iloc[1]) == ("stale", f"measured with another {key} than the ANN")
+    assert pd.isna(frame["value"].iloc[1])
+    assert "| `calibration` | stale | failed |" in markdown(SUITE, frame)
 
 
 def test_seeds_are_averaged_only_when_all_are_there(tmp_path: Path) -> None:
@@ -72,7 +85,7 @@ def test_seeds_are_averaged_only_when_all_are_there(tmp_path: Path) -> None:
     store.save(record(1, 90.0, 2000, 100).model_copy(update={"cell": cells[1]}))
     assert "| `calibration` | missing |" in markdown(suite, collect(suite, store))
     store.save(record(1, 94.0, 2000, 100).model_copy(update={"cell": cells[2]}))
-    assert "| `calibration` | 92.00 |" in markdown(suite, collect(suite, store))
+    assert "| `calibration` | 92.00 ±1.0 |" in markdown(suite, collect(suite, store))
 
 
 def test_tables_are_written_next_to_the_records(store: Store) -> None:
@@ -82,12 +95,14 @@ def test_tables_are_written_next_to_the_records(store: Store) -> None:
 
 
 def frame_of(rows: list[tuple[str, float, float]]) -> pd.DataFrame:
+    same = {
+        "task": "digits", "network": "net", "profile": "full", "metric": "accuracy", "price_list": "horowitz45",
+        "calibration": 512, "precision": "float32", "n": 100, "energy_ann_mJ": 1.0, "status": "done",
+    }  # fmt: skip
     table = [
-        {
-            "task": "digits", "network": "net", "profile": "full", "metric": "accuracy", "price_list": "horowitz45",
+        same | {
             "method": method, "T": None if method == "ann" else 4, "value": value, "ci_low": value, "ci_high": value,
-            "n": 100, "energy_unary_mJ": energy, "energy_graded_mJ": energy, "energy_ann_mJ": 1.0, "status": "done",
-            "cell": f"{method}-{value}-{energy}",
+            "energy_unary_mJ": energy, "energy_graded_mJ": energy, "cell": f"{method}-{value}-{energy}",
         }
         for method, value, energy in rows
     ]  # fmt: skip
@@ -106,4 +121,14 @@ def test_the_leaderboard_lists_the_front_beside_ann_and_twin() -> None:
     assert "| *`ann`* |  | 96.00 [96.00, 96.00] | 100.0 | 100.0 | 1 |" in board
     assert "| `burst:phi=4` | 4 | 95.00 [95.00, 95.00] | 50.0 | 50.0 | 0.5 |" in board
     assert "*`quantised_ann:phi=4`*" in board
-    assert "calibration" not in board
+    assert "`calibration`" not in board
+
+
+def test_the_leaderboard_averages_seeds_and_keeps_precisions_apart() -> None:
+    rows = [("ann", 96, 1.0), ("burst:phi=4", 95, 0.5), ("burst:phi=4", 91, 0.5)]
+    single = frame_of(rows)
+    half = frame_of([("ann", 90, 2.0), ("burst:phi=4", 80, 1.0)]).assign(precision="bfloat16", energy_ann_mJ=2.0)
+    board = leaderboard(pd.concat([single, single, half]))
+    assert board.count("| *`ann`* |") == 2
+    assert "| `burst:phi=4` | 4 | 93.00 [93.00, 93.00] | 50.0 | 50.0 | 0.5 |" in board
+    assert "| `burst:phi=4` | 4 | 80.00 [80.00, 80.00] | 50.0 | 50.0 | 1 |" in board
