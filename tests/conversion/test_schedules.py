@@ -70,13 +70,13 @@ def test_static_input_equals_the_same_frame_at_every_step(name: str, schedule: L
 
 
 def test_frames_reach_the_neurons_in_their_order() -> None:
-    """Currents 1, 0, 0, 1 on an identity: V = 1, v(0) = 1/2 fires at t = 1 and t = 4; the running mean says when."""
+    """Currents 1, 0, 1, 0 on an identity: V = 1, v(0) = 1/2 fires at t = 1 and t = 3; the running mean says when."""
     net = captured(Net(lambda net, x: net.fc(x).relu(), fc=identity()), torch.ones(1, 1))
     network = with_thresholds(net, 4, [1.0])
-    frames = [torch.tensor([[value]]) for value in (1.0, 0.0, 0.0, 1.0)]
+    frames = [torch.tensor([[value]]) for value in (1.0, 0.0, 1.0, 0.0)]
     for schedule in ("step", "sweep"):
         readout = simulate(network, frames, schedule=schedule)  # type: ignore[arg-type]
-        assert [float(readout.mean(t)) for t in (1, 2, 3, 4)] == pytest.approx([1, 1 / 2, 1 / 3, 1 / 2])
+        assert [float(readout.mean(t)) for t in (1, 2, 3, 4)] == pytest.approx([1, 1 / 2, 2 / 3, 1 / 2])
 
 
 @EVERY

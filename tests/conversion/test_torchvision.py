@@ -81,11 +81,11 @@ def test_converted_network_approaches_the_ann(name: str) -> None:
     with torch.no_grad():
         ann = model(IMAGES)
     errors = []
-    for T in (2, 8, 32):
+    for T in (2, 8, 24):
         # The search of least squared error takes most of the time and is tested elsewhere.
         network = convert(graph, IMAGES, "burst", T=T, phi=16, thresholds="max")
         output = simulate(network, IMAGES, at=[T], count=False).mean(T)
         # What all samples share is easy, their differences are what a network is for.
         errors.append(relative_error(output - output.mean(0), ann - ann.mean(0)))
-    assert errors[0] > 1.5 * errors[1] > 1.5**2 * errors[2]
+    assert errors[0] > 1.4 * errors[1] > 1.4**2 * errors[2]
     assert errors[2] < 0.2
