@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from typing import Any
 
 import torch
@@ -10,7 +11,7 @@ from torch.export import Dim, ExportedProgram
 
 from conversion.errors import InvalidInput, UnsupportedOp
 from conversion.folding import fold_batch_norm
-from conversion.graph import ConversionGraph, source_line
+from conversion.graph import ConversionGraph, evaluate, source_line
 from conversion.roles import Role, Rule, rule_of
 
 
@@ -18,7 +19,7 @@ def capture(model: nn.Module, example: Tensor) -> ConversionGraph:
     """Captures an inference-mode network with a free batch size.
 
     Args:
-        model: the trained network; the graph shares its un-normalised parameters and copies the rest.
+        model: the trained network; it is copied and left as it is.
         example: a batch that the network accepts, shape (N, ...); all but N is fixed from here on.
 
     Returns:
@@ -38,7 +39,8 @@ def capture(model: nn.Module, example: Tensor) -> ConversionGraph:
     sample = example[:1]
     # A batch of one would be specialised to one.
     batch = sample.expand(2, *sample.shape[1:]).contiguous()
-    program = _export(model, batch)
+    # A copy, so that moving or casting the graph never changes the caller's network.
+    program = _export(copy.deepcopy(model), batch)
     module = program.module(check_guards=False)
     assert isinstance(module, fx.GraphModule)
     for view in module.graph.find_nodes(op="call_function", target=torch.ops.aten.view.default):
@@ -47,7 +49,9 @@ def capture(model: nn.Module, example: Tensor) -> ConversionGraph:
     fold_batch_norm(module)
     out_spec = program.call_spec.out_spec
     assert out_spec is not None
-    return ConversionGraph(module, _assign_roles(module), sample.detach().clone(), out_spec)
+    graph = ConversionGraph(module, _assign_roles(module), sample.detach().clone(), out_spec)
+    _refuse_mixing_values(graph)
+    return graph
 
 
 def _export(model: nn.Module, batch: Tensor) -> ExportedProgram:
@@ -111,3 +115,17 @@ def _refuse_mixing(node: fx.Node, rule: Rule, batch: Any) -> None:
                 f"The activation at {source_line(node)} does not have the batch on its first axis (shape "
                 f"{tuple(axes)}); move the reshape behind the activation."
             )
+
+
+@torch.no_grad()
+def _refuse_mixing_values(graph: ConversionGraph) -> None:
+    """Reading another sample may leave the shape as it is (a flip, x @ x.T): a sample of NaN beside one betrays it."""
+    clean, poisoned = (graph.start(torch.cat([graph.example, graph.example * factor])) for factor in (1, torch.nan))
+    for node in graph.body:
+        clean[node], poisoned[node] = evaluate(node, clean), evaluate(node, poisoned)
+        if _first_is_nan(poisoned[node]) and not _first_is_nan(clean[node]):
+            raise UnsupportedOp(f"The operation {node.target} at {source_line(node)} mixes the samples of a batch.")
+
+
+def _first_is_nan(value: object) -> bool:
+    return isinstance(value, Tensor) and len(value) == 2 and bool(value[0].isnan().any())

@@ -6,7 +6,8 @@ of that neuron causes, exact at borders, for strides, groups, dilations, shortcu
 
 A spike is charged for each weighted connection it drives, and once where it is added to a membrane without a weight
 (an identity shortcut). Pooling is free: a spike is charged for the connections of each pooled position it falls in.
-Multiplications by values that are not spikes are analog and counted as MACs; padding is multiplied by nobody, so
+Multiplications by values that are not spikes are analog and counted as MACs (element-wise factors are not: they fold
+into weights); padding is multiplied by nobody, so
 ANN and SNN are counted over the same connections.
 """
 
@@ -71,7 +72,9 @@ def connect(graph: ConversionGraph, spiking: Collection[fx.Node]) -> Connectivit
             analog[node] = pytree.tree_map(lambda part: (part > 0).double(), passed)
             continue
         if rule.path is Path.MERGE:
-            events[node], analog[node], joined = _merge(node, sources, events, analog, values)
+            # A signal added to itself arrives twice.
+            terms = [term for term in node.args[:2] if isinstance(term, fx.Node) and term in events]
+            events[node], analog[node], joined = _merge(node, terms, events, analog, values)
             arrived.append(joined)
             continue
         if rule.path is Path.SYNAPSE:

@@ -154,8 +154,8 @@ def _tally(spikes: Tensor, fan_out: Tensor | None) -> Tensor | None:
     digits = _ones_in_binary(spikes.to(torch.int32)).to(spikes.dtype)
     plain = (spikes, digits, events)
     counts = [*plain, *(count * fan_out for count in plain)]
-    # Partial sums stay below 2^24, where float32 is exact; the caller adds them up in float64. Sums over axes in one
-    # call, stacked in front: the form that compiles into the same loop as the update.
+    # Sums of one channel, which float32 holds exactly up to 2^24 and to parts in ten million beyond; the caller adds
+    # them up in float64. Over all axes in one call and stacked in front, they compile into the same loop as the update.
     axes = tuple(range(2, spikes.dim()))
     return torch.stack([count.sum(axes) if axes else count for count in counts])
 

@@ -121,9 +121,11 @@ def rule_of(node: fx.Node, signals: int) -> Rule | None:
         divides_by_signal = op is aten.div and isinstance(node.args[1], fx.Node) and node.args[1].meta["signal"]
         linear = signals == 1 and not divides_by_signal
         return Rule(Role.LINEAR, PRODUCTS[op]) if linear else Rule(Role.NONLINEAR)
-    if op in FIRING and activation_of(node) is None:
+    rule = _TABLE.get(op)
+    weights_change = rule is not None and rule.path is Path.SYNAPSE and signals > 1
+    if weights_change or (op in FIRING and activation_of(node) is None):
         return Rule(Role.NONLINEAR)
-    return _TABLE.get(op)
+    return rule
 
 
 def activation_of(node: fx.Node) -> Activation | None:

@@ -46,6 +46,8 @@ class Thresholds:
 
     def __call__(self, network: SpikingNetwork, calibration: Calibration) -> SpikingNetwork:
         graph = network.graph
+        if calibration.graph is not graph:
+            raise InvalidInput("The calibration set was measured on another network; make one from this graph.")
         graph.refuse_untimed()
         device = graph.example.device
         neurons = {}

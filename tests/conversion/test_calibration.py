@@ -300,3 +300,11 @@ def test_stages_say_what_they_miss() -> None:
         with pytest.raises(InvalidInput, match="put a stage that sets thresholds before it"):
             stage(SpikingNetwork(graph, 4), calibration)
     assert set(Thresholds()(SpikingNetwork(graph, 4), calibration).neurons) == set(graph.firing)
+
+
+def test_calibration_of_another_graph_is_refused() -> None:
+    """Statistics belong to the nodes of one graph; those of its twin would go unused without a word."""
+    model, x = architecture("plain")
+    graph, twin = captured(model, x), captured(model, x)
+    with pytest.raises(InvalidInput, match="measured on another network"):
+        Thresholds()(SpikingNetwork(graph, 4), Calibration(twin, x))

@@ -297,6 +297,30 @@ def test_mixing_samples_is_refused(function: Callable[..., Any], operation: str)
         captured(Net(function, norm=nn.BatchNorm2d(3, track_running_stats=False)), IMAGES)
 
 
+@pytest.mark.parametrize(
+    "function",
+    [
+        lambda net, x: x.flip(0),
+        lambda net, x: x.roll(1, 0),
+        lambda net, x: x.softmax(0),
+        lambda net, x: x.flatten(1) @ x.flatten(1).T,
+    ],
+    ids=["flip", "roll", "softmax", "product"],
+)
+def test_mixing_that_leaves_the_batch_axis_as_it_is_is_refused(function: Callable[[Any, Tensor], Tensor]) -> None:
+    with pytest.raises(UnsupportedOp, match="mixes the samples of a batch"):
+        captured(Net(function), IMAGES)
+
+
+def test_the_callers_network_is_left_as_it_is() -> None:
+    model = Net(lambda net, x: net.norm(net.conv(x)).relu(), conv=nn.Conv2d(3, 4, 3), norm=nn.BatchNorm2d(4)).double()
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    graph = capture(model.eval(), IMAGES).to(torch.bfloat16)
+    assert graph.run(IMAGES).dtype == torch.bfloat16
+    assert all(value.dtype == before[name].dtype for name, value in model.state_dict().items())
+    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
+
+
 def test_activation_whose_first_axis_is_not_the_batch_is_refused() -> None:
     with pytest.raises(UnsupportedOp, match="does not have the batch on its first axis"):
         captured(Net(lambda net, x: x.reshape(-1, 8).relu()), IMAGES)

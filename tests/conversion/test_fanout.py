@@ -341,3 +341,12 @@ def test_counts_report_layers_connections_and_macs() -> None:
     changing = simulate(with_thresholds(graph, 4, [1, 1]), [IMAGE] * 4).counts
     assert changing is not None
     assert changing.macs(4) == 4 * macs
+
+
+def test_a_signal_added_to_itself_arrives_twice() -> None:
+    def doubled(net: Any, x: Tensor) -> Tensor:
+        y = net.stem(x).relu()
+        return (y + y).relu()
+
+    fan_out, _ = toy(doubled)
+    assert torch.equal(fan_out[0], torch.full(STEM, 2.0, dtype=torch.float64))
