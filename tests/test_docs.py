@@ -5,10 +5,12 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import pandas as pd
 import pytest
 import torch
 
 from adapters import NETWORKS, find_weights, load_weights
+from benchmarks.leaderboard import leaderboard
 from benchmarks.prices import PRICES
 from benchmarks.suite import load_suite, suite_names
 from conversion import Calibration, capture, make_method, simulate
@@ -76,6 +78,25 @@ def test_the_suite_in_the_documentation_is_valid(tmp_path: Path) -> None:
 def test_every_name_has_its_place_in_the_documentation(page: str, names: list[str]) -> None:
     text = (ROOT / page).read_text()
     assert [name for name in names if not re.search(rf"`[^`]*\b{name}\b[^`]*`", text)] == []
+
+
+def test_the_figures_of_the_readme_are_the_published_ones() -> None:
+    published = pd.read_csv(ROOT / "results/published/cifar10/results.csv")
+    published = published[published["profile"] == "full"]
+    rows = re.findall(r"^\| `([a-z].*?)` \| (.*\d\)) \|$", (ROOT / "README.md").read_text(), flags=re.MULTILINE)
+    assert len(rows) >= 5
+    for method, figures in rows:
+        measured = published[published["method"] == method].sort_values("T")
+        shown = []
+        for row in measured.to_dict("records"):
+            unary, graded = (100 * row[f"energy_{c}_mJ"] / row["energy_ann_mJ"] for c in ("unary", "graded"))
+            shown.append(f"{row['value']:.2f} ({unary:.1f} / {graded:.1f})")
+        assert figures == " | ".join(shown)
+
+
+def test_the_leaderboard_is_that_of_the_published_results() -> None:
+    frames = [pd.read_csv(path) for path in sorted((ROOT / "results/published").glob("*/results.csv"))]
+    assert (ROOT / "leaderboard.md").read_text() == leaderboard(pd.concat(frames, ignore_index=True))
 
 
 def test_links_between_pages_lead_somewhere() -> None:
