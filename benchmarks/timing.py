@@ -9,6 +9,7 @@ from __future__ import annotations
 import statistics
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Annotated, TypeVar
 
@@ -46,19 +47,19 @@ def main(
     calibration = Calibration(graph, images)
     _, seconds = timed(lambda: calibration.histograms)
     table.add_row(f"statistics of {len(images)} calibration images", f"{seconds:.2f}")
-    for name, options in (("calibration", {}), ("burst", {"phi": 4})):
-        method = make_method(name, **options)
-        converted, seconds = timed(lambda method=method: method.convert(graph, calibration, steps))  # type: ignore[misc]
+    networks: dict[str, SpikingNetwork] = {}
+    for method in (make_method("calibration"), make_method("burst", phi=4)):
+        networks[method.label], seconds = timed(partial(method.convert, graph, calibration, steps))
         table.add_row(f"thresholds and light calibration, {method.label}", f"{seconds:.2f}")
     for precision in (torch.float32, torch.bfloat16):
-        ann, folded, snn = evaluation(model.to(precision), converted.to(precision), batches, steps, repeats)
         name = str(precision).removeprefix("torch.")
-        count = sum(map(len, batches))
-        table.add_row(f"{steps} ANN passes of {count} images, {name}", f"{ann:.2f}")
-        table.add_row("the same with batch norms folded", f"{folded:.2f}")
-        times = f"({snn / ann:.2f}x, {snn / folded:.2f}x)"
-        table.add_row(f"simulation of {method.label} with all counts and readouts", f"{snn:.2f}  {times}")
-    Console().print(table)
+        table.add_section()
+        for label, converted in networks.items():
+            ann, folded, snn = evaluation(model.to(precision), converted.to(precision), batches, steps, repeats)
+            table.add_row(f"{steps} ANN passes of {samples} images, {name}", f"{ann:.2f}")
+            table.add_row("the same with batch norms folded", f"{folded:.2f}")
+            table.add_row(f"simulation of {label}, all counts", f"{snn:.2f} ({snn / ann:.2f}x, {snn / folded:.2f}x)")
+    Console(width=100).print(table)
 
 
 def evaluation(
