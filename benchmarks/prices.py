@@ -14,19 +14,15 @@ from pydantic import BaseModel
 Coding = Literal["unary", "binary", "graded"]
 
 
-class Totals(BaseModel):
-    """Mean operations of a network for one sample.
+class Firing(BaseModel):
+    """Mean counts for one sample, of one layer or of a network.
 
     Attributes:
-        steps: timesteps executed; 1 for an ANN.
         neurons: each updated once a step.
         spikes, digits, events: fired; a burst of n is n spikes, as many digits as n has binary ones, one event.
         synops_unary, synops_binary, synops_graded: each of them times its fan-out.
-        macs_once: multiplications by analog values needed once.
-        macs_step: those needed at every step.
     """
 
-    steps: float
     neurons: int
     spikes: float
     digits: float
@@ -34,6 +30,18 @@ class Totals(BaseModel):
     synops_unary: float
     synops_binary: float
     synops_graded: float
+
+
+class Totals(Firing):
+    """Mean operations of a network for one sample.
+
+    Attributes:
+        steps: timesteps executed; 1 for an ANN.
+        macs_once: multiplications by analog values needed once.
+        macs_step: those needed at every step.
+    """
+
+    steps: float
     macs_once: float
     macs_step: float
 

@@ -9,7 +9,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from benchmarks.cells import Cell
-from benchmarks.prices import Totals
+from benchmarks.prices import Firing, Totals
 from conversion.errors import BenchmarkError
 from conversion.files import write_atomically
 
@@ -25,19 +25,12 @@ class Value(BaseModel):
     n: int
 
 
-class LayerCounts(BaseModel):
-    """Mean counts of one layer for one sample, after the last step."""
+class LayerCounts(Firing):
+    """Mean counts of one layer for one sample, after the last step; fan_out is that of all its neurons together."""
 
     name: str
-    neurons: int
     phi: int
     fan_out: int
-    spikes: float
-    digits: float
-    events: float
-    synops_unary: float
-    synops_binary: float
-    synops_graded: float
 
 
 class Record(BaseModel):
