@@ -24,23 +24,31 @@ class Calibration:
     Args:
         graph: the captured ANN.
         batches: inputs as the network is fed, each of shape (N, ...); a tensor counts as one batch.
+        held_out: other training samples with their classes, shapes (M, ...) and (M,), on which early exit learns how
+            sure a correct prediction is.
 
     Raises:
         InvalidInput: there is no sample, one of another shape than was captured, or a value that is not finite.
     """
 
-    def __init__(self, graph: ConversionGraph, batches: Iterable[Tensor] | Tensor) -> None:
+    def __init__(
+        self, graph: ConversionGraph, batches: Iterable[Tensor] | Tensor, held_out: tuple[Tensor, Tensor] | None = None
+    ) -> None:
         parts = [batches] if isinstance(batches, Tensor) else list(batches)
         if not parts or not sum(len(part) for part in parts):
             raise InvalidInput("The calibration set is empty; give at least one batch of training inputs.")
         expected = tuple(graph.example.shape[1:])
-        for part in parts:
+        for part in (*parts, *(held_out or ())[:1]):
             if tuple(part.shape[1:]) != expected:
                 shape = tuple(part.shape)
                 raise InvalidInput(f"A calibration batch has shape {shape}; the network takes (N, *{expected}).")
+        if held_out is not None and (not len(held_out[0]) or held_out[1].shape != held_out[0].shape[:1]):
+            sizes = f"{len(held_out[0])} samples and labels of shape {tuple(held_out[1].shape)}"
+            raise InvalidInput(f"The held-out set has {sizes}; give one class index for each sample.")
         self.graph = graph
+        self.held_out = held_out
         self.inputs = torch.cat(parts)
-        if not bool(torch.isfinite(self.inputs).all()):
+        if not all(bool(torch.isfinite(part).all()) for part in (self.inputs, *(held_out or ())[:1])):
             raise InvalidInput("The calibration set holds values that are not finite.")
 
     @cached_property

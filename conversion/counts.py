@@ -27,6 +27,7 @@ class Counts:
         fan_out: connections per layer, all its neurons together.
         macs_once: multiplications by analog values per sample that are needed once.
         macs_step: those that are needed at every step.
+        steps: how many steps each sample took, shape (N,), float64; fewer than T where it left early.
     """
 
     layers: tuple[str, ...]
@@ -35,24 +36,30 @@ class Counts:
     fan_out: tuple[int, ...]
     macs_once: int
     macs_step: int
+    steps: Tensor
 
     def total(self, kind: str, t: int) -> Tensor:
         """Sum over layers and steps 1..t of one of KINDS, for each sample: shape (N,)."""
         return self.tally[:, t - 1, :, KINDS.index(kind)].sum(0)
 
-    def macs(self, t: int) -> int:
-        """Analog multiplications per sample in t steps."""
-        return self.macs_once + t * self.macs_step
+    def macs(self, t: int) -> Tensor:
+        """Analog multiplications in steps 1..t, for each sample: shape (N,), float64."""
+        return self.macs_once + self.steps.clamp(max=t) * self.macs_step
 
     @classmethod
     def of(
-        cls, connectivity: Connectivity, tallies: Mapping[fx.Node, Sequence[Tensor]], T: int, samples: int, *,
+        cls, connectivity: Connectivity, tallies: Mapping[fx.Node, Sequence[Tensor]], steps: Tensor, T: int, *,
         constant_input: bool,
     ) -> Counts:  # fmt: skip
-        """Puts together the tallies of every step, each of shape (6, N), by layer; there may be no layer."""
-        tally = torch.zeros(len(tallies), T, samples, len(KINDS), dtype=torch.float64)
-        for layer, steps in zip(tally, tallies.values(), strict=True):
-            layer.copy_(torch.stack(list(steps)).cumsum(0).transpose(1, 2))
+        """Puts together the tallies of every step, by layer; there may be no layer.
+
+        A tally has shape (6, n), for the n samples that took its step: samples leave for good.
+        """
+        tally = torch.zeros(len(tallies), T, len(steps), len(KINDS), dtype=torch.float64)
+        for layer, taken in zip(tally, tallies.values(), strict=True):
+            for t, fired in enumerate(taken):
+                layer[t, steps.cpu() > t] = fired.T.cpu()
+        tally = tally.cumsum(1)
         static, step = connectivity.macs_static, connectivity.macs_step
         return cls(
             layers=tuple(node.name for node in tallies),
@@ -61,4 +68,5 @@ class Counts:
             fan_out=tuple(round(float(connectivity.fan_out[node].sum())) for node in tallies),
             macs_once=static if constant_input else 0,
             macs_step=step if constant_input else step + static,
+            steps=steps.cpu().double(),
         )

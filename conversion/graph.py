@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Self
@@ -103,11 +103,14 @@ class ConversionGraph:
                     "before the first or behind the last activation."
                 )
 
-    def start(self, inputs: Tensor) -> Values:
-        """Values of everything that does not depend on the samples, and the input itself."""
-        values: Values = {self.input: inputs}
+    def start(self, inputs: Tensor, weights: Mapping[fx.Node, Tensor] | None = None) -> Values:
+        """Values of everything that does not depend on the samples, and the input itself.
+
+        `weights` takes the place of the module's own parameters, by the node that holds each.
+        """
+        values: Values = {self.input: inputs, **(weights or {})}
         for node, rule in self.rules.items():
-            if rule.role is Role.CONSTANT:
+            if rule.role is Role.CONSTANT and node not in values:
                 values[node] = _attribute(self.module, node) if node.op == "get_attr" else evaluate(node, values)
         return values
 

@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, fx
 
+from conversion.early_exit import ExitRule
 from conversion.errors import InvalidInput
 from conversion.fanout import Connectivity, connect
 from conversion.graph import ConversionGraph, Values, evaluate
@@ -26,11 +27,15 @@ class SpikingNetwork:
         graph: the captured ANN.
         T: number of timesteps that the network was converted for.
         neurons: parameters of every layer of neurons, by the activation that it stands for.
+        weights: parameters that calibration tuned, by the node that holds each; the graph keeps the ANN's own.
+        exit: when a sample may leave before step T; None runs all T steps.
     """
 
     graph: ConversionGraph
     T: int
     neurons: Mapping[fx.Node, Neuron] = field(default_factory=lambda: MappingProxyType({}))
+    weights: Mapping[fx.Node, Tensor] = field(default_factory=lambda: MappingProxyType({}))
+    exit: ExitRule | None = None
 
     def __post_init__(self) -> None:
         if self.T < 1:
@@ -38,6 +43,14 @@ class SpikingNetwork:
 
     def with_neurons(self, neurons: Mapping[fx.Node, Neuron]) -> SpikingNetwork:
         return replace(self, neurons=MappingProxyType(dict(neurons)))
+
+    def start(self, inputs: Tensor) -> Values:
+        """Values of everything that does not depend on the samples, and the input itself."""
+        return self.graph.start(inputs, self.weights)
+
+    def changing(self, *, constant_input: bool) -> frozenset[fx.Node]:
+        """Nodes whose value changes from step to step."""
+        return self.spiking if constant_input else frozenset((self.graph.input, *self.graph.body))
 
     @cached_property
     def spiking(self) -> frozenset[fx.Node]:
@@ -72,7 +85,7 @@ class SpikingNetwork:
     def decode(self, means: Values, inputs: Tensor) -> Any:
         """The network's output for a batch of inputs from the mean values of its readout nodes."""
         cast = {node: mean.to(self.graph.dtype) for node, mean in means.items()}
-        values = self.graph.start(inputs) | cast
+        values = self.start(inputs) | cast
         for node in self.head:
             values[node] = evaluate(node, values)
         return self.graph.finish(values)
@@ -81,4 +94,6 @@ class SpikingNetwork:
         """Moves the network to a device or its weights to a precision; the graph is changed in place."""
         self.graph.to(target)
         device = self.graph.example.device
-        return self.with_neurons({node: neuron.to(device) for node, neuron in self.neurons.items()})
+        weights = {node: weight.to(target) for node, weight in self.weights.items()}
+        moved = self.with_neurons({node: neuron.to(device) for node, neuron in self.neurons.items()})
+        return replace(moved, weights=MappingProxyType(weights))

@@ -93,6 +93,10 @@ class Layer:
         *self.state, sent, tally = self.update(*self.state, current, **self.constants)
         return sent, tally
 
+    def keep(self, samples: Tensor) -> None:
+        """Forgets all samples but those with the given indices along the first axis."""
+        self.state = tuple(part[samples] for part in self.state)
+
     def _reset(self, current: Tensor) -> None:
         # Potentials keep float32 whatever the weights' precision: increments are small beside what they add up to.
         dtype = torch.promote_types(current.dtype, torch.float32)

@@ -1,55 +1,74 @@
 """In which order nodes and steps are computed: two schedules with one meaning.
 
 `sweep` runs node after node, all T steps of a node before the next node: when a layer of neurons is reached, all its
-input is at hand, which is what calibration needs. `step_by_step` runs all nodes for t = 1, then for t = 2 ...: it
-holds one step's activations and is what evaluation uses. Both apply the same operations to tensors of the same shape,
-so they give the same spikes.
+input is at hand, which is what calibration needs. `Steps` runs all nodes for t = 1, then for t = 2 ...: it
+holds one step's activations, samples can leave it, and it is what evaluation uses. Both apply the same operations to
+tensors of the same shape, so they give the same spikes.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 from torch import Tensor, fx
 
 from conversion.graph import Values, evaluate, last_uses
 from conversion.network import SpikingNetwork
+from conversion.roles import Role
+from conversion.temporal import RunningDifference
 
 # Values of a node by batch and step.
 Trains = Sequence[Sequence[Any]]
 
 
-def step_by_step(
-    network: SpikingNetwork, frames: Sequence[Tensor], T: int, spike: Callable[[fx.Node, Tensor], Tensor]
-) -> Iterator[Values]:
-    """Runs all nodes for one step after another.
+class Steps:
+    """All nodes for one step after another.
 
     Args:
         network: says which nodes are layers of neurons.
-        frames: one input for all steps, or T of them.
-        T: number of steps.
+        frames: one input for all steps, or one for each of them.
         spike: given a layer of neurons and its input current, returns what it transmits.
-
-    Yields:
-        The values of the readout nodes at t = 1..T.
     """
-    constant = len(frames) == 1
-    changing = network.spiking if constant else frozenset(network.graph.body)
-    fixed = network.graph.start(frames[0])
-    for node in network.body:
-        if node not in changing:
-            fixed[node] = evaluate(node, fixed)
-    every = [node for node in network.body if node in changing]
-    freed = last_uses(every, keep=network.readout)
-    for t in range(T):
-        values = dict(fixed) if constant else fixed | {network.graph.input: frames[t]}
-        for node in every:
-            spiking = node in network.neurons
-            values[node] = spike(node, values[node.all_input_nodes[0]]) if spiking else evaluate(node, values)
-            for done in freed.get(node, ()):
+
+    def __init__(
+        self, network: SpikingNetwork, frames: Sequence[Tensor], spike: Callable[[fx.Node, Tensor], Tensor]
+    ) -> None:
+        self.network, self.frames, self.spike = network, list(frames), spike
+        changing = network.changing(constant_input=len(frames) == 1)
+        self.fixed = network.start(frames[0])
+        for node in network.body:
+            if node not in changing:
+                self.fixed[node] = evaluate(node, self.fixed)
+        self.every = [node for node in network.body if node in changing]
+        self.freed = last_uses(self.every, keep=network.readout)
+        self.differences = _differences(network, changing)
+        self.t = 0
+
+    def advance(self) -> Values:
+        """The values of the readout nodes at the next step."""
+        values = dict(self.fixed)
+        if len(self.frames) > 1:
+            values[self.network.graph.input] = self.frames[self.t]
+        self.t += 1
+        for node in self.every:
+            if node in self.network.neurons:
+                values[node] = self.spike(node, values[node.all_input_nodes[0]])
+            elif node in self.differences:
+                values[node] = self.differences[node].step(values)
+            else:
+                values[node] = evaluate(node, values)
+            for done in self.freed.get(node, ()):
                 del values[done]
-        yield {node: values[node] for node in network.readout}
+        return {node: values[node] for node in self.network.readout}
+
+    def keep(self, samples: Tensor) -> None:
+        """Goes on with the samples of these indices alone."""
+        signals = {self.network.graph.input, *self.network.graph.body}
+        self.fixed |= {node: value[samples] for node, value in self.fixed.items() if node in signals}
+        self.frames = [frame[samples] for frame in self.frames]
+        for difference in self.differences.values():
+            difference.keep(samples)
 
 
 def sweep(
@@ -68,27 +87,43 @@ def sweep(
         The values of every readout node. A value that is constant in time is one tensor, repeated.
     """
     graph = network.graph
-    constant = all(len(frames) == 1 for frames in batches)
-    changing = network.spiking if constant else set(graph.body)
-    starts = [graph.start(frames[0]) for frames in batches]
+    changing = network.changing(constant_input=all(len(frames) == 1 for frames in batches))
+    starts = [network.start(frames[0]) for frames in batches]
     trains: dict[fx.Node, Trains] = {node: [[start[node]] * T for start in starts] for node in starts[0]}
     trains[graph.input] = [frames if len(frames) == T else [frames[0]] * T for frames in batches]
     freed = last_uses(network.body, keep=network.readout)
     for node in network.body:
-        sources = node.all_input_nodes
         if node in network.neurons:
-            trains[node] = spike(node, trains[sources[0]])
+            trains[node] = spike(node, trains[node.all_input_nodes[0]])
         else:
-            trains[node] = [_train(node, trains, batch, T, node in changing) for batch in range(len(batches))]
+            # A node's state in time belongs to one batch.
+            steps = [_differences(network, changing, [node]).get(node) for _ in batches]
+            trains[node] = [
+                _train(node, trains, batch, T, node in changing, difference) for batch, difference in enumerate(steps)
+            ]
         for done in freed.get(node, ()):
             del trains[done]
     return trains
 
 
-def _train(node: fx.Node, trains: dict[fx.Node, Trains], batch: int, T: int, changing: bool) -> list[Any]:
+def _train(
+    node: fx.Node, trains: dict[fx.Node, Trains], batch: int, T: int, changing: bool,
+    difference: RunningDifference | None,
+) -> list[Any]:  # fmt: skip
     """A node's values for one batch: one for each step, or one that stands for all."""
-    values = [
-        evaluate(node, {source: trains[source][batch][t] for source in node.all_input_nodes})
-        for t in range(T if changing else 1)
-    ]
+    inputs = (
+        {source: trains[source][batch][t] for source in node.all_input_nodes} for t in range(T if changing else 1)
+    )
+    values = [difference.step(values) if difference else evaluate(node, values) for values in inputs]
     return values if changing else values * T
+
+
+def _differences(
+    network: SpikingNetwork, changing: Collection[fx.Node], nodes: Sequence[fx.Node] | None = None
+) -> dict[fx.Node, RunningDifference]:
+    """A fresh state for each nonlinear node whose input changes in time."""
+    return {
+        node: RunningDifference(node, [source for source in node.all_input_nodes if source in changing])
+        for node in (network.body if nodes is None else nodes)
+        if network.graph.rules[node].role is Role.NONLINEAR and node in changing
+    }

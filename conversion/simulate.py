@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -14,7 +14,7 @@ from conversion.errors import InvalidInput
 from conversion.graph import Values
 from conversion.network import SpikingNetwork
 from conversion.neuron import Layer
-from conversion.schedules import step_by_step, sweep
+from conversion.schedules import Steps, sweep
 
 # A constant input (N, ...), or one for each step.
 Inputs = Tensor | Sequence[Tensor]
@@ -25,11 +25,14 @@ class Readout:
     """Output of a simulation, at every step that was asked for.
 
     Attributes:
-        outputs: by step t, the network's output from the mean of steps 1..t, in the ANN's own structure.
+        outputs: by step t, the network's output from the mean of steps 1..t, in the ANN's own structure. A sample that
+            left early keeps the output with which it left.
+        steps: how many steps each sample took, int64 of shape (N,).
         counts: None when nothing was counted.
     """
 
     outputs: dict[int, Any]
+    steps: Tensor
     counts: Counts | None
 
     def mean(self, t: int) -> Any:
@@ -44,7 +47,7 @@ def simulate(
     network: SpikingNetwork, inputs: Inputs, T: int | None = None, *, schedule: Literal["step", "sweep"] = "step",
     at: Collection[int] | None = None, count: bool = True, fast: bool = False,
 ) -> Readout:  # fmt: skip
-    """Runs a spiking network.
+    """Runs a spiking network. Samples that its exit rule lets go leave the batch.
 
     Args:
         network: the converted network.
@@ -56,42 +59,93 @@ def simulate(
         fast: compile the neurons. Worth it from about a billion neuron updates on; needs a C++ compiler on CPU.
 
     Raises:
-        InvalidInput: T or a readout step below 1, an empty batch, values that are not finite.
+        InvalidInput: T or a readout step below 1, an empty batch, values that are not finite; early exit together with
+            the sweep schedule, which runs all steps of a node before the next node.
     """
     T = network.T if T is None else T
     if T < 1:
         raise InvalidInput(f"T is {T}, but a simulation has at least 1 step; give T >= 1.")
-    steps = sorted(set(range(1, T + 1) if at is None else at))
-    if not steps or steps[0] < 1 or steps[-1] > T:
-        raise InvalidInput(f"Readout at steps {steps}, but the simulation has steps 1 to {T}.")
+    read = sorted(set(range(1, T + 1) if at is None else at))
+    if not read or read[0] < 1 or read[-1] > T:
+        raise InvalidInput(f"Readout at steps {read}, but the simulation has steps 1 to {T}.")
+    if network.exit is not None and schedule == "sweep":
+        raise InvalidInput("Samples that leave early need the step schedule; sweep runs all steps of every sample.")
     frames = _frames(network, inputs, T)
-    fan_out = network.connectivity.fan_out if count else {}
-    layers = {
-        node: Layer(neuron, network.T, network.graph.channel_axis(node), fan_out.get(node), fast)
-        for node, neuron in network.neurons.items()
-    }
-    tallies: dict[fx.Node, list[Tensor]] = {node: [] for node in layers}
+    layers = _Layers(network, count, fast)
+    if schedule == "sweep":
+        outputs, steps = _sweep(network, frames, T, layers), torch.full((len(frames[0]),), T)
+    else:
+        outputs, steps = _step(network, frames, T, layers, read)
+    outputs = {t: outputs[t] for t in read}
+    if not count:
+        return Readout(outputs, steps, None)
+    constant = isinstance(inputs, Tensor)
+    return Readout(outputs, steps, Counts.of(network.connectivity, layers.tallies, steps, T, constant_input=constant))
 
-    def spike(node: fx.Node, current: Tensor) -> Tensor:
-        sent, tally = layers[node].step(current)
+
+class _Layers:
+    """The state of all layers of neurons, and what they fired at every step."""
+
+    def __init__(self, network: SpikingNetwork, count: bool, fast: bool) -> None:
+        fan_out = network.connectivity.fan_out if count else {}
+        self.layers = {
+            node: Layer(neuron, network.T, network.graph.channel_axis(node), fan_out.get(node), fast)
+            for node, neuron in network.neurons.items()
+        }
+        self.tallies: dict[fx.Node, list[Tensor]] = {node: [] for node in self.layers}
+
+    def spike(self, node: fx.Node, current: Tensor) -> Tensor:
+        sent, tally = self.layers[node].step(current)
         if tally is not None:
-            tallies[node].append(tally.sum(2, dtype=torch.float64))
+            self.tallies[node].append(tally.sum(2, dtype=torch.float64))
         return sent
 
-    def swept() -> Iterator[Values]:
-        trains = sweep(network, [frames], T, lambda node, trains: [[spike(node, current) for current in trains[0]]])
-        return ({node: trains[node][0][t] for node in network.readout} for t in range(T))
+    def keep(self, samples: Tensor) -> None:
+        for layer in self.layers.values():
+            layer.keep(samples)
 
-    outputs: dict[int, Any] = {}
+
+def _sweep(network: SpikingNetwork, frames: list[Tensor], T: int, layers: _Layers) -> dict[int, Any]:
+    trains = sweep(network, [frames], T, lambda node, train: [[layers.spike(node, current) for current in train[0]]])
     sums: Values = {}
-    for t, values in enumerate(step_by_step(network, frames, T, spike) if schedule == "step" else swept(), 1):
-        sums = {node: _add(sums.get(node), value) for node, value in values.items()}
-        if t in steps:
-            outputs[t] = network.decode({node: total / t for node, total in sums.items()}, frames[0])
-    if not count:
-        return Readout(outputs, None)
-    constant = isinstance(inputs, Tensor)
-    return Readout(outputs, Counts.of(network.connectivity, tallies, T, len(frames[0]), constant_input=constant))
+    outputs: dict[int, Any] = {}
+    for t in range(1, T + 1):
+        sums = {node: _add(sums.get(node), trains[node][0][t - 1]) for node in network.readout}
+        outputs[t] = network.decode({node: total / t for node, total in sums.items()}, frames[0])
+    return outputs
+
+
+def _step(
+    network: SpikingNetwork, frames: list[Tensor], T: int, layers: _Layers, read: Collection[int]
+) -> tuple[dict[int, Any], Tensor]:
+    """Outputs at the steps in `read`, and how many steps each sample took."""
+    schedule = Steps(network, frames, layers.spike)
+    alive = torch.arange(len(frames[0]), device=frames[0].device)
+    steps = torch.full_like(alive, T)
+    sums: Values = {}
+    outputs: dict[int, Any] = {}
+    answer: Any = None
+    for t in range(1, T + 1):
+        if len(alive):
+            sums = {node: _add(sums.get(node), value) for node, value in schedule.advance().items()}
+        if len(alive) and (t in read or network.exit is not None):
+            means = {node: total / t for node, total in sums.items()}
+            output = network.decode(means, frames[0][alive])
+            if network.exit is None:
+                answer = output
+            else:
+                done = network.exit.leaves(output, t)
+                answer = output if t == 1 else answer.index_copy(0, alive, output)
+                steps[alive[done]] = t
+                if bool(done.any()) and t < T:
+                    stay = (~done).nonzero().squeeze(1)
+                    alive = alive[stay]
+                    sums = {node: total[stay] for node, total in sums.items()}
+                    schedule.keep(stay)
+                    layers.keep(stay)
+        if t in read:
+            outputs[t] = answer
+    return outputs, steps
 
 
 def _frames(network: SpikingNetwork, inputs: Inputs, T: int) -> list[Tensor]:

@@ -302,7 +302,7 @@ def test_ann_costs_the_same_at_every_T(name: str) -> None:
     network = SpikingNetwork(captured(model, x), 8)
     counts = simulate(network, x).counts
     assert counts is not None
-    assert counts.macs(1) == counts.macs(8) > 0
+    assert torch.equal(counts.macs(1), counts.macs(8)) and counts.macs(1).min() > 0
     assert counts.total("synops_unary", 8).tolist() == [0, 0, 0]
 
 
@@ -337,10 +337,10 @@ def test_counts_report_layers_connections_and_macs() -> None:
     assert counts.fan_out == (4 * 81 * 7, 7)
     macs = int(conv_connections((3, 9, 9), conv.weight, padding=1).sum())
     assert (counts.macs_once, counts.macs_step) == (macs, 0)
-    assert counts.macs(4) == macs
+    assert (counts.macs(4) == macs).all()
     changing = simulate(with_thresholds(graph, 4, [1, 1]), [IMAGE] * 4).counts
     assert changing is not None
-    assert changing.macs(4) == 4 * macs
+    assert (changing.macs(4) == 4 * macs).all()
 
 
 def test_a_signal_added_to_itself_arrives_twice() -> None:
