@@ -2,10 +2,11 @@
 
 from conversion.calibration import Calibration
 from conversion.capture import capture
+from conversion.convert import convert
 from conversion.counts import Counts
 from conversion.errors import BenchmarkError, InvalidInput, UnknownName, UnsupportedOp
 from conversion.graph import ConversionGraph
-from conversion.methods import METHODS, Method, convert, make_method
+from conversion.methods import METHODS, Method, make_method
 from conversion.network import SpikingNetwork
 from conversion.simulate import Readout, simulate
 

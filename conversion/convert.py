@@ -1,0 +1,35 @@
+"""A captured ANN into a spiking network."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from torch import Tensor
+
+from conversion.calibration import Calibration
+from conversion.graph import ConversionGraph
+from conversion.methods import make_method
+from conversion.network import SpikingNetwork
+
+
+def convert(
+    graph: ConversionGraph, batches: Iterable[Tensor] | Tensor, method: str, *, T: int,
+    held_out: tuple[Tensor, Tensor] | None = None, **options: Any,
+) -> SpikingNetwork:  # fmt: skip
+    """Converts a captured ANN into a spiking network.
+
+    Args:
+        graph: of `capture`.
+        batches: calibration inputs as the network is fed, from the training set, each of shape (N, ...).
+        method: a name in METHODS.
+        T: number of timesteps.
+        held_out: other training samples with their classes, for methods that stop early.
+        options: of the method.
+
+    Raises:
+        UnknownName: there is no such method or option.
+        InvalidInput: T or phi below 1, no calibration sample, or a value that is not finite.
+        UnsupportedOp: the network holds an operation that cannot be applied step by step.
+    """
+    return make_method(method, **options).convert(graph, Calibration(graph, batches, held_out), T)

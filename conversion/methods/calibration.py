@@ -1,0 +1,27 @@
+"""SNN Calibration (Li et al., ICML 2021), the paper's baseline."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from conversion.methods.base import METHODS, Method
+from conversion.neuron import Start
+from conversion.stages import BiasCorrection, Stage, Thresholds
+
+
+@METHODS.register("calibration")
+class CalibrationLight(Method):
+    """SNN Calibration (Li et al., ICML 2021), 'light', as the paper's baseline: one spike per step.
+
+    Thresholds minimise the squared error of a flooring quantiser on the published 95-step grid, one per layer; half
+    a threshold enters as a current. Batches are pooled where the released code averages seven with weights 0.9^i.
+    """
+
+    name = "calibration"
+    channelwise: bool = Field(default=False, description="one threshold per channel instead of per layer")
+    start: Start = Field(default="shift", description="how neurons get their half threshold")
+    light: bool = Field(default=True, description="correct biases (light calibration)")
+
+    def stages(self) -> tuple[Stage, ...]:
+        place = Thresholds("mse_floor", 1, self.channelwise, self.start)
+        return (place, BiasCorrection()) if self.light else (place,)

@@ -1,0 +1,33 @@
+"""What spiking networks are compared with: the ANN, and the ANN with as many levels as a burst network has."""
+
+from __future__ import annotations
+
+from conversion.methods.base import METHODS, Method
+from conversion.methods.burst import Spiking
+from conversion.stages import Quantise, Stage
+
+
+@METHODS.register("ann")
+class Ann(Method):
+    """The ANN itself, in floating point: the reference of every table."""
+
+    name = "ann"
+    timed = False
+
+    def stages(self) -> tuple[Stage, ...]:
+        return ()
+
+
+@METHODS.register("quantised_ann")
+class QuantisedAnn(Spiking):
+    """The twin of a burst network: the ANN with activations rounded to T phi + 1 levels, in one pass.
+
+    It has the burst network's thresholds and its own light calibration. No burst network at the same T and phi can
+    be expected to do better, so the distance to it is what time costs.
+    """
+
+    name = "quantised_ann"
+
+    def stages(self) -> tuple[Stage, ...]:
+        place, *correction = super().stages()
+        return (place, Quantise(), *correction)

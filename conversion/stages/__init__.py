@@ -1,0 +1,8 @@
+"""Stages: what a conversion method is made of. Each takes a spiking network and gives a better one."""
+
+from conversion.stages.base import Stage
+from conversion.stages.bias import BiasCorrection
+from conversion.stages.quantise import Quantise
+from conversion.stages.thresholds import Thresholds
+
+__all__ = ["BiasCorrection", "Quantise", "Stage", "Thresholds"]

@@ -1,0 +1,27 @@
+"""The quantised twin of a spiking network."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from conversion.calibration import Calibration
+from conversion.errors import InvalidInput
+from conversion.network import SpikingNetwork
+
+
+@dataclass(frozen=True)
+class Quantise:
+    """The quantised twin: one step with the T phi + 1 levels that the network had in T steps, V / T apart.
+
+    What is left is the accuracy that the number of levels allows; what T steps lose beyond it is due to time.
+    """
+
+    def __call__(self, network: SpikingNetwork, calibration: Calibration) -> SpikingNetwork:
+        if not network.neurons:
+            raise InvalidInput("The quantised twin needs neurons; put a stage that sets thresholds before it.")
+        T = network.T
+        neurons = {
+            node: replace(neuron, threshold=neuron.threshold / T, phi=neuron.phi * T, start="potential")
+            for node, neuron in network.neurons.items()
+        }
+        return SpikingNetwork(network.graph, 1, neurons)
