@@ -26,11 +26,15 @@ from benchmarks.store import LayerCounts, Record, Value
 from conversion import Calibration, ConversionGraph, Counts, SpikingNetwork, capture, simulate
 from conversion.counts import KINDS
 from conversion.errors import InvalidInput
+from conversion.methods import Method
+from conversion.stages import Stage
 from tasks import TASKS, Task
 
 Precision = Literal["auto", "float32", "bfloat16"]
 # Layers of 64 small images fit the caches and keep two cores busy; measured in docs/performance.md.
 BATCH = 64
+# Samples leave: a larger batch stays large enough.
+EXIT_BATCH = 256
 # Compiling the neurons takes some ten seconds once; it saves about 3 ns for each update of a neuron.
 WORTH_COMPILING = 1_000_000_000
 ROOT = Path(__file__).parent.parent
@@ -72,6 +76,7 @@ class Workbench:
         self.task = cache(self._task)
         self.network = cache(self._network)
         self.calibration = cache(self._calibration)
+        self.converted: dict[tuple[Calibration, int, tuple[Stage, ...]], tuple[SpikingNetwork, float]] = {}
 
     def _task(self, name: str) -> Task:
         task = TASKS[name](self.data_root)
@@ -90,7 +95,11 @@ class Workbench:
     def _calibration(self, task_name: str, name: str, count: int, seed: int) -> Calibration:
         prepared = self.network(task_name, name)
         samples = prepared.task.calibration(count, seed)
-        calibration = Calibration(prepared.graph, prepared.adapter.encode(samples).to(self.device))
+        held_out = prepared.task.held_out(count, seed)
+        calibration = Calibration(
+            prepared.graph, prepared.adapter.encode(samples).to(self.device),
+            held_out=(prepared.adapter.encode(held_out.inputs).to(self.device), held_out.targets),
+        )  # fmt: skip
         _ = calibration.histograms  # Every method needs them, so they are in no method's time.
         return calibration
 
@@ -106,6 +115,24 @@ class Workbench:
             "torch": str(torch.__version__),
         }
 
+    def convert(self, recipe: Method, calibration: Calibration, T: int) -> tuple[SpikingNetwork, float]:
+        """The network that a method makes, and the seconds it takes.
+
+        Methods that begin with the same stages share them; each is charged for all of its own.
+        """
+        network, seconds = SpikingNetwork(calibration.graph, T), 0.0
+        done: tuple[Stage, ...] = ()
+        for stage in recipe.stages():
+            done = (*done, stage)
+            key = (calibration, T, done)
+            if key not in self.converted:
+                started = self._now()
+                result = stage(network, calibration)
+                self.converted[key] = result, self._now() - started
+            network, spent = self.converted[key]
+            seconds += spent
+        return network, seconds
+
     def measure(self, cell: Cell, advance: Callable[[int], None]) -> Record:
         """Converts and evaluates one cell; `advance` is told of every batch of samples done.
 
@@ -114,14 +141,15 @@ class Workbench:
         """
         prepared = self.network(cell.task, cell.network)
         calibration = self.calibration(cell.task, cell.network, cell.calibration, cell.seed)
+        network, convert_s = self.convert(cell.recipe, calibration, cell.T or 1)
         started = self._now()
-        network = cell.recipe.convert(prepared.graph, calibration, cell.T or 1)
-        converted = self._now()
         metrics = {t: prepared.task.metric() for t in range(1, network.T + 1)}
         tallies: list[Tensor] = []
+        steps: list[Tensor] = []
         counts: Counts | None = None
+        batch_size = BATCH if network.exit is None else EXIT_BATCH
         fast = self._worth_compiling(network, prepared.task.test_size(cell.limit))
-        for batch in prepared.task.test(BATCH, cell.limit):
+        for batch in prepared.task.test(batch_size, cell.limit):
             inputs = prepared.adapter.encode(batch.inputs.to(self.device))
             readout = simulate(network, inputs, fast=fast)
             for t, metric in metrics.items():
@@ -129,6 +157,7 @@ class Workbench:
             counts = readout.counts
             assert counts is not None  # Asked for by default.
             tallies.append(counts.tally[:, -1])
+            steps.append(counts.steps)
             advance(len(batch.inputs))
         finished = self._now()
         assert counts is not None  # A test split has at least one sample.
@@ -140,12 +169,13 @@ class Workbench:
             metrics={k: Value(**vars(v)) for k, v in metrics[network.T].compute().items()},
             primary_metric=primary,
             curve=[metric.compute()[primary].value for metric in metrics.values()],
-            totals=_totals(network.T, counts, layers),
+            totals=_totals(torch.cat(steps), counts, layers),
+            exits=_exits(network, torch.cat(steps)),
             layers=layers,
             fingerprint=self.fingerprint(cell),
             provenance=self._provenance(fast),
-            convert_s=round(converted - started, 3),
-            evaluate_s=round(finished - converted, 3),
+            convert_s=round(convert_s, 3),
+            evaluate_s=round(finished - started, 3),
         )
 
     def _worth_compiling(self, network: SpikingNetwork, samples: int) -> bool:
@@ -187,11 +217,22 @@ def _layers(network: SpikingNetwork, counts: Counts, mean: Tensor) -> list[Layer
     ]  # fmt: skip
 
 
-def _totals(steps: int, counts: Counts, layers: list[LayerCounts]) -> Totals:
+def _totals(steps: Tensor, counts: Counts, layers: list[LayerCounts]) -> Totals:
     sums = {kind: sum(getattr(layer, kind) for layer in layers) for kind in KINDS}
     return Totals(
-        steps=steps, neurons=sum(counts.neurons), macs_once=counts.macs_once, macs_step=counts.macs_step, **sums
+        steps=float(steps.mean()),
+        neurons=sum(counts.neurons),
+        macs_once=counts.macs_once,
+        macs_step=counts.macs_step,
+        **sums,
     )
+
+
+def _exits(network: SpikingNetwork, steps: Tensor) -> list[float]:
+    """Share of the samples that left after each step; nothing where all take every step."""
+    if network.exit is None:
+        return []
+    return [float((steps == t).double().mean()) for t in range(1, network.T + 1)]
 
 
 def _can_compile() -> bool:

@@ -38,6 +38,7 @@ class Record(BaseModel):
 
     Attributes:
         metrics: by name, after the last step.
+        exits: with early exit, the share of samples that left after step t = 1..T.
         curve: the primary metric after each step of this conversion; extra information, no cell of its own.
         fingerprint: digests of the inputs that the result depends on.
         provenance: versions, device and the like, for people.
@@ -53,6 +54,7 @@ class Record(BaseModel):
     curve: list[float] = []
     totals: Totals | None = None
     layers: list[LayerCounts] = []
+    exits: list[float] = []
     fingerprint: dict[str, str] = {}
     provenance: dict[str, str] = {}
     convert_s: float = 0.0

@@ -20,6 +20,10 @@ COLUMNS = [
     "calibration", "synops_binary", "energy_binary_mJ",
 ]  # fmt: skip
 INTEGERS = ["T", "n"]
+# Of which a table shows the mean over seeds.
+FIGURES = [
+    "T", "mean_T", "value", "ci_low", "ci_high", "spikes", "energy_unary_mJ", "energy_graded_mJ", "energy_ann_mJ",
+]  # fmt: skip
 Mean = dict[str, float]
 
 
@@ -148,7 +152,9 @@ def _section(metric: str, group: pd.DataFrame) -> list[str]:
 
 
 def _value(mean: Mean) -> str:
-    return f"{mean['value']:.2f} ±{(mean['ci_high'] - mean['ci_low']) / 2:.1f}"
+    figure = f"{mean['value']:.2f} ±{(mean['ci_high'] - mean['ci_low']) / 2:.1f}"
+    # Of methods that stop early, T is the most that a sample may take.
+    return figure if mean["mean_T"] == mean["T"] else f"{figure} ({mean['mean_T']:.2f} steps)"
 
 
 def _ratio(mean: Mean) -> str:
@@ -170,7 +176,17 @@ def _over_seeds(rows: pd.DataFrame, text: Callable[[Mean], str]) -> str:
         return ""
     if (rows["status"] != "done").any():
         return str(rows.loc[rows["status"] != "done", "status"].iloc[0])
-    columns = ["value", "ci_low", "ci_high", "spikes", "energy_unary_mJ", "energy_graded_mJ", "energy_ann_mJ"]
+    columns = [
+        "T",
+        "mean_T",
+        "value",
+        "ci_low",
+        "ci_high",
+        "spikes",
+        "energy_unary_mJ",
+        "energy_graded_mJ",
+        "energy_ann_mJ",
+    ]
     return text({str(name): float(mean) for name, mean in rows[columns].astype(float).mean().items()})
 
 

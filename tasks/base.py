@@ -97,12 +97,19 @@ class Task(ABC):
         Raises:
             InvalidInput: when count is below 1. A split smaller than count gives all it has.
         """
+        return self._draw("train", count, seed).inputs
+
+    def held_out(self, count: int, seed: int) -> Batch:
+        """Samples drawn as `calibration` does, from the validation split: training data that it never holds."""
+        return self._draw("validation", count, seed)
+
+    def _draw(self, split: Split, count: int, seed: int) -> Batch:
         if count < 1:
             raise InvalidInput(f"The calibration set is empty: count is {count}, ask for at least 1 sample.")
-        data = self.split("train")
+        data = self.split(split)
         chosen = torch.randperm(len(data), generator=torch.Generator().manual_seed(seed))[:count]  # type: ignore[arg-type]
-        inputs: Tensor = next(iter(DataLoader(Subset(data, chosen.tolist()), batch_size=len(chosen))))[0]
-        return inputs
+        inputs, targets = next(iter(DataLoader(Subset(data, chosen.tolist()), batch_size=len(chosen))))
+        return Batch(inputs, targets)
 
     def test(self, batch_size: int, limit: int | None = None) -> Iterator[Batch]:
         """The test split in batches; `limit` takes the first samples of one fixed shuffle (seed 0)."""

@@ -3,6 +3,17 @@
 from conversion.methods.base import METHODS, Method, make_method
 from conversion.methods.burst import Burst, Spiking
 from conversion.methods.calibration import CalibrationLight
+from conversion.methods.early_exit import CalibrationIat
 from conversion.methods.reference import Ann, QuantisedAnn
 
-__all__ = ["METHODS", "Ann", "Burst", "CalibrationLight", "Method", "QuantisedAnn", "Spiking", "make_method"]
+__all__ = [
+    "METHODS",
+    "Ann",
+    "Burst",
+    "CalibrationIat",
+    "CalibrationLight",
+    "Method",
+    "QuantisedAnn",
+    "Spiking",
+    "make_method",
+]

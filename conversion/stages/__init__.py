@@ -2,7 +2,8 @@
 
 from conversion.stages.base import Stage
 from conversion.stages.bias import BiasCorrection
+from conversion.stages.early_exit import EarlyExit
 from conversion.stages.quantise import Quantise
 from conversion.stages.thresholds import Thresholds
 
-__all__ = ["BiasCorrection", "Quantise", "Stage", "Thresholds"]
+__all__ = ["BiasCorrection", "EarlyExit", "Quantise", "Stage", "Thresholds"]

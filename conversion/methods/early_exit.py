@@ -1,0 +1,39 @@
+"""IAT on top of other methods: confident samples stop early."""
+
+from __future__ import annotations
+
+from pydantic import BaseModel, Field
+
+from conversion.early_exit import Sign
+from conversion.methods.base import METHODS
+from conversion.methods.calibration import CalibrationLight
+from conversion.neuron import Start
+from conversion.stages import EarlyExit, Stage
+
+
+class Exits(BaseModel):
+    """Options of IAT, shared by the methods that stop early."""
+
+    base: float = Field(default=0.6, description="alpha_base of Eq. 18")
+    scale: float = Field(default=0.4, description="beta of Eq. 18")
+    delta: float = Field(default=1.0, gt=0, description="delta of Eq. 18")
+    sign: Sign = Field(default="code", description="entropy as in the released code, or as in the paper's text")
+
+    def exit(self) -> EarlyExit:
+        """The stage that sets the bars; it comes last."""
+        return EarlyExit(self.base, self.scale, self.delta, self.sign)
+
+
+@METHODS.register("calibration_iat")
+class CalibrationIat(Exits, CalibrationLight):
+    """SNN Calibration whose confident samples stop early.
+
+    Half a threshold is in the potential from the start: the published current has given only t / T of it by step t,
+    so that early readouts are too low (algorithms.md, section 1).
+    """
+
+    name = "calibration_iat"
+    start: Start = Field(default="potential", description="how neurons get their half threshold")
+
+    def stages(self) -> tuple[Stage, ...]:
+        return (*super().stages(), self.exit())
