@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from benchmarks.tables import table
+from benchmarks.comparisons import frontier
+from benchmarks.markdown import table
 from conversion.files import write_atomically
 
 PREAMBLE = """# Leaderboard
@@ -53,7 +54,9 @@ def leaderboard(frame: pd.DataFrame) -> str:
 def _body(ann: pd.DataFrame, others: pd.DataFrame) -> list[list[str]]:
     twins = others["method"].str.startswith("quantised_ann")
     competing = set(others[~twins]["method"])
-    shown = pd.concat([ann, pareto(others[~twins]), others[twins]]).sort_values("energy_unary_mJ", ascending=False)
+    shown = pd.concat([ann, frontier(others[~twins], "energy_unary_mJ"), others[twins]]).sort_values(
+        "energy_unary_mJ", ascending=False
+    )
     body = []
     for row in shown.to_dict("records"):
         body.append([
@@ -65,10 +68,3 @@ def _body(ann: pd.DataFrame, others: pd.DataFrame) -> list[list[str]]:
             f"{row['energy_unary_mJ']:.4g}",
         ])  # fmt: skip
     return body
-
-
-def pareto(rows: pd.DataFrame) -> pd.DataFrame:
-    """The rows that are more accurate than every row of less or equal energy."""
-    ordered = rows.sort_values(["energy_unary_mJ", "value"], ascending=[True, False])
-    best = ordered["value"].astype(float).cummax().shift(fill_value=float("-inf"))
-    return ordered[ordered["value"] > best]

@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from adapters import NETWORKS
 from benchmarks.cells import Cell
+from benchmarks.comparisons import Ablation, IsoEnergy
 from benchmarks.prices import PRICES
 from conversion.errors import BenchmarkError, InvalidInput, UnknownName
 from conversion.methods import METHODS, make_method
@@ -58,6 +59,8 @@ class Suite(BaseModel):
     calibration: int = Field(default=512, ge=1)
     price_list: str = "horowitz45"
     entries: list[Entry] = Field(min_length=1)
+    iso_energy: IsoEnergy | None = None
+    ablation: Ablation | None = None
 
     def cells(self) -> list[Cell]:
         """All cells, the ANN that each row is compared with first, each once."""

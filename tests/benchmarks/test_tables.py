@@ -7,7 +7,8 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from benchmarks.leaderboard import leaderboard, pareto
+from benchmarks.comparisons import frontier
+from benchmarks.leaderboard import leaderboard
 from benchmarks.prices import Totals
 from benchmarks.store import Record, Store, Value
 from benchmarks.suite import load_suite
@@ -111,7 +112,7 @@ def frame_of(rows: list[tuple[str, float, float]]) -> pd.DataFrame:
 
 def test_the_front_keeps_what_nothing_cheaper_matches() -> None:
     rows = frame_of([("a", 90, 0.3), ("b", 95, 0.5), ("c", 90, 0.4), ("d", 94, 0.6), ("e", 80, 0.1), ("f", 95, 0.5)])
-    assert pareto(rows)["method"].tolist() == ["e", "a", "b"]
+    assert frontier(rows, "energy_unary_mJ")["method"].tolist() == ["e", "a", "b"]
 
 
 def test_the_leaderboard_lists_the_front_beside_ann_and_twin() -> None:

@@ -1,0 +1,165 @@
+"""Comparisons within a suite: accuracy at equal energy, and the ablation beside the paper's.
+
+A family is what one idea can reach: all its rows, whatever their options and T. Between two neighbouring rows of its
+frontier lies what tossing a coin between them for every sample would give, so accuracies are interpolated linearly.
+"""
+
+from __future__ import annotations
+
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Literal
+
+import pandas as pd
+from pydantic import BaseModel, ConfigDict, Field
+
+from benchmarks.markdown import table
+
+PAPER = Path(__file__).parent / "paper" / "ablation.csv"
+CODINGS = ("unary", "graded")
+Techniques = Literal["AdaFire", "AdaFire + SSC", "AdaFire + IAT", "AdaFire + SSC + IAT"]
+
+
+class IsoEnergy(BaseModel):
+    """Accuracy of families of rows at equal energy.
+
+    Attributes:
+        budgets: energies, relative to the ANN's.
+        families: patterns of method labels by the family's name.
+        reference: the family that every other row is compared with at the row's own energy.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    budgets: list[float] = Field(min_length=1)
+    families: dict[str, list[str]] = Field(min_length=1)
+    reference: str
+
+
+class Ablation(BaseModel):
+    """The paper's Table 7: what each technique adds.
+
+    Attributes:
+        paper: the dataset whose rows of the paper stand beside ours.
+        baseline: label of the method that changes are relative to.
+        rows: label of the method by its techniques, written as in "AdaFire + SSC".
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    paper: Literal["CIFAR-10", "CIFAR-100", "ImageNet"]
+    baseline: str
+    rows: dict[Techniques, str]
+
+
+def frontier(points: pd.DataFrame, energy: str = "energy") -> pd.DataFrame:
+    """The rows whose `value` no row of less or equal energy reaches, by increasing energy."""
+    ordered = points.sort_values([energy, "value"], ascending=[True, False])
+    best = ordered["value"].astype(float).cummax().shift(fill_value=float("-inf"))
+    return ordered[ordered["value"] > best]
+
+
+def value_at(points: pd.DataFrame, budget: float) -> float | None:
+    """What a family reaches with a budget; None where even its cheapest row costs more."""
+    best = frontier(points)
+    below, above = best[best["energy"] <= budget], best[best["energy"] > budget]
+    if below.empty:
+        return None
+    left = below.iloc[-1]
+    if above.empty:
+        return float(left["value"])
+    right = above.iloc[0]
+    share = (budget - left["energy"]) / (right["energy"] - left["energy"])
+    return float(left["value"] + share * (right["value"] - left["value"]))
+
+
+def iso_energy(rows: pd.DataFrame, spec: IsoEnergy) -> list[str]:
+    """Markdown of the comparison at equal energy, of one task, network, profile and metric.
+
+    Args:
+        rows: measured rows in the columns of results.csv.
+        spec: what to compare.
+    """
+    lines = []
+    steps = sorted(int(T) for T in rows["T"].dropna().unique())
+    for coding in CODINGS:
+        points = _points(rows, coding)
+        members = {name: points[_matches(points, patterns)] for name, patterns in spec.families.items()}
+        for budget in spec.budgets:
+            body = []
+            for name, family in members.items():
+                by_step = [_shown(family[family["T"] == T], budget) for T in steps]
+                body.append([name, *by_step, _shown(family, budget)])
+            header = ["family", *[f"T={T}" for T in steps], "any T"]
+            lines += [f"At {100 * budget:g} % of the ANN's energy, {coding}:", "", *table(header, body), ""]
+        lines += _against(members, spec.reference, coding)
+    return lines
+
+
+def _against(members: dict[str, pd.DataFrame], reference: str, coding: str) -> list[str]:
+    """Every row of the other families beside what the reference reaches at the row's own energy."""
+    body = []
+    for name, family in members.items():
+        for row in family.to_dict("records") if name != reference else ():
+            same = members[reference][members[reference]["T"] == row["T"]]
+            differences = [value_at(points, row["energy"]) for points in (same, members[reference])]
+            body.append([
+                f"`{row['method']}`", f"{row['T']:.0f}", f"{row['value']:.2f}", f"{100 * row['energy']:.1f}",
+                *["" if other is None else f"{row['value'] - other:+.2f}" for other in differences],
+            ])  # fmt: skip
+    header = ["method", "T", "value", f"{coding}, % of ANN", f"over {reference}, same T", f"over {reference}, any T"]
+    return [f"Each row against {reference} at the row's own energy, {coding}:", "", *table(header, body), ""]
+
+
+def ablation(rows: pd.DataFrame, spec: Ablation) -> list[str]:
+    """Markdown of the ablation at every T, with the percent changes that the paper prints beside ours."""
+    printed = pd.read_csv(PAPER, comment="#")
+    paper = printed[printed["dataset"] == spec.paper].set_index("techniques").to_dict("index")
+    lines = []
+    for T, of_step in rows[rows["T"].notna()].groupby("T"):
+        columns = ["value", *[f"energy_{coding}_mJ" for coding in CODINGS]]
+        ours = of_step.groupby("method")[columns].mean().to_dict("index")
+        if spec.baseline not in ours:
+            continue
+        base = ours[spec.baseline]
+        body = []
+        named: dict[str, str] = {"none": spec.baseline, **spec.rows}
+        for techniques, label in named.items():
+            theirs = paper[techniques]
+            beside = [
+                f"{theirs['accuracy'] - paper['none']['accuracy']:+.2f}",
+                f"{theirs['energy_change_percent']:+.1f}",
+            ]
+            if label in ours:
+                row = ours[label]
+                changes = [f"{100 * (row[energy] / base[energy] - 1):+.1f}" for energy in columns[1:]]
+                figures = [f"{row['value']:.2f}", f"{row['value'] - base['value']:+.2f}", *changes]
+            else:
+                figures = ["not run", "", "", ""]
+            body.append([techniques, f"`{label}`", *figures, *beside])
+        header = [
+            "techniques", "method", "value", "change", "unary energy, %", "graded energy, %", "paper: change",
+            "paper: energy, %",
+        ]  # fmt: skip
+        lines += [
+            f"Ablation at T={T:.0f}: changes against `{spec.baseline}`, beside the paper's on {spec.paper}:",
+            "",
+            *table(header, body),
+            "",
+        ]
+    return lines
+
+
+def _points(rows: pd.DataFrame, coding: str) -> pd.DataFrame:
+    """Mean over seeds of value and relative energy, by method and T."""
+    timed = rows[rows["T"].notna()]
+    energy = timed[f"energy_{coding}_mJ"] / timed["energy_ann_mJ"]
+    points = timed.assign(energy=energy)[["method", "T", "value", "energy"]].astype({"T": float, "value": float})
+    return points.groupby(["method", "T"], sort=False).mean().reset_index()
+
+
+def _matches(points: pd.DataFrame, patterns: list[str]) -> pd.Series:
+    return points["method"].map(lambda label: any(fnmatchcase(label, pattern) for pattern in patterns)).astype(bool)
+
+
+def _shown(points: pd.DataFrame, budget: float) -> str:
+    value = value_at(points, budget) if len(points) else None
+    return "" if value is None else f"{value:.1f}"
