@@ -121,7 +121,7 @@ def ablation(rows: pd.DataFrame, spec: Ablation) -> list[str]:
             continue
         base = ours[spec.baseline]
         body = []
-        named: dict[str, str] = {"none": spec.baseline, **spec.rows}
+        named = {"none": spec.baseline} | {str(techniques): label for techniques, label in spec.rows.items()}
         for techniques, label in named.items():
             theirs = paper[techniques]
             beside = [

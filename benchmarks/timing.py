@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Annotated, TypeVar
@@ -19,8 +20,10 @@ from rich.console import Console
 from rich.table import Table
 
 from adapters import NETWORKS, find_weights, load_weights
-from benchmarks.execute import BATCH
+from benchmarks.execute import BATCH, EXIT_BATCH
 from conversion import BenchmarkError, Calibration, SpikingNetwork, capture, make_method, simulate
+from conversion.early_exit import ExitRule, normalised_entropy
+from conversion.stages import SSC
 from tasks import TASKS
 
 Result = TypeVar("Result")
@@ -51,6 +54,21 @@ def main(
     for method in (make_method("calibration"), make_method("burst", phi=4)):
         networks[method.label], seconds = timed(partial(method.convert, graph, calibration, steps))
         table.add_row(f"thresholds and light calibration, {method.label}", f"{seconds:.2f}")
+    table.add_section()
+    place, search, *rest = make_method("adafire_ssc").stages()
+    network = place(SpikingNetwork(graph, steps), calibration)
+    network, seconds = timed(partial(search, network, calibration))
+    table.add_row("AdaFire's search, 128 images", f"{seconds:.2f}")
+    for stage in rest:
+        network, seconds = timed(partial(stage, network, calibration))
+        if isinstance(stage, SSC):
+            table.add_row("SSC's search, 128 images", f"{seconds:.2f}")
+    table.add_section()
+    fixed, early, mean = early_exit(networks["burst:phi=4"], images, batches, repeats)
+    table.add_row(f"simulation of burst:phi=4, {samples} images in batches of {EXIT_BATCH}", f"{fixed:.2f}")
+    table.add_row(
+        f"the same with early exit after {mean:.2f} steps on average", f"{early:.2f} ({fixed / early:.2f}x faster)"
+    )
     for precision in (torch.float32, torch.bfloat16):
         name = str(precision).removeprefix("torch.")
         table.add_section()
@@ -91,6 +109,32 @@ def evaluation(
     rounds = [[timed(contender)[1] for contender in contenders] for _ in range(repeats)]
     ann, graph, simulation = (statistics.median(seconds) for seconds in zip(*rounds, strict=True))
     return ann, graph, simulation
+
+
+def early_exit(
+    network: SpikingNetwork, images: torch.Tensor, batches: Sequence[torch.Tensor], repeats: int
+) -> tuple[float, float, float]:
+    """Median seconds with all T steps and with early exit near T / 2 steps, and the mean number of steps taken.
+
+    The bar is the one that comes nearest to T / 2 on the calibration images.
+    """
+    readout = simulate(network, images, count=False)
+    scores = torch.stack([1 - normalised_entropy(readout.mean(t), t) for t in range(1, network.T + 1)])
+    bars = scores.flatten().quantile(torch.linspace(0, 1, 101)).tolist()
+    exits = [torch.where((passed := scores > bar).any(0), passed.int().argmax(0) + 1, network.T) for bar in bars]
+    distances = [abs(float(steps.double().mean()) - network.T / 2) for steps in exits]
+    bar = bars[distances.index(min(distances))]
+    stopping = replace(network, exit=ExitRule((bar,) * network.T))
+    inputs = torch.cat(list(batches)).split(EXIT_BATCH)
+
+    def run(contender: SpikingNetwork) -> float:
+        steps = [simulate(contender, batch, at=[contender.T], fast=True).steps for batch in inputs]
+        return float(torch.cat(steps).double().mean())
+
+    mean = [run(contender) for contender in (network, stopping)][1]  # warms up, and compiles
+    rounds = [[timed(partial(run, contender))[1] for contender in (network, stopping)] for _ in range(repeats)]
+    fixed, early = (statistics.median(seconds) for seconds in zip(*rounds, strict=True))
+    return fixed, early, mean
 
 
 def timed(function: Callable[[], Result]) -> tuple[Result, float]:

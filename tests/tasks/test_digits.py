@@ -47,6 +47,18 @@ def test_two_instances_agree() -> None:
     assert not torch.equal(first.calibration(50, seed=3), first.calibration(50, seed=4))
 
 
+def test_held_out_samples_are_of_the_validation_split_with_their_labels() -> None:
+    task = Digits()
+    batch, validation = task.held_out(40, seed=1), task.split("validation")
+    rows = [
+        (bytes(image.numpy()), label)
+        for image, label in zip(validation.images, validation.labels.tolist(), strict=True)
+    ]
+    assert len(batch.inputs) == 40
+    for image, label in zip(batch.inputs, batch.targets.tolist(), strict=True):
+        rows.remove((bytes(image.numpy()), label))  # Fails for a sample that is not there, or drawn twice.
+
+
 def test_calibration_comes_from_the_training_split_without_replacement() -> None:
     task = Digits()
     everything = task.calibration(10_000, seed=0)
