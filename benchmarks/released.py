@@ -64,8 +64,9 @@ def released_method(flags: Flags) -> Named:
     if flags.calib == "advanced":
         if searched or flags.iat or phi > 1:
             raise InvalidInput(
-                "There is no method for --calib advanced with bursts, a search or early exit: there the released "
-                "scripts do what --calib light does, so say that; or use --maxspike 1 alone."
+                "There is no method for --calib advanced with bursts, a search or early exit: the released scripts do "
+                "there what --calib light does, or call what they do not contain. Say --calib light, or --maxspike 1 "
+                "without the others."
             )
         return "calibration_advanced", {}
     if searched:
@@ -75,6 +76,29 @@ def released_method(flags: Flags) -> Named:
     if phi == 1:
         return "calibration", {"light": light}
     return "burst", {"phi": phi, "thresholds": "mse_floor", "start": "shift", "light": light}
+
+
+def named_method(label: str) -> Named:
+    """A method as tables print it, "burst:phi=4,light=False"; values are checked where the method is made."""
+    name, _, rest = label.partition(":")
+    pairs = [pair.partition("=") for pair in rest.split(",") if rest]
+    for option, equals, value in pairs:
+        if not (option and equals and value):
+            raise InvalidInput(f"The method '{label}' cannot be read; write it as burst:phi=4,light=False.")
+    return name, {option: value for option, _, value in pairs}
+
+
+def chosen_method(flags: Flags, label: str | None) -> Named:
+    """The method of the flags, or the one that is named in their place.
+
+    Raises:
+        InvalidInput: both were given, or the flags do not go together.
+    """
+    if label is None:
+        return released_method(flags)
+    if flags.given():
+        raise InvalidInput(f"--method takes the place of {', '.join(flags.given())}; give one or the other.")
+    return named_method(label)
 
 
 def _adafire(flags: Flags, phi: int, light: bool) -> Named:
