@@ -19,8 +19,8 @@ from benchmarks.cells import Cell
 from benchmarks.execute import Workbench
 from benchmarks.leaderboard import write_leaderboard
 from benchmarks.released import Flags, chosen_method
-from benchmarks.reports import markdown
 from benchmarks.reports import measure as measure_conversion
+from benchmarks.reports import show
 from benchmarks.runner import due, plan
 from benchmarks.runner import run as run_cells
 from benchmarks.store import Store
@@ -145,16 +145,12 @@ def _write(suite: Suite, store: Store, results: Path) -> None:
     # The repository's leaderboard is that of the published results; your own stands beside your own.
     leaderboard = Path("leaderboard.md") if results == PUBLISHED else results / "leaderboard.md"
     write_leaderboard(results, leaderboard)
-    _show(page.read_text(encoding="utf-8"))
-    print(f"Written: {page.with_name('results.csv')}, {page}, {leaderboard}", file=sys.stderr)
-
-
-def _show(text: str) -> None:
     console = Console()
     if console.is_terminal:
-        console.print(Markdown(text))
+        console.print(Markdown(page.read_text(encoding="utf-8")))
     else:
-        print(text)
+        print(page.read_text(encoding="utf-8"))
+    print(f"Written: {page.with_name('results.csv')}, {page}, {leaderboard}", file=sys.stderr)
 
 
 @app.command()
@@ -211,7 +207,7 @@ def convert(
         found = measure_conversion(cell, bench, lambda done: bar.advance(progress, done))
     if output is not None:
         write_atomically(output, found.model_dump_json(indent=1).encode())
-    _show(markdown(found, "horowitz45"))
+    show(found, "horowitz45", Console())
 
 
 @app.command(name="list")

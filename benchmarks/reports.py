@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from pydantic import BaseModel, ConfigDict
+from rich.console import Console
+from rich.markdown import Markdown
+from rich.table import Table
 
 from benchmarks.cells import Cell
 from benchmarks.execute import Workbench
@@ -53,33 +56,51 @@ def measure(cell: Cell, bench: Workbench, advance: Callable[[int], None]) -> Con
     return Conversion(ann=ann, record=record, report=report, roles=roles(network), worst=worst(report))
 
 
+def show(found: Conversion, price_list: str, console: Console) -> None:
+    """Prints a conversion: set for the screen on a terminal, its Markdown page elsewhere."""
+    if console.is_terminal:
+        console.print(Markdown("\n".join(_summary(found, price_list))), "", layer_grid(found.report))
+        console.print(Markdown("\n".join(role_table(found.roles))))
+    else:
+        print(markdown(found, price_list))
+
+
 def markdown(found: Conversion, price_list: str) -> str:
     """The page of a conversion."""
-    cell, prices = found.record.cell, PRICES[price_list]
+    lines = [*_summary(found, price_list), "", *layer_table(found.report), "", *role_table(found.roles), ""]
+    return "\n".join(lines)
+
+
+def _summary(found: Conversion, price_list: str) -> list[str]:
+    prices = PRICES[price_list]
     totals, of_ann = found.record.totals, found.ann.totals
     assert totals is not None and of_ann is not None
     unary, graded = (
         100 * prices.millijoules(totals, coding) / prices.millijoules(of_ann, "unary") for coding in ("unary", "graded")
     )
-    lines = [
-        f"# {cell.label}",
+    return [
+        f"# {found.record.cell.label}",
         "",
         f"- {_score(found.record)}; ANN: {_score(found.ann)}",
         f"- {totals.spikes:.6g} spikes per sample in {totals.steps:.4g} steps",
         f"- energy {unary:.1f} / {graded:.1f} % of the ANN's, unary / graded, by `{price_list}`",
         f"- {found.worst}",
-        "",
-        *layer_table(found.report),
-        "",
-        *role_table(found.roles),
-        "",
     ]
-    return "\n".join(lines)
 
 
 def layer_table(report: Sequence[LayerReport]) -> list[str]:
     """The layers as a Markdown table; errors as their RMS in percent of the activation's, with the mean in brackets."""
-    return table(COLUMNS, [_row(layer) for layer in report])
+    return table(COLUMNS, [[f"`{name}`", *figures] for name, *figures in (_row(layer, True) for layer in report)])
+
+
+def layer_grid(report: Sequence[LayerReport]) -> Table:
+    """The layers as a table for a terminal; errors as their RMS in percent of the activation's."""
+    grid = Table(box=None, padding=(0, 1, 0, 0))
+    for column in COLUMNS:
+        grid.add_column(column, justify="left" if column == "layer" else "right", overflow="fold")
+    for layer in report:
+        grid.add_row(*_row(layer, False))
+    return grid
 
 
 def role_table(groups: Sequence[RoleGroup]) -> list[str]:
@@ -91,19 +112,19 @@ def role_table(groups: Sequence[RoleGroup]) -> list[str]:
     return table(["in time", "operations"], rows)
 
 
-def _row(layer: LayerReport) -> list[str]:
+def _row(layer: LayerReport, means: bool) -> list[str]:
     if layer.errors is None or layer.threshold is None:
-        return [f"`{layer.name}`", layer.role, *[""] * (len(COLUMNS) - 2)]
+        return [layer.name, layer.role, *[""] * (len(COLUMNS) - 2)]
     low, high = (f"{value:.3g}" for value in layer.threshold)
     errors = [getattr(layer.errors, part) for part in (*PARTS, "total")]
     return [
-        f"`{layer.name}`" + " (signed)" * (layer.role == "signed"),
-        low if low == high else f"{low} to {high}",
+        layer.name,
+        (low if low == high else f"{low} to {high}") + " (signed)" * (layer.role == "signed"),
         f"{layer.phi}",
         f"{layer.rho:g}",
         f"{layer.rate:.3f}",
         f"{layer.silent:.1%}",
-        *[f"{100 * error.rms:.1f} ({100 * error.mean:+.1f})" for error in errors],
+        *[f"{100 * error.rms:.1f}" + f" ({100 * error.mean:+.1f})" * means for error in errors],
     ]
 
 

@@ -270,7 +270,7 @@ def worst(report: Sequence[LayerReport]) -> str:
     own: dict[str, Error] = {part: getattr(errors, part) for part in PARTS[1:]}
     cause = max(own, key=lambda part: own[part].rms)
     return (
-        f"{layer.name} adds most error: {errors.own.rms:.1%} of its activation's RMS, most of it {cause} "
+        f"{layer.name} adds most error: {errors.own.rms:.1%} of its activation's RMS, mainly {cause} "
         f"({own[cause].rms:.1%}); it inherits {errors.inherited.rms:.1%} from the layers before it."
     )
 

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from benchmarks.cells import Cell
-from benchmarks.execute import Workbench
+from benchmarks.execute import ROOT, Workbench
 from benchmarks.prices import PRICES
 from benchmarks.released import Flags, chosen_method, named_method, released_method
 from benchmarks.reports import Conversion, layer_table, markdown, measure
@@ -153,6 +153,18 @@ def test_the_page_says_what_was_measured(found: Conversion) -> None:
     assert errors is not None
     assert shown[1] == (f"{100 * errors.clipping.rms:.1f}", f"{100 * errors.clipping.mean:+.1f}")
     assert shown[4] == (f"{100 * errors.total.rms:.1f}", f"{100 * errors.total.mean:+.1f}")
+
+
+def test_the_documented_example_is_what_the_command_prints(found: Conversion) -> None:
+    text = (ROOT / "docs/report.md").read_text()
+    assert "--dataset digits --arch digits_convnet --T 4 --maxspike 1\n--limit 200 --calibration 64" in text
+    (example,) = re.findall(r"```\n(.*?)\n```", text, flags=re.DOTALL)
+    number = r"[+-]?\d+\.\d+"
+    page = markdown(found, "horowitz45").strip()
+    assert re.sub(number, "x", example) == re.sub(number, "x", page)
+    # Kernels of another machine may move single spikes and images.
+    shown, measured = ([float(value) for value in re.findall(number, side)] for side in (example, page))
+    assert shown == pytest.approx(measured, rel=0.01, abs=1.1)
 
 
 Cli = Callable[..., tuple[int, str, str]]
