@@ -11,17 +11,23 @@ from typing import Annotated
 import typer
 from rich.console import Console
 from rich.markdown import Markdown
+from rich.progress import Progress
 
 from adapters import NETWORKS, find_weights
 from adapters import train as train_network
+from benchmarks.cells import Cell
 from benchmarks.execute import Workbench
 from benchmarks.leaderboard import write_leaderboard
+from benchmarks.released import Flags, chosen_method
+from benchmarks.reports import measure as measure_conversion
+from benchmarks.reports import show
 from benchmarks.runner import due, plan
 from benchmarks.runner import run as run_cells
 from benchmarks.store import Store
 from benchmarks.suite import Suite, load_suite, select, suite_names
 from benchmarks.tables import write_tables
 from conversion.errors import BenchmarkError
+from conversion.files import write_atomically
 from conversion.methods import METHODS
 from tasks import TASKS
 
@@ -44,6 +50,12 @@ class PrecisionName(StrEnum):
 class TrainingPrecision(StrEnum):
     float32 = "float32"
     bfloat16 = "bfloat16"
+
+
+class CalibrationName(StrEnum):
+    light = "light"
+    advanced = "advanced"
+    none = "none"
 
 
 class RerunName(StrEnum):
@@ -139,6 +151,63 @@ def _write(suite: Suite, store: Store, results: Path) -> None:
     else:
         print(page.read_text(encoding="utf-8"))
     print(f"Written: {page.with_name('results.csv')}, {page}, {leaderboard}", file=sys.stderr)
+
+
+@app.command()
+def convert(
+    dataset: Annotated[str, typer.Option(help="A task, as `list tasks` names it.")],
+    arch: Annotated[str, typer.Option(help="A network, as `list networks` names it.")],
+    steps: Annotated[int, typer.Option("--T", min=1, help="Timesteps.")],
+    calib: Annotated[CalibrationName | None, typer.Option(help="light when left out.")] = None,
+    maxspike: Annotated[int | None, typer.Option(min=1, help="phi, and the target of --search; 4.")] = None,
+    search: Annotated[bool, typer.Option("--search", help="AdaFire: choose phi for each layer.")] = False,
+    maxspike_ratio: Annotated[
+        float | None, typer.Option("--maxspike_ratio", "--maxspike-ratio", help="Energy budget of --search; 1.0.")
+    ] = None,
+    initialspike: Annotated[int | None, typer.Option(min=1, help="Largest phi of --search; 8.")] = None,
+    desired_spike: Annotated[
+        int | None, typer.Option("--desired_spike", "--desired-spike", help="Has to be that of --maxspike.")
+    ] = None,
+    minspike: Annotated[int | None, typer.Option(min=1, help="Smallest phi of --search; 1.")] = None,
+    search_threshold: Annotated[
+        bool, typer.Option("--search_threshold", "--search-threshold", help="SSC: enlarge thresholds.")
+    ] = False,
+    threshold_ratio: Annotated[
+        float | None,
+        typer.Option("--threshold_ratio", "--threshold-ratio", help="Error budget of --search_threshold; 1.0."),
+    ] = None,
+    iat: Annotated[bool, typer.Option("--iat", help="IAT: samples leave when the network is sure.")] = False,
+    method: Annotated[str | None, typer.Option(help="In place of these flags: burst, burst:phi=4 ...")] = None,
+    data_root: DataOption = None, weights: WeightsOption = WEIGHTS, limit: LimitOption = None, seed: int = 0,
+    calibration: Annotated[int, typer.Option(min=1, help="Training samples that the conversion may look at.")] = 512,
+    device: DeviceOption = "cpu",
+    precision: Annotated[PrecisionName, typer.Option(help="Of weights and activations.")] = PrecisionName.auto,
+    output: Annotated[Path | None, typer.Option(help="Write records and report to this file as JSON.")] = None,
+) -> None:  # fmt: skip
+    """Converts one network, with the flags of the paper's released scripts, and says what each layer loses."""
+    flags = Flags(
+        calib=calib.value if calib else None, maxspike=maxspike, search=search, maxspike_ratio=maxspike_ratio,
+        initialspike=initialspike, desired_spike=desired_spike, minspike=minspike, search_threshold=search_threshold,
+        threshold_ratio=threshold_ratio, iat=iat,
+    )  # fmt: skip
+    name, options = chosen_method(flags, method)
+    if output is not None and not output.parent.is_dir():
+        raise BenchmarkError(f"There is no folder {output.parent} for --output; make it first.")
+    cell = Cell(
+        task=dataset, network=arch, method=name, options=options, T=steps if METHODS[name].timed else None, seed=seed,
+        limit=limit, calibration=calibration,
+    )  # fmt: skip
+    bench = Workbench(data_root, weights, device, precision.value)
+    console = Console(stderr=True)
+    print(f"Converting {cell.label}", file=sys.stderr)
+    with Progress(console=console, disable=not console.is_terminal) as bar:
+        progress = bar.add_task(
+            "samples, of the conversion and its ANN", total=2 * bench.task(dataset).test_size(limit)
+        )
+        found = measure_conversion(cell, bench, lambda done: bar.advance(progress, done))
+    if output is not None:
+        write_atomically(output, found.model_dump_json(indent=1).encode())
+    show(found, "horowitz45", Console())
 
 
 @app.command(name="list")
