@@ -27,6 +27,7 @@ from conversion import Calibration, ConversionGraph, Counts, SpikingNetwork, cap
 from conversion.counts import KINDS
 from conversion.errors import InvalidInput
 from conversion.methods import Method
+from conversion.report import explain
 from conversion.stages import Stage
 from tasks import TASKS, Task
 
@@ -163,6 +164,7 @@ class Workbench:
         assert counts is not None  # A test split has at least one sample.
         layers = _layers(network, counts, torch.cat(tallies, dim=1).mean(1))
         primary = prepared.task.primary_metric
+        report = explain(network, calibration) if network.neurons else []
         return Record(
             cell=cell,
             status="done",
@@ -171,6 +173,7 @@ class Workbench:
             curve=[metric.compute()[primary].value for metric in metrics.values()],
             totals=_totals(torch.cat(steps), counts, layers),
             exits=_exits(network, torch.cat(steps)),
+            report=report,
             layers=layers,
             fingerprint=self.fingerprint(cell),
             provenance=self._provenance(fast),

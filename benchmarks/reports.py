@@ -11,10 +11,10 @@ from rich.table import Table
 
 from benchmarks.cells import Cell
 from benchmarks.execute import Workbench
+from benchmarks.markdown import table
 from benchmarks.prices import PRICES
 from benchmarks.store import Record
-from benchmarks.tables import table
-from conversion.report import PARTS, LayerReport, RoleGroup, explain, roles, worst
+from conversion.report import PARTS, LayerReport, RoleGroup, roles, worst
 
 COLUMNS = ["layer", "threshold", "phi", "rho", "rate", "silent", *PARTS, "total"]
 # Where the others are said to be, by name.
@@ -26,8 +26,7 @@ class Conversion(BaseModel):
 
     Attributes:
         ann: the record of the ANN on the same samples.
-        record: of the converted network.
-        report: of its layers, on calibration samples.
+        record: of the converted network; its report is of the layers, on calibration samples.
         roles: what each operation is in time.
         worst: where most of the error is added, in a sentence.
     """
@@ -35,7 +34,6 @@ class Conversion(BaseModel):
     model_config = ConfigDict(frozen=True)
     ann: Record
     record: Record
-    report: list[LayerReport]
     roles: list[RoleGroup]
     worst: str
 
@@ -46,20 +44,17 @@ def measure(cell: Cell, bench: Workbench, advance: Callable[[int], None]) -> Con
     Raises:
         BenchmarkError: the method cannot be applied to the network, or the outputs are not finite.
     """
-    prepared = bench.network(cell.task, cell.network)
     calibration = bench.calibration(cell.task, cell.network, cell.calibration, cell.seed)
     record = bench.measure(cell, advance)
     ann = bench.measure(cell.model_copy(update={"method": "ann", "options": {}, "T": None, "seed": 0}), advance)
-    # The same cell converts to the same network twice.
-    network = cell.recipe.convert(prepared.graph, calibration, cell.T or 1)
-    report = explain(network, calibration)
-    return Conversion(ann=ann, record=record, report=report, roles=roles(network), worst=worst(report))
+    network, _ = bench.convert(cell.recipe, calibration, cell.T or 1)
+    return Conversion(ann=ann, record=record, roles=roles(network), worst=worst(record.report))
 
 
 def show(found: Conversion, price_list: str, console: Console) -> None:
     """Prints a conversion: set for the screen on a terminal, its Markdown page elsewhere."""
     if console.is_terminal:
-        console.print(Markdown("\n".join(_summary(found, price_list))), "", layer_grid(found.report))
+        console.print(Markdown("\n".join(_summary(found, price_list))), "", layer_grid(found.record.report))
         console.print(Markdown("\n".join(role_table(found.roles))))
     else:
         print(markdown(found, price_list))
@@ -67,7 +62,7 @@ def show(found: Conversion, price_list: str, console: Console) -> None:
 
 def markdown(found: Conversion, price_list: str) -> str:
     """The page of a conversion."""
-    lines = [*_summary(found, price_list), "", *layer_table(found.report), "", *role_table(found.roles), ""]
+    lines = [*_summary(found, price_list), "", *layer_table(found.record.report), "", *role_table(found.roles), ""]
     return "\n".join(lines)
 
 

@@ -12,6 +12,7 @@ from benchmarks.cells import Cell
 from benchmarks.prices import Firing, Totals
 from conversion.errors import BenchmarkError
 from conversion.files import write_atomically
+from conversion.report import LayerReport
 
 SCHEMA = 1
 
@@ -39,6 +40,7 @@ class Record(BaseModel):
     Attributes:
         metrics: by name, after the last step.
         exits: with early exit, the share of samples that left after step t = 1..T.
+        report: what every layer adds to the error, measured on calibration samples.
         curve: the primary metric after each step of this conversion; extra information, no cell of its own.
         fingerprint: digests of the inputs that the result depends on.
         provenance: versions, device and the like, for people.
@@ -55,6 +57,7 @@ class Record(BaseModel):
     totals: Totals | None = None
     layers: list[LayerCounts] = []
     exits: list[float] = []
+    report: list[LayerReport] = []
     fingerprint: dict[str, str] = {}
     provenance: dict[str, str] = {}
     convert_s: float = 0.0

@@ -56,11 +56,11 @@ def main(
         table.add_row(f"thresholds and light calibration, {method.label}", f"{seconds:.2f}")
     table.add_section()
     place, search, *rest = make_method("adafire_ssc").stages()
-    network = place(SpikingNetwork(graph, steps), calibration)
-    network, seconds = timed(partial(search, network, calibration))
+    searched = place(SpikingNetwork(graph, steps), calibration)
+    searched, seconds = timed(partial(search, searched, calibration))
     table.add_row("AdaFire's search, 128 images", f"{seconds:.2f}")
     for stage in rest:
-        network, seconds = timed(partial(stage, network, calibration))
+        searched, seconds = timed(partial(stage, searched, calibration))
         if isinstance(stage, SSC):
             table.add_row("SSC's search, 128 images", f"{seconds:.2f}")
     table.add_section()

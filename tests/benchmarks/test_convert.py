@@ -126,8 +126,8 @@ def test_the_records_are_those_of_run(bench: Workbench, found: Conversion) -> No
 
 
 def test_the_report_agrees_with_the_record(found: Conversion) -> None:
-    assert [layer.neurons for layer in found.report] == [layer.neurons for layer in found.record.layers]
-    for layer, counts in zip(found.report, found.record.layers, strict=True):
+    assert [layer.neurons for layer in found.record.report] == [layer.neurons for layer in found.record.layers]
+    for layer, counts in zip(found.record.report, found.record.layers, strict=True):
         assert layer.rate is not None
         # Calibration images and test images are drawn from the same digits.
         assert layer.rate == pytest.approx(counts.spikes / counts.neurons / 4, rel=0.1)
@@ -146,10 +146,10 @@ def test_the_page_says_what_was_measured(found: Conversion) -> None:
     assert f"energy {100 * energy / (4.6 * ann.macs_once):.1f} / " in page
     assert found.worst in page
     rows = [line for line in page.splitlines() if line.startswith("| `")]
-    assert len(rows) == len(found.report) == 5
-    assert {line.count("|") for line in layer_table(found.report)} == {12}
+    assert len(rows) == len(found.record.report) == 5
+    assert {line.count("|") for line in layer_table(found.record.report)} == {12}
     shown = re.findall(r"([\d.]+) \(([+-][\d.]+)\)", rows[1])
-    errors = found.report[1].errors
+    errors = found.record.report[1].errors
     assert errors is not None
     assert shown[1] == (f"{100 * errors.clipping.rms:.1f}", f"{100 * errors.clipping.mean:+.1f}")
     assert shown[4] == (f"{100 * errors.total.rms:.1f}", f"{100 * errors.total.mean:+.1f}")
@@ -196,7 +196,7 @@ def test_the_command_prints_the_page_and_writes_the_records(tmp_path: Path, cli:
     assert out.strip() == markdown(found, "horowitz45").strip()
     content = json.loads((tmp_path / "found.json").read_text())
     written = Conversion.model_validate(content)
-    assert written.report == found.report
+    assert written.record.report == found.record.report
     assert written.record.totals == found.record.totals
     assert content["worst"] == found.worst
 
