@@ -1,8 +1,20 @@
 """Conversion methods: named recipes of stages. A new method is one class here or in a package of your own."""
 
+from conversion.methods.adaptive import AdaFireSSC, Adaptive
 from conversion.methods.base import METHODS, Method, make_method
 from conversion.methods.burst import Burst, Spiking
 from conversion.methods.calibration import CalibrationLight
 from conversion.methods.reference import Ann, QuantisedAnn
 
-__all__ = ["METHODS", "Ann", "Burst", "CalibrationLight", "Method", "QuantisedAnn", "Spiking", "make_method"]
+__all__ = [
+    "METHODS",
+    "AdaFireSSC",
+    "Adaptive",
+    "Ann",
+    "Burst",
+    "CalibrationLight",
+    "Method",
+    "QuantisedAnn",
+    "Spiking",
+    "make_method",
+]

@@ -1,8 +1,10 @@
 """Stages: what a conversion method is made of. Each takes a spiking network and gives a better one."""
 
+from conversion.stages.adafire import AdaFire
 from conversion.stages.base import Stage
 from conversion.stages.bias import BiasCorrection
 from conversion.stages.quantise import Quantise
+from conversion.stages.ssc import SSC
 from conversion.stages.thresholds import Thresholds
 
-__all__ = ["BiasCorrection", "Quantise", "Stage", "Thresholds"]
+__all__ = ["SSC", "AdaFire", "BiasCorrection", "Quantise", "Stage", "Thresholds"]
