@@ -39,7 +39,7 @@ def max_pooled() -> tuple[nn.Module, Tensor]:
 
 
 def reshaped() -> tuple[nn.Module, Tensor]:
-    """Shortcuts whose value has the batch folded into other axes, or on the last one; an output that reads the input."""
+    """Shortcuts whose value has the batch folded into other axes, or on the last one; the output reads the input."""
 
     def function(net: Any, x: Tensor) -> Tensor:
         a = net.a(x).relu()
@@ -65,9 +65,14 @@ TOYS = {
 
 
 def candidates(network: SpikingNetwork) -> dict[fx.Node, list[Neuron]]:
-    """Fewer spikes, the neuron itself, twice the threshold, another kind of start."""
+    """Fewer spikes, the neuron itself, twice the threshold, a smaller one that starts otherwise."""
     return {
-        node: [replace(n, phi=1), n, replace(n, threshold=n.threshold * 2), replace(n, start="shift", phi=5)]
+        node: [
+            replace(n, phi=1),
+            n,
+            replace(n, threshold=n.threshold * 2),
+            replace(n, threshold=n.threshold * 0.7, start="shift"),
+        ]
         for node, n in network.neurons.items()
     }
 
@@ -93,8 +98,9 @@ def test_tables_equal_simulations_of_the_changed_network(name: str, energy: Ener
             assert table.divergence[layer][column] == pytest.approx(divergence, abs=1e-10)
             assert table.energy[layer][column] == pytest.approx(spent, abs=1e-9)
         assert table.divergence[layer][1] == table.base
-    # Candidates that changed nothing would agree with anything.
-    assert len({round(entry, 12) for row in table.divergence for entry in row}) > 2 * len(rows)
+    # Candidates that changed nothing would agree with anything; one layer of `concat` is silent.
+    different = [len({round(entry, 12) for entry in row}) for row in table.divergence]
+    assert min(n for n, row in zip(different, table.energy, strict=True) if row[1] > 0) == 4
 
 
 def test_samples_do_not_know_of_each_other() -> None:
