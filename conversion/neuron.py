@@ -34,6 +34,7 @@ class Neuron:
             "shift" as a current of threshold / (2 T) at every step, which the paper uses. They agree at t = T only.
         signed: may fire negative spikes, as long as its total stays at or above zero.
         slope: of a leaky ReLU; above zero the total may be negative, and the neuron has to be signed.
+        rho: factor of the threshold that SSC chose; the threshold has it already.
     """
 
     threshold: Tensor
@@ -42,6 +43,7 @@ class Neuron:
     start: Start = "potential"
     signed: bool = False
     slope: float = 0.0
+    rho: float = 1.0
 
     def __post_init__(self) -> None:
         if self.phi < 1:

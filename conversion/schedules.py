@@ -8,7 +8,7 @@ tensors of the same shape, so they give the same spikes.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 from torch import Tensor, fx
@@ -29,25 +29,28 @@ class Steps:
         network: says which nodes are layers of neurons.
         frames: one input for all steps, or one for each of them.
         spike: given a layer of neurons and its input current, returns what it transmits.
+        replay: nodes whose values are known, one for each step. What only they read is not computed.
     """
 
     def __init__(
-        self, network: SpikingNetwork, frames: Sequence[Tensor], spike: Callable[[fx.Node, Tensor], Tensor]
-    ) -> None:
-        self.network, self.frames, self.spike = network, list(frames), spike
+        self, network: SpikingNetwork, frames: Sequence[Tensor], spike: Callable[[fx.Node, Tensor], Tensor],
+        replay: Mapping[fx.Node, Sequence[Any]] | None = None,
+    ) -> None:  # fmt: skip
+        self.network, self.frames, self.spike, self.replay = network, list(frames), spike, replay or {}
         changing = network.changing(constant_input=len(frames) == 1)
         self.fixed = network.start(frames[0])
-        for node in network.body:
+        needed = _needed(network, self.replay)
+        for node in needed:
             if node not in changing:
                 self.fixed[node] = evaluate(node, self.fixed)
-        self.every = [node for node in network.body if node in changing]
+        self.every = [node for node in needed if node in changing]
         self.freed = last_uses(self.every, keep=network.readout)
         self.differences = _differences(network, changing)
         self.t = 0
 
     def advance(self) -> Values:
         """The values of the readout nodes at the next step."""
-        values = dict(self.fixed)
+        values = self.fixed | {node: train[self.t] for node, train in self.replay.items()}
         if len(self.frames) > 1:
             values[self.network.graph.input] = self.frames[self.t]
         self.t += 1
@@ -73,7 +76,7 @@ class Steps:
 
 def sweep(
     network: SpikingNetwork, batches: Sequence[Sequence[Tensor]], T: int,
-    spike: Callable[[fx.Node, Trains], Trains],
+    spike: Callable[[fx.Node, Trains], Trains], keep: Collection[fx.Node] = (),
 ) -> dict[fx.Node, Trains]:  # fmt: skip
     """Runs node after node, all steps of all batches of each.
 
@@ -82,16 +85,17 @@ def sweep(
         batches: for each batch one input for all steps, or T of them.
         T: number of steps.
         spike: given a layer of neurons and its input currents, returns what it transmits.
+        keep: nodes whose values are wanted, too.
 
     Returns:
-        The values of every readout node. A value that is constant in time is one tensor, repeated.
+        The values of every readout node and of `keep`. A value that is constant in time is one tensor, repeated.
     """
     graph = network.graph
     changing = network.changing(constant_input=all(len(frames) == 1 for frames in batches))
     starts = [network.start(frames[0]) for frames in batches]
     trains: dict[fx.Node, Trains] = {node: [[start[node]] * T for start in starts] for node in starts[0]}
     trains[graph.input] = [frames if len(frames) == T else [frames[0]] * T for frames in batches]
-    freed = last_uses(network.body, keep=network.readout)
+    freed = last_uses(network.body, keep={*network.readout, *keep})
     for node in network.body:
         if node in network.neurons:
             trains[node] = spike(node, trains[node.all_input_nodes[0]])
@@ -127,3 +131,12 @@ def _differences(
         for node in (network.body if nodes is None else nodes)
         if network.graph.rules[node].role is Role.NONLINEAR and node in changing
     }
+
+
+def _needed(network: SpikingNetwork, known: Collection[fx.Node]) -> list[fx.Node]:
+    """What has to be computed for the readout when some values are known, in execution order."""
+    found: set[fx.Node] = set()
+    for node in reversed(network.body):
+        if node not in known and (node in network.readout or not found.isdisjoint(node.users)):
+            found.add(node)
+    return [node for node in network.body if node in found]

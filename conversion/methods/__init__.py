@@ -1,13 +1,18 @@
 """Conversion methods: named recipes of stages. A new method is one class here or in a package of your own."""
 
+from conversion.methods.adaptive import AdaFireSSC, Adaptive
 from conversion.methods.base import METHODS, Method, make_method
 from conversion.methods.burst import Burst, Spiking
 from conversion.methods.calibration import CalibrationLight
-from conversion.methods.early_exit import CalibrationIat
+from conversion.methods.early_exit import AdaFireIat, AdaFireSSCIat, CalibrationIat
 from conversion.methods.reference import Ann, QuantisedAnn
 
 __all__ = [
     "METHODS",
+    "AdaFireIat",
+    "AdaFireSSC",
+    "AdaFireSSCIat",
+    "Adaptive",
     "Ann",
     "Burst",
     "CalibrationIat",

@@ -66,7 +66,7 @@ def make_method(name: str, **options: Any) -> Method:
         return method(**options)
     except ValidationError as error:
         first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
+        where = str(first["loc"][0])
         if first["type"] == "missing":
             raise InvalidInput(f"Method '{name}' needs the option '{where}'.") from None
         raise InvalidInput(f"Method '{name}', option '{where}' = {first['input']!r}: {first['msg']}.") from None

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pydantic import BaseModel, Field
 
 from conversion.early_exit import Sign
+from conversion.methods.adaptive import AdaFireSSC, Adaptive
 from conversion.methods.base import METHODS
 from conversion.methods.calibration import CalibrationLight
 from conversion.neuron import Start
@@ -24,16 +25,36 @@ class Exits(BaseModel):
         return EarlyExit(self.base, self.scale, self.delta, self.sign)
 
 
+# Half a threshold is in the potential from the start: the published current has given only t / T of it by step t, so
+# that early readouts are too low (algorithms.md, section 1).
 @METHODS.register("calibration_iat")
 class CalibrationIat(Exits, CalibrationLight):
-    """SNN Calibration whose confident samples stop early.
-
-    Half a threshold is in the potential from the start: the published current has given only t / T of it by step t,
-    so that early readouts are too low (algorithms.md, section 1).
-    """
+    """SNN Calibration whose confident samples stop early."""
 
     name = "calibration_iat"
     start: Start = Field(default="potential", description="how neurons get their half threshold")
+
+    def stages(self) -> tuple[Stage, ...]:
+        return (*super().stages(), self.exit())
+
+
+@METHODS.register("adafire_iat")
+class AdaFireIat(Exits, Adaptive):
+    """AdaFire whose confident samples stop early."""
+
+    name = "adafire_iat"
+    start: Start | None = Field(default="potential", description="how neurons get their half threshold")
+
+    def stages(self) -> tuple[Stage, ...]:
+        return (*super().stages(), self.exit())
+
+
+@METHODS.register("adafire_ssc_iat")
+class AdaFireSSCIat(Exits, AdaFireSSC):
+    """All three of the paper's techniques."""
+
+    name = "adafire_ssc_iat"
+    start: Start | None = Field(default="potential", description="how neurons get their half threshold")
 
     def stages(self) -> tuple[Stage, ...]:
         return (*super().stages(), self.exit())

@@ -1,9 +1,11 @@
 """Stages: what a conversion method is made of. Each takes a spiking network and gives a better one."""
 
+from conversion.stages.adafire import AdaFire
 from conversion.stages.base import Stage
 from conversion.stages.bias import BiasCorrection
 from conversion.stages.early_exit import EarlyExit
 from conversion.stages.quantise import Quantise
+from conversion.stages.ssc import SSC
 from conversion.stages.thresholds import Thresholds
 
-__all__ = ["BiasCorrection", "EarlyExit", "Quantise", "Stage", "Thresholds"]
+__all__ = ["SSC", "AdaFire", "BiasCorrection", "EarlyExit", "Quantise", "Stage", "Thresholds"]

@@ -8,6 +8,7 @@ import torch
 
 from conversion.calibration import Calibration
 from conversion.errors import InvalidInput
+from conversion.graph import ConversionGraph
 from conversion.network import SpikingNetwork
 from conversion.neuron import Neuron, Start
 from conversion.thresholds import Rule, choose_threshold
@@ -19,14 +20,14 @@ class Thresholds:
 
     Attributes:
         rule: of `conversion.thresholds`.
-        phi: most spikes per step, the same in every layer.
+        phi: most spikes per step, of every layer or one for each layer in execution order.
         channelwise: one threshold for each channel instead of one for each layer.
         start: how the neurons get their half threshold, see Neuron.
         signed: neurons may take spikes back. Leaky ReLUs are signed in any case.
     """
 
     rule: Rule = "mse"
-    phi: int = 1
+    phi: int | tuple[int, ...] = 1
     channelwise: bool = True
     start: Start = "potential"
     signed: bool = False
@@ -38,13 +39,21 @@ class Thresholds:
         graph.refuse_untimed()
         device = graph.example.device
         neurons = {}
-        for node, histogram in calibration.histograms.items():
+        for (node, histogram), phi in zip(calibration.histograms.items(), self._phi(graph), strict=True):
             activation = graph.activation(node)
             threshold = choose_threshold(
-                histogram, self.rule, network.T, self.phi, channelwise=self.channelwise, ceiling=activation.ceiling
+                histogram, self.rule, network.T, phi, channelwise=self.channelwise, ceiling=activation.ceiling
             )
             neurons[node] = Neuron(
-                threshold.to(device), self.phi, torch.zeros_like(threshold, device=device), self.start,
+                threshold.to(device), phi, torch.zeros_like(threshold, device=device), self.start,
                 signed=self.signed or activation.slope > 0, slope=activation.slope,
             )  # fmt: skip
         return network.with_neurons(neurons)
+
+    def _phi(self, graph: ConversionGraph) -> tuple[int, ...]:
+        layers = graph.firing
+        phi = (self.phi,) * len(layers) if isinstance(self.phi, int) else self.phi
+        if len(phi) != len(layers):
+            names = ", ".join(node.name for node in layers)
+            raise InvalidInput(f"phi has {len(phi)} entries for {len(layers)} layers; give one for each of {names}.")
+        return phi

@@ -1,0 +1,112 @@
+"""The Pareto-frontier dynamic programme (algorithms.md, section 5): one choice for each layer within a budget.
+
+    minimise  sum_i loss_i(k_i)   subject to  sum_i cost_i(k_i) <= budget
+
+Layer after layer it keeps the partial allocations that no other beats in both sums. AdaFire spends spikes for
+accuracy (cost: energy, loss: sensitivity), SSC accuracy for spikes (cost: increase of the divergence, loss: energy).
+Costs may be negative: an allocation is given up only when the cheapest rest could not bring it back within the budget.
+
+The frontier is exact and not bounded: it grows with the number of layers times candidates and holds some ten thousand
+points for the networks here (docs/adaptive.md).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from conversion.errors import InvalidInput
+
+Table = Sequence[Sequence[float]]
+Row = NDArray[np.float64]
+# Sums depend on their order in the last digits; a budget that is met but for them is met.
+ROUNDING = 1e-12
+
+
+@dataclass(frozen=True)
+class Allocation:
+    """A point of the frontier.
+
+    Attributes:
+        choice: index of each layer's candidate.
+        cost: sum of the costs of the choice.
+        loss: sum of the losses of the choice.
+    """
+
+    choice: tuple[int, ...]
+    cost: float
+    loss: float
+
+
+def smallest_budget(cost: Table) -> float:
+    """The cost of the cheapest allocation."""
+    return float(sum(min(row) for row in cost))
+
+
+def allocate(cost: Table, loss: Table, budget: float) -> Allocation:
+    """The allocation of least loss within a budget; of several, the cheapest.
+
+    Args:
+        cost: one row for each layer, one entry for each of its candidates; rows may differ in length.
+        loss: of the same shape.
+        budget: most that the costs may sum up to.
+
+    Raises:
+        InvalidInput: the tables do not fit each other or hold a value that is not finite; or no allocation is within
+            the budget, and the message names the smallest feasible one.
+    """
+    costs, losses = _rows("cost", cost), _rows("loss", loss)
+    if [len(row) for row in costs] != [len(row) for row in losses]:
+        raise InvalidInput("The tables of cost and loss differ in shape; give both for every layer and candidate.")
+    if np.isnan(budget):
+        raise InvalidInput("The budget is not a number.")
+    smallest = smallest_budget(cost)
+    slack = ROUNDING * sum(float(np.abs(row).max()) for row in costs)
+    if smallest > budget + slack:
+        raise InvalidInput(
+            f"No allocation is within the budget of {budget:.6g}; the smallest feasible budget is {smallest:.6g}."
+        )
+
+    # Wider than what was checked, so that rounding cannot drop the cheapest allocation on the way.
+    limit = budget + 2 * slack
+    # What the layers still to come cost at least.
+    rest = np.cumsum([0.0, *(row.min() for row in costs[:0:-1])])[::-1]
+    total_cost, total_loss = np.zeros(1), np.zeros(1)
+    steps: list[tuple[NDArray[np.intp], NDArray[np.intp]]] = []
+    for row, row_loss, ahead in zip(costs, losses, rest, strict=True):
+        grown = (total_cost[:, None] + row).ravel(order="F")
+        points = np.flatnonzero(grown + ahead <= limit)
+        points = points[np.argsort(grown[points], kind="stable")]
+        grown_loss = (total_loss[:, None] + row_loss).ravel(order="F")
+        points = points[_undominated(grown[points], grown_loss[points])]
+        candidate, parent = np.divmod(points, len(total_cost))
+        steps.append((candidate, parent))
+        total_cost, total_loss = grown[points], grown_loss[points]
+
+    # Losses fall along the frontier.
+    point, choice = len(total_cost) - 1, []
+    best = Allocation((), float(total_cost[point]), float(total_loss[point]))
+    for candidate, parent in reversed(steps):
+        choice.append(int(candidate[point]))
+        point = parent[point]
+    return Allocation(tuple(reversed(choice)), best.cost, best.loss)
+
+
+def _undominated(cost: Row, loss: Row) -> NDArray[np.intp]:
+    """Which of some points, sorted by cost, have a smaller loss than every cheaper or equally cheap one before."""
+    before = np.minimum.accumulate(np.concatenate([[np.inf], loss[:-1]]))
+    kept = np.flatnonzero(loss < before)
+    # Of equally cheap ones only the last, which has the smallest loss.
+    return kept[np.flatnonzero(np.append(cost[kept][1:] > cost[kept][:-1], True))]
+
+
+def _rows(name: str, table: Table) -> list[Row]:
+    rows = [np.asarray(row, dtype=np.float64) for row in table]
+    if not rows or any(row.ndim != 1 or not len(row) for row in rows):
+        raise InvalidInput(f"The table of {name} has no layer, or a layer without a candidate.")
+    if not all(np.isfinite(row).all() for row in rows):
+        raise InvalidInput(f"The table of {name} holds a value that is not finite.")
+    return rows

@@ -1,0 +1,64 @@
+"""Adaptive Calibration: the paper's own methods (algorithms.md, sections 4 to 6)."""
+
+from __future__ import annotations
+
+from typing import Self
+
+from pydantic import Field, model_validator
+
+from conversion.methods.base import METHODS, Method
+from conversion.neuron import Start
+from conversion.sensitivity import Energy
+from conversion.stages import SSC, AdaFire, BiasCorrection, Stage, Thresholds
+from conversion.stages.adafire import Form
+
+
+@METHODS.register("adafire")
+class Adaptive(Method):
+    """AdaFire: burst neurons, each layer with its own phi within the energy of a uniform one.
+
+    The released form is the authors' code: flooring thresholds, a constant shift, tables at phi_init, spikes counted.
+    The corrected form sets thresholds for every candidate and counts synaptic operations.
+    """
+
+    name = "adafire"
+    phi: int = Field(default=4, description="the energy of this phi in every layer is the unit of the budget")
+    phi_init: int = Field(default=8, description="largest phi of a layer")
+    phi_min: int = Field(default=1, description="smallest phi of a layer")
+    budget: float = Field(default=1.0, description="share of the energy of uniform phi")
+    form: Form = Field(default="released", description="how sensitivity and energy are measured")
+    samples: int = Field(default=128, description="calibration samples searched on")
+    start: Start | None = Field(
+        default=None, description="how neurons get their half threshold; as the form does when left out"
+    )
+    channelwise: bool = Field(default=True, description="one threshold per channel instead of per layer")
+    light: bool = Field(default=True, description="correct biases (light calibration)")
+
+    @model_validator(mode="after")
+    def _refuse_early(self) -> Self:
+        # The stages refuse what they cannot do when they are made.
+        self.stages()
+        return self
+
+    def stages(self) -> tuple[Stage, ...]:
+        released = self.form == "released"
+        start = self.start or ("shift" if released else "potential")
+        place = Thresholds("mse_floor" if released else "mse", channelwise=self.channelwise, start=start)
+        search = AdaFire(place, self.phi, self.phi_init, self.phi_min, self.budget, self.form, self.samples)
+        return (search, *self.correction())
+
+    def correction(self) -> tuple[Stage, ...]:
+        """What follows every change of thresholds."""
+        return (BiasCorrection(),) if self.light else ()
+
+
+@METHODS.register("adafire_ssc")
+class AdaFireSSC(Adaptive):
+    """AdaFire, then SSC: larger thresholds where the outputs bear it, and biases corrected again."""
+
+    name = "adafire_ssc"
+    ssc_budget: float = Field(default=1.0, description="ratio of divergences that SSC keeps to")
+
+    def stages(self) -> tuple[Stage, ...]:
+        energy: Energy = "spikes" if self.form == "released" else "synops_unary"
+        return (*super().stages(), SSC(self.ssc_budget, energy, self.samples), *self.correction())

@@ -1,0 +1,130 @@
+"""AdaFire: how many spikes per step each layer may fire (section 3.1 of the paper; algorithms.md, section 5)."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from torch import fx
+
+from conversion.calibration import Calibration
+from conversion.errors import InvalidInput
+from conversion.frontier import Allocation, allocate, smallest_budget
+from conversion.network import SpikingNetwork
+from conversion.neuron import Neuron
+from conversion.sensitivity import Sensitivity, measure
+from conversion.stages.bias import BiasCorrection
+from conversion.stages.thresholds import Thresholds
+
+Form = Literal["released", "corrected"]
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class FiringSearch:
+    """What AdaFire found.
+
+    Attributes:
+        phi: of every layer, in execution order.
+        table: sensitivity and energy of the candidates phi_min, phi_min + 1, ..., phi_init of every layer.
+        budget: most that the energies may sum up to.
+        allocation: the chosen point with its predicted energy (cost) and divergence (loss). Thresholds are set again
+            for the phi found, so the energy of the network differs.
+    """
+
+    phi: tuple[int, ...]
+    table: Sensitivity
+    budget: float
+    allocation: Allocation
+
+
+@dataclass(frozen=True)
+class AdaFire:
+    """Puts burst neurons in the place of every activation, each layer with the phi that the frontier gives it.
+
+        minimise  sum_i S_i(phi_i)   subject to  sum_i E_i(phi_i) <= budget * sum_i E_i(phi)
+
+    The released form measures S and E with all layers at phi_init and the thresholds that fit it, and counts spikes.
+    The corrected form measures them around the network that the budget speaks of (all layers at phi, biases
+    corrected), each candidate with thresholds of its own, and counts synaptic operations.
+
+    Attributes:
+        place: rule and kind of the neurons; its phi is not used.
+        phi: the energy of a network with this phi in every layer is the unit of the budget.
+        phi_init: largest candidate.
+        phi_min: smallest candidate.
+        budget: share of that energy.
+        form: see above.
+        samples: how many of the calibration set are searched on, from the first.
+    """
+
+    place: Thresholds
+    phi: int = 4
+    phi_init: int = 8
+    phi_min: int = 1
+    budget: float = 1.0
+    form: Form = "released"
+    samples: int = 128
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.phi_min <= self.phi <= self.phi_init:
+            raise InvalidInput(
+                f"AdaFire searches phi from {self.phi_min} to {self.phi_init} for the energy of phi = {self.phi}; "
+                "give 1 <= phi_min <= phi <= phi_init."
+            )
+        if not self.budget > 0:
+            raise InvalidInput(f"AdaFire's budget is {self.budget} of the energy of uniform phi; give more than 0.")
+        if self.samples < 1:
+            raise InvalidInput(f"AdaFire searches on {self.samples} samples; give at least 1.")
+
+    def __call__(self, network: SpikingNetwork, calibration: Calibration) -> SpikingNetwork:
+        return replace(self.place, phi=self.search(network, calibration).phi)(network, calibration)
+
+    def search(self, network: SpikingNetwork, calibration: Calibration) -> FiringSearch:
+        """The tables and the allocation that the stage applies.
+
+        Raises:
+            InvalidInput: the budget is below what phi_min needs; the message names the smallest feasible one.
+        """
+        steps = range(self.phi_min, self.phi_init + 1)
+        if self.form == "released":
+            base = replace(self.place, phi=self.phi_init)(network, calibration)
+            candidates = {node: [_with_phi(neuron, phi) for phi in steps] for node, neuron in base.neurons.items()}
+        else:
+            base = BiasCorrection()(replace(self.place, phi=self.phi)(network, calibration), calibration)
+            candidates = self._recalibrated(base, steps, calibration)
+        inputs = calibration.inputs[: self.samples]
+        table = measure(base, inputs, candidates, "spikes" if self.form == "released" else "synops_unary")
+        uniform = sum(row[steps.index(self.phi)] for row in table.energy)
+        smallest = smallest_budget(table.energy)
+        if self.budget * uniform < smallest:
+            raise InvalidInput(
+                f"AdaFire's budget is {self.budget:g} of the energy of phi = {self.phi}, and no allocation of phi "
+                f"between {self.phi_min} and {self.phi_init} needs less than {smallest / uniform:.4g} of it; give a "
+                "larger budget or a smaller phi_min."
+            )
+        allocation = allocate(table.energy, table.divergence, self.budget * uniform)
+        found = FiringSearch(
+            tuple(steps[index] for index in allocation.choice), table, self.budget * uniform, allocation
+        )
+        logger.info("phi %s, predicted energy %.4g of %.4g", found.phi, allocation.cost, found.budget)
+        return found
+
+    def _recalibrated(
+        self, base: SpikingNetwork, steps: range, calibration: Calibration
+    ) -> dict[fx.Node, list[Neuron]]:
+        """Candidates with thresholds that fit them, and the biases of the base state."""
+        placed = [replace(self.place, phi=phi)(base, calibration).neurons for phi in steps]
+        return {
+            node: [
+                neuron if phi == self.phi else replace(other[node], bias=neuron.bias)
+                for phi, other in zip(steps, placed, strict=True)
+            ]
+            for node, neuron in base.neurons.items()
+        }
+
+
+def _with_phi(neuron: Neuron, phi: int) -> Neuron:
+    return neuron if phi == neuron.phi else replace(neuron, phi=phi)

@@ -1,0 +1,96 @@
+"""SSC, sensitivity spike compression: larger thresholds where they cost little (section 3.2; algorithms.md, 6)."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass, replace
+
+from conversion.calibration import Calibration
+from conversion.errors import InvalidInput
+from conversion.frontier import Allocation, allocate, smallest_budget
+from conversion.network import SpikingNetwork
+from conversion.neuron import Neuron
+from conversion.sensitivity import Energy, Sensitivity, measure
+
+RATIOS = tuple(1 + 0.5 * step for step in range(19))
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class ThresholdSearch:
+    """What SSC found.
+
+    Attributes:
+        rho: of every layer, in execution order.
+        table: divergence and energy of the candidates RATIOS of every layer.
+        budget: most that the increases of the divergence may sum up to.
+        allocation: the chosen point with its predicted increase of the divergence (cost) and energy (loss).
+    """
+
+    rho: tuple[float, ...]
+    table: Sensitivity
+    budget: float
+    allocation: Allocation
+
+
+@dataclass(frozen=True)
+class SSC:
+    """Multiplies every layer's threshold by a factor rho from 1 to 10, as the frontier gives them.
+
+        minimise  sum_i E_i(rho_i)   subject to  sum_i [S_i(rho_i) - S_0] <= (budget - 1) L S_0
+
+    S_0 is the divergence of the network as it is and L its number of layers: a budget of 1 keeps the predicted
+    divergence, and less than 1 demands that it falls. Amplitude of a spike, initial potential and shift follow the
+    threshold; a larger one is coarser, saturates later and fires about 1 / rho as often.
+
+    Attributes:
+        budget: see above.
+        energy: what a layer's spikes are counted as.
+        samples: how many of the calibration set are searched on, from the first.
+    """
+
+    budget: float = 1.0
+    energy: Energy = "spikes"
+    samples: int = 128
+
+    def __post_init__(self) -> None:
+        if not self.budget >= 0:
+            raise InvalidInput(f"SSC's budget is {self.budget}; give a ratio of divergences, 0 or more (1 keeps it).")
+        if self.samples < 1:
+            raise InvalidInput(f"SSC searches on {self.samples} samples; give at least 1.")
+
+    def __call__(self, network: SpikingNetwork, calibration: Calibration) -> SpikingNetwork:
+        found = self.search(network, calibration)
+        layers = zip(network.neurons.items(), found.rho, strict=True)
+        return network.with_neurons({node: scaled(neuron, rho) for (node, neuron), rho in layers})
+
+    def search(self, network: SpikingNetwork, calibration: Calibration) -> ThresholdSearch:
+        """The tables and the allocation that the stage applies.
+
+        Raises:
+            InvalidInput: the network has no neurons; or no thresholds are within the budget, and the message names
+                the smallest feasible one.
+        """
+        if not network.neurons:
+            raise InvalidInput("SSC needs neurons; put a stage that sets thresholds before it.")
+        candidates = {node: [scaled(neuron, rho) for rho in RATIOS] for node, neuron in network.neurons.items()}
+        table = measure(network, calibration.inputs[: self.samples], candidates, self.energy)
+        increase = [[entry - table.base for entry in row] for row in table.divergence]
+        unit = len(increase) * table.base
+        budget = (self.budget - 1) * unit
+        smallest = smallest_budget(increase)
+        if smallest > budget:
+            raise InvalidInput(
+                f"SSC's budget is {self.budget:g} of the divergence, and no thresholds reach less than "
+                f"{1 + smallest / unit:.4g} of it; give at least that."
+            )
+        allocation = allocate(increase, table.energy, budget)
+        found = ThresholdSearch(tuple(RATIOS[index] for index in allocation.choice), table, budget, allocation)
+        logger.info("rho %s, predicted energy %.4g", found.rho, allocation.loss)
+        return found
+
+
+def scaled(neuron: Neuron, rho: float) -> Neuron:
+    """A neuron with its threshold times rho; itself when rho is 1."""
+    return neuron if rho == 1 else replace(neuron, threshold=neuron.threshold * rho, rho=neuron.rho * rho)
