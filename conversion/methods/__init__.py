@@ -3,6 +3,20 @@
 from conversion.methods.base import METHODS, Method, make_method
 from conversion.methods.burst import Burst, Spiking
 from conversion.methods.calibration import CalibrationLight
+from conversion.methods.corrections import CalibrationAdvanced, EnergyAware, Ftbc, Snm
 from conversion.methods.reference import Ann, QuantisedAnn
 
-__all__ = ["METHODS", "Ann", "Burst", "CalibrationLight", "Method", "QuantisedAnn", "Spiking", "make_method"]
+__all__ = [
+    "METHODS",
+    "Ann",
+    "Burst",
+    "CalibrationAdvanced",
+    "CalibrationLight",
+    "EnergyAware",
+    "Ftbc",
+    "Method",
+    "QuantisedAnn",
+    "Snm",
+    "Spiking",
+    "make_method",
+]

@@ -1,8 +1,20 @@
 """Stages: what a conversion method is made of. Each takes a spiking network and gives a better one."""
 
 from conversion.stages.base import Stage
-from conversion.stages.bias import BiasCorrection
+from conversion.stages.bias import BiasCorrection, TemporalBias
+from conversion.stages.energy_aware import EnergyAwareThresholds
+from conversion.stages.potential import PotentialCorrection
 from conversion.stages.quantise import Quantise
 from conversion.stages.thresholds import Thresholds
+from conversion.stages.weights import WeightCalibration
 
-__all__ = ["BiasCorrection", "Quantise", "Stage", "Thresholds"]
+__all__ = [
+    "BiasCorrection",
+    "EnergyAwareThresholds",
+    "PotentialCorrection",
+    "Quantise",
+    "Stage",
+    "TemporalBias",
+    "Thresholds",
+    "WeightCalibration",
+]
