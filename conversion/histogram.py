@@ -32,6 +32,11 @@ class ChannelHistogram:
         self._seen = 0
 
     @property
+    def seen(self) -> int:
+        """How many activations of each channel were counted, zeros included."""
+        return self._seen
+
+    @property
     def mean(self) -> Tensor:
         """Mean activation, zeros and signs included, shape (channels,), float64."""
         return self._sum / max(self._seen, 1)

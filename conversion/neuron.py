@@ -17,7 +17,7 @@ from torch import Tensor
 
 from conversion.errors import InvalidInput
 
-Start = Literal["potential", "shift"]
+Start = Literal["potential", "shift", "none"]
 # As many as the binary digits are counted of.
 MOST_SPIKES = 2**16 - 1
 
@@ -29,12 +29,15 @@ class Neuron:
     Attributes:
         threshold: potential at which one spike is fired, and a spike's amplitude; shape (channels,) or (1,).
         phi: most spikes per step.
-        bias: constant current that calibration adds at every step; shape (channels,) or (1,).
+        bias: current that calibration adds at every step; shape (channels,) or (1,), or (T, channels) where every step
+            has its own. A simulation of more steps goes on with the last.
         start: how the half threshold that turns flooring into rounding enters: "potential" as v(0) = threshold / 2,
             "shift" as a current of threshold / (2 T) at every step, which the paper uses. They agree at t = T only.
+            With "none" the neuron floors.
         signed: may fire negative spikes, as long as its total stays at or above zero.
         slope: of a leaky ReLU; above zero the total may be negative, and the neuron has to be signed.
         rho: factor of the threshold that SSC chose; the threshold has it already.
+        potential: what calibration adds to v(0); shape (channels,), or that of one sample.
     """
 
     threshold: Tensor
@@ -44,6 +47,7 @@ class Neuron:
     signed: bool = False
     slope: float = 0.0
     rho: float = 1.0
+    potential: Tensor | None = None
 
     def __post_init__(self) -> None:
         if self.phi < 1:
@@ -56,7 +60,8 @@ class Neuron:
             raise InvalidInput("A leaky ReLU has negative outputs and needs the signed neuron.")
 
     def to(self, device: torch.device) -> Neuron:
-        return replace(self, threshold=self.threshold.to(device), bias=self.bias.to(device))
+        potential = None if self.potential is None else self.potential.to(device)
+        return replace(self, threshold=self.threshold.to(device), bias=self.bias.to(device), potential=potential)
 
 
 class Layer:
@@ -79,6 +84,7 @@ class Layer:
         self.fan_out = fan_out
         self.update = _update(neuron.signed, fast)
         self.state: tuple[Tensor, ...] = ()
+        self.t = 0
 
     def step(self, current: Tensor) -> tuple[Tensor, Tensor | None]:
         """One step.
@@ -92,7 +98,9 @@ class Layer:
         """
         if not self.state:
             self._reset(current)
-        *self.state, sent, tally = self.update(*self.state, current, **self.constants)
+        constant = self.currents[min(self.t, len(self.currents) - 1)]
+        self.t += 1
+        *self.state, sent, tally = self.update(*self.state, current, constant, **self.constants)
         return sent, tally
 
     def keep(self, samples: Tensor) -> None:
@@ -105,12 +113,13 @@ class Layer:
         shape = [1] * current.dim()
         shape[self.axis] = -1
         threshold = self.neuron.threshold.to(dtype).view(shape)
-        constant = self.neuron.bias.to(dtype).view(shape)
+        bias = self.neuron.bias.to(dtype)
         offset = threshold / 2 if self.neuron.start == "potential" else torch.zeros_like(threshold)
+        # One for all steps, or one for each.
+        self.currents = [row.view(shape) for row in (bias if bias.dim() == 2 else bias[None])]
         if self.neuron.start == "shift":
-            constant = constant + threshold / (2 * self.steps)
+            self.currents = [row + threshold / (2 * self.steps) for row in self.currents]
         self.constants: dict[str, Any] = {
-            "constant": constant,
             "threshold": threshold,
             # A tensor, so that one compiled update serves every phi.
             "single": self.neuron.phi == 1,
@@ -119,6 +128,9 @@ class Layer:
             "fan_out": None if self.fan_out is None else torch.empty_like(current[:1], dtype=dtype).copy_(self.fan_out),
         }
         potential = torch.empty_like(current, dtype=dtype).copy_(offset.expand_as(current))
+        calibrated = self.neuron.potential
+        if calibrated is not None:
+            potential += calibrated.to(dtype).view(shape if calibrated.dim() == 1 else calibrated.shape)
         self.state = (potential,)
         if self.neuron.signed:
             self.state = (potential, torch.zeros_like(potential))

@@ -4,6 +4,7 @@ from conversion.methods.adaptive import AdaFireSSC, Adaptive
 from conversion.methods.base import METHODS, Method, make_method
 from conversion.methods.burst import Burst, Spiking
 from conversion.methods.calibration import CalibrationLight
+from conversion.methods.corrections import CalibrationAdvanced, EnergyAware, Ftbc, Snm
 from conversion.methods.early_exit import AdaFireIat, AdaFireSSCIat, CalibrationIat
 from conversion.methods.reference import Ann, QuantisedAnn
 
@@ -15,10 +16,14 @@ __all__ = [
     "Adaptive",
     "Ann",
     "Burst",
+    "CalibrationAdvanced",
     "CalibrationIat",
     "CalibrationLight",
+    "EnergyAware",
+    "Ftbc",
     "Method",
     "QuantisedAnn",
+    "Snm",
     "Spiking",
     "make_method",
 ]

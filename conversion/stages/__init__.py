@@ -2,10 +2,25 @@
 
 from conversion.stages.adafire import AdaFire
 from conversion.stages.base import Stage
-from conversion.stages.bias import BiasCorrection
+from conversion.stages.bias import BiasCorrection, TemporalBias
 from conversion.stages.early_exit import EarlyExit
+from conversion.stages.energy_aware import EnergyAwareThresholds
+from conversion.stages.potential import PotentialCorrection
 from conversion.stages.quantise import Quantise
 from conversion.stages.ssc import SSC
 from conversion.stages.thresholds import Thresholds
+from conversion.stages.weights import WeightCalibration
 
-__all__ = ["SSC", "AdaFire", "BiasCorrection", "EarlyExit", "Quantise", "Stage", "Thresholds"]
+__all__ = [
+    "SSC",
+    "AdaFire",
+    "BiasCorrection",
+    "EarlyExit",
+    "EnergyAwareThresholds",
+    "PotentialCorrection",
+    "Quantise",
+    "Stage",
+    "TemporalBias",
+    "Thresholds",
+    "WeightCalibration",
+]

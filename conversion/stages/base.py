@@ -2,25 +2,61 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 import torch
-from torch import Tensor
+from torch import Tensor, fx
 
 from conversion.calibration import Calibration
+from conversion.errors import InvalidInput
+from conversion.graph import ConversionGraph
 from conversion.network import SpikingNetwork
 from conversion.neuron import Layer, Neuron
-from conversion.schedules import Trains
+from conversion.schedules import Trains, sweep
 
 # Small batches keep a layer's potentials near the cores from step to step.
 SWEEP_BATCH = 32
+# The parameters of a layer of neurons, improved in view of its currents.
+Correction = Callable[[fx.Node, Neuron, Trains], Neuron]
 
 
 class Stage(Protocol):
     """One step of a conversion."""
 
     def __call__(self, network: SpikingNetwork, calibration: Calibration) -> SpikingNetwork: ...
+
+
+def correct(network: SpikingNetwork, calibration: Calibration, correction: Correction) -> SpikingNetwork:
+    """Corrects layer after layer in one sweep, every layer fed by the corrected ones before it.
+
+    Raises:
+        InvalidInput: the network has no neurons.
+    """
+    require_neurons(network)
+    corrected = dict(network.neurons)
+
+    def spike(node: fx.Node, currents: Trains) -> Trains:
+        corrected[node] = correction(node, corrected[node], currents)
+        axis = network.graph.channel_axis(node)
+        return [fire_train(corrected[node], network.T, axis, train) for train in currents]
+
+    batches = [[network.graph.cast(batch)] for batch in calibration.inputs.split(SWEEP_BATCH)]
+    with torch.no_grad():
+        sweep(network, batches, network.T, spike)
+    return network.with_neurons(corrected)
+
+
+def require_same_graph(graph: ConversionGraph, calibration: Calibration) -> None:
+    """Raises InvalidInput if the calibration set was measured on another network."""
+    if calibration.graph is not graph:
+        raise InvalidInput("The calibration set was measured on another network; make one from this graph.")
+
+
+def require_neurons(network: SpikingNetwork) -> None:
+    """Raises InvalidInput if no stage has set thresholds yet."""
+    if not network.neurons:
+        raise InvalidInput("A correction needs neurons; put a stage that sets thresholds before it.")
 
 
 def fire_train(neuron: Neuron, T: int, axis: int, currents: Sequence[Tensor]) -> list[Tensor]:
@@ -38,3 +74,9 @@ def channel_mean(trains: Trains, axis: int) -> Tensor:
             total = total.to(output.device) + rows.sum(0, dtype=torch.float64)
             count += len(rows)
     return total / count
+
+
+def sample_mean(trains: Trains) -> Tensor:
+    """Mean over samples and steps, in the shape of one sample, float64."""
+    sums = [output.sum(0, dtype=torch.float64) for train in trains for output in train]
+    return torch.stack(sums).sum(0) / sum(len(output) for train in trains for output in train)

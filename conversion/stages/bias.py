@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+from copy import copy
 from dataclasses import dataclass, replace
 
 import torch
-from torch import fx
+from torch import Tensor, fx
 
 from conversion.calibration import Calibration
-from conversion.errors import InvalidInput
 from conversion.network import SpikingNetwork
-from conversion.schedules import Trains, sweep
-from conversion.stages.base import SWEEP_BATCH, channel_mean, fire_train
+from conversion.neuron import Layer, Neuron
+from conversion.schedules import Trains
+from conversion.stages.base import channel_mean, correct, fire_train
 
 
 @dataclass(frozen=True)
@@ -23,20 +24,55 @@ class BiasCorrection:
     """
 
     def __call__(self, network: SpikingNetwork, calibration: Calibration) -> SpikingNetwork:
-        if not network.neurons:
-            raise InvalidInput("Bias correction needs neurons; put a stage that sets thresholds before it.")
-        graph = network.graph
-        corrected = dict(network.neurons)
-
-        def spike(node: fx.Node, currents: Trains) -> Trains:
-            axis = graph.channel_axis(node)
-            neuron = corrected[node]
+        def correction(node: fx.Node, neuron: Neuron, currents: Trains) -> Neuron:
+            axis = network.graph.channel_axis(node)
             spiking = channel_mean([fire_train(neuron, network.T, axis, train) for train in currents], axis)
             error = calibration.histograms[node].mean.to(spiking.device) - spiking
-            corrected[node] = replace(neuron, bias=neuron.bias + error)
-            return [fire_train(corrected[node], network.T, axis, train) for train in currents]
+            return replace(neuron, bias=neuron.bias + error)
 
-        batches = [[graph.cast(batch)] for batch in calibration.inputs.split(SWEEP_BATCH)]
-        with torch.no_grad():
-            sweep(network, batches, network.T, spike)
-        return network.with_neurons(corrected)
+        return correct(network, calibration, correction)
+
+
+@dataclass(frozen=True)
+class TemporalBias:
+    """FTBC: a bias for each channel and step (Wu et al., ECCV 2024; methods.md, section 2.4).
+
+    b_t <- b_t + rate (mean(ANN activation) - mean(spiking output over steps 1..t)), repeated at step t before step
+    t + 1 is looked at. The mean is over all steps so far: what one step sent too much, the next sends less.
+
+    Attributes:
+        rate: the part of the deviation that is corrected at once, alpha.
+        passes: repetitions at each step.
+    """
+
+    rate: float = 0.5
+    passes: int = 4
+
+    def __call__(self, network: SpikingNetwork, calibration: Calibration) -> SpikingNetwork:
+        T = network.T
+
+        def correction(node: fx.Node, neuron: Neuron, currents: Trains) -> Neuron:
+            axis = network.graph.channel_axis(node)
+            target = calibration.histograms[node].mean.to(neuron.bias.device)
+            layers = [Layer(neuron, T, axis) for _ in currents]
+            extra = torch.zeros(T, len(target), dtype=torch.float64, device=target.device)
+            sent = torch.zeros_like(target)
+            for t in range(T):
+                for _ in range(self.passes):
+                    trial = _step([copy(layer) for layer in layers], currents, t, extra[t], axis)
+                    extra[t] += self.rate * (target - (sent + trial) / (t + 1))
+                sent += _step(layers, currents, t, extra[t], axis)
+            return replace(neuron, bias=neuron.bias + extra)
+
+        return correct(network, calibration, correction)
+
+
+def _step(layers: list[Layer], currents: Trains, t: int, extra: Tensor, axis: int) -> Tensor:
+    """Mean by channel of what all batches transmit at step t with an extra current."""
+    outputs = []
+    for layer, train in zip(layers, currents, strict=True):
+        shape = [1] * train[t].dim()
+        shape[axis] = -1
+        current = train[t].to(torch.promote_types(train[t].dtype, torch.float32))
+        outputs.append([layer.step(current + extra.view(shape).to(current.dtype))[0]])
+    return channel_mean(outputs, axis)

@@ -21,7 +21,14 @@ class Quantise:
             raise InvalidInput("The quantised twin needs neurons; put a stage that sets thresholds before it.")
         T = network.T
         neurons = {
-            node: replace(neuron, threshold=neuron.threshold / T, phi=neuron.phi * T, start="potential")
+            node: replace(
+                neuron,
+                threshold=neuron.threshold / T,
+                phi=neuron.phi * T,
+                bias=neuron.bias.mean(0) if neuron.bias.dim() == 2 else neuron.bias,
+                start="potential",
+                potential=None if neuron.potential is None else neuron.potential / T,
+            )
             for node, neuron in network.neurons.items()
         }
-        return SpikingNetwork(network.graph, 1, neurons)
+        return replace(network.with_neurons(neurons), T=1)

@@ -11,6 +11,7 @@ from conversion.errors import InvalidInput
 from conversion.graph import ConversionGraph
 from conversion.network import SpikingNetwork
 from conversion.neuron import Neuron, Start
+from conversion.stages.base import require_same_graph
 from conversion.thresholds import Rule, choose_threshold
 
 
@@ -34,8 +35,7 @@ class Thresholds:
 
     def __call__(self, network: SpikingNetwork, calibration: Calibration) -> SpikingNetwork:
         graph = network.graph
-        if calibration.graph is not graph:
-            raise InvalidInput("The calibration set was measured on another network; make one from this graph.")
+        require_same_graph(graph, calibration)
         graph.refuse_untimed()
         device = graph.example.device
         neurons = {}

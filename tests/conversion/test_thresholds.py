@@ -14,7 +14,15 @@ from torch import Tensor, nn
 
 from conversion import convert, simulate
 from conversion.histogram import BINS, ChannelHistogram
-from conversion.thresholds import PAPER_GRID, PERCENTILE, SATURATION_GRID, Rule, choose_threshold, quantisation_error
+from conversion.thresholds import (
+    PAPER_GRID,
+    PERCENTILE,
+    SATURATION_GRID,
+    Quantisers,
+    Rule,
+    choose_threshold,
+    quantisation_error,
+)
 from tests.conversion.toys import captured, seeded
 
 RULES: list[Rule] = ["max", "percentile", "mse", "mse_floor"]
@@ -197,6 +205,61 @@ def test_rounding_thresholds_of_half_normal_activations(half_normal: ChannelHist
         for threshold, rounding in ((rounded, 0.5), (floored, 0.0))
     ]
     assert errors == pytest.approx([5.2e-4, 1.66e-3], rel=0.05)
+
+
+def every_error(found: ChannelHistogram, rule: Rule, T: int, phi: int, channelwise: bool) -> tuple[Tensor, Tensor]:
+    """Candidates and their squared errors, bin by bin as Eq. 7 reads; both of shape (candidates, channels or 1)."""
+    largest = found.maximum if channelwise else found.maximum.max().view(1)
+    candidates = largest * (SATURATION_GRID / phi if rule == "mse" else PAPER_GRID)[:, None]
+    errors = []
+    for V in candidates:
+        safe = torch.where(V > 0, V, 1.0)[:, None]
+        error = quantisation_error(found.centres, safe, T, phi, 0.5 if rule == "mse" else 0.0) * found.counts
+        errors.append(error.sum(1) if channelwise else error.sum().view(1))
+    return candidates, torch.stack(errors)
+
+
+def assert_chosen_as_bin_by_bin(found: ChannelHistogram, rule: Rule, T: int, phi: int, channelwise: bool) -> None:
+    """The first candidate of least error, exactly; where others are as good within rounding, one of these."""
+    chosen = choose_threshold(found, rule, T, phi, channelwise=channelwise)
+    candidates, errors = every_error(found, rule, T, phi, channelwise)
+    squares = (found.centres**2 * found.counts).sum(1)
+    tie = errors.min(0).values * (1 + 1e-9) + 1e-13 * (squares if channelwise else squares.sum())
+    for channel, threshold in enumerate(chosen):
+        if candidates[0, channel] > 0:
+            assert float(threshold) in candidates[errors[:, channel] <= tie[channel], channel].tolist()
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    rule=st.sampled_from(["mse", "mse_floor"]), T=st.sampled_from([1, 2, 3, 4, 8, 32, 64]),
+    phi=st.sampled_from([1, 2, 4, 16]), channelwise=st.booleans(), data=st.data(),
+)  # fmt: skip
+def test_tail_sums_choose_as_bin_by_bin(rule: Rule, T: int, phi: int, channelwise: bool, data: st.DataObject) -> None:
+    """Histograms of few and of many bins, dead channels, widths far apart, outliers, ranges that were widened."""
+    value = st.sampled_from([0.0, 1e-6, 0.5, 1.0, 1.5, 2.0, 1000.0]) | st.floats(2**-10, 10, width=32)
+    rows = data.draw(st.lists(st.lists(value, min_size=3, max_size=3), min_size=1, max_size=12))
+    few = torch.tensor(rows)
+    found = histogram(few)
+    if data.draw(st.booleans()):
+        found.add(seeded((500, 3), data.draw(st.integers(0, 99)), torch.float32).relu() * (1 + few.amax(0)), 1)
+    assert_chosen_as_bin_by_bin(found, rule, T, phi, channelwise)
+
+
+@pytest.mark.parametrize(("step", "levels"), [(0.3, 5), (0.01, 40), (1e-4, 900), (1e-4, 40000), (5.0, 3), (2.0, 1)])
+@pytest.mark.parametrize("rounding", [0.0, 0.5])
+def test_quantisers_count_levels_and_errors(step: float, levels: int, rounding: float) -> None:
+    """Few wide steps, and steps narrower than bins; by edges and by bins the same."""
+    found = histogram(activations())
+    level = torch.floor(found.centres / step + rounding).clamp(0, levels)
+    expected = ((level * step - found.centres) ** 2 * found.counts).sum(1), (level * found.counts).sum(1)
+    quantisers, width = Quantisers(found), torch.tensor([step], dtype=torch.float64)
+    for result in (
+        quantisers(width, levels, rounding), quantisers._by_edge(width, levels, rounding, levels),
+        quantisers._by_bin(width, levels, rounding, BINS),
+    ):  # fmt: skip
+        for one, other in zip(result, expected, strict=True):
+            torch.testing.assert_close(one, other, rtol=1e-8, atol=1e-9)
 
 
 # --------------------------------------------------------------------------------------------------------- other rules

@@ -1,0 +1,95 @@
+"""Thresholds that weigh the error of a layer against the energy of its spikes (methods.md, section 7.3)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, fx
+
+from conversion.calibration import Calibration
+from conversion.fanout import connect
+from conversion.graph import ConversionGraph
+from conversion.histogram import ChannelHistogram
+from conversion.network import SpikingNetwork
+from conversion.neuron import Neuron
+from conversion.stages.base import require_same_graph
+from conversion.thresholds import SATURATION_GRID, Quantisers
+
+RATIO = SATURATION_GRID[1] / SATURATION_GRID[0]
+
+
+@dataclass(frozen=True)
+class EnergyAwareThresholds:
+    """Neurons whose thresholds are chosen, channel by channel, to minimise
+
+        MSE(V) / E[a^2] + energy f / F E[spikes(V)],
+
+    where MSE(V) is the rounding quantiser's, E[a^2] the mean over the whole layer, E[spikes] what a neuron of the
+    channel fires in T steps, f the mean fan-out of the channel's neurons and F the mean over layers of their mean
+    fan-out. A channel may fall silent where its spikes cost more than they are worth. With energy = 0 the thresholds
+    are those of the rule "mse".
+
+    Attributes:
+        energy: the weight of energy, lambda.
+        phi: most spikes per step. A generous cap leaves it to the thresholds how many are fired.
+        signed: neurons may take spikes back. Leaky ReLUs are signed in any case.
+    """
+
+    energy: float = 0.05
+    phi: int = 8
+    signed: bool = False
+
+    def __call__(self, network: SpikingNetwork, calibration: Calibration) -> SpikingNetwork:
+        graph = network.graph
+        require_same_graph(graph, calibration)
+        graph.refuse_untimed()
+        prices = relative_fan_out(graph)
+        neurons = {}
+        for node, histogram in calibration.histograms.items():
+            threshold = self.threshold(histogram, prices[node], network.T).to(graph.example.device)
+            slope = graph.activation(node).slope
+            neurons[node] = Neuron(
+                threshold, self.phi, torch.zeros_like(threshold), signed=self.signed or slope > 0, slope=slope
+            )
+        return network.with_neurons(neurons)
+
+    def threshold(self, histogram: ChannelHistogram, price: Tensor, T: int) -> Tensor:
+        """Thresholds of one layer, float64 of shape (channels,), given f / F for each of its channels."""
+        quantisers, largest = Quantisers(histogram), histogram.maximum
+        power = quantisers.squares.mean()
+        if power == 0:
+            return torch.ones_like(largest)
+        best = torch.full_like(largest, torch.inf)
+        chosen = torch.zeros_like(largest)
+        for fraction in candidates(T, self.phi):
+            threshold = largest * fraction
+            # Dead channels: any threshold will do, but not 0 / 0.
+            step = torch.where(threshold > 0, threshold, 1.0) / T
+            error, spikes = quantisers(step, T * self.phi, rounding=0.5)
+            cost = error / power + self.energy * price * spikes / histogram.seen
+            better = cost < best
+            best = torch.where(better, cost, best)
+            chosen = torch.where(better, threshold, chosen)
+        # A dead channel costs least with the largest threshold of its layer.
+        return torch.where(chosen > 0, chosen, chosen.max())
+
+
+def candidates(T: int, phi: int) -> Tensor:
+    """Thresholds as parts of the largest activation: those of the rule "mse", then as dense up to silence at 2 T."""
+    grid = SATURATION_GRID / phi
+    silent = torch.log(2 * T / grid[-1]) / torch.log(RATIO)
+    return torch.cat([grid, grid[-1] * RATIO ** torch.arange(1, max(int(silent), 0) + 3, dtype=torch.float64)])
+
+
+def relative_fan_out(graph: ConversionGraph) -> Mapping[fx.Node, Tensor]:
+    """Mean fan-out of each channel's neurons over the mean of all layers' means, by layer, shape (channels,)."""
+    fan_out = connect(graph, graph.firing).fan_out
+    means = {}
+    for node, neurons in fan_out.items():
+        # A sample has no batch axis.
+        rows = neurons.movedim(graph.channel_axis(node) - 1, -1).flatten(0, -2) if neurons.dim() > 1 else neurons[None]
+        means[node] = rows.mean(0).cpu()
+    overall = torch.stack([mean.mean() for mean in means.values()]).mean()
+    return {node: mean / overall if overall > 0 else mean for node, mean in means.items()}

@@ -1,0 +1,61 @@
+"""Corrections of the initial potential."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor, fx
+
+from conversion.calibration import STATISTICS_BATCH, Calibration
+from conversion.network import SpikingNetwork
+from conversion.neuron import Neuron
+from conversion.schedules import Trains
+from conversion.stages.base import channel_mean, correct, fire_train, sample_mean
+
+
+@dataclass(frozen=True)
+class PotentialCorrection:
+    """Gives each neuron at the start what it lacks over T steps (SNN Calibration; algorithms.md, section 4).
+
+    v(0) <- v(0) + T (mean(ANN activation) - mean(spiking output over T steps)), layer after layer in one sweep.
+
+    Attributes:
+        by_channel: one potential for each channel; else one for each neuron, which fixes the size of the input.
+    """
+
+    by_channel: bool = False
+
+    def __call__(self, network: SpikingNetwork, calibration: Calibration) -> SpikingNetwork:
+        maps = {} if self.by_channel else ann_means(calibration)
+
+        def correction(node: fx.Node, neuron: Neuron, currents: Trains) -> Neuron:
+            axis = network.graph.channel_axis(node)
+            trains = [fire_train(neuron, network.T, axis, train) for train in currents]
+            spiking = channel_mean(trains, axis) if self.by_channel else sample_mean(trains)
+            ann = calibration.histograms[node].mean.to(spiking.device) if self.by_channel else maps[node]
+            lacking = network.T * (ann - spiking)
+            if neuron.potential is None:
+                return replace(neuron, potential=lacking)
+            dims = max(lacking.dim(), neuron.potential.dim())
+            return replace(neuron, potential=_by_neuron(neuron.potential, axis, dims) + _by_neuron(lacking, axis, dims))
+
+        return correct(network, calibration, correction)
+
+
+def _by_neuron(potential: Tensor, axis: int, dims: int) -> Tensor:
+    """A potential for each channel in as many dimensions as one for each neuron; a sample has no batch axis."""
+    return potential.view([-1 if i == axis - 1 else 1 for i in range(dims)]) if potential.dim() < dims else potential
+
+
+def ann_means(calibration: Calibration) -> dict[fx.Node, Tensor]:
+    """The ANN's mean activation of every neuron, by layer, in the shape of one sample, float64."""
+    sums: dict[fx.Node, Tensor] = {}
+
+    def observe(node: fx.Node, value: Tensor) -> None:
+        total = value.sum(0, dtype=torch.float64)
+        sums[node] = sums[node] + total if node in sums else total
+
+    for batch in calibration.inputs.split(STATISTICS_BATCH):
+        calibration.graph.run(batch, observe=observe)
+    return {node: total / len(calibration.inputs) for node, total in sums.items()}

@@ -1,0 +1,161 @@
+"""Weight calibration: the weights of each layer, tuned to the spikes that reach it (algorithms.md, section 4)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from types import MappingProxyType
+
+import torch
+from torch import Tensor, fx
+
+from conversion.calibration import STATISTICS_BATCH, Calibration
+from conversion.graph import ConversionGraph, Values, evaluate
+from conversion.network import SpikingNetwork
+from conversion.neuron import Neuron
+from conversion.roles import Path, Role
+from conversion.schedules import Trains, sweep
+from conversion.stages.base import SWEEP_BATCH, fire_train, require_neurons
+
+BATCH = 32
+
+
+@dataclass(frozen=True)
+class WeightCalibration:
+    """Tunes the weights before every layer of neurons, layer after layer (SNN Calibration, 'advanced').
+
+    With x the mean input over T steps, from the spiking layers before, and a the ANN's activation, it minimises
+
+        mean over samples and positions of the sum over channels of (V/T clip(floor(T/V (W x + b)), 0, T phi) - a)^2
+
+    over W by Adam, whose rate falls to zero on a cosine; half a threshold and what other corrections add stand beside
+    b, and the gradient passes the floor as if it were not there. A shortcut without weights is added as it is.
+
+    A weight that several layers read is tuned for the first of them and kept; a layer without a weight of its own is
+    left as it is. The graph keeps the ANN's weights.
+
+    Attributes:
+        iterations: for each layer.
+        learning_rate: of the first iteration.
+    """
+
+    iterations: int = 5000
+    learning_rate: float = 1e-5
+
+    def __call__(self, network: SpikingNetwork, calibration: Calibration) -> SpikingNetwork:
+        require_neurons(network)
+        tuned: set[fx.Node] = set()
+        for node in network.neurons:
+            layer = LayerOfWeights(network, node, calibration)
+            fresh = [weight for weight in layer.weights if weight not in tuned]
+            if fresh:
+                network = replace(network, weights=MappingProxyType(dict(network.weights) | self._tune(layer, fresh)))
+                tuned.update(fresh)
+        return network
+
+    @torch.enable_grad()
+    def _tune(self, layer: LayerOfWeights, nodes: list[fx.Node]) -> dict[fx.Node, Tensor]:
+        start = layer.network.start(layer.network.graph.example)
+        # Steps of 1e-5 vanish beside a weight in bfloat16.
+        leaves = {node: start[node].detach().float().clone() if start[node].dtype == torch.bfloat16
+                  else start[node].detach().clone() for node in nodes}  # fmt: skip
+        optimiser = torch.optim.Adam([leaf.requires_grad_() for leaf in leaves.values()], lr=self.learning_rate)
+        schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, self.iterations)
+        generator = torch.Generator().manual_seed(0)
+        for _ in range(self.iterations):
+            samples = torch.randperm(len(layer.target), generator=generator)[:BATCH].to(layer.target.device)
+            optimiser.zero_grad()
+            layer.error(leaves, samples).backward(inputs=list(leaves.values()))
+            optimiser.step()
+            schedule.step()
+        return {node: leaf.detach().to(start[node].dtype) for node, leaf in leaves.items()}
+
+
+class LayerOfWeights:
+    """The operations between earlier layers of neurons and one layer, as a function of their weights.
+
+    Attributes:
+        weights: the parameters with two axes or more that these operations multiply signals by.
+        target: the ANN's activations on the calibration set, shape (N, ...).
+    """
+
+    def __init__(self, network: SpikingNetwork, node: fx.Node, calibration: Calibration) -> None:
+        graph = network.graph
+        self.network, self.node = network, node
+        order = list(network.neurons)
+        earlier = network.with_neurons({other: network.neurons[other] for other in order[: order.index(node)]})
+        feeding = graph.upstream([node])
+        self.chain = [step for step in earlier.head if step in feeding and step is not node]
+        self.weights = [weight for step in self.chain for weight in _weights(graph, step)]
+        self.means = _means(earlier, calibration)
+        self.target = _activations(calibration, node)
+
+    def error(self, weights: dict[fx.Node, Tensor], samples: Tensor) -> Tensor:
+        """What is minimised, over the samples of these indices."""
+        graph = self.network.graph
+        cast = {node: weight.to(graph.dtype) for node, weight in weights.items()}
+        values = graph.start(graph.example, dict(self.network.weights) | cast)
+        values |= {node: mean[samples] for node, mean in self.means.items()}
+        for step in self.chain:
+            values[step] = evaluate(step, values)
+        axis = graph.channel_axis(self.node)
+        sent = mean_output(self.network.neurons[self.node], values[self.node.all_input_nodes[0]], self.network.T, axis)
+        return (sent - self.target[samples]).square().sum(axis).mean()
+
+
+def mean_output(neuron: Neuron, current: Tensor, T: int, axis: int) -> Tensor:
+    """What a neuron transmits on average over T steps if the mean current came evenly; a floor passes gradients."""
+    dtype = torch.promote_types(current.dtype, torch.float32)
+    shape = [1] * current.dim()
+    shape[axis] = -1
+    threshold, bias = neuron.threshold.to(dtype).view(shape), neuron.bias
+    summed = T * (current.to(dtype) + (bias.mean(0) if bias.dim() == 2 else bias).to(dtype).view(shape))
+    if neuron.potential is not None:
+        summed = summed + neuron.potential.to(dtype).view(
+            shape if neuron.potential.dim() == 1 else (1, *current.shape[1:])
+        )
+    activation = torch.where(summed > 0, summed, neuron.slope * summed) if neuron.slope > 0 else summed
+    level = activation / threshold + (0.0 if neuron.start == "none" else 0.5)
+    level = level + (level.floor() - level).detach()
+    most = T * neuron.phi
+    return level.clamp(-most if neuron.slope > 0 else 0, most) * threshold / T
+
+
+def _weights(graph: ConversionGraph, node: fx.Node) -> list[fx.Node]:
+    """The parameters by which an operation multiplies its signal."""
+    if graph.rules[node].path is not Path.SYNAPSE:
+        return []
+    found: list[fx.Node] = []
+    pending = [source for source in node.all_input_nodes if graph.rules[source].role is Role.CONSTANT]
+    while pending:
+        source = pending.pop()
+        pending += source.all_input_nodes
+        value = source.meta.get("val")
+        if source.op == "get_attr" and isinstance(value, Tensor) and value.is_floating_point() and value.dim() > 1:
+            found.append(source)
+    return found
+
+
+@torch.no_grad()
+def _means(earlier: SpikingNetwork, calibration: Calibration) -> Values:
+    """What the layers simulated so far transmit on average over T steps, by node that is read from here on."""
+    graph = earlier.graph
+
+    def spike(node: fx.Node, currents: Trains) -> Trains:
+        return [fire_train(earlier.neurons[node], earlier.T, graph.channel_axis(node), train) for train in currents]
+
+    batches = [[graph.cast(batch)] for batch in calibration.inputs.split(SWEEP_BATCH)]
+    trains = sweep(earlier, batches, earlier.T, spike)
+    return {node: torch.cat([torch.stack(list(train)).mean(0) for train in trains[node]]) for node in earlier.readout}
+
+
+def _activations(calibration: Calibration, node: fx.Node) -> Tensor:
+    """The ANN's activations of one layer on the calibration set."""
+    seen: list[Tensor] = []
+
+    def observe(other: fx.Node, value: Tensor) -> None:
+        if other is node:
+            seen.append(value)
+
+    for batch in calibration.inputs.split(STATISTICS_BATCH):
+        calibration.graph.run(batch, observe=observe)
+    return torch.cat(seen)
