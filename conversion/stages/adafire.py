@@ -30,8 +30,8 @@ class FiringSearch:
         phi: of every layer, in execution order.
         table: sensitivity and energy of the candidates phi_min, phi_min + 1, ..., phi_init of every layer.
         budget: most that the energies may sum up to.
-        allocation: the chosen point with its predicted energy (cost) and divergence (loss). Thresholds are set again
-            for the phi found, so the energy of the network differs.
+        allocation: the chosen point, with the sums of E (cost) and S (loss) over layers. Thresholds are set again for
+            the phi found, so the energy of the network differs.
     """
 
     phi: tuple[int, ...]

@@ -25,7 +25,7 @@ class ThresholdSearch:
         rho: of every layer, in execution order.
         table: divergence and energy of the candidates RATIOS of every layer.
         budget: most that the increases of the divergence may sum up to.
-        allocation: the chosen point with its predicted increase of the divergence (cost) and energy (loss).
+        allocation: the chosen point, with the sums of S - S_0 (cost) and E (loss) over layers.
     """
 
     rho: tuple[float, ...]
