@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import platform
-import shutil
 import subprocess
-import sysconfig
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -27,6 +24,7 @@ from conversion import Calibration, ConversionGraph, Counts, SpikingNetwork, cap
 from conversion.counts import KINDS
 from conversion.errors import InvalidInput
 from conversion.methods import Method
+from conversion.neuron import worth_compiling
 from conversion.report import explain
 from conversion.stages import Stage
 from tasks import TASKS, Task
@@ -36,8 +34,6 @@ Precision = Literal["auto", "float32", "bfloat16"]
 BATCH = 64
 # Samples leave: a larger batch stays large enough.
 EXIT_BATCH = 256
-# Compiling the neurons takes some ten seconds once; it saves about 3 ns for each update of a neuron.
-WORTH_COMPILING = 1_000_000_000
 ROOT = Path(__file__).parent.parent
 
 
@@ -183,7 +179,7 @@ class Workbench:
 
     def _worth_compiling(self, network: SpikingNetwork, samples: int) -> bool:
         updates = samples * network.T * sum(fan.numel() for fan in network.connectivity.fan_out.values())
-        return updates >= WORTH_COMPILING and (self.device.type != "cpu" or _can_compile())
+        return worth_compiling(updates, self.device)
 
     def _now(self) -> float:
         if self.device.type == "cuda":
@@ -236,13 +232,6 @@ def _exits(network: SpikingNetwork, steps: Tensor) -> list[float]:
     if network.exit is None:
         return []
     return [float((steps == t).double().mean()) for t in range(1, network.T + 1)]
-
-
-def _can_compile() -> bool:
-    """Whether torch.compile finds what it needs on a CPU: a C++ compiler and Python's headers."""
-    compilers = (os.environ.get("CXX", ""), "c++", "g++", "clang++")
-    headers = Path(sysconfig.get_path("include"), "Python.h")
-    return headers.is_file() and any(name and shutil.which(name) for name in compilers)
 
 
 @cache

@@ -26,7 +26,7 @@ from conversion.counts import KINDS
 from conversion.errors import InvalidInput
 from conversion.graph import ConversionGraph, Values
 from conversion.network import SpikingNetwork
-from conversion.neuron import Layer, Neuron
+from conversion.neuron import Layer, Neuron, worth_compiling
 from conversion.schedules import Steps, Trains, sweep
 
 Energy = Literal["spikes", "synops_unary"]
@@ -74,9 +74,14 @@ def measure(
     crossing = {node: _crossing(network, node) for node in network.neurons}
     # Divergence and energy, summed over samples.
     sums = {node: torch.zeros(2, len(row), dtype=torch.float64) for node, row in candidates.items()}
+    simulations = sum(len(row) for row in candidates.values()) / 2  # A candidate runs half of the network.
+    updates = (
+        simulations * len(inputs) * network.T * sum(map(torch.Tensor.numel, network.connectivity.fan_out.values()))
+    )
+    fast = worth_compiling(updates, graph.example.device)
     base, done = 0.0, 0
     for batch in inputs.split(samples):
-        run = _Base(network, graph.cast(batch), crossing, energy)
+        run = _Base(network, graph.cast(batch), crossing, energy, fast)
         base += run.divergence
         for node, row in candidates.items():
             for column, neuron in enumerate(row):
@@ -113,9 +118,11 @@ class _Base:
     """The unchanged network on one batch: what its layers receive, send and spend at every step."""
 
     def __init__(
-        self, network: SpikingNetwork, batch: Tensor, crossing: Mapping[fx.Node, Sequence[fx.Node]], energy: Energy
-    ) -> None:
+        self, network: SpikingNetwork, batch: Tensor, crossing: Mapping[fx.Node, Sequence[fx.Node]], energy: Energy,
+        fast: bool,
+    ) -> None:  # fmt: skip
         self.network, self.batch, self.crossing, self.kind = network, batch, crossing, KINDS.index(energy)
+        self.fast = fast
         self.energy: dict[fx.Node, float] = {}
         currents = {node.all_input_nodes[0] for node in network.neurons}
         self.trains = sweep(network, [[batch]], network.T, self._spike, keep=currents.union(*crossing.values()))
@@ -145,7 +152,8 @@ class _Base:
     def _fire(self, node: fx.Node, neuron: Neuron, currents: Sequence[Tensor]) -> tuple[list[Tensor], float]:
         """What a layer transmits at every step, and what that costs."""
         network = self.network
-        layer = Layer(neuron, network.T, network.graph.channel_axis(node), network.connectivity.fan_out[node])
+        fan_out = network.connectivity.fan_out[node]
+        layer = Layer(neuron, network.T, network.graph.channel_axis(node), fan_out, self.fast)
         sent, spent = [], 0.0
         for current in currents:
             value, tally = layer.step(current)
@@ -158,7 +166,8 @@ class _Base:
         """The network's output after T steps, with known values of some nodes at every step."""
         network = self.network
         layers = {
-            node: Layer(neuron, network.T, network.graph.channel_axis(node)) for node, neuron in network.neurons.items()
+            node: Layer(neuron, network.T, network.graph.channel_axis(node), fast=self.fast)
+            for node, neuron in network.neurons.items()
         }
         steps = Steps(network, [inputs], lambda node, current: layers[node].step(current)[0], replay)
         sums: Values = {}
