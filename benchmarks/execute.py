@@ -190,8 +190,9 @@ def _layers(network: SpikingNetwork, counts: Counts, mean: Tensor) -> list[Layer
 def _totals(steps: int, counts: Counts, layers: list[LayerCounts]) -> Totals:
     sums = {kind: sum(getattr(layer, kind) for layer in layers) for kind in KINDS}
     return Totals(
-        steps=steps, neurons=sum(counts.neurons), macs_once=counts.macs_once, macs_step=counts.macs_step, **sums
-    )
+        steps=steps, neurons=sum(counts.neurons), macs_once=counts.macs_once, macs_step=counts.macs_step,
+        flops_once=counts.flops_once, flops_step=counts.flops_step, **sums,
+    )  # fmt: skip
 
 
 def _can_compile() -> bool:

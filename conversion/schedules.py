@@ -14,6 +14,7 @@ from typing import Any
 from torch import Tensor, fx
 
 from conversion.graph import Values, evaluate, last_uses
+from conversion.layout import keep
 from conversion.network import SpikingNetwork
 from conversion.roles import Role
 from conversion.temporal import RunningDifference
@@ -64,9 +65,10 @@ class Steps:
 
     def keep(self, samples: Tensor) -> None:
         """Goes on with the samples of these indices alone."""
-        signals = {self.network.graph.input, *self.network.graph.body}
-        self.fixed |= {node: value[samples] for node, value in self.fixed.items() if node in signals}
         self.frames = [frame[samples] for frame in self.frames]
+        kept = {node: keep(node, self.fixed[node], samples) for node in self.network.body if node in self.fixed}
+        # Constants are made again: some have the size of the batch.
+        self.fixed = self.network.start(self.frames[0]) | kept
         for difference in self.differences.values():
             difference.keep(samples)
 
@@ -121,7 +123,9 @@ def _train(
 def _differences(
     network: SpikingNetwork, changing: Collection[fx.Node], nodes: Sequence[fx.Node] | None = None
 ) -> dict[fx.Node, RunningDifference]:
-    """A fresh state for each nonlinear node whose input changes in time."""
+    """A fresh state for each nonlinear node whose input changes in time, unless each step is taken by itself."""
+    if network.nonlinear == "instantaneous":
+        return {}
     return {
         node: RunningDifference(node, [source for source in node.all_input_nodes if source in changing])
         for node in (network.body if nodes is None else nodes)

@@ -35,7 +35,6 @@ class Thresholds:
         graph = network.graph
         if calibration.graph is not graph:
             raise InvalidInput("The calibration set was measured on another network; make one from this graph.")
-        graph.refuse_untimed()
         device = graph.example.device
         neurons = {}
         for node, histogram in calibration.histograms.items():
