@@ -122,7 +122,7 @@ def _only_values(module: fx.GraphModule, node: fx.Node) -> None:
 def _assign_roles(module: fx.GraphModule) -> dict[fx.Node, Rule]:
     rules: dict[fx.Node, Rule] = {}
     for node in module.graph.nodes:
-        signals = sum(arg.meta["signal"] for arg in node.all_input_nodes)
+        signals = _signals(node)
         made = packet(node) in LIKE_A_SIGNAL and not _reads_signal(node)
         node.meta["signal"] = node.op == "placeholder" or (signals > 0 and _is_tensor(node) and not made)
         if node.op == "placeholder":
@@ -141,6 +141,13 @@ def _assign_roles(module: fx.GraphModule) -> dict[fx.Node, Rule]:
                 )
             rules[node] = rule
     return rules
+
+
+def _signals(node: fx.Node) -> int:
+    """How many of a node's arguments are signals; x * x has two."""
+    arguments: list[fx.Node] = []
+    fx.node.map_arg((node.args, node.kwargs), arguments.append)
+    return sum(argument.meta["signal"] for argument in arguments)
 
 
 def _reads_signal(node: fx.Node) -> bool:
