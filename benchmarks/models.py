@@ -197,7 +197,15 @@ def main(
     """Prints one row for each network."""
     title = f"T={steps}, phi={phi}, thresholds={thresholds}, {calibration} calibration samples, {samples} samples"
     table = Table(title=title, title_justify="left")
-    for column in ("network", "operations", "layers of neurons", "relative error", "of 0.1 % noise", "sweep = step", "seconds"):
+    for column in (
+        "network",
+        "operations",
+        "layers of neurons",
+        "relative error",
+        "of 0.1 % noise",
+        "sweep = step",
+        "seconds",
+    ):
         table.add_column(column, justify="left" if column == "network" else "right")
     for network in name or MODELS:
         row = measure(network, steps, phi, samples, calibration, thresholds)

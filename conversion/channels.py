@@ -47,16 +47,18 @@ def _label(value: Tensor, axis: int, first: int) -> Tensor:
 
 
 def _axis(label: Tensor) -> int | None:
-    """The only axis along which labels differ, if all of them do."""
+    """The only axis along which labels differ, if all of them do; else any that holds everything as one channel."""
     low, high = label.nan_to_num(nan=torch.inf), label.nan_to_num(nan=-torch.inf)
     varying = [
-        axis for axis in range(label.dim()) if bool((high.amax(axis, keepdim=True) > low.amin(axis, keepdim=True)).any())
+        axis
+        for axis in range(label.dim())
+        if bool((high.amax(axis, keepdim=True) > low.amin(axis, keepdim=True)).any())
     ]
-    if len(varying) != 1:
-        return None
-    (axis,) = varying
-    line = low.movedim(axis, 0).flatten(1).amin(1)
-    return axis if len(line.unique()) == len(line) else None
+    line = low.movedim(varying[0], 0).flatten(1).amin(1) if len(varying) == 1 else low.new_empty(0)
+    if len(line) and len(line.unique()) == len(line):
+        return varying[0]
+    # An axis of one is an axis of one channel.
+    return next((axis for axis in range(1, label.dim()) if label.shape[axis] == 1), None)
 
 
 def _carry(graph: ConversionGraph, node: fx.Node, labels: Values, values: Values, first: int) -> Any:
@@ -68,15 +70,19 @@ def _carry(graph: ConversionGraph, node: fx.Node, labels: Values, values: Values
         # The mean of equal labels is the label.
         return sources[0].mean(*node.args[1:3])
     if rule.path is Path.RESAMPLE:
-        # Pooling and upsampling leave the first two axes alone; without channels there is nothing to follow.
-        if sources[0].dim() < 3:
-            return pytree.tree_map(lambda part: torch.full_like(part, NONE, dtype=torch.float64), value)
-        plane = sources[0].nan_to_num(nan=-torch.inf).flatten(2).amax(2)
-        return pytree.tree_map(lambda part: plane.view(*plane.shape, *[1] * (part.dim() - 2)).expand(part.shape), value)
+        return pytree.tree_map(lambda part: _resampled(sources[0], part), value)
     if rule.path is Path.SYNAPSE or (is_product(node, rule) and packet(node) not in (aten.mul, aten.div)):
         return _label(value, 1 if "conv" in str(node.target) else value.dim() - 1, first)
     whole = [label for label in sources if label.shape == value.shape]
     return whole[0] if whole else sources[0].expand(value.shape)
+
+
+def _resampled(label: Tensor, value: Tensor) -> Tensor:
+    """Pooling and upsampling leave the first two axes alone; where there is no axis of channels, nothing is known."""
+    if label.dim() < 3 or label.shape[:2] != value.shape[:2]:
+        return torch.full_like(value, NONE, dtype=torch.float64)
+    plane = label.nan_to_num(nan=-torch.inf).flatten(2).amax(2)
+    return plane.view(*plane.shape, *[1] * (value.dim() - 2)).expand(value.shape)
 
 
 def _move(node: fx.Node, labels: Values, values: Values) -> Any:

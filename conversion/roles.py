@@ -74,7 +74,9 @@ RESAMPLERS = (
     aten.upsample_linear1d, aten.upsample_bilinear2d, aten.upsample_trilinear3d,
 )  # fmt: skip
 REDUCTIONS = (aten.mean, aten.sum)
-SCALES = (aten.neg, aten.to, aten._to_copy, aten.clone, aten.contiguous, aten.alias, aten.detach)
+SCALES = (
+    aten.neg, aten.to, aten.type_as, aten._to_copy, aten.clone, aten.contiguous, aten.alias, aten.detach,
+)  # fmt: skip
 MERGES = (aten.add, aten.sub, aten.rsub)
 MOVES = (
     operator.getitem, aten.view, aten._unsafe_view, aten.reshape, aten.flatten, aten.unflatten, aten.squeeze,

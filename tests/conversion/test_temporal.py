@@ -14,7 +14,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from conversion import Calibration, ConversionGraph, SpikingNetwork, UnsupportedOp, capture, convert, make_method, simulate
+from conversion import (
+    Calibration,
+    ConversionGraph,
+    SpikingNetwork,
+    UnsupportedOp,
+    capture,
+    convert,
+    make_method,
+    simulate,
+)
 from conversion.graph import evaluate
 from conversion.neuron import Neuron
 from conversion.roles import Role
