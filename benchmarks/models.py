@@ -41,7 +41,8 @@ class TransformNet(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         x = self.matrix(over_points(self.points(x), self.reduce))
-        return self.last(x).view(-1, self.size, self.size) + torch.eye(self.size, dtype=x.dtype, device=x.device)
+        matrix: Tensor = self.last(x).view(-1, self.size, self.size)
+        return matrix + torch.eye(self.size, dtype=x.dtype, device=x.device)
 
 
 class PointNet(nn.Module):
@@ -116,9 +117,9 @@ class Raw(nn.Module):
 
 def vit(layers: int) -> nn.Module:
     """ViT-B/16 for images of 64 x 64 pixels."""
-    model = published.VisionTransformer(64, 16, layers, 12, 768, 3072, num_classes=CLASSES)
+    model: nn.Module = published.VisionTransformer(64, 16, layers, 12, 768, 3072, num_classes=CLASSES)
     # Zero until it is trained.
-    nn.init.normal_(model.heads.head.weight, std=0.02)
+    nn.init.normal_(model.heads.head.weight, std=0.02)  # type: ignore[union-attr,arg-type]
     return model
 
 

@@ -20,16 +20,16 @@ from conversion.roles import Path, Role, Rule, is_product
 IDENTITY = torch.ops.aten.leaky_relu.default
 
 
-def insert_encoders(module: fx.GraphModule, rules: Mapping[fx.Node, Rule]) -> bool:
-    """Inserts every encoder that a graph needs, in place; says whether there was any."""
+def insert_encoders(module: fx.GraphModule, rules: Mapping[fx.Node, Rule]) -> None:
+    """Inserts every encoder that a graph needs, in place."""
     sites = [node for node, rule in rules.items() if rule.role is Role.NONLINEAR and rule.path is None]
     sites = [node for node in sites if _drives_weights(node, rules)]
     for node in sites:
         with module.graph.inserting_after(node):
             encoder = module.graph.create_node("call_function", IDENTITY, (node, 1.0), name=f"encoder_{node.name}")
         encoder.meta = {key: node.meta[key] for key in ("val", "stack_trace") if key in node.meta}
-        node.replace_all_uses_with(encoder, delete_user_cb=lambda user, encoder=encoder: user is not encoder)
-    return bool(sites)
+        for user in [user for user in node.users if user is not encoder]:
+            user.replace_input_with(node, encoder)
 
 
 def _drives_weights(node: fx.Node, rules: Mapping[fx.Node, Rule]) -> bool:

@@ -139,7 +139,8 @@ def _reads(node: fx.Node, rule: Rule, values: Values) -> Tensor | None:
     }
     with torch.no_grad():
         found = _carry(node, rule.path or Path.SYNAPSE, ones, values)
-    return found[0] if isinstance(found, tuple) else found
+    counts: Tensor = found[0] if isinstance(found, tuple) else found
+    return counts
 
 
 def _bookkeeping(node: fx.Node, changing: list[fx.Node], analog: Values, values: Values) -> int:

@@ -38,7 +38,7 @@ class Layout:
 
     def keep(self, value: Tensor, samples: Tensor) -> Tensor:
         """The entries of the samples with the given indices."""
-        parts = value.unflatten(self.axis, (self.outer, -1, self.inner))
+        parts: Tensor = value.unflatten(self.axis, (self.outer, -1, self.inner))
         return parts.index_select(self.axis + 1, samples).flatten(self.axis, self.axis + 2)
 
 

@@ -36,7 +36,7 @@ NETWORKS: dict[str, tuple[Callable[[], nn.Module], tuple[int, ...], int]] = {
     "resnet18": (lambda: published.resnet18(num_classes=10), (3, 32, 32), 17),
     # A norm before and behind attention, attention itself and the GELU in each block, and a norm before the head.
     "vit": (vit, (3, 32, 32), 9),
-    # Two more norms and products in Swin's blocks: qk is not encoded, its softmax is. One norm merges patches.
+    # Two norms, softmax, its product with the values and GELU in each block; norms that merge patches and end.
     "swin": (swin, (3, 32, 32), 4 * 5 + 2),
     "pointnet, max": (lambda: PointNet("max", 32), (3, 24), 17),
     "pointnet, mean": (lambda: PointNet("mean", 32), (3, 24), 17),

@@ -62,7 +62,7 @@ def assert_exact(function: Callable[[Any, Tensor], Tensor], trains: Tensor, **pa
         torch.testing.assert_close(found[:t].mean(0), expected, rtol=1e-12, atol=1e-12)
 
 
-# --------------------------------------------------------------------------------------------------- exact at every step
+# -------------------------------------------------------------------------------------------------- exact at every step
 
 FUNCTIONS: dict[str, Callable[[Any, Tensor], Tensor]] = {
     "max_pool1d": lambda net, x: F.max_pool1d(x.flatten(2), 3, 2),
@@ -164,7 +164,7 @@ def test_bfloat16_differences_come_from_float32_sums(name: str) -> None:
     assert (found.double().mean(0) - expected).abs().max() < 2**-8 * largest / 128 + 1e-5 * expected.abs().max()
 
 
-# ------------------------------------------------------------------------------------------------- networks with neurons
+# ------------------------------------------------------------------------------------------------ networks with neurons
 
 
 @cache
@@ -257,7 +257,7 @@ def test_the_maximum_of_instantaneous_spikes_overestimates() -> None:
     assert (over >= exact - 1e-3).all() and over.mean() > 1.05 * exact.mean()
 
 
-# --------------------------------------------------------------------------------------------------------------- encoders
+# ------------------------------------------------------------------------------------------------------------- encoders
 
 
 def encoders(function: Callable[[Any, Tensor], Any], shape: tuple[int, ...] = (4, 6)) -> list[str]:
@@ -318,7 +318,7 @@ def test_light_calibration_corrects_an_encoders_mean_of_either_sign() -> None:
     assert bias.min() < 0 < bias.max()
 
 
-# --------------------------------------------------------------------------------------------------------------- channels
+# ------------------------------------------------------------------------------------------------------------- channels
 
 
 @pytest.mark.parametrize(
