@@ -83,7 +83,7 @@ class PriceList:
 
     @property
     def flop(self) -> float:
-        """Of one floating-point operation of a nonlinear node: half a MAC, which is a multiplication and an addition."""
+        """Of one floating-point operation of a nonlinear node: half of a MAC, a multiplication and addition."""
         return self.mac / 2
 
     def millijoules(self, totals: Totals, coding: Coding) -> float:

@@ -378,7 +378,7 @@ def test_maxima_carry_events_as_averages_do(maximum: nn.Module, average: nn.Modu
 
 
 def test_events_are_accumulated_once_at_other_nonlinear_operations() -> None:
-    """Into the sums of a group norm; the sum behind it is analog, so the next weights see its encoder's spikes alone."""
+    """Into the sums of a group norm; the next weights see the spikes of the encoder behind it alone."""
     fan_out, connectivity = toy(
         lambda net, x: net.conv(net.norm(net.stem(x).relu())).relu(), norm=nn.GroupNorm(2, 4), conv=nn.Conv2d(4, 5, 1)
     )
