@@ -39,16 +39,25 @@ class Totals(Firing):
         steps: timesteps executed; 1 for an ANN.
         macs_once: multiplications by analog values needed once.
         macs_step: those needed at every step.
+        flops_once, flops_step: floating-point operations of nonlinear nodes, told apart the same way.
     """
 
     steps: float
     macs_once: float
     macs_step: float
+    # Records from before nonlinear operations were counted are of networks without any.
+    flops_once: float = 0
+    flops_step: float = 0
 
     @property
     def macs(self) -> float:
         """Analog multiplications in all."""
         return self.macs_once + self.steps * self.macs_step
+
+    @property
+    def flops(self) -> float:
+        """Floating-point operations of nonlinear nodes in all."""
+        return self.flops_once + self.steps * self.flops_step
 
     def synops(self, coding: Coding) -> float:
         return float(getattr(self, f"synops_{coding}"))
@@ -72,11 +81,17 @@ class PriceList:
     analog_every_step: bool
     source: str
 
+    @property
+    def flop(self) -> float:
+        """Of one floating-point operation of a nonlinear node: half of a MAC, a multiplication and addition."""
+        return self.mac / 2
+
     def millijoules(self, totals: Totals, coding: Coding) -> float:
         """Energy of one sample in mJ."""
         macs = totals.macs_once * (totals.steps if self.analog_every_step else 1) + totals.steps * totals.macs_step
         updates = totals.steps * totals.neurons
-        return 1e-9 * (self.mac * macs + self.synop * totals.synops(coding) + self.update * updates)
+        spiking = self.synop * totals.synops(coding) + self.update * updates
+        return 1e-9 * (self.mac * macs + spiking + self.flop * totals.flops)
 
 
 # Lemaire et al., "An Analytical Estimation of Spiking Neural Networks Energy Efficiency" (ICONIP 2022): 20 pJ to reach

@@ -19,7 +19,7 @@ COLUMNS = [
     "suite", "task", "network", "method", "T", "mean_T", "seed", "profile", "metric", "value", "ci_low", "ci_high", "n",
     "ann_value", "spikes", "synops_unary", "synops_graded", "macs", "energy_unary_mJ", "energy_graded_mJ",
     "energy_ann_mJ", "price_list", "precision", "device", "convert_s", "evaluate_s", "status", "reason", "cell",
-    "calibration", "synops_binary", "energy_binary_mJ",
+    "calibration", "synops_binary", "energy_binary_mJ", "flops",
 ]  # fmt: skip
 INTEGERS = ["T", "n"]
 # Of which a table shows the mean over seeds.
@@ -76,6 +76,7 @@ def _measured(record: Record, ann: Record | None, price_list: str) -> Iterable[d
         "synops_binary": totals.synops_binary,
         "synops_graded": totals.synops_graded,
         "macs": totals.macs,
+        "flops": totals.flops,
         "energy_unary_mJ": prices.millijoules(totals, "unary"),
         "energy_binary_mJ": prices.millijoules(totals, "binary"),
         "energy_graded_mJ": prices.millijoules(totals, "graded"),

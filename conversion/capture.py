@@ -1,18 +1,32 @@
-"""From a PyTorch module to a ConversionGraph: `torch.export`, batch-norm folding, one role for every node."""
+"""From a PyTorch module to a ConversionGraph: `torch.export`, batch-norm folding, one role for every node.
+
+What is inserted into the graph computes nothing: spike encoders are the identity, and views around an activation put
+the batch on its first axis and leave it one axis of channels, as neurons expect them.
+"""
 
 from __future__ import annotations
 
 import copy
+import operator
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
 from torch import Tensor, fx, nn
 from torch.export import Dim, ExportedProgram
 
+from conversion.channels import find_channels
+from conversion.encoders import insert_encoders
 from conversion.errors import InvalidInput, UnsupportedOp
 from conversion.folding import fold_batch_norm
-from conversion.graph import ConversionGraph, evaluate, source_line
-from conversion.roles import Role, Rule, rule_of
+from conversion.graph import ConversionGraph, source_line
+from conversion.layout import find_layouts
+from conversion.roles import Role, Rule, packet, rule_of
+
+aten = torch.ops.aten
+# What they make has the type of a signal, and no other connection to it.
+LIKE_A_SIGNAL = {aten.new_zeros: 0, aten.new_ones: 0, aten.new_full: 0, aten.type_as: 1}
 
 
 def capture(model: nn.Module, example: Tensor) -> ConversionGraph:
@@ -43,15 +57,13 @@ def capture(model: nn.Module, example: Tensor) -> ConversionGraph:
     program = _export(copy.deepcopy(model), batch)
     module = program.module(check_guards=False)
     assert isinstance(module, fx.GraphModule)
-    for view in module.graph.find_nodes(op="call_function", target=torch.ops.aten.view.default):
-        # A view recorded for one memory format fails on channels-last activations; a reshape never does.
-        view.target = torch.ops.aten.reshape.default
+    _normalise(module)
     fold_batch_norm(module)
+    insert_encoders(module, _assign_roles(module))
     out_spec = program.call_spec.out_spec
     assert out_spec is not None
     graph = ConversionGraph(module, _assign_roles(module), sample.detach().clone(), out_spec)
-    _refuse_mixing_values(graph)
-    return graph
+    return _with_plain_activations(graph)
 
 
 def _export(model: nn.Module, batch: Tensor) -> ExportedProgram:
@@ -71,15 +83,50 @@ def _export(model: nn.Module, batch: Tensor) -> ExportedProgram:
         return pure
 
 
+def _normalise(module: fx.GraphModule) -> None:
+    """One way of writing for what export records in several."""
+    (inputs,) = module.graph.find_nodes(op="placeholder")
+    for node in list(module.graph.nodes):
+        if node.op != "call_function":
+            continue
+        op = packet(node)
+        if op in (aten.view, aten._unsafe_view):
+            # A view recorded for one memory format fails on channels-last activations; a reshape never does.
+            node.target = aten.reshape.default
+        elif op in LIKE_A_SIGNAL:
+            args = list(node.args)
+            args[LIKE_A_SIGNAL[op]] = inputs
+            node.args = tuple(args)
+        elif node.target in (aten.max.dim, aten.min.dim):
+            _only_values(module, node)
+
+
+def _only_values(module: fx.GraphModule, node: fx.Node) -> None:
+    """A maximum over a dimension without its positions, which no spikes can carry."""
+    if any(user.target is not operator.getitem or user.args[1] != 0 for user in node.users):
+        raise UnsupportedOp(
+            f"The positions that {node.target} at {source_line(node)} finds are used, but only its values are a "
+            "signal. Use the values, or take the positions from the network's output."
+        )
+    extremum = aten.amax.default if packet(node) is aten.max else aten.amin.default
+    source, dim, *keepdim = node.args
+    for part in list(node.users):
+        with module.graph.inserting_before(part):
+            values = module.graph.call_function(extremum, (source, [dim], *keepdim))
+        values.meta = {key: part.meta[key] for key in ("val", "stack_trace") if key in part.meta}
+        part.replace_all_uses_with(values)
+        module.graph.erase_node(part)
+    module.graph.erase_node(node)
+
+
 def _assign_roles(module: fx.GraphModule) -> dict[fx.Node, Rule]:
     rules: dict[fx.Node, Rule] = {}
-    batch = None
     for node in module.graph.nodes:
-        signals = sum(arg.meta["signal"] for arg in node.all_input_nodes)
-        node.meta["signal"] = node.op == "placeholder" or (signals > 0 and _is_tensor(node))
+        signals = _signals(node)
+        made = packet(node) in LIKE_A_SIGNAL and not _reads_signal(node)
+        node.meta["signal"] = node.op == "placeholder" or (signals > 0 and _is_tensor(node) and not made)
         if node.op == "placeholder":
             rules[node] = Rule(Role.INPUT)
-            batch = node.meta["val"].shape[0]
         elif node.op == "output":
             rules[node] = Rule(Role.OUTPUT)
         elif not node.meta["signal"]:
@@ -92,9 +139,21 @@ def _assign_roles(module: fx.GraphModule) -> dict[fx.Node, Rule]:
                     f"The operation {node.target} at {source_line(node)} has no rule. Add it to the table in "
                     "conversion/roles.py, in the row that says what it does in time, or replace it in the network."
                 )
-            _refuse_mixing(node, rule, batch)
             rules[node] = rule
     return rules
+
+
+def _signals(node: fx.Node) -> int:
+    """How many of a node's arguments are signals; x * x has two."""
+    arguments: list[fx.Node] = []
+    fx.node.map_arg((node.args, node.kwargs), arguments.append)
+    return sum(argument.meta["signal"] for argument in arguments)
+
+
+def _reads_signal(node: fx.Node) -> bool:
+    """Whether an operation of LIKE_A_SIGNAL casts a signal to the type of another, which carries it on."""
+    value = node.args[0]
+    return packet(node) is aten.type_as and isinstance(value, fx.Node) and bool(value.meta["signal"])
 
 
 def _is_tensor(node: fx.Node) -> bool:
@@ -102,30 +161,48 @@ def _is_tensor(node: fx.Node) -> bool:
     return isinstance(value, Tensor) or (isinstance(value, (tuple, list)) and any(isinstance(v, Tensor) for v in value))
 
 
-def _refuse_mixing(node: fx.Node, rule: Rule, batch: Any) -> None:
-    """Samples leave a batch one by one, so no operation may read across it; neurons keep it on the first axis."""
-    value = node.meta["val"]
-    values = value if isinstance(value, (tuple, list)) else [value]
-    for item in values:
-        axes = [str(size) for size in item.shape]
-        if not any(str(batch) in axis for axis in axes):
-            raise UnsupportedOp(f"The operation {node.target} at {source_line(node)} mixes the samples of a batch.")
-        if rule.role is Role.FIRING and axes[0] != str(batch):
-            raise UnsupportedOp(
-                f"The activation at {source_line(node)} does not have the batch on its first axis (shape "
-                f"{tuple(axes)}); move the reshape behind the activation."
-            )
+def _with_plain_activations(graph: ConversionGraph) -> ConversionGraph:
+    """The graph with views around activations: all have the batch on their first axis and one axis of channels."""
+    find_layouts(graph)
+    folded = [node for node in graph.firing if not node.meta["layout"].leading]
+    for node in folded:
+        layout = node.meta["layout"]
+        axis = layout.axis
+        before = [(aten.unflatten.int, axis, [layout.outer, -1, layout.inner]), (aten.movedim.int, axis + 1, 0)]
+        _surround(node, before, [(aten.movedim.int, 0, axis + 1), (aten.flatten.using_ints, axis, axis + 2)])
+    graph = replace(graph, rules=_assign_roles(graph.module)) if folded else graph
+    channels = find_channels(graph)
+    mixed = [node for node, axis in channels.items() if axis is None]
+    for node in mixed:
+        # All of it counts as one channel.
+        _surround(node, [(aten.unsqueeze.default, -1)], [(aten.squeeze.dim, -1)])
+    for node, axis in channels.items():
+        node.meta["channel_axis"] = node.meta["val"].dim() - 1 if axis is None else axis
+    graph = replace(graph, rules=_assign_roles(graph.module)) if mixed else graph
+    if folded or mixed:
+        find_layouts(graph)
+    return graph
 
 
-@torch.no_grad()
-def _refuse_mixing_values(graph: ConversionGraph) -> None:
-    """Reading another sample may leave the shape as it is (a flip, x @ x.T): a sample of NaN beside one betrays it."""
-    clean, poisoned = (graph.start(torch.cat([graph.example, graph.example * factor])) for factor in (1, torch.nan))
-    for node in graph.body:
-        clean[node], poisoned[node] = evaluate(node, clean), evaluate(node, poisoned)
-        if _first_is_nan(poisoned[node]) and not _first_is_nan(clean[node]):
-            raise UnsupportedOp(f"The operation {node.target} at {source_line(node)} mixes the samples of a batch.")
+def _surround(node: fx.Node, before: Sequence[tuple[Any, ...]], after: Sequence[tuple[Any, ...]]) -> None:
+    """Puts operations, each with its arguments behind the signal, before and after an activation."""
 
+    def apply(source: fx.Node, operation: Any, *args: Any) -> fx.Node:
+        made = node.graph.call_function(operation, (source, *args))
+        made.meta = {"val": operation(source.meta["val"], *args), "stack_trace": node.meta.get("stack_trace", "")}
+        return made
 
-def _first_is_nan(value: object) -> bool:
-    return isinstance(value, Tensor) and len(value) == 2 and bool(value[0].isnan().any())
+    users = list(node.users)
+    source, *rest = node.args
+    assert isinstance(source, fx.Node)
+    with node.graph.inserting_before(node):
+        for operation, *args in before:
+            source = apply(source, operation, *args)
+    node.args = (source, *rest)
+    node.meta["val"] = source.meta["val"]
+    result = node
+    for operation, *args in after:
+        with node.graph.inserting_after(result):
+            result = apply(result, operation, *args)
+    for user in users:
+        user.replace_input_with(node, result)

@@ -27,6 +27,7 @@ class Counts:
         fan_out: connections per layer, all its neurons together.
         macs_once: multiplications by analog values per sample that are needed once.
         macs_step: those that are needed at every step.
+        flops_once, flops_step: floating-point operations of nonlinear nodes, told apart the same way.
         steps: how many steps each sample took, shape (N,), float64; fewer than T where it left early.
     """
 
@@ -36,6 +37,8 @@ class Counts:
     fan_out: tuple[int, ...]
     macs_once: int
     macs_step: int
+    flops_once: int
+    flops_step: int
     steps: Tensor
 
     def total(self, kind: str, t: int) -> Tensor:
@@ -45,6 +48,10 @@ class Counts:
     def macs(self, t: int) -> Tensor:
         """Analog multiplications in steps 1..t, for each sample: shape (N,), float64."""
         return self.macs_once + self.steps.clamp(max=t) * self.macs_step
+
+    def flops(self, t: int) -> Tensor:
+        """Floating-point operations of nonlinear nodes in steps 1..t, for each sample: shape (N,), float64."""
+        return self.flops_once + self.steps.clamp(max=t) * self.flops_step
 
     @classmethod
     def of(
@@ -60,13 +67,17 @@ class Counts:
             for t, fired in enumerate(taken):
                 layer[t, steps.cpu() > t] = fired.T.cpu()
         tally = tally.cumsum(1)
-        static, step = connectivity.macs_static, connectivity.macs_step
+        # What is computed before the first neurons is the same at every step, if the input is.
+        every = 0 if constant_input else 1
+        once = 1 - every
         return cls(
             layers=tuple(node.name for node in tallies),
             tally=tally,
             neurons=tuple(connectivity.fan_out[node].numel() for node in tallies),
             fan_out=tuple(round(float(connectivity.fan_out[node].sum())) for node in tallies),
-            macs_once=static if constant_input else 0,
-            macs_step=step if constant_input else step + static,
+            macs_once=connectivity.macs_head + once * connectivity.macs_static,
+            macs_step=connectivity.macs_step + every * connectivity.macs_static,
+            flops_once=connectivity.flops_head + once * connectivity.flops_static,
+            flops_step=connectivity.flops_step + every * connectivity.flops_static,
             steps=steps.cpu().double(),
         )

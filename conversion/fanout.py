@@ -7,12 +7,17 @@ of that neuron causes, exact at borders, for strides, groups, dilations, shortcu
 A spike is charged for each weighted connection it drives, and once where it is added to a membrane without a weight
 (an identity shortcut). Pooling is free: a spike is charged for the connections of each pooled position it falls in.
 Multiplications by values that are not spikes are analog and counted as MACs (element-wise factors are not: they fold
-into weights); padding is multiplied by nobody, so
-ANN and SNN are counted over the same connections.
+into weights); padding is multiplied by nobody, so ANN and SNN are counted over the same connections.
+
+Maxima carry events as averages do: a spike is charged for every window that it falls in, whether it changes the
+maximum or not, which is an upper bound. At any other nonlinear operation an event is accumulated once for each place
+where it arrives, and what leaves is analog. The work of nonlinear operations is counted in floating-point operations
+(conversion/flops.py).
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
@@ -22,8 +27,9 @@ from torch import Tensor, fx
 from torch.utils import _pytree as pytree
 
 from conversion.errors import UnsupportedOp
+from conversion.flops import flops
 from conversion.graph import ConversionGraph, Values, evaluate
-from conversion.roles import Path, packet
+from conversion.roles import ATTENTION, HOMOGENEOUS, PRODUCTS, Path, Role, Rule, is_product, packet
 
 aten = torch.ops.aten
 
@@ -36,16 +42,27 @@ class Connectivity:
         fan_out: synaptic operations per spike, by layer, in the shape of one sample, float64.
         macs_static: multiplications by values that are constant in time when the input is.
         macs_step: multiplications by analog values that change from step to step, for one step.
+        macs_head: those behind a nonlinear operation that follows the last neurons, which runs once, on the mean.
+        flops_static, flops_step, flops_head: floating-point operations of nonlinear nodes, told apart the same way.
     """
 
     fan_out: dict[fx.Node, Tensor]
     macs_static: int
     macs_step: int
+    macs_head: int = 0
+    flops_static: int = 0
+    flops_step: int = 0
+    flops_head: int = 0
 
 
 @torch.enable_grad()
-def connect(graph: ConversionGraph, spiking: Collection[fx.Node]) -> Connectivity:
+def connect(graph: ConversionGraph, spiking: Collection[fx.Node], *, difference: bool = True) -> Connectivity:
     """Counts the connections of a graph whose activations in `spiking` are layers of neurons.
+
+    Args:
+        graph: the captured network.
+        spiking: firing nodes.
+        difference: nonlinear nodes send the difference of the running mean, which costs more than their function.
 
     Raises:
         UnsupportedOp: events pass an operation whose connections cannot be counted.
@@ -56,8 +73,9 @@ def connect(graph: ConversionGraph, spiking: Collection[fx.Node]) -> Connectivit
     analog: Values = {graph.input: torch.ones_like(graph.example, dtype=torch.float64)}
     leaves: dict[fx.Node, Tensor] = {}
     arrived: list[Tensor] = []
-    macs_static = macs_step = 0.0
+    macs, operations = Counter[str](), Counter[str]()
     changing: set[fx.Node] = set()
+    leading, head = graph.upstream(spiking), set[fx.Node]()
     for node in graph.body:
         with torch.no_grad():
             values[node] = evaluate(node, values)
@@ -65,6 +83,13 @@ def connect(graph: ConversionGraph, spiking: Collection[fx.Node]) -> Connectivit
         sources = [source for source in node.all_input_nodes if source in events]
         if node in spiking or any(source in changing for source in sources):
             changing.add(node)
+        if node not in leading and (rule.role is Role.NONLINEAR or any(source in head for source in sources)):
+            head.add(node)
+        when = "static" if node not in changing else "head" if node in head else "step"
+        if rule.role is Role.NONLINEAR:
+            operations[when] += flops(node, values, _reads(node, rule, values))
+            if difference and when == "step":
+                operations[when] += _bookkeeping(node, [s for s in sources if s in changing], analog, values)
 
         if rule.path in (Path.RESAMPLE, Path.REDUCE, Path.SCALE, Path.MOVE):
             events[node] = _carry(node, rule.path, events, values)
@@ -79,11 +104,7 @@ def connect(graph: ConversionGraph, spiking: Collection[fx.Node]) -> Connectivit
             continue
         if rule.path is Path.SYNAPSE:
             arrived.append(_carry(node, rule.path, events, values).sum())
-            macs = float(_carry(node, rule.path, analog, values).sum())
-            if node in changing:
-                macs_step += macs
-            else:
-                macs_static += macs
+            macs[when] += round(float(_carry(node, rule.path, analog, values).sum()))
         else:
             arrived += [events[source].sum() for source in sources]
         events[node] = torch.zeros_like(values[node], dtype=torch.float64)
@@ -92,7 +113,10 @@ def connect(graph: ConversionGraph, spiking: Collection[fx.Node]) -> Connectivit
             leaves[node] = events[node].requires_grad_()
             analog[node] = torch.zeros_like(events[node])
     arrived += [events[source].sum() for source in graph.output.all_input_nodes if source in events]
-    return Connectivity(_gradients(leaves, arrived), round(macs_static), round(macs_step))
+    return Connectivity(
+        _gradients(leaves, arrived), macs["static"], macs["step"], macs["head"],
+        operations["static"], operations["step"], operations["head"],
+    )  # fmt: skip
 
 
 def _gradients(leaves: dict[fx.Node, Tensor], arrived: list[Tensor]) -> dict[fx.Node, Tensor]:
@@ -101,6 +125,34 @@ def _gradients(leaves: dict[fx.Node, Tensor], arrived: list[Tensor]) -> dict[fx.
     total = torch.stack(arrived).sum()
     found = torch.autograd.grad(total, list(leaves.values()), materialize_grads=True)
     return {node: gradient[0] for node, gradient in zip(leaves, found, strict=True)}
+
+
+def _reads(node: fx.Node, rule: Rule, values: Values) -> Tensor | None:
+    """How many inputs each output of a maximum or a product of matrices reads; None for other operations."""
+    elementwise = packet(node) in (aten.mul, aten.div, *ATTENTION)
+    if rule.path is None and (elementwise or not is_product(node, rule)):
+        return None
+    ones = {
+        source: torch.ones_like(values[source], dtype=torch.float64)
+        for source in node.all_input_nodes
+        if source.meta["signal"]
+    }
+    with torch.no_grad():
+        found = _carry(node, rule.path or Path.SYNAPSE, ones, values)
+    counts: Tensor = found[0] if isinstance(found, tuple) else found
+    return counts
+
+
+def _bookkeeping(node: fx.Node, changing: list[fx.Node], analog: Values, values: Values) -> int:
+    """What the difference costs beside its function, at every step.
+
+    Analog inputs are added to their sums (spikes are counted as synaptic operations) and what was sent is subtracted;
+    unless f is homogeneous, sums are divided by t and f multiplied by it.
+    """
+    inputs = sum(analog[source].numel() for source in changing)
+    (output, *_) = pytree.tree_leaves(values[node])
+    scaled = 0 if packet(node) in HOMOGENEOUS else inputs + output.numel()
+    return round(sum(float(analog[source].sum()) for source in changing)) + int(output.numel() + scaled)
 
 
 def _carry(node: fx.Node, path: Path, signals: Values, values: Values) -> Any:
@@ -117,7 +169,7 @@ def _carry(node: fx.Node, path: Path, signals: Values, values: Values) -> Any:
     if path is Path.SYNAPSE:
         if packet(node) is aten.addmm:
             return args[1] @ args[2]
-        if packet(node) not in (aten.matmul, aten.mm, aten.bmm):
+        if packet(node) not in PRODUCTS:
             args[2:3] = [None]
         return target(*args)
     if packet(node) in (aten.pad, aten.constant_pad_nd):
@@ -148,9 +200,10 @@ def _merge(
     return spikes * (1 - mixed), mixed, (spikes * mixed).sum()
 
 
-def _resample(node: fx.Node, signal: Tensor, values: Values) -> Tensor:
+def _resample(node: fx.Node, signal: Tensor, values: Values) -> Any:
     """Pooling and upsampling act on each spatial axis by itself: probe which inputs an output reads on each."""
     real = values[node.args[0]]  # type: ignore[index]
+    several = isinstance(values[node], tuple)
     for axis in range(2, real.dim()):
         size = real.shape[axis]
         shape = [1, size, *[1] * (real.dim() - 2)]
@@ -158,9 +211,10 @@ def _resample(node: fx.Node, signal: Tensor, values: Values) -> Tensor:
         probe = torch.eye(size, dtype=real.dtype, device=real.device).view(shape).expand(1, size, *real.shape[2:])
         with torch.no_grad():
             response = evaluate(node, {**values, node.args[0]: probe})  # type: ignore[dict-item]
+        response = response[0] if several else response
         if response.shape[1] != size:  # The axis of the channels was pooled, too.
             raise UnsupportedOp(f"The connections of {node.target} cannot be counted for {real.dim()}-d signals.")
         others = [a for a in range(2, real.dim()) if a != axis]
         reads = (response.amax(others) if others else response)[0] > 0
         signal = (signal.movedim(axis, -1) @ reads.double()).movedim(-1, axis)
-    return signal
+    return (signal,) if several else signal

@@ -12,7 +12,6 @@ import torch
 from torch import Tensor, fx
 from torch.utils import _pytree as pytree
 
-from conversion.errors import UnsupportedOp
 from conversion.roles import Activation, Role, Rule, activation_of
 
 Values = dict[fx.Node, Any]
@@ -65,13 +64,8 @@ class ConversionGraph:
         return activation
 
     def channel_axis(self, node: fx.Node) -> int:
-        """Which axis of a firing node's value its channels lie on: the last after a linear layer, else the second."""
-        source = node
-        while self.rules[source].role is not Role.INPUT and self.rules[source].path != "synapse":
-            source = next(arg for arg in source.all_input_nodes if arg.meta["signal"])
-        dims = node.meta["val"].dim()
-        from_linear = source.op == "call_function" and "conv" not in str(source.target)
-        return dims - 1 if from_linear else 1
+        """Which axis of a firing node's value its channels lie on."""
+        return int(node.meta["channel_axis"])
 
     def channels(self, node: fx.Node) -> int:
         """How many channels a firing node has."""
@@ -92,16 +86,6 @@ class ConversionGraph:
             if node in targets or not found.isdisjoint(node.users):
                 found.add(node)
         return frozenset(found)
-
-    def refuse_untimed(self) -> None:
-        """Raises UnsupportedOp if an operation between two layers of neurons cannot be applied step by step."""
-        for node in self.downstream(self.firing) & self.upstream(self.firing):
-            if self.rules[node].role is Role.NONLINEAR:
-                raise UnsupportedOp(
-                    f"The nonlinear operation {node.target} at {source_line(node)} lies between spiking layers, where "
-                    "it cannot be applied step by step. Use average pooling in place of max-pooling, or move it "
-                    "before the first or behind the last activation."
-                )
 
     def start(self, inputs: Tensor, weights: Mapping[fx.Node, Tensor] | None = None) -> Values:
         """Values of everything that does not depend on the samples, and the input itself.

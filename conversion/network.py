@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from types import MappingProxyType
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, fx
@@ -17,6 +17,8 @@ from conversion.errors import InvalidInput
 from conversion.fanout import Connectivity, connect
 from conversion.graph import ConversionGraph, Values, evaluate
 from conversion.neuron import Neuron
+
+Nonlinear = Literal["difference", "instantaneous"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,6 +31,9 @@ class SpikingNetwork:
         neurons: parameters of every layer of neurons, by the activation that it stands for.
         weights: parameters that calibration tuned, by the node that holds each; the graph keeps the ANN's own.
         exit: when a sample may leave before step T; None runs all T steps.
+        nonlinear: what nonlinear operations between neurons send: the difference of f of the running mean, whose mean
+            is exact ("difference", conversion/temporal.py), or f of each step's value, as the paper's code does
+            ("instantaneous": a maximum of spikes overestimates, E max >= max E; algorithms.md, section 2).
     """
 
     graph: ConversionGraph
@@ -36,6 +41,7 @@ class SpikingNetwork:
     neurons: Mapping[fx.Node, Neuron] = field(default_factory=lambda: MappingProxyType({}))
     weights: Mapping[fx.Node, Tensor] = field(default_factory=lambda: MappingProxyType({}))
     exit: ExitRule | None = None
+    nonlinear: Nonlinear = "difference"
 
     def __post_init__(self) -> None:
         if self.T < 1:
@@ -80,7 +86,7 @@ class SpikingNetwork:
     @cached_property
     def connectivity(self) -> Connectivity:
         """Who is connected to whom, for counting operations."""
-        return connect(self.graph, self.neurons.keys())
+        return connect(self.graph, self.neurons.keys(), difference=self.nonlinear == "difference")
 
     def decode(self, means: Values, inputs: Tensor) -> Any:
         """The network's output for a batch of inputs from the mean values of its readout nodes."""

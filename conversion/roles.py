@@ -30,14 +30,14 @@ class Role(StrEnum):
 
 
 class Path(StrEnum):
-    """How a linear operation carries events, which is all that counting synaptic operations needs."""
+    """How an operation carries events, which is all that counting synaptic operations needs."""
 
     SYNAPSE = "synapse"
     """Every event is multiplied by weights: convolutions and matrix products with a constant."""
     RESAMPLE = "resample"
-    """Channel by channel from one grid to another with non-negative weights: average pooling, upsampling."""
+    """Channel by channel from one grid to another with non-negative weights: pooling, upsampling."""
     REDUCE = "reduce"
-    """Several positions meet in one: mean and sum over dimensions."""
+    """Several positions meet in one: mean, sum and maximum over dimensions."""
     SCALE = "scale"
     """Every event keeps its place and changes its amplitude: products with a constant, sign, casts."""
     MERGE = "merge"
@@ -48,7 +48,11 @@ class Path(StrEnum):
 
 @dataclass(frozen=True)
 class Rule:
-    """One row of the table. `path` is set for linear operations only."""
+    """One row of the table.
+
+    `path` is set where events pass: in linear operations, and in maxima, whose running differences are differences of
+    sums of spikes. What any other nonlinear operation sends is analog.
+    """
 
     role: Role
     path: Path | None = None
@@ -61,7 +65,7 @@ SYNAPSES = (
 # Linear in one signal and a constant, nonlinear in two signals.
 PRODUCTS = {
     aten.mul: Path.SCALE, aten.div: Path.SCALE,
-    aten.matmul: Path.SYNAPSE, aten.mm: Path.SYNAPSE, aten.bmm: Path.SYNAPSE,
+    aten.matmul: Path.SYNAPSE, aten.mm: Path.SYNAPSE, aten.bmm: Path.SYNAPSE, aten.einsum: Path.SYNAPSE,
 }  # fmt: skip
 RESAMPLERS = (
     aten.avg_pool1d, aten.avg_pool2d, aten.avg_pool3d,
@@ -70,7 +74,9 @@ RESAMPLERS = (
     aten.upsample_linear1d, aten.upsample_bilinear2d, aten.upsample_trilinear3d,
 )  # fmt: skip
 REDUCTIONS = (aten.mean, aten.sum)
-SCALES = (aten.neg, aten.to, aten._to_copy, aten.clone, aten.contiguous, aten.alias, aten.detach)
+SCALES = (
+    aten.neg, aten.to, aten.type_as, aten._to_copy, aten.clone, aten.contiguous, aten.alias, aten.detach,
+)  # fmt: skip
 MERGES = (aten.add, aten.sub, aten.rsub)
 MOVES = (
     operator.getitem, aten.view, aten._unsafe_view, aten.reshape, aten.flatten, aten.unflatten, aten.squeeze,
@@ -80,14 +86,22 @@ MOVES = (
     aten.replication_pad2d, aten.pixel_shuffle, aten.pixel_unshuffle, aten.channel_shuffle,
 )  # fmt: skip
 FIRING = (aten.relu, aten.relu6, aten.hardtanh, aten.clamp, aten.clamp_min, aten.leaky_relu)
-# Captured, exact where the input is constant in time or after the last neuron; no rule in between yet.
-NONLINEAR = (
-    aten.max_pool1d, aten.max_pool2d, aten.max_pool3d, aten.adaptive_max_pool1d, aten.adaptive_max_pool2d,
-    aten.adaptive_max_pool3d, aten.amax, aten.max, aten.softmax, aten.log_softmax, aten.sigmoid, aten.tanh, aten.silu,
-    aten.gelu, aten.hardsigmoid, aten.hardswish, aten.elu, aten.softplus, aten.layer_norm, aten.group_norm,
-    aten.instance_norm, aten.scaled_dot_product_attention,
-    aten.exp, aten.log, aten.sqrt, aten.rsqrt, aten.pow, aten.abs,
+# Maxima of sums of spikes are sums of spikes.
+POOLS = (
+    aten.max_pool1d, aten.max_pool2d, aten.max_pool3d,
+    aten.adaptive_max_pool1d, aten.adaptive_max_pool2d, aten.adaptive_max_pool3d,
 )  # fmt: skip
+MAXIMA = (aten.amax, aten.amin)
+NORMS = (aten.layer_norm, aten.group_norm, aten.instance_norm, aten.rms_norm)
+SOFTMAXES = (aten.softmax, aten.log_softmax)
+ATTENTION = (aten.scaled_dot_product_attention,)
+ELEMENTWISE = (
+    aten.sigmoid, aten.log_sigmoid, aten.tanh, aten.silu, aten.mish, aten.gelu, aten.hardsigmoid, aten.hardswish,
+    aten.elu, aten.selu, aten.celu, aten.softplus, aten.exp, aten.log, aten.sqrt, aten.rsqrt, aten.reciprocal, aten.pow,
+    aten.abs, aten.maximum, aten.minimum, aten.sin, aten.cos, aten.erf,
+)  # fmt: skip
+# t f(sum / t) = f(sum): no division is needed.
+HOMOGENEOUS = (*POOLS, *MAXIMA, aten.abs)
 
 _TABLE: dict[Any, Rule] = {
     **{op: Rule(Role.LINEAR, Path.SYNAPSE) for op in SYNAPSES},
@@ -97,7 +111,9 @@ _TABLE: dict[Any, Rule] = {
     **{op: Rule(Role.LINEAR, Path.MERGE) for op in MERGES},
     **{op: Rule(Role.LINEAR, Path.MOVE) for op in MOVES},
     **{op: Rule(Role.FIRING) for op in FIRING},
-    **{op: Rule(Role.NONLINEAR) for op in NONLINEAR},
+    **{op: Rule(Role.NONLINEAR, Path.RESAMPLE) for op in POOLS},
+    **{op: Rule(Role.NONLINEAR, Path.REDUCE) for op in MAXIMA},
+    **{op: Rule(Role.NONLINEAR) for op in (*NORMS, *SOFTMAXES, *ATTENTION, *ELEMENTWISE)},
 }
 
 
@@ -126,6 +142,11 @@ def rule_of(node: fx.Node, signals: int) -> Rule | None:
     if weights_change or (op in FIRING and activation_of(node) is None):
         return Rule(Role.NONLINEAR)
     return rule
+
+
+def is_product(node: fx.Node, rule: Rule) -> bool:
+    """Whether a node multiplies two signals: element by element, as matrices, as weights of a layer, in attention."""
+    return rule.role is Role.NONLINEAR and packet(node) in (*PRODUCTS, *SYNAPSES, *ATTENTION)
 
 
 def activation_of(node: fx.Node) -> Activation | None:

@@ -14,6 +14,7 @@ from typing import Any
 from torch import Tensor, fx
 
 from conversion.graph import Values, evaluate, last_uses
+from conversion.layout import keep
 from conversion.network import SpikingNetwork
 from conversion.roles import Role
 from conversion.temporal import RunningDifference
@@ -67,16 +68,17 @@ class Steps:
 
     def keep(self, samples: Tensor) -> None:
         """Goes on with the samples of these indices alone."""
-        signals = {self.network.graph.input, *self.network.graph.body}
-        self.fixed |= {node: value[samples] for node, value in self.fixed.items() if node in signals}
         self.frames = [frame[samples] for frame in self.frames]
+        kept = {node: keep(node, self.fixed[node], samples) for node in self.network.body if node in self.fixed}
+        # Constants are made again: some have the size of the batch.
+        self.fixed = self.network.start(self.frames[0]) | kept
         for difference in self.differences.values():
             difference.keep(samples)
 
 
 def sweep(
     network: SpikingNetwork, batches: Sequence[Sequence[Tensor]], T: int,
-    spike: Callable[[fx.Node, Trains], Trains], keep: Collection[fx.Node] = (),
+    spike: Callable[[fx.Node, Trains], Trains], also: Collection[fx.Node] = (),
 ) -> dict[fx.Node, Trains]:  # fmt: skip
     """Runs node after node, all steps of all batches of each.
 
@@ -85,17 +87,17 @@ def sweep(
         batches: for each batch one input for all steps, or T of them.
         T: number of steps.
         spike: given a layer of neurons and its input currents, returns what it transmits.
-        keep: nodes whose values are wanted, too.
+        also: nodes whose values are wanted, too.
 
     Returns:
-        The values of every readout node and of `keep`. A value that is constant in time is one tensor, repeated.
+        The values of every readout node and of `also`. A value that is constant in time is one tensor, repeated.
     """
     graph = network.graph
     changing = network.changing(constant_input=all(len(frames) == 1 for frames in batches))
     starts = [network.start(frames[0]) for frames in batches]
     trains: dict[fx.Node, Trains] = {node: [[start[node]] * T for start in starts] for node in starts[0]}
     trains[graph.input] = [frames if len(frames) == T else [frames[0]] * T for frames in batches]
-    freed = last_uses(network.body, keep={*network.readout, *keep})
+    freed = last_uses(network.body, keep={*network.readout, *also})
     for node in network.body:
         if node in network.neurons:
             trains[node] = spike(node, trains[node.all_input_nodes[0]])
@@ -125,7 +127,9 @@ def _train(
 def _differences(
     network: SpikingNetwork, changing: Collection[fx.Node], nodes: Sequence[fx.Node] | None = None
 ) -> dict[fx.Node, RunningDifference]:
-    """A fresh state for each nonlinear node whose input changes in time."""
+    """A fresh state for each nonlinear node whose input changes in time, unless each step is taken by itself."""
+    if network.nonlinear == "instantaneous":
+        return {}
     return {
         node: RunningDifference(node, [source for source in node.all_input_nodes if source in changing])
         for node in (network.body if nodes is None else nodes)

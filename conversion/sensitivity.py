@@ -125,7 +125,7 @@ class _Base:
         self.fast = fast
         self.energy: dict[fx.Node, float] = {}
         currents = {node.all_input_nodes[0] for node in network.neurons}
-        self.trains = sweep(network, [[batch]], network.T, self._spike, keep=currents.union(*crossing.values()))
+        self.trains = sweep(network, [[batch]], network.T, self._spike, also=currents.union(*crossing.values()))
         self.reference = network.graph.run(batch)
         replay = {node: self.trains[node][0] for node in network.readout}
         self.divergence = float(symmetric_kl(self._output(batch, replay), self.reference).sum())

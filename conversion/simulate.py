@@ -12,6 +12,7 @@ from torch import Tensor, fx
 from conversion.counts import Counts
 from conversion.errors import InvalidInput
 from conversion.graph import Values
+from conversion.layout import keep
 from conversion.network import SpikingNetwork
 from conversion.neuron import Layer
 from conversion.schedules import Steps, sweep
@@ -140,7 +141,7 @@ def _step(
                 if bool(done.any()) and t < T:
                     stay = (~done).nonzero().squeeze(1)
                     alive = alive[stay]
-                    sums = {node: total[stay] for node, total in sums.items()}
+                    sums = {node: keep(node, total, stay) for node, total in sums.items()}
                     schedule.keep(stay)
                     layers.keep(stay)
         if t in read:

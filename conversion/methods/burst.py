@@ -8,6 +8,7 @@ from pydantic import AfterValidator, Field
 from pydantic_core import PydanticCustomError
 
 from conversion.methods.base import METHODS, Method
+from conversion.network import Nonlinear
 from conversion.neuron import Start
 from conversion.stages import BiasCorrection, Stage, Thresholds
 from conversion.thresholds import Rule
@@ -30,9 +31,12 @@ class Spiking(Method):
     start: Start = Field(default="potential", description="how neurons get their half threshold")
     light: bool = Field(default=True, description="correct biases (light calibration)")
     signed: bool = Field(default=False, description="neurons may take spikes back")
+    nonlinear: Nonlinear = Field(
+        default="difference", description="nonlinear operations of the running mean, or of each step by itself"
+    )
 
     def stages(self) -> tuple[Stage, ...]:
-        place = Thresholds(self.thresholds, self.phi, self.channelwise, self.start, self.signed)
+        place = Thresholds(self.thresholds, self.phi, self.channelwise, self.start, self.signed, self.nonlinear)
         return (place, BiasCorrection()) if self.light else (place,)
 
 

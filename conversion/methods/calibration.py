@@ -5,6 +5,7 @@ from __future__ import annotations
 from pydantic import Field
 
 from conversion.methods.base import METHODS, Method
+from conversion.network import Nonlinear
 from conversion.neuron import Start
 from conversion.stages import BiasCorrection, Stage, Thresholds
 
@@ -21,7 +22,10 @@ class CalibrationLight(Method):
     channelwise: bool = Field(default=False, description="one threshold per channel instead of per layer")
     start: Start = Field(default="shift", description="how neurons get their half threshold")
     light: bool = Field(default=True, description="correct biases (light calibration)")
+    nonlinear: Nonlinear = Field(
+        default="difference", description="nonlinear operations of the running mean, or of each step by itself"
+    )
 
     def stages(self) -> tuple[Stage, ...]:
-        place = Thresholds("mse_floor", 1, self.channelwise, self.start)
+        place = Thresholds("mse_floor", 1, self.channelwise, self.start, nonlinear=self.nonlinear)
         return (place, BiasCorrection()) if self.light else (place,)

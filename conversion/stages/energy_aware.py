@@ -44,7 +44,6 @@ class EnergyAwareThresholds:
     def __call__(self, network: SpikingNetwork, calibration: Calibration) -> SpikingNetwork:
         graph = network.graph
         require_same_graph(graph, calibration)
-        graph.refuse_untimed()
         prices = relative_fan_out(graph)
         neurons = {}
         for node, histogram in calibration.histograms.items():

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 
 from conversion.calibration import Calibration
 from conversion.errors import InvalidInput
 from conversion.graph import ConversionGraph
-from conversion.network import SpikingNetwork
+from conversion.network import Nonlinear, SpikingNetwork
 from conversion.neuron import Neuron, Start
 from conversion.stages.base import require_same_graph
 from conversion.thresholds import Rule, choose_threshold
@@ -25,6 +25,7 @@ class Thresholds:
         channelwise: one threshold for each channel instead of one for each layer.
         start: how the neurons get their half threshold, see Neuron.
         signed: neurons may take spikes back. Leaky ReLUs are signed in any case.
+        nonlinear: what nonlinear operations do in time, see SpikingNetwork.
     """
 
     rule: Rule = "mse"
@@ -32,11 +33,11 @@ class Thresholds:
     channelwise: bool = True
     start: Start = "potential"
     signed: bool = False
+    nonlinear: Nonlinear = "difference"
 
     def __call__(self, network: SpikingNetwork, calibration: Calibration) -> SpikingNetwork:
         graph = network.graph
         require_same_graph(graph, calibration)
-        graph.refuse_untimed()
         device = graph.example.device
         neurons = {}
         for (node, histogram), phi in zip(calibration.histograms.items(), self._phi(graph), strict=True):
@@ -48,7 +49,7 @@ class Thresholds:
                 threshold.to(device), phi, torch.zeros_like(threshold, device=device), self.start,
                 signed=self.signed or activation.slope > 0, slope=activation.slope,
             )  # fmt: skip
-        return network.with_neurons(neurons)
+        return replace(network.with_neurons(neurons), nonlinear=self.nonlinear)
 
     def _phi(self, graph: ConversionGraph) -> tuple[int, ...]:
         layers = graph.firing

@@ -45,3 +45,12 @@ def test_unary_costs_at_least_binary_costs_at_least_graded(name: str) -> None:
 
 def test_macs_in_all() -> None:
     assert SNN.macs == 54_000
+
+
+def test_a_floating_point_operation_costs_half_a_mac() -> None:
+    """100 once and 10 at each of 4 steps; a record that does not know of them has none."""
+    nonlinear = SNN.model_copy(update={"flops_once": 100, "flops_step": 10})
+    for prices in PRICES.values():
+        difference = prices.millijoules(nonlinear, "unary") - prices.millijoules(SNN, "unary")
+        assert difference == pytest.approx(1e-9 * prices.mac / 2 * 140, rel=1e-6)
+    assert (nonlinear.flops, SNN.flops) == (140, 0)

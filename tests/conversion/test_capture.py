@@ -13,8 +13,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from conversion import ConversionGraph, InvalidInput, UnsupportedOp, capture, convert
+from conversion import ConversionGraph, InvalidInput, UnsupportedOp, capture
 from conversion.graph import source_line
+from conversion.layout import keep
 from conversion.roles import Activation, Role
 from tests.conversion.toys import Net, captured, randomise_norms, seeded
 
@@ -321,11 +322,28 @@ def test_the_callers_network_is_left_as_it_is() -> None:
     assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
 
 
-def test_activation_whose_first_axis_is_not_the_batch_is_refused() -> None:
-    with pytest.raises(UnsupportedOp, match="does not have the batch on its first axis"):
-        captured(Net(lambda net, x: x.reshape(-1, 8).relu()), IMAGES)
-    with pytest.raises(UnsupportedOp, match="does not have the batch on its first axis"):
-        captured(Net(lambda net, x: x.transpose(0, 1).relu()), IMAGES)
+@pytest.mark.parametrize(
+    ("function", "axis", "outer", "inner"),
+    [
+        (lambda net, x: x.transpose(0, 1), 1, 1, 1),
+        (lambda net, x: x.reshape(-1, 8), 0, 1, 24),
+        (lambda net, x: x.transpose(0, 1).reshape(-1, 8, 8), 0, 3, 1),
+        (lambda net, x: x.permute(1, 0, 2, 3).reshape(-1, 8), 0, 3, 8),
+    ],
+)
+def test_where_the_batch_lies_is_found(
+    function: Callable[[Any, Tensor], Tensor], axis: int, outer: int, inner: int
+) -> None:
+    """An axis of size outer * N * inner; an activation there gets views that put the batch first."""
+    graph = same_as_module(Net(lambda net, x: function(net, x).relu()))
+    (node,) = graph.firing
+    assert str(node.meta["val"].shape[0]).isidentifier() and node.meta["layout"].leading
+    (result,) = graph.output.all_input_nodes
+    layout = result.meta["layout"]
+    assert (layout.axis, layout.outer, layout.inner) == (axis, outer, inner)
+    kept = torch.tensor([4, 1])
+    expected = function(None, IMAGES[kept]).relu()
+    assert torch.equal(keep(result, function(None, IMAGES).relu(), kept), expected)
 
 
 @pytest.mark.parametrize(
@@ -352,13 +370,18 @@ def test_damaged_parameter_is_named(name: str, value: float) -> None:
         capture(model, IMAGES.float())
 
 
-@pytest.mark.parametrize("layer", [nn.MaxPool2d(2), nn.GELU(), nn.Softmax(1), nn.Sigmoid(), nn.GroupNorm(2, 4)])
-def test_nonlinear_between_neurons_is_captured_but_not_converted(layer: nn.Module) -> None:
-    """The same operation before the first neuron and behind the last is converted."""
-    x = seeded((2, 4, 6, 6))
-    graph = same_as_module(Lines(layer), x)
-    with pytest.raises(UnsupportedOp, match=r"lies between spiking layers.*Use average pooling") as error:
-        convert(graph, x, "burst", T=2, phi=2)
-    assert place(Lines, "self.layer(x)") in str(error.value)
-    allowed = Net(lambda net, x: net.layer(net.conv(net.layer(x)).relu()), layer=layer, conv=nn.Conv2d(4, 4, 1))
-    assert len(convert(same_as_module(allowed, x), x, "burst", T=2, phi=2).neurons) == 1
+def test_values_made_like_a_signal_are_constants() -> None:
+    """A grid of anchors with the type of the features, as detectors make it, moves with the graph's precision."""
+
+    def function(net: Any, x: Tensor) -> Tensor:
+        grid = torch.arange(8).type_as(x) + x.new_full((8, 8), 0.5) + x.new_zeros(8)
+        return (net.conv(x).type_as(x) + grid).relu()
+
+    graph = same_as_module(Net(function, conv=nn.Conv2d(3, 4, 1)))
+    assert operations(graph) == ["conv2d", "type_as", "add", "relu"]
+    assert graph.to(torch.bfloat16).run(IMAGES).dtype == torch.bfloat16
+
+
+def test_a_square_written_as_a_product_is_nonlinear() -> None:
+    graph = same_as_module(Net(lambda net, x: x * x))
+    assert [graph.rules[node].role for node in graph.body] == [Role.NONLINEAR]

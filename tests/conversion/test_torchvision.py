@@ -1,8 +1,7 @@
-"""Networks as the field uses them: captured as they are, converted with average pooling in place of max-pooling."""
+"""Networks as the field uses them, captured and converted as they are, max-pooling included."""
 
 from __future__ import annotations
 
-import copy
 from functools import cache
 
 import pytest
@@ -10,7 +9,7 @@ import torch
 import torchvision.models as published
 from torch import nn
 
-from conversion import ConversionGraph, UnsupportedOp, capture, convert, simulate
+from conversion import ConversionGraph, capture, convert, simulate
 from tests.conversion.toys import randomise_norms, relative_error, seeded
 
 IMAGES = seeded((4, 3, 32, 32), dtype=torch.float32)
@@ -39,14 +38,14 @@ def build(name: str) -> nn.Module:
 
 
 @cache
-def max_pooled(name: str) -> tuple[nn.Module, ConversionGraph]:
+def published_network(name: str) -> tuple[nn.Module, ConversionGraph]:
     model = build(name)
     return model, capture(model, IMAGES[:1])
 
 
 @pytest.mark.parametrize("name", ACTIVATIONS)
 def test_captured_graph_equals_the_module(name: str) -> None:
-    model, graph = max_pooled(name)
+    model, graph = published_network(name)
     with torch.no_grad():
         expected = model(IMAGES)
     assert relative_error(graph.run(IMAGES), expected) < 1e-4
@@ -55,29 +54,13 @@ def test_captured_graph_equals_the_module(name: str) -> None:
     assert not [node for node in graph.body if "batch_norm" in str(node.target) or "mul" in str(node.target)]
 
 
-@pytest.mark.parametrize("name", ["vgg16_bn", "resnet34", "squeezenet1_1"])
-def test_max_pooling_between_neurons_is_refused(name: str) -> None:
-    with pytest.raises(UnsupportedOp, match=r"aten\.max_pool2d\.default .*Use average pooling"):
-        convert(max_pooled(name)[1], IMAGES, "burst", T=4, phi=4)
-
-
-def average_pooled(model: nn.Module) -> nn.Module:
-    model = copy.deepcopy(model)
-    for parent in list(model.modules()):
-        for name, part in parent.named_children():
-            if isinstance(part, nn.MaxPool2d):
-                setattr(parent, name, nn.AvgPool2d(part.kernel_size, part.stride, part.padding))
-    return model
-
-
 @pytest.mark.parametrize("name", ["vgg16_bn", "resnet34", "mobilenet_v2"])
 def test_converted_network_approaches_the_ann(name: str) -> None:
     """The error of the outputs falls as T grows, each T its own conversion with phi = 16.
 
     Not from T = 1 to 2: one step has no order of spikes to go wrong, so all its error is rounding.
     """
-    model = average_pooled(max_pooled(name)[0])
-    graph = capture(model, IMAGES[:1])
+    model, graph = published_network(name)
     with torch.no_grad():
         ann = model(IMAGES)
     errors = []

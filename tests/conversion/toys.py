@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
@@ -206,9 +207,101 @@ ARCHITECTURES: Mapping[str, tuple[Callable[[], nn.Module], tuple[int, ...]]] = {
 }
 
 
+# ---------------------------------------------------------------------------- nonlinear operations between the neurons
+
+
+class Attention(nn.Module):
+    """A block of a transformer, which moves the batch behind the tokens and folds heads into it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.patches = nn.Conv2d(3, 8, 4, stride=4)
+        self.norm, self.second = nn.LayerNorm(8), nn.LayerNorm(8)
+        self.attention = nn.MultiheadAttention(8, 2, batch_first=True)
+        self.mlp = nn.Sequential(nn.Linear(8, 16), nn.GELU(), nn.Linear(16, 8))
+        self.head = nn.Linear(8, 5)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.patches(x).flatten(2).transpose(1, 2)
+        y = self.norm(x)
+        x = x + self.attention(y, y, y, need_weights=False)[0]
+        x = x + self.mlp(self.second(x))
+        return self.head(x.mean(1))
+
+
+class Windows(nn.Module):
+    """Attention in windows that are folded into the batch, as in Swin: (4 N, 16, channels)."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem, self.norm = nn.Conv2d(3, 6, 1), nn.LayerNorm(6)
+        self.qkv, self.out = nn.Linear(6, 18), nn.Linear(6, 6)
+        self.head = nn.Linear(6, 5)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.norm(self.stem(x).permute(0, 2, 3, 1))
+        y = x.view(-1, 2, 4, 2, 4, 6).permute(0, 1, 3, 2, 4, 5).reshape(-1, 16, 6)
+        q, k, v = self.qkv(y).view(-1, 16, 3, 2, 3).permute(2, 0, 3, 1, 4).unbind(0)
+        y = self.out(((q @ k.transpose(-2, -1)).softmax(-1) @ v).transpose(1, 2).reshape(-1, 16, 6)).relu()
+        x = x + y.view(-1, 2, 2, 4, 4, 6).permute(0, 1, 3, 2, 4, 5).reshape(-1, 8, 8, 6)
+        return self.head(x.mean((1, 2)))
+
+
+def _max_pooled() -> nn.Module:
+    return nn.Sequential(
+        nn.Conv2d(3, 6, 3, padding=1), nn.ReLU(), nn.MaxPool2d(3, 2, ceil_mode=True), nn.Conv2d(6, 8, 3, padding=1),
+        nn.ReLU(), nn.AdaptiveMaxPool2d(2), nn.Flatten(), nn.Linear(32, 12), nn.ReLU(), nn.Linear(12, 5),
+    )  # fmt: skip
+
+
+def _over_points() -> nn.Module:
+    def function(net: Any, x: Tensor) -> Tensor:
+        matrix = net.matrix(net.features(x).relu().max(2)[0]).view(-1, 3, 3)
+        x = net.a((x.transpose(1, 2) @ matrix).transpose(1, 2)).relu()
+        return net.head(net.b(x).relu().amax(2).unsqueeze(1).flatten(1)).relu()
+
+    return Net(
+        function, features=nn.Conv1d(3, 6, 1), matrix=nn.Linear(6, 9), a=nn.Conv1d(3, 8, 1), b=nn.Conv1d(8, 10, 1),
+        head=nn.Linear(10, 5),
+    )  # fmt: skip
+
+
+def _gated() -> nn.Module:
+    def function(net: Any, x: Tensor) -> Tensor:
+        x = net.norm(net.a(x).relu())
+        x = net.b(x) * net.gate(x.mean((2, 3), keepdim=True)).sigmoid()
+        return net.head(F.silu(x).amax((2, 3)))
+
+    return Net(
+        function, a=nn.Conv2d(3, 6, 3), norm=nn.GroupNorm(2, 6), b=nn.Conv2d(6, 8, 3), gate=nn.Conv2d(6, 8, 1),
+        head=nn.Linear(8, 5),
+    )  # fmt: skip
+
+
+def _folded_points() -> nn.Module:
+    """The activation sees (positions N, channels), positions outermost; encoders and pooling other layouts."""
+
+    def function(net: Any, x: Tensor) -> Tensor:
+        x = net.a(x.flatten(2).permute(2, 0, 1).reshape(-1, 3)).relu()
+        x = net.b(x).tanh().view(16, -1, 6)
+        return net.head(net.c(x).relu().amax(0)).relu()
+
+    return Net(function, a=nn.Linear(3, 6), b=nn.Linear(6, 6), c=nn.Linear(6, 6), head=nn.Linear(6, 5))
+
+
+NONLINEAR: Mapping[str, tuple[Callable[[], nn.Module], tuple[int, ...]]] = {
+    "attention": (Attention, (3, 8, 8)),
+    "windows": (Windows, (3, 8, 8)),
+    "max-pooled": (_max_pooled, (3, 8, 8)),
+    "over points": (_over_points, (3, 7)),
+    "gated": (_gated, (3, 8, 8)),
+    "folded": (_folded_points, (3, 4, 4)),
+}
+
+
 def architecture(name: str, dtype: torch.dtype = torch.float64, samples: int = 8) -> tuple[nn.Module, Tensor]:
-    """One of ARCHITECTURES with weights fixed by its name, and inputs for it."""
-    build, shape = ARCHITECTURES[name]
+    """One of ARCHITECTURES or NONLINEAR with weights fixed by its name, and inputs for it."""
+    build, shape = {**ARCHITECTURES, **NONLINEAR}[name]
     with torch.random.fork_rng():
         torch.manual_seed(len(name))
         model = randomise_norms(build()).to(dtype).eval()
