@@ -1,6 +1,6 @@
 """The flags of the scripts released with the Adaptive Calibration paper, as methods of this benchmark.
 
-What each flag meant there: docs/report.md and algorithms.md, sections 4 to 7.
+What each flag meant there: docs/report.md.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""IAT: confident samples stop early (section 3.3 of the paper; algorithms.md, section 7).
+"""IAT: confident samples stop early (section 3.3 of the paper).
 
 With Z_t the sum of the logits of steps 1..t and e_t the entropy of softmax(Z_t) divided by that of C equal classes, a
 sample leaves at the first step t with 1 - e_t > alpha_t. The bar

@@ -1,4 +1,4 @@
-"""Spike encoders: identity neurons behind nonlinear operations (methods.md, section 2.10).
+"""Spike encoders: identity neurons behind nonlinear operations.
 
 A network of GELUs, normalisations and attention has no ReLU: nothing in it would spike. What a nonlinear operation
 sends is analog, so a layer of signed neurons that follows the identity is put between it and the weights or products

@@ -1,7 +1,7 @@
 """Batch normalisation, folded into the layer before it or replaced by the affine map that it is.
 
 W <- W g / sqrt(var + eps), b <- (b - mean) g / sqrt(var + eps) + beta, over the output channels of any convolution,
-transposed convolution or linear layer (algorithms.md, section 2).
+transposed convolution or linear layer.
 """
 
 from __future__ import annotations

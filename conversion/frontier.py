@@ -1,4 +1,4 @@
-"""The Pareto-frontier dynamic programme (algorithms.md, section 5): one choice for each layer within a budget.
+"""The Pareto-frontier dynamic programme (Eq. 11 and 15 of the paper): one choice for each layer within a budget.
 
     minimise  sum_i loss_i(k_i)   subject to  sum_i cost_i(k_i) <= budget
 

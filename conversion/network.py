@@ -33,7 +33,7 @@ class SpikingNetwork:
         exit: when a sample may leave before step T; None runs all T steps.
         nonlinear: what nonlinear operations between neurons send: the difference of f of the running mean, whose mean
             is exact ("difference", conversion/temporal.py), or f of each step's value, as the paper's code does
-            ("instantaneous": a maximum of spikes overestimates, E max >= max E; algorithms.md, section 2).
+            ("instantaneous": a maximum of spikes overestimates, E max >= max E).
     """
 
     graph: ConversionGraph

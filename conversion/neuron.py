@@ -1,8 +1,8 @@
-"""Integrate-and-fire neurons that may fire up to phi spikes per step (algorithms.md, section 1).
+"""Integrate-and-fire neurons that may fire up to phi spikes per step (section 3.1 of the paper).
 
 A layer adds its current to the membrane potential, fires n = clamp(floor(v / threshold), 0, phi) spikes, subtracts
 n threshold (soft reset) and transmits n threshold. phi = 1 is the neuron of SNN Calibration; a larger phi is the
-burst neuron of AdaFire. The signed neuron takes spikes back that it sent too early (methods.md, section 2.5).
+burst neuron of AdaFire. The signed neuron takes spikes back that it sent too early (SNM, Wang et al., IJCAI 2022).
 """
 
 from __future__ import annotations

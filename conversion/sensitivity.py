@@ -1,4 +1,4 @@
-"""How much one layer's neurons matter: the tables that AdaFire and SSC choose from (algorithms.md, sections 5 and 6).
+"""How much one layer's neurons matter: the tables that AdaFire and SSC choose from (docs/adaptive.md).
 
 For every layer i and candidate k, with all other layers as they are,
 

@@ -1,4 +1,4 @@
-"""Nonlinear operations in time: the difference of the running mean (methods.md, section 2.10).
+"""Nonlinear operations in time: the difference of the running mean.
 
 A nonlinear f cannot be applied step by step: the mean of f(x_t) is not f of the mean. What it sends instead is
 

@@ -1,4 +1,4 @@
-"""Firing thresholds from activation histograms (algorithms.md, section 3; methods.md, section 2.2).
+"""Firing thresholds from activation histograms (Eq. 8 of the paper).
 
 A layer's mean output over T steps lies on T phi + 1 levels, V / T apart, up to phi V. Every rule chooses the
 saturation level phi V:

@@ -1,4 +1,4 @@
-"""Adaptive Calibration: the paper's own methods (algorithms.md, sections 4 to 6)."""
+"""Adaptive Calibration: the paper's own methods (docs/adaptive.md)."""
 
 from __future__ import annotations
 

@@ -26,7 +26,7 @@ class Exits(BaseModel):
 
 
 # Half a threshold is in the potential from the start: the published current has given only t / T of it by step t, so
-# that early readouts are too low (algorithms.md, section 1).
+# that early readouts are too low.
 @METHODS.register("calibration_iat")
 class CalibrationIat(Exits, CalibrationLight):
     """SNN Calibration whose confident samples stop early."""

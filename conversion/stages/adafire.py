@@ -1,4 +1,4 @@
-"""AdaFire: how many spikes per step each layer may fire (section 3.1 of the paper; algorithms.md, section 5)."""
+"""AdaFire: how many spikes per step each layer may fire (section 3.1 of the paper)."""
 
 from __future__ import annotations
 

@@ -35,7 +35,7 @@ class BiasCorrection:
 
 @dataclass(frozen=True)
 class TemporalBias:
-    """FTBC: a bias for each channel and step (Wu et al., ECCV 2024; methods.md, section 2.4).
+    """FTBC: a bias for each channel and step (Wu et al., ECCV 2024).
 
     b_t <- b_t + rate (mean(ANN activation) - mean(spiking output over steps 1..t)), repeated at step t before step
     t + 1 is looked at. The mean is over all steps so far: what one step sent too much, the next sends less.

@@ -1,4 +1,4 @@
-"""Thresholds that weigh the error of a layer against the energy of its spikes (methods.md, section 7.3)."""
+"""Thresholds that weigh the error of a layer against the energy of its spikes."""
 
 from __future__ import annotations
 

@@ -16,7 +16,7 @@ from conversion.stages.base import channel_mean, correct, fire_train, sample_mea
 
 @dataclass(frozen=True)
 class PotentialCorrection:
-    """Gives each neuron at the start what it lacks over T steps (SNN Calibration; algorithms.md, section 4).
+    """Gives each neuron at the start what it lacks over T steps (SNN Calibration).
 
     v(0) <- v(0) + T (mean(ANN activation) - mean(spiking output over T steps)), layer after layer in one sweep.
 

@@ -1,4 +1,4 @@
-"""SSC, sensitivity spike compression: larger thresholds where they cost little (section 3.2; algorithms.md, 6)."""
+"""SSC, sensitivity spike compression: larger thresholds where they cost little (section 3.2 of the paper)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Weight calibration: the weights of each layer, tuned to the spikes that reach it (algorithms.md, section 4)."""
+"""Weight calibration: the weights of each layer, tuned to the spikes that reach it (SNN Calibration, "advanced")."""
 
 from __future__ import annotations
 

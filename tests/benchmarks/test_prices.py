@@ -1,4 +1,4 @@
-"""Price lists turn counts into joules (DESIGN 3.5)."""
+"""Price lists turn counts into joules."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Records are whole or absent, and a damaged one is named (DESIGN 5)."""
+"""Records are whole or absent, and a damaged one is named."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Suite files and the selection of cells (DESIGN 5 and 8)."""
+"""Suite files and the selection of cells."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""AdaFire and SSC: what they search, what they choose, what they apply (algorithms.md, sections 4 to 6)."""
+"""AdaFire and SSC: what they search, what they choose, what they apply."""
 
 from __future__ import annotations
 

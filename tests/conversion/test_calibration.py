@@ -1,4 +1,4 @@
-"""Light calibration, the quantised twin, and methods as a whole (algorithms.md, section 4; methods.md, 2.3)."""
+"""Light calibration, the quantised twin, and methods as a whole."""
 
 from __future__ import annotations
 

@@ -198,7 +198,7 @@ FOLDED = {
 
 @pytest.mark.parametrize("case", FOLDED)
 def test_batch_norm_is_folded(case: str) -> None:
-    """W g / sqrt(var + eps), (b - mean) g / sqrt(var + eps) + beta, or the same map on its own (algorithms.md, 2)."""
+    """W g / sqrt(var + eps), (b - mean) g / sqrt(var + eps) + beta, or the same map on its own."""
     model, shape, expected = FOLDED[case]
     graph = same_as_module(randomise_norms(model), seeded((4, *shape)))
     assert operations(graph) == expected

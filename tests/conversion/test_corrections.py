@@ -1,4 +1,4 @@
-"""Potentials, weights, biases by step, energy-aware thresholds (algorithms.md, section 4; methods.md, 2.3-2.5)."""
+"""Potentials, weights, biases by step, energy-aware thresholds."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""IAT: the entropy score, the bars, and samples that really leave (algorithms.md, section 7)."""
+"""IAT: the entropy score, the bars, and samples that really leave."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Connections counted one by one (DESIGN 3.5; methods.md, section 5), and the invariants of an honest count."""
+"""Connections counted one by one, and the invariants of an honest count."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The Pareto-frontier programme against brute force and against another algorithm (algorithms.md, section 5)."""
+"""The Pareto-frontier programme against brute force and against another algorithm."""
 
 from __future__ import annotations
 

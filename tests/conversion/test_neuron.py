@@ -1,4 +1,4 @@
-"""Integrate-and-fire neurons against spike trains worked out by hand (algorithms.md, section 1; methods.md, 2.5)."""
+"""Integrate-and-fire neurons against spike trains worked out by hand."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ def test_signed_burst_is_limited_both_ways() -> None:
     phi=st.integers(1, 5), start=st.sampled_from(["potential", "shift"]),
 )  # fmt: skip
 def test_signed_neuron_equals_its_published_update(currents: list[int], threshold: int, phi: int, start: Start) -> None:
-    """n = max(clip(floor(v / V), -phi, phi), -total) (methods.md, 2.5), in exact arithmetic; the total stays >= 0."""
+    """n = max(clip(floor(v / V), -phi, phi), -total), in exact arithmetic; the total stays >= 0."""
     V, T = Fraction(threshold, 16), len(currents)
     v = V / 2 if start == "potential" else Fraction(0)
     expected, total = [], 0
@@ -106,7 +106,7 @@ def test_signed_neuron_equals_its_published_update(currents: list[int], threshol
     phi=st.integers(1, 5), bias=st.integers(-8, 8),
 )  # fmt: skip
 def test_neuron_equals_its_published_update(currents: list[int], threshold: int, phi: int, bias: int) -> None:
-    """m += x + b; n = clamp(floor(m / V), 0, phi); m -= n V (algorithms.md, section 1), in exact arithmetic."""
+    """m += x + b; n = clamp(floor(m / V), 0, phi); m -= n V, in exact arithmetic."""
     V = Fraction(threshold, 16)
     v, expected = V / 2, []
     for current in currents:

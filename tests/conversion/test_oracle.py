@@ -131,7 +131,7 @@ def test_synaptic_operations_of_neurobench() -> None:
 @torch.no_grad()
 @pytest.mark.parametrize("phi", [3, 7])
 def test_bursts_against_a_loop_over_steps(phi: int) -> None:
-    """Independent: the equations of algorithms.md, section 1, written out for this network; layers of ones."""
+    """Independent: the equations of the neuron, written out for this network; layers of ones."""
     model = network()
     thresholds = [V / 8 for V in THRESHOLDS]
     readout = simulate(with_thresholds(captured(model, IMAGES), T, thresholds, phi, start="shift"), IMAGES)

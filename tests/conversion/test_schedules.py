@@ -1,4 +1,4 @@
-"""Two schedules with one meaning (DESIGN 3.3), samples that do not know of each other, and means over time."""
+"""Two schedules with one meaning, samples that do not know of each other, and means over time."""
 
 from __future__ import annotations
 
@@ -112,7 +112,7 @@ def test_counts_never_decrease_in_time(name: str) -> None:
     counts = tally(*burst(name))
     assert counts.shape[1] == T
     assert bool((counts.diff(dim=1) >= 0).all())
-    # Unary >= binary >= graded, of spikes and of synaptic operations (methods.md, section 5).
+    # Unary >= binary >= graded, of spikes and of synaptic operations.
     spikes, digits, events, unary, binary, graded = counts.unbind(-1)
     assert bool(((spikes >= digits) & (digits >= events) & (unary >= binary) & (binary >= graded)).all())
 
@@ -163,7 +163,7 @@ def test_two_layers_by_hand(schedule: Literal["step", "sweep"]) -> None:
 
 
 def test_head_is_applied_once_to_the_mean() -> None:
-    """A square after the last neuron is that of the mean, 1/4 at t = 2, not the mean of squares, 1/2 (DESIGN 3.1)."""
+    """A square after the last neuron is that of the mean, 1/4 at t = 2, not the mean of squares, 1/2."""
     net = Net(lambda net, x: net.a(x).relu() ** 2, a=identity())
     x = torch.tensor([[0.5]])
     for schedule in ("step", "sweep"):
@@ -172,7 +172,7 @@ def test_head_is_applied_once_to_the_mean() -> None:
 
 
 def test_log_softmax_of_the_mean_logits() -> None:
-    """'Average logits, then log-softmax' (algorithms.md, section 2)."""
+    """'Average logits, then log-softmax'."""
     plain = nn.Sequential(nn.Linear(4, 6), nn.ReLU(), nn.Linear(6, 3))
     x = seeded((5, 4))
     logits = with_thresholds(captured(plain, x), 4, [0.3])

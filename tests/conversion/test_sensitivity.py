@@ -1,4 +1,4 @@
-"""Sensitivity tables against simulations of the changed network as a whole (algorithms.md, section 5)."""
+"""Sensitivity tables against simulations of the changed network as a whole."""
 
 from __future__ import annotations
 

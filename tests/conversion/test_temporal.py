@@ -1,4 +1,4 @@
-"""Nonlinear operations between neurons: exact means, encoders, folded batches (methods.md, sections 2.10 and 2.11)."""
+"""Nonlinear operations between neurons: exact means, encoders, folded batches."""
 
 from __future__ import annotations
 
@@ -246,7 +246,7 @@ def transparent(graph: ConversionGraph, steps: int, first: float) -> SpikingNetw
 
 
 def test_the_maximum_of_instantaneous_spikes_overestimates() -> None:
-    """E max >= max E (algorithms.md, section 2); the difference has the maximum of the means."""
+    """E max >= max E; the difference has the maximum of the means."""
     model = Net(lambda net, x: F.max_pool2d(x.relu(), 2).relu())
     x = seeded((4, 3, 8, 8)).abs().clamp(max=0.9)
     network = transparent(captured(model, x), 16, first=1.0)

@@ -1,4 +1,4 @@
-"""Histograms and threshold rules against raw activations and published values (algorithms.md, section 3)."""
+"""Histograms and threshold rules against raw activations and published values."""
 
 from __future__ import annotations
 
@@ -160,7 +160,7 @@ def test_least_squared_error_equals_brute_force(rule: Rule, T: int, phi: int, ch
 
 
 def test_grids_as_published() -> None:
-    """V = (1 - 0.01 i) max, i = 0..94 (SNN Calibration); phi V from 0.02 to 1.2 max (methods.md, 2.2b)."""
+    """V = (1 - 0.01 i) max, i = 0..94 (SNN Calibration); phi V from 0.02 to 1.2 max."""
     torch.testing.assert_close(PAPER_GRID, torch.linspace(1.0, 0.06, 95, dtype=torch.float64))
     assert (float(SATURATION_GRID[0]), float(SATURATION_GRID[-1])) == pytest.approx((0.02, 1.2))
     assert float((SATURATION_GRID[1:] / SATURATION_GRID[:-1]).max()) < 1.035
@@ -170,7 +170,7 @@ HALF_NORMAL = {
     8: {1: 0.46, 2: 0.27, 4: 0.16, 8: 0.09, 16: 0.06},
     32: {1: 0.63, 2: 0.35, 4: 0.19, 8: 0.10, 16: 0.06},
 }
-"""V* / a_max by T and phi, for a_max = 4.73; 0.06 is the end of the grid (algorithms.md, section 3)."""
+"""V* / a_max by T and phi, for a_max = 4.73; 0.06 is the end of the grid."""
 
 
 @pytest.fixture(scope="module")
@@ -192,7 +192,7 @@ def test_published_thresholds_of_half_normal_activations(half_normal: ChannelHis
 
 
 def test_rounding_thresholds_of_half_normal_activations(half_normal: ChannelHistogram) -> None:
-    """T = 8, phi = 4: V* / a_max is .18 against .16, its error 5.2e-4 against 1.66e-3 (algorithms.md, section 3).
+    """T = 8, phi = 4: V* / a_max is .18 against .16, its error 5.2e-4 against 1.66e-3.
 
     Those errors are of a rectified normal, half of which is zero.
     """
@@ -307,7 +307,7 @@ def test_dead_layer_is_safe(rule: Rule, channelwise: bool) -> None:
 
 @pytest.mark.parametrize("rule", RULES)
 def test_dead_channels_do_not_poison_the_network(rule: Rule) -> None:
-    """A threshold of zero would give 0 / 0 (algorithms.md, 11.B.7)."""
+    """A threshold of zero would give 0 / 0."""
     conv = nn.Conv2d(3, 4, 3)
     nn.init.zeros_(conv.weight[1])  # type: ignore[arg-type]
     with torch.no_grad():
