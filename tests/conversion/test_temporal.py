@@ -257,6 +257,22 @@ def test_the_maximum_of_instantaneous_spikes_overestimates() -> None:
     assert (over >= exact - 1e-3).all() and over.mean() > 1.05 * exact.mean()
 
 
+@pytest.mark.parametrize("method", ["burst", "calibration", "quantised_ann"])
+def test_methods_take_the_switch(method: str) -> None:
+    """What the option changes is what the field of the network changes."""
+    model = Net(lambda net, x: F.max_pool2d(net.conv(x).relu(), 2).relu(), conv=nn.Conv2d(3, 4, 3))
+    x = seeded((4, 3, 8, 8))
+    options = {} if method == "calibration" else {"phi": 2}
+    plain, switched = (
+        convert(captured(model, x), x, method, T=4, light=False, nonlinear=nonlinear, **options)
+        for nonlinear in ("difference", "instantaneous")
+    )
+    expected = simulate(replace(plain, nonlinear="instantaneous"), x)
+    assert torch.equal(simulate(switched, x).mean(switched.T), expected.mean(plain.T))
+    # In a single step there is no difference.
+    assert torch.equal(simulate(plain, x).mean(plain.T), expected.mean(plain.T)) == (method == "quantised_ann")
+
+
 # ------------------------------------------------------------------------------------------------------------- encoders
 
 
