@@ -6,14 +6,16 @@ frontier lies what tossing a coin between them for every sample would give, so a
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Literal
 
 import pandas as pd
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, PositiveFloat
 
 from benchmarks.markdown import table
+from conversion.errors import InvalidInput, UnknownName
 
 PAPER = Path(__file__).parent / "paper" / "ablation.csv"
 CODINGS = ("unary", "graded")
@@ -30,9 +32,21 @@ class IsoEnergy(BaseModel):
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
-    budgets: list[float] = Field(min_length=1)
+    budgets: list[PositiveFloat] = Field(min_length=1)
     families: dict[str, list[str]] = Field(min_length=1)
     reference: str
+
+    def check(self, suite: str, labels: Collection[str]) -> None:
+        """Raises UnknownName or InvalidInput for a family that does not exist, or a pattern that matches no method."""
+        if self.reference not in self.families:
+            raise UnknownName("family of iso_energy", self.reference, self.families)
+        for family, patterns in self.families.items():
+            for pattern in patterns:
+                if not any(fnmatchcase(label, pattern) for label in labels):
+                    raise InvalidInput(
+                        f"Suite {suite}: '{pattern}' of the family '{family}' matches no method; there are "
+                        f"{', '.join(sorted(labels))}."
+                    )
 
 
 class Ablation(BaseModel):
@@ -48,6 +62,12 @@ class Ablation(BaseModel):
     paper: Literal["CIFAR-10", "CIFAR-100", "ImageNet"]
     baseline: str
     rows: dict[Techniques, str]
+
+    def check(self, suite: str, labels: Collection[str]) -> None:
+        """Raises UnknownName for a row of a method that the suite does not have."""
+        for label in (self.baseline, *self.rows.values()):
+            if label not in labels:
+                raise UnknownName(f"method of suite {suite}, named in its ablation,", label, labels)
 
 
 def frontier(points: pd.DataFrame, energy: str = "energy") -> pd.DataFrame:
@@ -75,10 +95,11 @@ def iso_energy(rows: pd.DataFrame, spec: IsoEnergy) -> list[str]:
     """Markdown of the comparison at equal energy, of one task, network, profile and metric.
 
     Args:
-        rows: measured rows in the columns of results.csv.
+        rows: in the columns of results.csv.
         spec: what to compare.
     """
     lines = []
+    rows = _complete(rows)
     steps = sorted(int(T) for T in rows["T"].dropna().unique())
     for coding in CODINGS:
         points = _points(rows, coding)
@@ -114,7 +135,7 @@ def ablation(rows: pd.DataFrame, spec: Ablation) -> list[str]:
     printed = pd.read_csv(PAPER, comment="#")
     paper = printed[printed["dataset"] == spec.paper].set_index("techniques").to_dict("index")
     lines = []
-    for T, of_step in rows[rows["T"].notna()].groupby("T"):
+    for T, of_step in _complete(rows).groupby("T"):
         columns = ["value", *[f"energy_{coding}_mJ" for coding in CODINGS]]
         ours = of_step.groupby("method")[columns].mean().to_dict("index")
         if spec.baseline not in ours:
@@ -148,11 +169,17 @@ def ablation(rows: pd.DataFrame, spec: Ablation) -> list[str]:
     return lines
 
 
+def _complete(rows: pd.DataFrame) -> pd.DataFrame:
+    """Rows of methods and T of which every seed is there: no mean is of what happens to be done."""
+    timed = rows[rows["T"].notna()]
+    done = (timed["status"] == "done").groupby([timed["method"], timed["T"]]).transform("all")
+    return timed[done]
+
+
 def _points(rows: pd.DataFrame, coding: str) -> pd.DataFrame:
     """Mean over seeds of value and relative energy, by method and T."""
-    timed = rows[rows["T"].notna()]
-    energy = timed[f"energy_{coding}_mJ"] / timed["energy_ann_mJ"]
-    points = timed.assign(energy=energy)[["method", "T", "value", "energy"]].astype({"T": float, "value": float})
+    energy = rows[f"energy_{coding}_mJ"] / rows["energy_ann_mJ"]
+    points = rows.assign(energy=energy)[["method", "T", "value", "energy"]].astype({"T": float, "value": float})
     return points.groupby(["method", "T"], sort=False).mean().reset_index()
 
 

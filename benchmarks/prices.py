@@ -37,8 +37,9 @@ class Totals(Firing):
 
     Attributes:
         steps: timesteps executed; 1 for an ANN.
-        macs_once: multiplications by analog values needed once.
+        macs_once: multiplications by analog values that are needed once since the input is constant.
         macs_step: those needed at every step.
+        macs_head: those behind the last neurons, needed once in any case.
         flops_once, flops_step: floating-point operations of nonlinear nodes, told apart the same way.
     """
 
@@ -46,13 +47,14 @@ class Totals(Firing):
     macs_once: float
     macs_step: float
     # Records from before nonlinear operations were counted are of networks without any.
+    macs_head: float = 0
     flops_once: float = 0
     flops_step: float = 0
 
     @property
     def macs(self) -> float:
         """Analog multiplications in all."""
-        return self.macs_once + self.steps * self.macs_step
+        return self.macs_once + self.macs_head + self.steps * self.macs_step
 
     @property
     def flops(self) -> float:
@@ -88,7 +90,9 @@ class PriceList:
 
     def millijoules(self, totals: Totals, coding: Coding) -> float:
         """Energy of one sample in mJ."""
-        macs = totals.macs_once * (totals.steps if self.analog_every_step else 1) + totals.steps * totals.macs_step
+        macs = totals.macs
+        if self.analog_every_step:
+            macs += (totals.steps - 1) * totals.macs_once
         updates = totals.steps * totals.neurons
         spiking = self.synop * totals.synops(coding) + self.update * updates
         return 1e-9 * (self.mac * macs + spiking + self.flop * totals.flops)

@@ -44,7 +44,7 @@ class Flags(BaseModel):
 
     def given(self) -> list[str]:
         """The flags that were given, as they are spelt."""
-        return [f"--{name}" for name, value in self if value not in (None, False)]
+        return [f"--{name}" for name, value in self if value is not None and value is not False]
 
 
 # What the released scripts for CIFAR take when a flag is left out; the ratios as in their README.
@@ -59,6 +59,8 @@ def released_method(flags: Flags) -> Named:
     """
     _refuse_idle(flags)
     phi = MAXSPIKE if flags.maxspike is None else flags.maxspike
+    if phi < 1:
+        raise InvalidInput(f"--maxspike is {phi}, but a neuron fires at least 1 spike per step; give 1 or more.")
     light = flags.calib != "none"
     searched = flags.search or flags.search_threshold or (flags.iat and phi > 1)
     if flags.calib == "advanced":

@@ -95,6 +95,11 @@ class Suite(BaseModel):
                         )
             for name, options in entry.named_methods():
                 make_method(name, **options)
+        labels = {cell.recipe.label for cell in self.cells()}
+        if self.iso_energy is not None:
+            self.iso_energy.check(self.name, labels)
+        if self.ablation is not None:
+            self.ablation.check(self.name, labels)
 
     def adjusted(self, *, limit: int | None = None, price_list: str | None = None) -> Suite:
         """The same suite with other prices, or on the first `limit` test samples under a name of its own."""
@@ -186,6 +191,6 @@ def _describe(error: ValidationError) -> str:
     where = ".".join(str(part) for part in first["loc"] if part not in ("str", "dict[str,dict[str,any]]"))
     if first["type"] != "extra_forbidden":
         return f"'{where}' is wrong: {first['msg']}."
-    known = {*Suite.model_fields, *Entry.model_fields}
+    known = {*Suite.model_fields, *Entry.model_fields, *IsoEnergy.model_fields, *Ablation.model_fields}
     near = get_close_matches(str(first["loc"][-1]), known, n=1, cutoff=0)
     return f"there is no key '{where}'; did you mean '{near[0]}'?"

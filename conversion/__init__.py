@@ -1,4 +1,8 @@
-"""ANN in, spiking network out: capture, convert, simulate."""
+"""ANN in, spiking network out: capture, convert, simulate.
+
+"The paper" is "Adaptive Calibration: A Unified Conversion Framework of Spiking Neural Networks", arXiv:2311.14265v2;
+equations and sections are cited by its numbers.
+"""
 
 from conversion.calibration import Calibration
 from conversion.capture import capture

@@ -42,11 +42,12 @@ class Calibration:
             if tuple(part.shape[1:]) != expected:
                 shape = tuple(part.shape)
                 raise InvalidInput(f"A calibration batch has shape {shape}; the network takes (N, *{expected}).")
-        if held_out is not None and (not len(held_out[0]) or held_out[1].shape != held_out[0].shape[:1]):
-            sizes = f"{len(held_out[0])} samples and labels of shape {tuple(held_out[1].shape)}"
+        labels = None if held_out is None else torch.as_tensor(held_out[1])
+        if held_out is not None and labels is not None and (not len(labels) or labels.shape != held_out[0].shape[:1]):
+            sizes = f"{len(held_out[0])} samples and labels of shape {tuple(labels.shape)}"
             raise InvalidInput(f"The held-out set has {sizes}; give one class index for each sample.")
         self.graph = graph
-        self.held_out = held_out
+        self.held_out = None if held_out is None or labels is None else (held_out[0], labels)
         self.inputs = torch.cat(parts)
         if not all(bool(torch.isfinite(part).all()) for part in (self.inputs, *(held_out or ())[:1])):
             raise InvalidInput("The calibration set holds values that are not finite.")

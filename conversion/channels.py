@@ -74,7 +74,9 @@ def _carry(graph: ConversionGraph, node: fx.Node, labels: Values, values: Values
     if rule.path is Path.SYNAPSE or (is_product(node, rule) and packet(node) not in (aten.mul, aten.div)):
         return _label(value, 1 if "conv" in str(node.target) else value.dim() - 1, first)
     whole = [label for label in sources if label.shape == value.shape]
-    return whole[0] if whole else sources[0].expand(value.shape)
+    # The labels of the latest layer: those of the input are a guess.
+    latest = max(whole, key=lambda label: float(label.nan_to_num(nan=-1).amax()), default=sources[0])
+    return latest.expand(value.shape)
 
 
 def _resampled(label: Tensor, value: Tensor) -> Tensor:

@@ -25,8 +25,9 @@ class Counts:
         tally: cumulated to step t = 1..T, shape (layers, T, N, 6), the last axis in the order of KINDS; float64.
         neurons: neurons per layer, each updated once a step.
         fan_out: connections per layer, all its neurons together.
-        macs_once: multiplications by analog values per sample that are needed once.
+        macs_once: multiplications by analog values per sample that are needed once since the input is constant.
         macs_step: those that are needed at every step.
+        macs_head: those behind the last neurons, needed once in any case.
         flops_once, flops_step: floating-point operations of nonlinear nodes, told apart the same way.
         steps: how many steps each sample took, shape (N,), float64; fewer than T where it left early.
     """
@@ -37,6 +38,7 @@ class Counts:
     fan_out: tuple[int, ...]
     macs_once: int
     macs_step: int
+    macs_head: int
     flops_once: int
     flops_step: int
     steps: Tensor
@@ -47,7 +49,7 @@ class Counts:
 
     def macs(self, t: int) -> Tensor:
         """Analog multiplications in steps 1..t, for each sample: shape (N,), float64."""
-        return self.macs_once + self.steps.clamp(max=t) * self.macs_step
+        return self.macs_once + self.macs_head + self.steps.clamp(max=t) * self.macs_step
 
     def flops(self, t: int) -> Tensor:
         """Floating-point operations of nonlinear nodes in steps 1..t, for each sample: shape (N,), float64."""
@@ -75,8 +77,9 @@ class Counts:
             tally=tally,
             neurons=tuple(connectivity.fan_out[node].numel() for node in tallies),
             fan_out=tuple(round(float(connectivity.fan_out[node].sum())) for node in tallies),
-            macs_once=connectivity.macs_head + once * connectivity.macs_static,
+            macs_once=once * connectivity.macs_static,
             macs_step=connectivity.macs_step + every * connectivity.macs_static,
+            macs_head=connectivity.macs_head,
             flops_once=connectivity.flops_head + once * connectivity.flops_static,
             flops_step=connectivity.flops_step + every * connectivity.flops_static,
             steps=steps.cpu().double(),

@@ -54,7 +54,7 @@ def normalised_entropy(output: Any, t: int) -> Tensor:
             f"IAT decides by the entropy of class scores, so it needs a network whose output has shape (N, classes) "
             f"with at least 2 classes; this one's is {shape}. Use the same method without IAT."
         )
-    logits = (t * output).to(torch.promote_types(output.dtype, torch.float32)).log_softmax(1)
+    logits = (t * output.to(torch.promote_types(output.dtype, torch.float32))).log_softmax(1)
     return -(logits.exp() * logits).sum(1) / math.log(output.shape[1])
 
 

@@ -42,7 +42,8 @@ class Connectivity:
         fan_out: synaptic operations per spike, by layer, in the shape of one sample, float64.
         macs_static: multiplications by values that are constant in time when the input is.
         macs_step: multiplications by analog values that change from step to step, for one step.
-        macs_head: those behind a nonlinear operation that follows the last neurons, which runs once, on the mean.
+        macs_head: those behind the first weights or nonlinear operation that follow the last neurons; they are done
+            once, on the mean.
         flops_static, flops_step, flops_head: floating-point operations of nonlinear nodes, told apart the same way.
     """
 
@@ -75,7 +76,9 @@ def connect(graph: ConversionGraph, spiking: Collection[fx.Node], *, difference:
     arrived: list[Tensor] = []
     macs, operations = Counter[str](), Counter[str]()
     changing: set[fx.Node] = set()
-    leading, head = graph.upstream(spiking), set[fx.Node]()
+    leading = graph.upstream(spiking)
+    # Behind the last neurons: what reads no spikes any more, and what such nodes may read.
+    head, collected = set[fx.Node](), set[fx.Node]()
     for node in graph.body:
         with torch.no_grad():
             values[node] = evaluate(node, values)
@@ -83,8 +86,11 @@ def connect(graph: ConversionGraph, spiking: Collection[fx.Node], *, difference:
         sources = [source for source in node.all_input_nodes if source in events]
         if node in spiking or any(source in changing for source in sources):
             changing.add(node)
-        if node not in leading and (rule.role is Role.NONLINEAR or any(source in head for source in sources)):
-            head.add(node)
+        if node not in leading:
+            if rule.role is Role.NONLINEAR or not collected.isdisjoint(sources):
+                head.add(node)
+            if node in head or rule.path is Path.SYNAPSE:
+                collected.add(node)
         when = "static" if node not in changing else "head" if node in head else "step"
         if rule.role is Role.NONLINEAR:
             operations[when] += flops(node, values, _reads(node, rule, values))

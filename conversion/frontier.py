@@ -12,6 +12,7 @@ points for the networks here (docs/adaptive.md).
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -44,6 +45,12 @@ class Allocation:
 def smallest_budget(cost: Table) -> float:
     """The cost of the cheapest allocation."""
     return float(sum(min(row) for row in cost))
+
+
+def round_up(budget: float) -> float:
+    """A budget in four digits that is not below it: what a message names has to be enough."""
+    digit = 10.0 ** (math.floor(math.log10(abs(budget))) - 3) if budget else 1.0
+    return math.ceil(budget / digit) * digit
 
 
 def allocate(cost: Table, loss: Table, budget: float) -> Allocation:

@@ -6,6 +6,7 @@ axis (N windows, tokens, channels); samples can leave such a value only if it is
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -40,6 +41,11 @@ class Layout:
         """The entries of the samples with the given indices."""
         parts: Tensor = value.unflatten(self.axis, (self.outer, -1, self.inner))
         return parts.index_select(self.axis + 1, samples).flatten(self.axis, self.axis + 2)
+
+    def join(self, batches: Sequence[Tensor]) -> Tensor:
+        """Several batches as one, in this order."""
+        parts = [batch.unflatten(self.axis, (self.outer, -1, self.inner)) for batch in batches]
+        return torch.cat(parts, self.axis + 1).flatten(self.axis, self.axis + 2)
 
 
 def keep(node: fx.Node, value: Any, samples: Tensor) -> Any:

@@ -216,4 +216,8 @@ def _can_compile() -> bool:
 @cache
 def _update(signed: bool, fast: bool) -> Callable[..., Any]:
     update: Callable[..., Any] = fire_signed if signed else fire
-    return torch.compile(update, dynamic=True) if fast else update
+    if not fast:
+        return update
+    # One function serves all layers of all networks; beyond the default of 8 variants it would silently run uncompiled.
+    torch._dynamo.config.recompile_limit = 64
+    return torch.compile(update, dynamic=True)

@@ -29,7 +29,7 @@ from conversion.network import SpikingNetwork
 from conversion.neuron import Layer, Neuron
 from conversion.roles import Activation, Path, Role, packet
 from conversion.schedules import Trains, sweep
-from conversion.stages.base import SWEEP_BATCH
+from conversion.stages.base import SWEEP_BATCH, require_same_graph
 
 PARTS = ("inherited", "clipping", "quantisation", "unevenness")
 
@@ -133,8 +133,7 @@ def explain(network: SpikingNetwork, calibration: Calibration, samples: int = 12
         InvalidInput: the calibration set was measured on another network, or `samples` is below 1.
     """
     graph = network.graph
-    if calibration.graph is not graph:
-        raise InvalidInput("The calibration set was measured on another network; make one from this graph.")
+    require_same_graph(graph, calibration)
     if samples < 1:
         raise InvalidInput(f"The report looks at {samples} samples; give at least 1.")
     sums = {node: _Sums() for node in network.neurons}
@@ -182,14 +181,15 @@ def split_error(
     # What was taken up is what was sent and what is left; half a threshold of it, however it enters, is rounding.
     # Biases and initial potentials of any form are in it, as the neurons had them.
     taken = total * threshold + potential.double()
-    summed = taken - threshold / 2
+    half = torch.zeros_like(threshold) if neuron.start == "none" else threshold / 2
+    summed = taken - half
 
     slope = function.slope
     lowest, most = -neuron.phi if slope > 0 else 0, neuron.phi
     ideal = _rectify(summed, slope).clamp(max=T * function.ceiling) / T
     clipped = ideal.minimum(most * threshold).maximum(lowest * threshold)
     # A leaky ReLU scales a shift, which comes with the current, but not an initial potential.
-    due = _rectify(taken, slope) if neuron.start == "shift" else _rectify(summed, slope) + threshold / 2
+    due = _rectify(taken, slope) if neuron.start == "shift" else _rectify(summed, slope) + half
     quantised = (due / threshold).floor().clamp(T * lowest, T * most) * threshold / T
     split = Split(
         inherited=ideal - activation.double(),
@@ -251,7 +251,7 @@ def _layer_report(network: SpikingNetwork, node: fx.Node, sums: _Sums | None) ->
         neurons=neurons,
         threshold=(float(neuron.threshold.min()), float(neuron.threshold.max())),
         phi=neuron.phi,
-        rho=float(getattr(neuron, "rho", 1.0)),
+        rho=neuron.rho,
         rate=sums.spikes / sums.updates,
         silent=1 - float(sums.fired.double().mean()),
         activation=rms,

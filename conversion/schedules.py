@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
+import torch
 from torch import Tensor, fx
 
 from conversion.graph import Values, evaluate, last_uses
@@ -144,3 +145,9 @@ def _needed(network: SpikingNetwork, known: Collection[fx.Node]) -> list[fx.Node
         if node not in known and (node in network.readout or not found.isdisjoint(node.users)):
             found.add(node)
     return [node for node in network.body if node in found]
+
+
+def add(total: Tensor | None, value: Tensor) -> Tensor:
+    """A sum over steps and one more value; sums of many bfloat16 values need more than bfloat16."""
+    value = value.to(torch.promote_types(value.dtype, torch.float32))
+    return value if total is None else total + value

@@ -27,7 +27,7 @@ from conversion.errors import InvalidInput
 from conversion.graph import ConversionGraph, Values
 from conversion.network import SpikingNetwork
 from conversion.neuron import Layer, Neuron, worth_compiling
-from conversion.schedules import Steps, Trains, sweep
+from conversion.schedules import Steps, Trains, add, sweep
 
 Energy = Literal["spikes", "synops_unary"]
 # Samples whose values are kept for all steps, and copies of samples that run side by side; a GPU is fed more of both.
@@ -136,7 +136,7 @@ class _Base:
         currents = self.trains[node.all_input_nodes[0]][0]
         fired = [self._fire(node, neuron, currents) for neuron in neurons]
         replay = {
-            source: [_repeat(source, value, copies) for value in self.trains[source][0]]
+            source: [source.meta["layout"].join([value] * copies) for value in self.trains[source][0]]
             for source in self.crossing[node]
         }
         replay[node] = [torch.cat(sent) for sent in zip(*(train for train, _ in fired), strict=True)]
@@ -173,9 +173,7 @@ class _Base:
         sums: Values = {}
         for _ in range(network.T):
             for node, value in steps.advance().items():
-                # Sums of many bfloat16 values need more than bfloat16.
-                value = value.to(torch.promote_types(value.dtype, torch.float32))
-                sums[node] = sums[node] + value if node in sums else value
+                sums[node] = add(sums.get(node), value)
         return network.decode({node: total / network.T for node, total in sums.items()}, inputs)
 
 
@@ -184,12 +182,6 @@ def _crossing(network: SpikingNetwork, node: fx.Node) -> list[fx.Node]:
     after = network.graph.downstream({node})
     read = {source for later in after - {node} for source in later.all_input_nodes}.union(network.readout)
     return [source for source in network.body if source in read and source not in after]
-
-
-def _repeat(node: fx.Node, value: Tensor, copies: int) -> Tensor:
-    """Copies of a batch one after another, on whichever axis it lies."""
-    sizes = [isinstance(size, torch.SymInt) for size in node.meta["val"].shape]
-    return torch.cat([value] * copies, sizes.index(True))
 
 
 def _chunks(columns: Sequence[int], most: int) -> Iterator[list[int]]:

@@ -15,7 +15,7 @@ from conversion.graph import Values
 from conversion.layout import keep
 from conversion.network import SpikingNetwork
 from conversion.neuron import Layer
-from conversion.schedules import Steps, sweep
+from conversion.schedules import Steps, add, sweep
 
 # A constant input (N, ...), or one for each step.
 Inputs = Tensor | Sequence[Tensor]
@@ -74,7 +74,7 @@ def simulate(
     frames = _frames(network, inputs, T)
     layers = _Layers(network, count, fast)
     if schedule == "sweep":
-        outputs, steps = _sweep(network, frames, T, layers), torch.full((len(frames[0]),), T)
+        outputs, steps = _sweep(network, frames, T, layers), torch.full((len(frames[0]),), T, device=frames[0].device)
     else:
         outputs, steps = _step(network, frames, T, layers, read)
     outputs = {t: outputs[t] for t in read}
@@ -111,7 +111,7 @@ def _sweep(network: SpikingNetwork, frames: list[Tensor], T: int, layers: _Layer
     sums: Values = {}
     outputs: dict[int, Any] = {}
     for t in range(1, T + 1):
-        sums = {node: _add(sums.get(node), trains[node][0][t - 1]) for node in network.readout}
+        sums = {node: add(sums.get(node), trains[node][0][t - 1]) for node in network.readout}
         outputs[t] = network.decode({node: total / t for node, total in sums.items()}, frames[0])
     return outputs
 
@@ -128,7 +128,7 @@ def _step(
     answer: Any = None
     for t in range(1, T + 1):
         if len(alive):
-            sums = {node: _add(sums.get(node), value) for node, value in schedule.advance().items()}
+            sums = {node: add(sums.get(node), value) for node, value in schedule.advance().items()}
         if len(alive) and (t in read or network.exit is not None):
             means = {node: total / t for node, total in sums.items()}
             output = network.decode(means, frames[0][alive])
@@ -158,12 +158,8 @@ def _frames(network: SpikingNetwork, inputs: Inputs, T: int) -> list[Tensor]:
         if frame.shape[1:] != network.graph.example.shape[1:] or not len(frame):
             expected = tuple(network.graph.example.shape[1:])
             raise InvalidInput(f"The input has shape {tuple(frame.shape)}; the network takes (N >= 1, *{expected}).")
+        if len(frame) != len(frames[0]):
+            raise InvalidInput(f"Frames have {len(frames[0])} and {len(frame)} samples; give all of them the same.")
         if not bool(torch.isfinite(frame).all()):
             raise InvalidInput("The input holds values that are not finite.")
     return frames
-
-
-def _add(total: Tensor | None, value: Tensor) -> Tensor:
-    # Sums of many bfloat16 values need more than bfloat16.
-    value = value.to(torch.promote_types(value.dtype, torch.float32))
-    return value if total is None else total + value

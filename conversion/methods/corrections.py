@@ -31,7 +31,7 @@ class CalibrationAdvanced(Method):
     weights: bool = Field(default=False, description="tune the weights of every layer first")
     potential: bool = Field(default=True, description="correct the initial potential of every neuron")
     iterations: int = Field(default=5000, ge=1, description="of weight tuning, for each layer")
-    learning_rate: float = Field(default=1e-5, gt=0, description="of weight tuning, at its start")
+    learning_rate: float = Field(default=1e-5, gt=0, allow_inf_nan=False, description="of weight tuning, at its start")
 
     def stages(self) -> tuple[Stage, ...]:
         stages: list[Stage] = [Thresholds("mse_floor", 1, self.channelwise, self.start)]
@@ -75,7 +75,9 @@ class EnergyAware(Method):
     """Our own: bursts with a generous cap, and thresholds that weigh error against the energy of spikes."""
 
     name = "energy_aware"
-    energy: float = Field(default=0.05, ge=0, description="the weight of energy; 0 minimises the error alone")
+    energy: float = Field(
+        default=0.05, ge=0, allow_inf_nan=False, description="the weight of energy; 0 minimises the error alone"
+    )
     phi: int = Field(default=8, ge=1, description="most spikes per step")
     signed: bool = Field(default=False, description="neurons may take spikes back")
     per_step_bias: bool = Field(default=False, description="correct a bias for each step in place of one for all")

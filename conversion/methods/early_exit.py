@@ -15,9 +15,9 @@ from conversion.stages import EarlyExit, Stage
 class Exits(BaseModel):
     """Options of IAT, shared by the methods that stop early."""
 
-    base: float = Field(default=0.6, description="alpha_base of Eq. 18")
-    scale: float = Field(default=0.4, description="beta of Eq. 18")
-    delta: float = Field(default=1.0, gt=0, description="delta of Eq. 18")
+    base: float = Field(default=0.6, allow_inf_nan=False, description="alpha_base of Eq. 18")
+    scale: float = Field(default=0.4, allow_inf_nan=False, description="beta of Eq. 18")
+    delta: float = Field(default=1.0, gt=0, allow_inf_nan=False, description="delta of Eq. 18")
     sign: Sign = Field(default="code", description="entropy as in the released code, or as in the paper's text")
 
     def exit(self) -> EarlyExit:

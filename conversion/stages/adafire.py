@@ -10,10 +10,11 @@ from torch import fx
 
 from conversion.calibration import Calibration
 from conversion.errors import InvalidInput
-from conversion.frontier import Allocation, allocate, smallest_budget
+from conversion.frontier import Allocation, allocate, round_up, smallest_budget
 from conversion.network import SpikingNetwork
 from conversion.neuron import Neuron
 from conversion.sensitivity import Sensitivity, measure
+from conversion.stages.base import require_activations
 from conversion.stages.bias import BiasCorrection
 from conversion.stages.thresholds import Thresholds
 
@@ -88,6 +89,7 @@ class AdaFire:
         Raises:
             InvalidInput: the budget is below what phi_min needs; the message names the smallest feasible one.
         """
+        require_activations(network.graph)
         steps = range(self.phi_min, self.phi_init + 1)
         if self.form == "released":
             base = replace(self.place, phi=self.phi_init)(network, calibration)
@@ -100,10 +102,11 @@ class AdaFire:
         uniform = sum(row[steps.index(self.phi)] for row in table.energy)
         smallest = smallest_budget(table.energy)
         if self.budget * uniform < smallest:
+            needed = round_up(smallest / uniform)
             raise InvalidInput(
                 f"AdaFire's budget is {self.budget:g} of the energy of phi = {self.phi}, and no allocation of phi "
-                f"between {self.phi_min} and {self.phi_init} needs less than {smallest / uniform:.4g} of it; give a "
-                "larger budget or a smaller phi_min."
+                f"between {self.phi_min} and {self.phi_init} needs less than {needed:g} of it; give a larger budget or "
+                "a smaller phi_min."
             )
         allocation = allocate(table.energy, table.divergence, self.budget * uniform)
         found = FiringSearch(

@@ -33,7 +33,8 @@ def correct(network: SpikingNetwork, calibration: Calibration, correction: Corre
     Raises:
         InvalidInput: the network has no neurons.
     """
-    require_neurons(network)
+    require_neurons(network, "A correction")
+    require_same_graph(network.graph, calibration)
     corrected = dict(network.neurons)
 
     def spike(node: fx.Node, currents: Trains) -> Trains:
@@ -53,10 +54,18 @@ def require_same_graph(graph: ConversionGraph, calibration: Calibration) -> None
         raise InvalidInput("The calibration set was measured on another network; make one from this graph.")
 
 
-def require_neurons(network: SpikingNetwork) -> None:
+def require_neurons(network: SpikingNetwork, stage: str) -> None:
     """Raises InvalidInput if no stage has set thresholds yet."""
     if not network.neurons:
-        raise InvalidInput("A correction needs neurons; put a stage that sets thresholds before it.")
+        raise InvalidInput(f"{stage} needs neurons; put a stage that sets thresholds before it.")
+
+
+def require_activations(graph: ConversionGraph) -> None:
+    """Raises InvalidInput if there is nothing that neurons could take the place of."""
+    if not graph.firing:
+        raise InvalidInput(
+            "The network has no activation that neurons could take the place of; only method 'ann' applies."
+        )
 
 
 def fire_train(neuron: Neuron, T: int, axis: int, currents: Sequence[Tensor]) -> list[Tensor]:

@@ -11,6 +11,7 @@ from conversion.early_exit import Sign, exit_bars, normalised_entropy
 from conversion.errors import InvalidInput
 from conversion.network import SpikingNetwork
 from conversion.simulate import simulate
+from conversion.stages.base import require_neurons
 
 BATCH = 64
 
@@ -31,8 +32,7 @@ class EarlyExit:
     sign: Sign = "code"
 
     def __call__(self, network: SpikingNetwork, calibration: Calibration) -> SpikingNetwork:
-        if not network.neurons:
-            raise InvalidInput("Early exit needs neurons; put a stage that sets thresholds before it.")
+        require_neurons(network, "Early exit")
         if calibration.held_out is None:
             raise InvalidInput(
                 "IAT learns from labels how sure a correct prediction is: give held_out=(inputs, classes), training "

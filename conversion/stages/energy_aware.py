@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -14,7 +15,7 @@ from conversion.graph import ConversionGraph
 from conversion.histogram import ChannelHistogram
 from conversion.network import SpikingNetwork
 from conversion.neuron import Neuron
-from conversion.stages.base import require_same_graph
+from conversion.stages.base import require_activations, require_same_graph
 from conversion.thresholds import SATURATION_GRID, Quantisers
 
 RATIO = SATURATION_GRID[1] / SATURATION_GRID[0]
@@ -44,18 +45,24 @@ class EnergyAwareThresholds:
     def __call__(self, network: SpikingNetwork, calibration: Calibration) -> SpikingNetwork:
         graph = network.graph
         require_same_graph(graph, calibration)
+        require_activations(graph)
         prices = relative_fan_out(graph)
         neurons = {}
         for node, histogram in calibration.histograms.items():
-            threshold = self.threshold(histogram, prices[node], network.T).to(graph.example.device)
-            slope = graph.activation(node).slope
+            activation = graph.activation(node)
+            slope = activation.slope
+            threshold = self.threshold(histogram, prices[node], network.T, activation.ceiling)
+            threshold = threshold.to(graph.example.device)
             neurons[node] = Neuron(
                 threshold, self.phi, torch.zeros_like(threshold), signed=self.signed or slope > 0, slope=slope
             )
         return network.with_neurons(neurons)
 
-    def threshold(self, histogram: ChannelHistogram, price: Tensor, T: int) -> Tensor:
-        """Thresholds of one layer, float64 of shape (channels,), given f / F for each of its channels."""
+    def threshold(self, histogram: ChannelHistogram, price: Tensor, T: int, ceiling: float = math.inf) -> Tensor:
+        """Thresholds of one layer, float64 of shape (channels,), given f / F for each of its channels.
+
+        `ceiling` is where the ANN's own activation saturates; phi V exceeds it only to keep a channel silent.
+        """
         quantisers, largest = Quantisers(histogram), histogram.maximum
         power = quantisers.squares.mean()
         if power == 0:
@@ -71,6 +78,8 @@ class EnergyAwareThresholds:
             better = cost < best
             best = torch.where(better, cost, best)
             chosen = torch.where(better, threshold, chosen)
+        speaks = chosen <= largest * SATURATION_GRID[-1] / self.phi
+        chosen = torch.where(speaks, chosen.clamp(max=ceiling / self.phi), chosen)
         # A dead channel costs least with the largest threshold of its layer.
         return torch.where(chosen > 0, chosen, chosen.max())
 

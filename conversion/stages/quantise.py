@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from conversion.calibration import Calibration
-from conversion.errors import InvalidInput
 from conversion.network import SpikingNetwork
+from conversion.stages.base import require_neurons
 
 
 @dataclass(frozen=True)
@@ -17,8 +17,7 @@ class Quantise:
     """
 
     def __call__(self, network: SpikingNetwork, calibration: Calibration) -> SpikingNetwork:
-        if not network.neurons:
-            raise InvalidInput("The quantised twin needs neurons; put a stage that sets thresholds before it.")
+        require_neurons(network, "The quantised twin")
         T = network.T
         neurons = {
             node: replace(
@@ -26,7 +25,7 @@ class Quantise:
                 threshold=neuron.threshold / T,
                 phi=neuron.phi * T,
                 bias=neuron.bias.mean(0) if neuron.bias.dim() == 2 else neuron.bias,
-                start="potential",
+                start="none" if neuron.start == "none" else "potential",
                 potential=None if neuron.potential is None else neuron.potential / T,
             )
             for node, neuron in network.neurons.items()

@@ -7,10 +7,11 @@ from dataclasses import dataclass, replace
 
 from conversion.calibration import Calibration
 from conversion.errors import InvalidInput
-from conversion.frontier import Allocation, allocate, smallest_budget
+from conversion.frontier import Allocation, allocate, round_up, smallest_budget
 from conversion.network import SpikingNetwork
 from conversion.neuron import Neuron
 from conversion.sensitivity import Energy, Sensitivity, measure
+from conversion.stages.base import require_neurons, require_same_graph
 
 RATIOS = tuple(1 + 0.5 * step for step in range(19))
 
@@ -72,8 +73,8 @@ class SSC:
             InvalidInput: the network has no neurons; or no thresholds are within the budget, and the message names
                 the smallest feasible one.
         """
-        if not network.neurons:
-            raise InvalidInput("SSC needs neurons; put a stage that sets thresholds before it.")
+        require_neurons(network, "SSC")
+        require_same_graph(network.graph, calibration)
         candidates = {node: [scaled(neuron, rho) for rho in RATIOS] for node, neuron in network.neurons.items()}
         table = measure(network, calibration.inputs[: self.samples], candidates, self.energy)
         increase = [[entry - table.base for entry in row] for row in table.divergence]
@@ -83,7 +84,7 @@ class SSC:
         if smallest > budget:
             raise InvalidInput(
                 f"SSC's budget is {self.budget:g} of the divergence, and no thresholds reach less than "
-                f"{1 + smallest / unit:.4g} of it; give at least that."
+                f"{round_up(1 + smallest / unit):g} of it; give at least that."
             )
         allocation = allocate(increase, table.energy, budget)
         found = ThresholdSearch(tuple(RATIOS[index] for index in allocation.choice), table, budget, allocation)

@@ -54,6 +54,8 @@ class Thresholds:
     def _phi(self, graph: ConversionGraph) -> tuple[int, ...]:
         layers = graph.firing
         phi = (self.phi,) * len(layers) if isinstance(self.phi, int) else self.phi
+        if min(phi, default=1) < 1:
+            raise InvalidInput(f"phi is {min(phi)}, but a neuron fires at least 1 spike per step; give phi >= 1.")
         if len(phi) != len(layers):
             names = ", ".join(node.name for node in layers)
             raise InvalidInput(f"phi has {len(phi)} entries for {len(layers)} layers; give one for each of {names}.")

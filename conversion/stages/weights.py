@@ -10,11 +10,12 @@ from torch import Tensor, fx
 
 from conversion.calibration import STATISTICS_BATCH, Calibration
 from conversion.graph import ConversionGraph, Values, evaluate
+from conversion.layout import keep
 from conversion.network import SpikingNetwork
 from conversion.neuron import Neuron
 from conversion.roles import Path, Role
 from conversion.schedules import Trains, sweep
-from conversion.stages.base import SWEEP_BATCH, fire_train, require_neurons
+from conversion.stages.base import SWEEP_BATCH, fire_train, require_neurons, require_same_graph
 
 BATCH = 32
 
@@ -42,7 +43,8 @@ class WeightCalibration:
     learning_rate: float = 1e-5
 
     def __call__(self, network: SpikingNetwork, calibration: Calibration) -> SpikingNetwork:
-        require_neurons(network)
+        require_neurons(network, "Weight calibration")
+        require_same_graph(network.graph, calibration)
         tuned: set[fx.Node] = set()
         for node in network.neurons:
             layer = LayerOfWeights(network, node, calibration)
@@ -93,8 +95,10 @@ class LayerOfWeights:
         """What is minimised, over the samples of these indices."""
         graph = self.network.graph
         cast = {node: weight.to(graph.dtype) for node, weight in weights.items()}
-        values = graph.start(graph.example, dict(self.network.weights) | cast)
-        values |= {node: mean[samples] for node, mean in self.means.items()}
+        # Some constants have the size of the batch.
+        batch = graph.example.expand(len(samples), *graph.example.shape[1:])
+        values = graph.start(batch, dict(self.network.weights) | cast)
+        values |= {node: keep(node, mean, samples) for node, mean in self.means.items()}
         for step in self.chain:
             values[step] = evaluate(step, values)
         axis = graph.channel_axis(self.node)
@@ -145,7 +149,10 @@ def _means(earlier: SpikingNetwork, calibration: Calibration) -> Values:
 
     batches = [[graph.cast(batch)] for batch in calibration.inputs.split(SWEEP_BATCH)]
     trains = sweep(earlier, batches, earlier.T, spike)
-    return {node: torch.cat([torch.stack(list(train)).mean(0) for train in trains[node]]) for node in earlier.readout}
+    return {
+        node: node.meta["layout"].join([torch.stack(list(train)).mean(0) for train in trains[node]])
+        for node in earlier.readout
+    }
 
 
 def _activations(calibration: Calibration, node: fx.Node) -> Tensor:
