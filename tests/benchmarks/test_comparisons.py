@@ -15,7 +15,7 @@ def rows(points: list[tuple[str, int, float, float, float]]) -> pd.DataFrame:
     """Measured rows: method, T, accuracy, unary and graded energy relative to the ANN's 2 mJ."""
     frame = pd.DataFrame(points, columns=["method", "T", "value", "unary", "graded"])
     energies = {"energy_unary_mJ": 2 * frame["unary"], "energy_graded_mJ": 2 * frame["graded"]}
-    return frame.assign(energy_ann_mJ=2.0, **energies).drop(columns=["unary", "graded"])
+    return frame.assign(energy_ann_mJ=2.0, status="done", **energies).drop(columns=["unary", "graded"])
 
 
 MEASURED = rows([
@@ -77,3 +77,11 @@ def test_unknown_techniques_and_datasets_are_refused() -> None:
         Ablation.model_validate({"paper": "CIFAR-10", "baseline": "calibration", "rows": {"SSC": "x"}})
     with pytest.raises(ValidationError, match="ImageNet"):
         Ablation.model_validate({"paper": "CIFAR10", "baseline": "calibration", "rows": {}})
+
+
+def test_no_mean_is_of_the_seeds_that_happen_to_be_there() -> None:
+    failed = MEASURED.iloc[[4]].assign(status="failed", value=float("nan"))
+    both = pd.concat([MEASURED, failed], ignore_index=True)
+    assert not any("adafire" in line for line in iso_energy(both, SPEC))
+    spec = Ablation.model_validate({"paper": "CIFAR-10", "baseline": "burst:phi=2", "rows": {"AdaFire": "adafire"}})
+    assert "| AdaFire | `adafire` | not run |  |  |  | +0.35 | +37.9 |" in ablation(both, spec)

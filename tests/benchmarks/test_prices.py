@@ -54,3 +54,10 @@ def test_a_floating_point_operation_costs_half_a_mac() -> None:
         difference = prices.millijoules(nonlinear, "unary") - prices.millijoules(SNN, "unary")
         assert difference == pytest.approx(1e-9 * prices.mac / 2 * 140, rel=1e-6)
     assert (nonlinear.flops, SNN.flops) == (140, 0)
+
+
+def test_released_prices_repeat_the_first_layer_but_not_what_follows_the_neurons() -> None:
+    totals = SNN.model_copy(update={"macs_head": 7_000})
+    analog = 4 * 50_000 + 7_000 + 4 * 1_000
+    assert totals.macs == 50_000 + 7_000 + 4 * 1_000
+    assert PRICES["released"].millijoules(totals, "unary") == pytest.approx(1e-9 * (4.6 * analog + 0.9 * 600_000))

@@ -124,3 +124,21 @@ def test_an_option_at_its_default_is_the_same_cell() -> None:
     spelt = Cell(**{**cell.model_dump(), "options": {"phi": 4, "light": True}})
     assert spelt == cell
     assert spelt.id == cell.id
+
+
+@pytest.mark.parametrize(
+    ("added", "error", "message"),
+    [
+        ("iso_energy: {budgets: [0.2], reference: x, families: {a: ['*']}}", UnknownName, "family of iso_energy"),
+        ("iso_energy: {budgets: [0.2], reference: a, families: {a: [burts*]}}", InvalidInput, "'burts.' .*no method"),
+        ("iso_energy: {budgets: [-1], reference: a, families: {a: ['*']}}", InvalidInput, "greater than 0"),
+        ("iso_energy: {budget: [1], reference: a, families: {a: ['*']}}", InvalidInput, "did you mean 'budgets'"),
+        ("ablation: {paper: CIFAR-10, baseline: calibrations, rows: {}}", UnknownName, "named in its ablation"),
+        ("ablation: {paper: CIFAR-10, baseline: calibration, rows: {AdaFire: adafire}}", UnknownName, "'adafire'"),
+    ],
+)  # fmt: skip
+def test_comparisons_of_what_the_suite_does_not_have_are_refused(
+    tmp_path: Path, added: str, error: type[BenchmarkError], message: str
+) -> None:
+    with pytest.raises(error, match=message):
+        load_suite(write(tmp_path, MINIMAL + added + "\n"))

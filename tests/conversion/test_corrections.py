@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from fractions import Fraction
 from typing import Any
@@ -204,6 +205,31 @@ def test_gradient_passes_the_floor_but_not_the_clip() -> None:
     mean_output(Neuron(torch.ones(1), 2, torch.zeros(1)), current, 4, axis=1).sum().backward()
     assert current.grad is not None
     assert current.grad.flatten().tolist() == [0, 1, 1, 0]
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        lambda net, x: net.c(net.b(net.a(x).relu().flatten(1)).relu()),
+        lambda net, x: net.c(net.b(net.a(x).relu().view(x.size(0), -1)).relu()),
+        lambda net, x: net.c(net.b(net.a(x).relu().transpose(0, 1).flatten(2).transpose(0, 1).flatten(1)).relu()),
+        lambda net, x: net.c(net.d(net.a(x).transpose(0, 1).relu()).relu().transpose(0, 1).reshape(-1, 24)),
+    ],
+)
+def test_weight_calibration_finds_the_samples_wherever_the_batch_lies(
+    function: Callable[[Any, Tensor], Tensor],
+) -> None:
+    x = seeded((40, 4, 5))
+    parts = {"a": nn.Linear(5, 6), "b": nn.Linear(24, 24), "c": nn.Linear(24, 3), "d": nn.Linear(6, 6)}
+    graph = captured(Net(function, **parts), x)
+    calibration = Calibration(graph, x)
+    network = convert(graph, x, "burst", T=4, phi=4, light=False)
+    (second,) = LayerOfWeights(network, graph.firing[1], calibration).weights
+    damaged = replace(network, weights={second: network.start(x)[second].detach() * 2 / 3})
+    tuned = WeightCalibration(iterations=100, learning_rate=1e-2)(damaged, calibration)
+    layer, everyone = LayerOfWeights(tuned, graph.firing[1], calibration), torch.arange(len(x))
+    before, after = (float(layer.error({second: source.weights[second]}, everyone)) for source in (damaged, tuned))
+    assert after < 0.7 * before
 
 
 @pytest.mark.parametrize("name", ["plain", "residual", "concat", "linear", "leaky"])

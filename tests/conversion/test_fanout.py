@@ -466,3 +466,17 @@ def test_flops_and_macs_behind_the_last_neurons_are_counted_once() -> None:
     assert still is not None and moving is not None
     comparisons = 3 * 9 * 8
     assert (still.flops(4) == comparisons).all() and (moving.flops(4) == 4 * comparisons).all()
+
+
+def test_weights_behind_the_last_weights_are_multiplied_once() -> None:
+    """Spikes reach the first linear layer; the second one multiplies the mean of what it gathered."""
+    x = seeded((2, 5))
+    model = nn.Sequential(nn.Linear(5, 6), nn.ReLU(), nn.Linear(6, 4), nn.Linear(4, 3))
+    counts = simulate(with_thresholds(captured(model, x), 4, [0.5], phi=2), x).counts
+    assert counts is not None
+    assert (counts.macs_once, counts.macs_step, counts.macs_head) == (30, 0, 12)
+    assert counts.macs(1).tolist() == counts.macs(4).tolist() == [42, 42]
+    assert counts.fan_out == (6 * 4,)
+    changing = simulate(with_thresholds(captured(model, x), 4, [0.5], phi=2), [x] * 4).counts
+    assert changing is not None
+    assert changing.macs(4).tolist() == [4 * 30 + 12] * 2

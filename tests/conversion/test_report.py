@@ -184,6 +184,18 @@ def test_errors_rates_and_silence_agree_with_the_simulator() -> None:
     assert report[1].silent >= 2 / 8
 
 
+@pytest.mark.parametrize("start", ["potential", "shift", "none"])
+def test_the_first_layer_inherits_nothing_however_neurons_start(start: Start) -> None:
+    model, inputs = architecture("leaky")
+    graph = captured(model, inputs)
+    calibration = Calibration(graph, inputs)
+    method = make_method("burst", phi=3, start=start, light=False)
+    first = explain(method.convert(graph, calibration, T=4), calibration)[0].errors
+    assert first is not None
+    assert first.inherited.rms == pytest.approx(0, abs=1e-12)
+    assert first.quantisation.rms > 0
+
+
 @pytest.mark.parametrize("name", ARCHITECTURES)
 def test_the_first_layer_is_fed_evenly_and_the_twin_throughout(name: str) -> None:
     model, inputs = architecture(name)
@@ -252,7 +264,8 @@ def test_nonlinear_operations_and_activations_without_neurons_are_listed() -> No
     network = SpikingNetwork(graph, 2).with_neurons({first: placed[first], third: replace(placed[third], signed=True)})
     found = {group.role: group.names for group in roles(network)}
     assert found["nonlinear"] == ("pool",)
-    assert found["analog"] == ("two", "two -> relu", "three")
+    # A maximum of spikes passes spikes on; an activation without neurons does not.
+    assert found["analog"] == ("two -> relu", "three")
     report = explain(network, Calibration(graph, IMAGES), samples=8)
     assert [layer.role for layer in report] == ["spiking", "analog", "signed"]
     assert report[1].errors is None and report[1].threshold is None

@@ -54,13 +54,26 @@ def reshaped() -> tuple[nn.Module, Tensor]:
     ), seeded((COUNT, 4, 5))  # fmt: skip
 
 
+def split_outside() -> tuple[nn.Module, Tensor]:
+    """Halves of every sample, stacked outside the batch: samples are every other entry of its axis."""
+
+    def function(net: Any, x: Tensor) -> Tensor:
+        halves = net.a(x).relu().view(-1, 2, 4).transpose(0, 1).reshape(-1, 4)
+        aside = net.s(x).relu().repeat(2, 1)
+        mixed = (net.b(halves).relu() + aside + halves).view(2, -1, 4)
+        return net.head(torch.cat([mixed[0], mixed[1]], 1).relu())
+
+    parts = {"a": nn.Linear(5, 8), "s": nn.Linear(5, 4), "b": nn.Linear(4, 4), "head": nn.Linear(8, 3)}
+    return Net(function, **parts), seeded((COUNT, 5))
+
+
 def toy(name: str) -> Callable[[], tuple[nn.Module, Tensor]]:
     return lambda: architecture(name, samples=COUNT)
 
 
 TOYS = {
     **{name: toy(name) for name in ("plain", "residual", "concat", "leaky", "conv1d", "transposed")},
-    "max_pooled": max_pooled, "reshaped": reshaped,
+    "max_pooled": max_pooled, "reshaped": reshaped, "split_outside": split_outside,
 }  # fmt: skip
 
 

@@ -347,6 +347,8 @@ def test_light_calibration_corrects_an_encoders_mean_of_either_sign() -> None:
         (lambda net, x: net.conv(x).flatten(2).transpose(1, 2).relu(), (3, 6, 6), (2, 4)),
         (lambda net, x: F.pad(net.conv(x), (1, 1, 0, 2)).relu(), (3, 6, 6), (1, 4)),
         (lambda net, x: F.avg_pool2d(net.conv(x), 2, 2, 1).mean((2, 3)).relu(), (3, 6, 6), (1, 4)),
+        # What the input's own axes are is a guess that the weights' labels overrule.
+        (lambda net, x: (x + net.fc(x)).relu(), (5, 6), (2, 6)),
         # Channels of several layers, side by side.
         (lambda net, x: torch.cat([net.conv(x), net.conv(x)], 1).relu(), (3, 6, 6), (1, 8)),
         (lambda net, x: net.norm(x @ x.transpose(1, 2)) @ net.w, (6, 5), (2, 6)),
