@@ -228,7 +228,8 @@ def test_weight_calibration_finds_the_samples_wherever_the_batch_lies(
     damaged = replace(network, weights={second: network.start(x)[second].detach() * 2 / 3})
     tuned = WeightCalibration(iterations=100, learning_rate=1e-2)(damaged, calibration)
     layer, everyone = LayerOfWeights(tuned, graph.firing[1], calibration), torch.arange(len(x))
-    before, after = (float(layer.error({second: source.weights[second]}, everyone)) for source in (damaged, tuned))
+    with torch.no_grad():
+        before, after = (float(layer.error({second: source.weights[second]}, everyone)) for source in (damaged, tuned))
     assert after < 0.7 * before
 
 
