@@ -1,7 +1,7 @@
 """Comparisons within a suite: accuracy at equal energy, and the ablation beside the paper's.
 
-A family is what one idea can reach: all its rows, whatever their options and T. Between two neighbouring rows of its
-frontier lies what tossing a coin between them for every sample would give, so accuracies are interpolated linearly.
+A family is what one idea can reach: all its rows, whatever their options and T. Tossing a coin between two rows for
+every sample gives what lies between them, so a family reaches the upper concave hull of its rows.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Literal
 
+import numpy as np
 import pandas as pd
 from pydantic import BaseModel, ConfigDict, Field, PositiveFloat
 
@@ -80,15 +81,20 @@ def frontier(points: pd.DataFrame, energy: str = "energy") -> pd.DataFrame:
 def value_at(points: pd.DataFrame, budget: float) -> float | None:
     """What a family reaches with a budget; None where even its cheapest row costs more."""
     best = frontier(points)
-    below, above = best[best["energy"] <= budget], best[best["energy"] > budget]
-    if below.empty:
+    hull: list[tuple[float, float]] = []
+    for energy, value in zip(best["energy"].astype(float), best["value"].astype(float), strict=True):
+        # A row below the line from the one before it to this one is beaten by a coin between those two.
+        while len(hull) > 1 and _slope(hull[-2], hull[-1]) <= _slope(hull[-1], (energy, value)):
+            hull.pop()
+        hull.append((energy, value))
+    if not hull or budget < hull[0][0]:
         return None
-    left = below.iloc[-1]
-    if above.empty:
-        return float(left["value"])
-    right = above.iloc[0]
-    share = (budget - left["energy"]) / (right["energy"] - left["energy"])
-    return float(left["value"] + share * (right["value"] - left["value"]))
+    energies, values = zip(*hull, strict=True)
+    return float(np.interp(budget, energies, values))
+
+
+def _slope(left: tuple[float, float], right: tuple[float, float]) -> float:
+    return (right[1] - left[1]) / (right[0] - left[0])
 
 
 def iso_energy(rows: pd.DataFrame, spec: IsoEnergy) -> list[str]:

@@ -25,6 +25,18 @@ MEASURED = rows([
 SPEC = IsoEnergy(budgets=[0.15], families={"uniform": ["burst:phi=*"], "AdaFire": ["adafire"]}, reference="uniform")
 
 
+def test_a_row_below_the_line_between_two_others_is_beaten_by_a_coin() -> None:
+    points = pd.DataFrame({"energy": [0.1, 0.5, 0.6], "value": [50.0, 51.0, 95.0]})
+    assert value_at(points, 0.5) == pytest.approx(50 + 45 * 0.4 / 0.5)
+
+
+@given(st.lists(st.tuples(st.integers(1, 20), st.integers(0, 50)), min_size=2, max_size=8), st.integers(1, 20))
+def test_more_rows_never_reach_less(found: list[tuple[int, int]], budget: int) -> None:
+    points = pd.DataFrame(found, columns=["energy", "value"])
+    fewer, more = value_at(points.iloc[1:], budget), value_at(points, budget)
+    assert fewer is None or (more is not None and more >= fewer - 1e-9)
+
+
 def test_value_between_two_rows_is_that_of_a_coin_between_them() -> None:
     points = pd.DataFrame({"energy": [0.1, 0.2, 0.3, 0.4], "value": [60.0, 80.0, 70.0, 90.0]})
     assert value_at(points, 0.1) == 60
