@@ -161,8 +161,8 @@ def _section(metric: str, group: pd.DataFrame) -> list[str]:
 
 def _value(mean: Mean) -> str:
     figure = f"{mean['value']:.2f} ±{(mean['ci_high'] - mean['ci_low']) / 2:.1f}"
-    # Of methods that stop early, T is the most that a sample may take.
-    return figure if mean["mean_T"] == mean["T"] else f"{figure} ({mean['mean_T']:.2f} steps)"
+    # Of methods that stop early, T is the most that a sample may take. A quantised twin takes one step of T's levels.
+    return figure if mean["mean_T"] in (1, mean["T"]) else f"{figure} ({mean['mean_T']:.2f} steps)"
 
 
 def _ratio(mean: Mean) -> str:

@@ -13,6 +13,7 @@ and these four sum to the whole.
 
 from __future__ import annotations
 
+import re
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -65,7 +66,7 @@ class LayerReport(BaseModel):
 
     Attributes:
         name: the modules that it stands for, "layer1.0.conv1 -> relu1".
-        source: the line of the user's code.
+        source: the line of the user's code, with the name of its file.
         role: "signed" neurons may take spikes back; an "analog" activation has no neurons, and no figures.
         neurons: how many.
         threshold: the smallest and the largest.
@@ -233,7 +234,8 @@ class _Sums:
 
 
 def _layer_report(network: SpikingNetwork, node: fx.Node, sums: _Sums | None) -> LayerReport:
-    name, source = layer_name(network, node), source_line(node)
+    # Without folders, so that a report is the same on every machine.
+    name, source = layer_name(network, node), re.sub(r"^.*[/\\](?=[^/\\]+:\d+ in )", "", source_line(node))
     neurons = node.meta["val"].shape[1:].numel()
     if sums is None:
         return LayerReport(name=name, source=source, role="analog", neurons=neurons)

@@ -70,6 +70,7 @@ def _decode(path: Path, size: tuple[int, int]) -> NDArray[np.uint8]:
             width, height = image.size
             if (height, width) == size:
                 return np.asarray(image.convert("RGB"))
-    except (OSError, SyntaxError, ValueError) as error:  # What Pillow raises depends on where the damage is.
+    # What Pillow raises depends on where the damage is; ultralytics, once imported, makes it ask for a HEIF plugin.
+    except (OSError, SyntaxError, ValueError, ImportError) as error:
         raise InvalidInput(f"The image {path} is not a readable PNG file; replace it.") from error
     raise InvalidInput(f"The image {path} is {width}x{height} pixels; it must be {size[1]}x{size[0]}.")

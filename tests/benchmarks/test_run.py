@@ -46,6 +46,8 @@ def test_golden_numbers_of_the_shipped_checkpoint(finished: Store) -> None:
     golden = {
         ("ann", None): 99.5, ("calibration", 2): 92.5, ("calibration", 4): 96.0, ("burst:phi=4", 2): 99.5,
         ("burst:phi=4", 4): 99.5, ("quantised_ann:phi=4", 2): 99.0, ("quantised_ann:phi=4", 4): 99.5,
+        ("adafire_ssc:samples=32", 2): 99.0, ("adafire_ssc:samples=32", 4): 99.5, ("calibration_iat", 2): 97.0,
+        ("calibration_iat", 4): 99.0,
     }  # fmt: skip
     assert table(finished) == pytest.approx(golden, abs=1.01)
 
@@ -60,6 +62,29 @@ def test_records_count_per_layer_what_the_totals_say(finished: Store) -> None:
         assert sum(getattr(layer, kind) for layer in record.layers) == pytest.approx(getattr(record.totals, kind))
     assert record.totals.synops_unary > record.totals.synops_binary > record.totals.synops_graded > 0
     assert record.totals.neurons == sum(layer.neurons for layer in record.layers)
+
+
+def test_early_exit_shows_in_the_record(finished: Store) -> None:
+    (cell,) = [cell for cell in SUITE.cells() if cell.method == "calibration_iat" and cell.T == 4]
+    record = finished.load(cell)
+    assert record is not None and record.totals is not None
+    assert sum(record.exits) == pytest.approx(1)
+    assert record.totals.steps == pytest.approx(sum(t * share for t, share in enumerate(record.exits, 1)))
+    assert 1 < record.totals.steps < 4
+    assert [layer.phi for layer in record.report] == [1] * len(record.layers)
+
+
+def test_methods_share_the_stages_they_begin_with_and_are_charged_for_all(bench: Workbench) -> None:
+    calibration = bench.calibration("digits", "digits_convnet", 64, 0)
+    placed, _ = bench.convert(METHODS["burst"](phi=3, light=False), calibration, 2)
+    corrected, seconds = bench.convert(METHODS["burst"](phi=3), calibration, 2)
+    again, charged = bench.convert(METHODS["burst"](phi=3), calibration, 2)
+    assert again is corrected
+    assert charged == seconds > 0
+    thresholds = [
+        [float(neuron.threshold.sum()) for neuron in network.neurons.values()] for network in (placed, corrected)
+    ]
+    assert thresholds[0] == thresholds[1]
 
 
 def test_a_finished_suite_has_nothing_to_run(bench: Workbench, finished: Store) -> None:

@@ -234,6 +234,7 @@ def test_layers_are_named_by_the_modules_they_stand_for() -> None:
         "stem -> relu", "a -> relu", "b -> relu", "c -> relu", "d + projection -> relu"
     ]  # fmt: skip
     assert report[2].source.endswith("x = (self.b_norm(self.b(self.a_norm(self.a(x)).relu())) + x).relu()")
+    assert "/" not in report[2].source.split(":")[0]
     assert {layer.role for layer in report} == {"spiking"}
 
 
