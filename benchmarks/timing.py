@@ -23,7 +23,7 @@ from adapters import NETWORKS, find_weights, load_weights
 from benchmarks.execute import BATCH, EXIT_BATCH
 from conversion import BenchmarkError, Calibration, SpikingNetwork, capture, make_method, simulate
 from conversion.early_exit import ExitRule, normalised_entropy
-from conversion.stages import SSC
+from conversion.stages import SSC, AdaFire
 from tasks import TASKS
 
 Result = TypeVar("Result")
@@ -55,14 +55,11 @@ def main(
         networks[method.label], seconds = timed(partial(method.convert, graph, calibration, steps))
         table.add_row(f"thresholds and light calibration, {method.label}", f"{seconds:.2f}")
     table.add_section()
-    place, search, *rest = make_method("adafire_ssc").stages()
-    searched = place(SpikingNetwork(graph, steps), calibration)
-    searched, seconds = timed(partial(search, searched, calibration))
-    table.add_row("AdaFire's search, 128 images", f"{seconds:.2f}")
-    for stage in rest:
+    searched = SpikingNetwork(graph, steps)
+    for stage in make_method("adafire_ssc").stages():
         searched, seconds = timed(partial(stage, searched, calibration))
-        if isinstance(stage, SSC):
-            table.add_row("SSC's search, 128 images", f"{seconds:.2f}")
+        if isinstance(stage, AdaFire | SSC):
+            table.add_row(f"search of {type(stage).__name__}, {stage.samples} images", f"{seconds:.2f}")
     table.add_section()
     fixed, early, mean = early_exit(networks["burst:phi=4"], images, batches, repeats)
     table.add_row(f"simulation of burst:phi=4, {samples} images in batches of {EXIT_BATCH}", f"{fixed:.2f}")
