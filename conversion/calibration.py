@@ -38,18 +38,18 @@ class Calibration:
         if not parts or not sum(len(part) for part in parts):
             raise InvalidInput("The calibration set is empty; give at least one batch of training inputs.")
         expected = tuple(graph.example.shape[1:])
-        for part in (*parts, *(held_out or ())[:1]):
+        self.held_out = None if held_out is None else (held_out[0], torch.as_tensor(held_out[1]))
+        others = [] if held_out is None else [held_out[0]]
+        for part in (*parts, *others):
             if tuple(part.shape[1:]) != expected:
                 shape = tuple(part.shape)
                 raise InvalidInput(f"A calibration batch has shape {shape}; the network takes (N, *{expected}).")
-        labels = None if held_out is None else torch.as_tensor(held_out[1])
-        if held_out is not None and labels is not None and (not len(labels) or labels.shape != held_out[0].shape[:1]):
-            sizes = f"{len(held_out[0])} samples and labels of shape {tuple(labels.shape)}"
+        if self.held_out is not None and (not len(others[0]) or self.held_out[1].shape != others[0].shape[:1]):
+            sizes = f"{len(others[0])} samples and labels of shape {tuple(self.held_out[1].shape)}"
             raise InvalidInput(f"The held-out set has {sizes}; give one class index for each sample.")
         self.graph = graph
-        self.held_out = None if held_out is None or labels is None else (held_out[0], labels)
         self.inputs = torch.cat(parts)
-        if not all(bool(torch.isfinite(part).all()) for part in (self.inputs, *(held_out or ())[:1])):
+        if not all(bool(torch.isfinite(part).all()) for part in (self.inputs, *others)):
             raise InvalidInput("The calibration set holds values that are not finite.")
 
     @cached_property

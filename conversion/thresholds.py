@@ -58,12 +58,6 @@ def choose_threshold(
     return torch.where(threshold > 0, threshold, spare)
 
 
-def quantisation_error(values: Tensor, threshold: Tensor, T: int, phi: int, rounding: float) -> Tensor:
-    """Squared error of Q(a) = V/T clip(floor(a T/V + rounding), 0, phi T) at every value (Eq. 7 of the paper)."""
-    step = threshold / T
-    return (torch.floor(values / step + rounding).clamp(0, phi * T) * step - values) ** 2
-
-
 class Quantisers:
     """Errors and spikes of uniform quantisers on one layer's activations, summed over its histogram.
 

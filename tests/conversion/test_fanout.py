@@ -11,31 +11,22 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from conversion import SpikingNetwork, UnsupportedOp, simulate
-from conversion.fanout import Connectivity, connect
+from conversion.fanout import connect
 from tests.conversion.toys import (
     ARCHITECTURES,
+    IMAGE,
     Net,
     architecture,
     captured,
+    connected,
     conv_connections,
     seeded,
     transposed_connections,
     with_thresholds,
 )
 
-IMAGE = seeded((1, 3, 9, 9))
 STEM = (4, 7, 7)
 """What the first convolution of every toy below makes of IMAGE."""
-
-
-def toy(function: Any, **parts: nn.Module) -> tuple[list[Tensor], Connectivity]:
-    """Fan-out by layer and connectivity of a network whose activations are all neurons."""
-    graph = captured(Net(function, stem=nn.Conv2d(3, 4, 3), **parts), IMAGE)
-    connectivity = connect(graph, graph.firing)
-    assert all(
-        tuple(fan_out.shape) == tuple(node.meta["val"].shape[1:]) for node, fan_out in connectivity.fan_out.items()
-    )
-    return [connectivity.fan_out[node] for node in graph.firing], connectivity
 
 
 CONVOLUTIONS = [
@@ -55,7 +46,7 @@ CONVOLUTIONS = [
 def test_convolution(options: dict[str, int]) -> None:
     """Border neurons have fewer connections than inner ones, strided ones differ by position, groups by their size."""
     conv = nn.Conv2d(4, 8, 3, **options)
-    fan_out, _ = toy(lambda net, x: net.conv(net.stem(x).relu()).relu(), conv=conv)
+    fan_out, _ = connected(lambda net, x: net.conv(net.stem(x).relu()).relu(), conv=conv)
     assert torch.equal(fan_out[0], conv_connections(STEM, conv.weight, **options))
     # The network's output reads the last layer once.
     assert torch.equal(fan_out[1], torch.ones_like(fan_out[1]))
@@ -68,7 +59,7 @@ def test_convolution(options: dict[str, int]) -> None:
 )
 def test_transposed_convolution(options: dict[str, int]) -> None:
     conv = nn.ConvTranspose2d(4, 6, 3, **options)
-    fan_out, _ = toy(lambda net, x: net.conv(net.stem(x).relu()).relu(), conv=conv)
+    fan_out, _ = connected(lambda net, x: net.conv(net.stem(x).relu()).relu(), conv=conv)
     assert torch.equal(fan_out[0], transposed_connections(STEM, conv.weight, **options))
 
 
@@ -89,7 +80,7 @@ def test_identity_shortcut_adds_one() -> None:
         x = net.stem(x).relu()
         return (net.conv(x) + x).relu()
 
-    assert torch.equal(toy(function, conv=conv)[0][0], conv_connections(STEM, conv.weight, padding=1) + 1)
+    assert torch.equal(connected(function, conv=conv)[0][0], conv_connections(STEM, conv.weight, padding=1) + 1)
 
 
 def test_projection_shortcut_is_a_convolution() -> None:
@@ -101,7 +92,7 @@ def test_projection_shortcut_is_a_convolution() -> None:
 
     expected = conv_connections(STEM, conv.weight, stride=2, padding=1)
     expected += conv_connections(STEM, projection.weight, stride=2)
-    assert torch.equal(toy(function, conv=conv, projection=projection)[0][0], expected)
+    assert torch.equal(connected(function, conv=conv, projection=projection)[0][0], expected)
 
 
 def test_concatenation() -> None:
@@ -112,7 +103,7 @@ def test_concatenation() -> None:
         x = net.stem(x)
         return net.conv(torch.cat([x.relu(), net.side(x).relu()], 1))
 
-    left, right = toy(function, conv=conv, side=nn.Conv2d(4, 5, 1))[0]
+    left, right = connected(function, conv=conv, side=nn.Conv2d(4, 5, 1))[0]
     expected = conv_connections((9, 7, 7), conv.weight, stride=2)
     assert torch.equal(left, expected[:4])
     assert torch.equal(right, expected[4:])
@@ -141,7 +132,9 @@ POOLINGS = {
 def test_pooling_is_free_and_charged_for_the_connections_of_each_pooled_cell(name: str) -> None:
     pooling, cells = POOLINGS[name]
     conv = nn.Conv2d(4, 5, min(len(cells), 2))
-    fan_out, connectivity = toy(lambda net, x: net.conv(net.pooling(net.stem(x).relu())), pooling=pooling, conv=conv)
+    fan_out, connectivity = connected(
+        lambda net, x: net.conv(net.pooling(net.stem(x).relu())), pooling=pooling, conv=conv
+    )
     pooled = conv_connections((4, len(cells), len(cells)), conv.weight)
     expected = torch.zeros(STEM, dtype=torch.float64)
     for (i, rows), (j, columns) in itertools.product(enumerate(cells), enumerate(cells)):
@@ -162,11 +155,11 @@ def test_bilinear_upsampling_reaches_every_position_it_is_mixed_into() -> None:
 
 def test_linear_layers() -> None:
     """Flattened: one connection per output. After a global mean: the same, of the mean. At the end: of the classes."""
-    flat, _ = toy(lambda net, x: net.fc(net.stem(x).relu().flatten(1)).relu(), fc=nn.Linear(196, 11))
+    flat, _ = connected(lambda net, x: net.fc(net.stem(x).relu().flatten(1)).relu(), fc=nn.Linear(196, 11))
     assert torch.equal(flat[0], torch.full(STEM, 11, dtype=torch.float64))
-    mean, _ = toy(lambda net, x: net.fc(net.stem(x).relu().mean((2, 3))), fc=nn.Linear(4, 10))
+    mean, _ = connected(lambda net, x: net.fc(net.stem(x).relu().mean((2, 3))), fc=nn.Linear(4, 10))
     assert torch.equal(mean[0], torch.full(STEM, 10, dtype=torch.float64))
-    product, _ = toy(lambda net, x: net.stem(x).relu().flatten(1) @ torch.ones(196, 6, dtype=x.dtype))
+    product, _ = connected(lambda net, x: net.stem(x).relu().flatten(1) @ torch.ones(196, 6, dtype=x.dtype))
     assert torch.equal(product[0], torch.full(STEM, 6, dtype=torch.float64))
 
 
@@ -178,7 +171,7 @@ def test_events_that_are_moved_and_dropped() -> None:
         x = net.stem(x).relu()
         return net.conv(F.pad(x[:, :, ::2, 1:].flip(1), (1, 0, 2, 0)))
 
-    fan_out, _ = toy(function, conv=conv)
+    fan_out, _ = connected(function, conv=conv)
     # 4 x 6 values kept, one column and two rows of zeros before them: positions (2 + i, 1 + j) of a 6 x 7 image.
     padded = conv_connections((4, 6, 7), conv.weight)
     expected = torch.zeros(STEM, dtype=torch.float64)
@@ -189,7 +182,7 @@ def test_events_that_are_moved_and_dropped() -> None:
 def test_standing_batch_norm_keeps_connections() -> None:
     """Events keep their place through a scale and a shift."""
     conv = nn.Conv2d(4, 5, 3)
-    fan_out, _ = toy(lambda net, x: net.conv(net.norm(net.stem(x).relu())), norm=nn.BatchNorm2d(4), conv=conv)
+    fan_out, _ = connected(lambda net, x: net.conv(net.norm(net.stem(x).relu())), norm=nn.BatchNorm2d(4), conv=conv)
     assert torch.equal(fan_out[0], conv_connections(STEM, conv.weight))
 
 
@@ -216,7 +209,7 @@ def test_analog_chain_before_the_first_neuron_is_static() -> None:
 def test_convolution_without_a_neuron_before_it_multiplies_at_every_step() -> None:
     """As in MobileNetV2: spikes drive the first convolution, its analog output the second."""
     first, second = nn.Conv2d(4, 6, 3), nn.Conv2d(6, 5, 3, padding=1)
-    fan_out, connectivity = toy(lambda net, x: net.b(net.a(net.stem(x).relu())).relu(), a=first, b=second)
+    fan_out, connectivity = connected(lambda net, x: net.b(net.a(net.stem(x).relu())).relu(), a=first, b=second)
     assert torch.equal(fan_out[0], conv_connections(STEM, first.weight))
     assert connectivity.macs_step == conv_connections((6, 5, 5), second.weight, padding=1).sum()
     assert connectivity.macs_static == conv_connections((3, 9, 9), torch.zeros(4, 3, 3, 3)).sum()
@@ -230,7 +223,7 @@ def test_spikes_added_to_an_analog_value_are_accumulated_once_and_analog_from_th
         x = net.stem(x).relu()
         return net.after(net.inner(x) + x).relu()
 
-    fan_out, connectivity = toy(function, inner=inner, after=after)
+    fan_out, connectivity = connected(function, inner=inner, after=after)
     assert torch.equal(fan_out[0], conv_connections(STEM, inner.weight, padding=1) + 1)
     assert connectivity.macs_step == conv_connections(STEM, after.weight).sum()
 
@@ -242,7 +235,7 @@ def test_sum_of_two_spike_trains_stays_a_spike_train() -> None:
         x = net.stem(x)
         return net.conv(x.relu() + net.side(x).relu()).relu()
 
-    fan_out, connectivity = toy(function, conv=conv, side=nn.Conv2d(4, 4, 1))
+    fan_out, connectivity = connected(function, conv=conv, side=nn.Conv2d(4, 4, 1))
     assert torch.equal(fan_out[0], conv_connections(STEM, conv.weight))
     assert torch.equal(fan_out[1], fan_out[0])
     assert connectivity.macs_step == 0
@@ -251,7 +244,7 @@ def test_sum_of_two_spike_trains_stays_a_spike_train() -> None:
 def test_image_beside_spikes_is_multiplied() -> None:
     """Concatenated with spikes, the image's channels are MACs, once per step since the layer has to run again."""
     conv = nn.Conv2d(7, 5, 3)
-    fan_out, connectivity = toy(
+    fan_out, connectivity = connected(
         lambda net, x: net.conv(torch.cat([net.stem(x).relu(), x[:, :, :7, :7]], 1)).relu(), conv=conv
     )
     connections = conv_connections((7, 7, 7), conv.weight)
@@ -348,135 +341,5 @@ def test_a_signal_added_to_itself_arrives_twice() -> None:
         y = net.stem(x).relu()
         return (y + y).relu()
 
-    fan_out, _ = toy(doubled)
+    fan_out, _ = connected(doubled)
     assert torch.equal(fan_out[0], torch.full(STEM, 2.0, dtype=torch.float64))
-
-
-# ----------------------------------------------------------------------------------------------- nonlinear operations
-
-
-@pytest.mark.parametrize(
-    ("maximum", "average"),
-    [
-        (nn.MaxPool2d(2), nn.AvgPool2d(2)),
-        (nn.MaxPool2d(3, 2, 1), nn.AvgPool2d(3, 2, 1)),
-        (nn.MaxPool2d(2, 3, ceil_mode=True), nn.AvgPool2d(2, 3, ceil_mode=True)),
-        (nn.AdaptiveMaxPool2d(3), nn.AdaptiveAvgPool2d(3)),
-        (Net(lambda net, x: x.amax((2, 3), keepdim=True)), nn.AdaptiveAvgPool2d(1)),
-        (Net(lambda net, x: x.max(3)[0].max(2)[0][:, :, None, None]), nn.AdaptiveAvgPool2d(1)),
-    ],
-)
-def test_maxima_carry_events_as_averages_do(maximum: nn.Module, average: nn.Module) -> None:
-    """Each spike is charged for every window that it falls in, and what follows is driven by events."""
-    conv = nn.Conv2d(4, 5, 1)
-    (found, connectivity), (expected, _) = (
-        toy(lambda net, x: net.conv(net.pool(net.stem(x).relu())).relu(), pool=pool, conv=conv)
-        for pool in (maximum, average)
-    )
-    assert torch.equal(found[0], expected[0])
-    assert connectivity.macs_step == 0
-
-
-def test_events_are_accumulated_once_at_other_nonlinear_operations() -> None:
-    """Into the sums of a group norm; the next weights see the spikes of the encoder behind it alone."""
-    fan_out, connectivity = toy(
-        lambda net, x: net.conv(net.norm(net.stem(x).relu())).relu(), norm=nn.GroupNorm(2, 4), conv=nn.Conv2d(4, 5, 1)
-    )
-    assert torch.equal(fan_out[0], torch.ones_like(fan_out[0]))
-    assert torch.equal(fan_out[1], torch.full_like(fan_out[1], 5))
-    assert connectivity.macs_step == 0
-
-
-def test_what_a_norm_without_weights_behind_it_sends_is_analog() -> None:
-    """A sum of an analog value and spikes: the spikes are added into it, and arrive at the norm as well."""
-
-    def function(net: Any, x: Tensor) -> Tensor:
-        x = net.stem(x).relu()
-        return (net.norm(x) + x).relu()
-
-    fan_out, _ = toy(function, norm=nn.GroupNorm(2, 4))
-    assert torch.equal(fan_out[0], torch.full_like(fan_out[0], 2))
-
-
-# Operations of one evaluation on a (1, 4, 7, 7) signal, by hand; 196 values.
-FLOPS: dict[str, tuple[Any, int]] = {
-    # 9 windows of 4 values, 3 comparisons each, in 4 channels.
-    "max_pool": (lambda net, x: F.max_pool2d(x, 2), 4 * 9 * 3),
-    # 4 windows on an axis with 2, 3, 3, 2 real positions: 10 x 10 reads in 16 windows.
-    "padded": (lambda net, x: F.max_pool2d(x, 3, 2, 1), 4 * (100 - 16)),
-    "adaptive": (lambda net, x: F.adaptive_max_pool2d(x, 1), 4 * 48),
-    "amax": (lambda net, x: x.amax(1), 3 * 49),
-    "max": (lambda net, x: x.max(3)[0], 28 * 6),
-    "softmax": (lambda net, x: x.softmax(1), 5 * 196),
-    "group_norm": (lambda net, x: net.norm(x), 7 * 196),
-    "norm without weights": (lambda net, x: F.group_norm(x, 2), 5 * 196),
-    "gelu": (lambda net, x: F.gelu(x), 5 * 196),
-    "exp": (lambda net, x: x.exp(), 196),
-    "mul": (lambda net, x: x * x.flip(1), 196),
-    # 4 matrices of 7 x 7 values, each a sum of 7 products.
-    "matmul": (lambda net, x: x @ x.transpose(2, 3), 2 * 4 * 7 * 7 * 7),
-    "einsum": (lambda net, x: torch.einsum("nchw,ncgw->nchg", x, x), 2 * 4 * 7 * 7 * 7),
-    "attention": (lambda net, x: F.scaled_dot_product_attention(x, x, x), 4 * 7 * 7 * (14 + 5 + 14)),
-}
-
-
-@pytest.mark.parametrize("name", FLOPS)
-def test_floating_point_operations_by_hand(name: str) -> None:
-    """Of the ANN once; behind the last neurons once; between neurons at every step with the difference's own work."""
-    function, expected = FLOPS[name]
-    norm = nn.GroupNorm(2, 4)
-    graph = captured(Net(function, norm=norm), seeded((1, 4, 7, 7)))
-    ann = connect(graph, [])
-    assert (ann.flops_static, ann.flops_step, ann.flops_head) == (expected, 0, 0)
-    _, behind = toy(lambda net, x: function(net, net.stem(x).relu()), norm=norm)
-    assert (behind.flops_static, behind.flops_step, behind.flops_head) == (0, 0, expected)
-    between = captured(Net(lambda net, x: function(net, net.stem(x).relu()).relu(), norm=norm, stem=nn.Conv2d(3, 4, 3)),
-                       IMAGE)  # fmt: skip
-    step = connect(between, between.firing, difference=False)
-    assert (step.flops_static, step.flops_step, step.flops_head) == (0, expected, 0)
-
-
-def test_the_difference_adds_its_own_operations() -> None:
-    """Group norm of 196 values driven by spikes: divided by t, multiplied by t, subtracted. A maximum: subtracted.
-
-    An analog input is added to its sum as well: here a convolution without an activation behind it.
-    """
-
-    def counted(function: Any) -> int:
-        net = Net(function, stem=nn.Conv2d(3, 4, 3), mix=nn.Conv2d(4, 4, 1), norm=nn.GroupNorm(2, 4))
-        graph = captured(net, IMAGE)
-        return connect(graph, graph.firing).flops_step - connect(graph, graph.firing, difference=False).flops_step
-
-    assert counted(lambda net, x: net.norm(net.stem(x).relu()).relu()) == 3 * 196
-    assert counted(lambda net, x: F.max_pool2d(net.stem(x).relu(), 2).relu()) == 4 * 9
-    assert counted(lambda net, x: net.norm(net.mix(net.stem(x).relu())).relu()) == 4 * 196
-
-
-def test_flops_and_macs_behind_the_last_neurons_are_counted_once() -> None:
-    """A softmax over the output runs once on the mean, and so do weights behind it that its encoder does not drive."""
-    function = lambda net, x: net.stem(x).relu().softmax(1)  # noqa: E731
-    graph = captured(Net(function, stem=nn.Conv2d(3, 4, 3)), IMAGE)
-    counts = simulate(with_thresholds(graph, 4, [1.0]), IMAGE).counts
-    assert counts is not None
-    assert (counts.flops_once, counts.flops_step) == (5 * 196, 0)
-    assert (counts.flops(4) == 5 * 196).all()
-    pooled = captured(Net(lambda net, x: F.max_pool2d(x, 3).relu(), stem=nn.Conv2d(3, 4, 3)), IMAGE)
-    network = with_thresholds(pooled, 4, [1.0])
-    still, moving = simulate(network, IMAGE).counts, simulate(network, [IMAGE] * 4).counts
-    assert still is not None and moving is not None
-    comparisons = 3 * 9 * 8
-    assert (still.flops(4) == comparisons).all() and (moving.flops(4) == 4 * comparisons).all()
-
-
-def test_weights_behind_the_last_weights_are_multiplied_once() -> None:
-    """Spikes reach the first linear layer; the second one multiplies the mean of what it gathered."""
-    x = seeded((2, 5))
-    model = nn.Sequential(nn.Linear(5, 6), nn.ReLU(), nn.Linear(6, 4), nn.Linear(4, 3))
-    counts = simulate(with_thresholds(captured(model, x), 4, [0.5], phi=2), x).counts
-    assert counts is not None
-    assert (counts.macs_once, counts.macs_step, counts.macs_head) == (30, 0, 12)
-    assert counts.macs(1).tolist() == counts.macs(4).tolist() == [42, 42]
-    assert counts.fan_out == (6 * 4,)
-    changing = simulate(with_thresholds(captured(model, x), 4, [0.5], phi=2), [x] * 4).counts
-    assert changing is not None
-    assert changing.macs(4).tolist() == [4 * 30 + 12] * 2

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from conversion import InvalidInput
 from conversion.neuron import Layer, Neuron, Start, _ones_in_binary
-from conversion.thresholds import quantisation_error
+from tests.conversion.toys import quantisation_error
 
 # Values in these tests are sums of few powers of two, so that floating point is exact and trains are decided by hand.
 

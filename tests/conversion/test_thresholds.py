@@ -21,9 +21,8 @@ from conversion.thresholds import (
     Quantisers,
     Rule,
     choose_threshold,
-    quantisation_error,
 )
-from tests.conversion.toys import captured, seeded
+from tests.conversion.toys import captured, quantisation_error, seeded
 
 RULES: list[Rule] = ["max", "percentile", "mse", "mse_floor"]
 

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from conversion import ConversionGraph, SpikingNetwork, capture
+from conversion.fanout import Connectivity, connect
 from conversion.neuron import Neuron, Start
 
 
@@ -102,6 +103,12 @@ def transposed_connections(
     return found
 
 
+def quantisation_error(values: Tensor, threshold: Tensor, T: int, phi: int, rounding: float) -> Tensor:
+    """Squared error of Q(a) = V/T clip(floor(a T/V + rounding), 0, phi T) at every value (Eq. 7 of the paper)."""
+    step = threshold / T
+    return (torch.floor(values / step + rounding).clamp(0, phi * T) * step - values) ** 2
+
+
 def relative_error(found: Tensor, expected: Tensor) -> float:
     return float((found - expected).norm() / expected.norm())
 
@@ -109,6 +116,19 @@ def relative_error(found: Tensor, expected: Tensor) -> float:
 def seeded(shape: Sequence[int], seed: int = 0, dtype: torch.dtype = torch.float64) -> Tensor:
     """Standard normal values that do not depend on the tests run before."""
     return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=dtype)
+
+
+IMAGE = seeded((1, 3, 9, 9))
+
+
+def connected(function: Any, **parts: nn.Module) -> tuple[list[Tensor], Connectivity]:
+    """Fan-out by layer and connectivity of a stem and a function behind it, whose activations are all neurons."""
+    graph = captured(Net(function, stem=nn.Conv2d(3, 4, 3), **parts), IMAGE)
+    connectivity = connect(graph, graph.firing)
+    assert all(
+        tuple(fan_out.shape) == tuple(node.meta["val"].shape[1:]) for node, fan_out in connectivity.fan_out.items()
+    )
+    return [connectivity.fan_out[node] for node in graph.firing], connectivity
 
 
 # ---------------------------------------------------------------------------------- the architectures of the schedules
