@@ -12,6 +12,7 @@ from functools import cache
 from pathlib import Path
 from typing import Literal
 
+import pandas as pd
 import torch
 import torchvision
 from torch import Tensor
@@ -19,7 +20,7 @@ from torch import Tensor
 from adapters import NETWORKS, Network, find_weights, load_weights, resolve_device
 from benchmarks.cells import Cell
 from benchmarks.prices import Totals
-from benchmarks.store import LayerCounts, Record, Value
+from benchmarks.records import LayerCounts, Measured, Record, Value
 from conversion import Calibration, ConversionGraph, Counts, SpikingNetwork, capture, simulate
 from conversion.counts import KINDS
 from conversion.errors import InvalidInput
@@ -135,7 +136,7 @@ class Workbench:
             seconds += spent
         return network, seconds
 
-    def measure(self, cell: Cell, advance: Callable[[int], None]) -> Record:
+    def measure(self, cell: Cell, advance: Callable[[int], None]) -> Measured:
         """Converts and evaluates one cell; `advance` is told of every batch of samples done.
 
         Raises:
@@ -163,17 +164,19 @@ class Workbench:
             advance(len(batch.inputs))
         finished = self._now()
         assert counts is not None  # A test split has at least one sample.
-        layers = _layers(network, counts, torch.cat(tallies, dim=1).mean(1))
+        tally = torch.cat(tallies, dim=1)
+        taken = torch.cat(steps)
+        layers = _layers(network, counts, tally.mean(1))
         primary = prepared.task.primary_metric
         report = explain(network, calibration) if network.neurons else []
-        return Record(
+        record = Record(
             cell=cell,
             status="done",
             metrics={k: Value(**vars(v)) for k, v in metrics[network.T].compute().items()},
             primary_metric=primary,
             curve=[metric.compute()[primary].value for metric in metrics.values()],
-            totals=_totals(torch.cat(steps), counts, layers),
-            exits=_exits(network, torch.cat(steps)),
+            totals=_totals(taken, counts, layers),
+            exits=_exits(network, taken),
             report=report,
             layers=layers,
             fingerprint=self.fingerprint(cell),
@@ -181,6 +184,7 @@ class Workbench:
             convert_s=round(convert_s, 3),
             evaluate_s=round(finished - started, 3),
         )
+        return Measured(record=record, samples=_samples(metrics[network.T].outcomes(), taken, tally.sum(0)))
 
     def _worth_compiling(self, network: SpikingNetwork, samples: int) -> bool:
         updates = samples * network.T * sum(fan.numel() for fan in network.connectivity.fan_out.values())
@@ -237,6 +241,12 @@ def _totals(steps: Tensor, counts: Counts, layers: list[LayerCounts]) -> Totals:
         macs_once=counts.macs_once, macs_step=counts.macs_step, macs_head=counts.macs_head,
         flops_once=counts.flops_once, flops_step=counts.flops_step, **sums,
     )  # fmt: skip
+
+
+def _samples(outcomes: Tensor, steps: Tensor, counts: Tensor) -> pd.DataFrame:
+    """One row for each sample; `counts` has shape (N, 6) and holds whole numbers."""
+    columns = dict(zip(KINDS, counts.round().long().T.numpy(), strict=True))
+    return pd.DataFrame({"outcome": outcomes.numpy(), "steps": steps.int().numpy(), **columns})
 
 
 def _exits(network: SpikingNetwork, steps: Tensor) -> list[float]:

@@ -13,7 +13,7 @@ from benchmarks.cells import Cell
 from benchmarks.execute import Workbench
 from benchmarks.markdown import table
 from benchmarks.prices import PRICES
-from benchmarks.store import Record
+from benchmarks.records import Record
 from conversion.report import PARTS, LayerReport, RoleGroup, roles, worst
 
 COLUMNS = ["layer", "threshold", "phi", "rho", "rate", "silent", *PARTS, "total"]
@@ -45,8 +45,8 @@ def measure(cell: Cell, bench: Workbench, advance: Callable[[int], None]) -> Con
         BenchmarkError: the method cannot be applied to the network, or the outputs are not finite.
     """
     calibration = bench.calibration(cell.task, cell.network, cell.calibration, cell.seed)
-    record = bench.measure(cell, advance)
-    ann = bench.measure(cell.model_copy(update={"method": "ann", "options": {}, "T": None, "seed": 0}), advance)
+    record = bench.measure(cell, advance).record
+    ann = bench.measure(cell.model_copy(update={"method": "ann", "options": {}, "T": None, "seed": 0}), advance).record
     network, _ = bench.convert(cell.recipe, calibration, cell.T or 1)
     return Conversion(ann=ann, record=record, roles=roles(network), worst=worst(record.report))
 

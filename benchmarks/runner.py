@@ -14,7 +14,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from benchmarks.cells import Cell
 from benchmarks.execute import Workbench
-from benchmarks.store import Record, Store
+from benchmarks.records import Record
+from benchmarks.store import Store
 from conversion.errors import BenchmarkError
 
 Rerun = Literal["missing", "failed", "stale", "all"]
@@ -60,14 +61,15 @@ def run(cells: Sequence[Cell], bench: Workbench, store: Store) -> list[Record]:
         for number, cell in enumerate(cells, 1):
             show.begin(f"[{number}/{len(cells)}] {cell.label}")
             try:
-                record = bench.measure(cell, show.advance)
+                measured = bench.measure(cell, show.advance)
+                record = store.save(measured.record, measured.samples)
             except Exception as error:  # Whatever goes wrong in one cell, the others go on.
                 reason = str(error) if isinstance(error, BenchmarkError) else f"{type(error).__name__}: {error}"
                 reason = next(iter(reason.splitlines()), type(error).__name__)
                 if not isinstance(error, BenchmarkError):
                     traceback.print_exc()
                 record = Record(cell=cell, status="failed", reason=reason, fingerprint=bench.fingerprint(cell))
-            store.save(record)
+                store.save(record)
             records.append(record)
             show.end(_summary(record))
     return records

@@ -1,71 +1,36 @@
-"""Records of measured cells, one file each, written whole or not at all."""
+"""The records of measured cells: a folder for each, valid at every moment."""
 
 from __future__ import annotations
 
+import hashlib
+import io
 import json
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+import pandas as pd
+from pydantic import ValidationError
 
 from benchmarks.cells import Cell
-from benchmarks.prices import Firing, Totals
+from benchmarks.records import SCHEMA, Record
 from conversion.errors import BenchmarkError
 from conversion.files import write_atomically
-from conversion.report import LayerReport
 
-SCHEMA = 1
-
-
-class Value(BaseModel):
-    """A metric with its 95 % interval."""
-
-    value: float
-    ci_low: float
-    ci_high: float
-    n: int
+RECORD = "record.json"
 
 
-class LayerCounts(Firing):
-    """Mean counts of one layer for one sample, after the last step; fan_out is that of all its neurons together."""
-
-    name: str
-    phi: int
-    fan_out: int
-
-
-class Record(BaseModel):
-    """Everything measured of one cell, and under which conditions.
-
-    Attributes:
-        metrics: by name, after the last step.
-        exits: with early exit, the share of samples that left after step t = 1..T.
-        report: what every layer adds to the error, measured on calibration samples.
-        curve: the primary metric after each step of this conversion; extra information, no cell of its own.
-        fingerprint: digests of the inputs that the result depends on.
-        provenance: versions, device and the like, for people.
-    """
-
-    model_config = ConfigDict(extra="forbid")
-    schema_version: int = SCHEMA
-    cell: Cell
-    status: Literal["done", "failed"]
-    reason: str = ""
-    metrics: dict[str, Value] = {}
-    primary_metric: str = ""
-    curve: list[float] = []
-    totals: Totals | None = None
-    layers: list[LayerCounts] = []
-    exits: list[float] = []
-    report: list[LayerReport] = []
-    fingerprint: dict[str, str] = {}
-    provenance: dict[str, str] = {}
-    convert_s: float = 0.0
-    evaluate_s: float = 0.0
+class DamagedRecord(BenchmarkError):
+    """A record that cannot be read; measuring its cell again replaces it."""
 
 
 class Store:
-    """The records under one folder: `<root>/<suite>/cells/<cell>.json`."""
+    """The records under one folder.
+
+    `<root>/<suite>/cells/<cell>/record.json` holds a cell's figures and names the file beside it with those of its
+    samples. That file is written first, under a name made of its content, and the record replaced in one step. So a
+    crash leaves the old record with its samples or the new one with its own, and copying one store over another merges
+    the two.
+    """
 
     def __init__(self, root: Path, suite: str) -> None:
         self.folder = root / suite
@@ -75,19 +40,32 @@ class Store:
         """The record of a cell, if there is one.
 
         Raises:
-            BenchmarkError: the file is damaged, or was written by a newer version.
+            DamagedRecord: the file is damaged.
+            BenchmarkError: it was written by a newer version.
         """
-        path = self._path(cell)
+        path = self.cells / cell.id / RECORD
         if not path.is_file():
             return None
-        try:
-            content = json.loads(path.read_text(encoding="utf-8"))
-            if isinstance(content, dict) and content.get("schema_version", 0) > SCHEMA:
-                raise BenchmarkError(f"The record {path} was written by a newer version of this benchmark; update it.")
-            return Record.model_validate(content)
-        except (json.JSONDecodeError, UnicodeDecodeError, ValidationError) as error:
-            reason = str(error).splitlines()[0]
-            raise BenchmarkError(f"The record {path} is damaged ({reason}); delete it to measure it again.") from None
+        record = _read(path)
+        if record.cell != cell:
+            raise DamagedRecord(f"The record {path} is damaged (it is that of {record.cell.id}); measure it again.")
+        return record
+
+    def records(self) -> Iterator[Record]:
+        """All records that can be read, whichever suite they belong to, by name."""
+        for path in sorted(self.cells.glob(f"*/{RECORD}")):
+            try:
+                yield _read(path)
+            except DamagedRecord:
+                continue
+
+    def samples(self, record: Record) -> pd.DataFrame | None:
+        """One row for each test sample, see `Measured`; None where they were not kept, or are damaged."""
+        path = self.cells / record.cell.id / record.samples
+        if not record.samples or not path.is_file():
+            return None
+        content = path.read_bytes()
+        return pd.read_parquet(io.BytesIO(content)) if path.name == _name(content) else None
 
     def prepare(self) -> None:
         """Makes the folder of the records; raises BenchmarkError where nothing can be written."""
@@ -98,10 +76,34 @@ class Store:
         except OSError as error:
             raise BenchmarkError(f"Results cannot be written to {self.folder}: {error.strerror}.") from None
 
-    def save(self, record: Record) -> None:
-        """Writes or replaces a cell's record."""
-        self.cells.mkdir(parents=True, exist_ok=True)
-        write_atomically(self._path(record.cell), record.model_dump_json(indent=1).encode())
+    def save(self, record: Record, samples: pd.DataFrame | None = None) -> Record:
+        """Writes or replaces a cell's record; returns it with the name of its samples' file."""
+        folder = self.cells / record.cell.id
+        folder.mkdir(parents=True, exist_ok=True)
+        name = ""
+        if samples is not None:
+            content = samples.to_parquet(index=False, compression="zstd")
+            name = _name(content)
+            write_atomically(folder / name, content)
+        record = record.model_copy(update={"samples": name})
+        write_atomically(folder / RECORD, record.model_dump_json(indent=1).encode())
+        for old in (*folder.glob("samples-*.parquet"), *folder.glob("*.tmp")):
+            if old.name != name:
+                old.unlink(missing_ok=True)
+        return record
 
-    def _path(self, cell: Cell) -> Path:
-        return self.cells / f"{cell.id}.json"
+
+def _name(content: bytes) -> str:
+    return f"samples-{hashlib.sha256(content).hexdigest()[:12]}.parquet"
+
+
+def _read(path: Path) -> Record:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        version = content.get("schema_version", 0) if isinstance(content, dict) else 0
+        if isinstance(version, int) and version > SCHEMA:
+            raise BenchmarkError(f"The record {path} was written by a newer version of this benchmark; update it.")
+        return Record.model_validate(content)
+    except (json.JSONDecodeError, UnicodeDecodeError, ValidationError) as error:
+        reason = str(error).splitlines()[0]
+        raise DamagedRecord(f"The record {path} is damaged ({reason}); measure it again.") from None

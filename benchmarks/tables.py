@@ -11,7 +11,8 @@ import pandas as pd
 from benchmarks.comparisons import ablation, iso_energy
 from benchmarks.markdown import table
 from benchmarks.prices import PRICES
-from benchmarks.store import Record, Store
+from benchmarks.records import Record
+from benchmarks.store import Store
 from benchmarks.suite import Suite
 from conversion.files import write_atomically
 

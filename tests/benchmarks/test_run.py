@@ -96,9 +96,12 @@ def test_a_finished_suite_has_nothing_to_run(bench: Workbench, finished: Store) 
 
 def test_the_same_cell_twice_gives_the_same_record(bench: Workbench, finished: Store) -> None:
     cell = SUITE.cells()[3]
-    again, before = bench.measure(cell, lambda samples: None), finished.load(cell)
+    measured, before = bench.measure(cell, lambda samples: None), finished.load(cell)
+    again = measured.record
     assert before is not None
-    timings = {"convert_s", "evaluate_s"}
+    assert finished.samples(before) is not None
+    pd.testing.assert_frame_equal(finished.samples(before), measured.samples)
+    timings = {"convert_s", "evaluate_s", "samples"}
     assert again.model_dump(exclude=timings) == before.model_dump(exclude=timings)
 
 
@@ -217,7 +220,7 @@ def test_a_failed_cell_makes_the_run_exit_with_3(tmp_path: Path, cli: Cli) -> No
     store = Store(tmp_path / "out", SUITE.name)
     bench = Workbench(None, None, "cpu", "float32")
     cell = SUITE.cells()[0]
-    record = bench.measure(cell, lambda samples: None)
+    record = bench.measure(cell, lambda samples: None).record
     store.save(record.model_copy(update={"status": "failed", "reason": "it broke"}))
     arguments = ("--suite", "smoke", "--method", "ann", "--results", "out")
     ran = cli("run", *arguments, "--rerun", "missing")

@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
-from benchmarks.store import Record, Store, Value
+from benchmarks.records import Record, Value
+from benchmarks.store import Store
 from benchmarks.suite import load_suite
 from conversion.errors import BenchmarkError
 
@@ -23,14 +25,28 @@ def test_a_record_comes_back_as_it_was_saved(tmp_path: Path) -> None:
     assert store.load(CELL) is None
     store.save(RECORD)
     assert store.load(CELL) == RECORD
-    assert [path.suffix for path in store.cells.iterdir()] == [".json"]
+    assert [path.name for path in store.cells.rglob("*.*")] == ["record.json"]
+
+
+def test_samples_come_back_and_belong_to_their_record(tmp_path: Path) -> None:
+    store = Store(tmp_path, "smoke")
+    first, second = pd.DataFrame({"outcome": [1.0, 0.0]}), pd.DataFrame({"outcome": [0.0, 0.0]})
+    old = store.save(RECORD, first)
+    pd.testing.assert_frame_equal(store.samples(old), first)
+    new = store.save(RECORD, second)
+    pd.testing.assert_frame_equal(store.samples(new), second)
+    assert store.samples(old) is None
+    assert sorted(path.name for path in store.cells.rglob("*.*")) == ["record.json", new.samples]
+    (store.cells / CELL.id / new.samples).write_bytes(b"damaged")
+    assert store.samples(new) is None
+    assert store.samples(store.save(RECORD)) is None
 
 
 @pytest.mark.parametrize("content", ["", "{", '{"schema_version": 1, "status": "done"}', "[]"])
 def test_a_damaged_record_is_named(tmp_path: Path, content: str) -> None:
     store = Store(tmp_path, "smoke")
     store.save(RECORD)
-    path = next(store.cells.iterdir())
+    path = next(store.cells.rglob("*.json"))
     path.write_text(content)
     with pytest.raises(BenchmarkError, match=f"{path.name} is damaged"):
         store.load(CELL)
@@ -39,7 +55,7 @@ def test_a_damaged_record_is_named(tmp_path: Path, content: str) -> None:
 def test_a_record_of_a_newer_version_is_refused(tmp_path: Path) -> None:
     store = Store(tmp_path, "smoke")
     store.save(RECORD)
-    path = next(store.cells.iterdir())
+    path = next(store.cells.rglob("*.json"))
     path.write_text(json.dumps(json.loads(path.read_text()) | {"schema_version": 99}))
     with pytest.raises(BenchmarkError, match="newer version"):
         store.load(CELL)
@@ -57,4 +73,4 @@ def test_a_write_that_fails_leaves_the_old_record(tmp_path: Path, monkeypatch: p
         store.save(RECORD.model_copy(update={"convert_s": 9.0}))
     monkeypatch.undo()
     assert store.load(CELL) == RECORD
-    assert len(list(store.cells.iterdir())) == 1
+    assert len(list(store.cells.rglob("*.*"))) == 1

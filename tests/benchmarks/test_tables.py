@@ -10,7 +10,8 @@ import pytest
 from benchmarks.comparisons import frontier
 from benchmarks.leaderboard import leaderboard
 from benchmarks.prices import Totals
-from benchmarks.store import Record, Store, Value
+from benchmarks.records import Record, Value
+from benchmarks.store import Store
 from benchmarks.suite import load_suite
 from benchmarks.tables import COLUMNS, collect, markdown, write_tables
 
