@@ -16,16 +16,20 @@ from rich.progress import Progress
 from adapters import NETWORKS, find_weights
 from adapters import train as train_network
 from benchmarks.cells import Cell
+from benchmarks.engines import make_engine
 from benchmarks.execute import Workbench
 from benchmarks.leaderboard import write_leaderboard
+from benchmarks.plan import Planned, due, summary
+from benchmarks.plan import plan as plan_cells
 from benchmarks.released import Flags, chosen_method
 from benchmarks.reports import measure as measure_conversion
 from benchmarks.reports import show
-from benchmarks.runner import due, plan
-from benchmarks.runner import run as run_cells
+from benchmarks.runner import run as run_jobs
 from benchmarks.store import Store
 from benchmarks.suite import Suite, load_suite, select, suite_names
-from benchmarks.tables import write_tables
+from benchmarks.tables import collect, markdown, write_tables
+from benchmarks.watch import status as show_status
+from benchmarks.worker import Job, Settings, workbench
 from conversion.errors import BenchmarkError
 from conversion.files import write_atomically
 from conversion.methods import METHODS
@@ -58,6 +62,12 @@ class CalibrationName(StrEnum):
     none = "none"
 
 
+class EngineNames(StrEnum):
+    inline = "inline"
+    local = "local"
+    ray = "ray"
+
+
 class RerunName(StrEnum):
     missing = "missing"
     failed = "failed"
@@ -77,6 +87,8 @@ WeightsOption = Annotated[Path, typer.Option("--weights", help="Folder of traine
 ResultsOption = Annotated[Path, typer.Option("--results", help="Where records and tables go.")]
 PricesOption = Annotated[str | None, typer.Option("--price-list", help="Price energy by this list, not the suite's.")]
 DeviceOption = Annotated[str, typer.Option(help="cpu, cuda, cuda:1 ...")]
+PrecisionOption = Annotated[PrecisionName, typer.Option(help="Of weights and activations.")]
+RerunOption = Annotated[RerunName, typer.Option(help="Which finished cells to run again.")]
 RESULTS = Path("results")
 PUBLISHED = RESULTS / "published"
 WEIGHTS = Path("runs/weights")
@@ -93,63 +105,124 @@ def default(context: typer.Context) -> None:
 def run(
     suite: SuiteOption = "mini", task: TaskOption = None, network: NetworkOption = None, method: MethodOption = None,
     steps: StepsOption = None, seed: SeedOption = None, limit: LimitOption = None, data_root: DataOption = None,
-    weights: WeightsOption = WEIGHTS, device: DeviceOption = "cpu",
-    precision: Annotated[PrecisionName, typer.Option(help="Of weights and activations.")] = PrecisionName.auto,
+    weights: WeightsOption = WEIGHTS, device: DeviceOption = "cpu", precision: PrecisionOption = PrecisionName.auto,
     results: ResultsOption = RESULTS,
-    rerun: Annotated[RerunName, typer.Option(help="Which finished cells to run again.")] = RerunName.stale,
-    price_list: PricesOption = None,
+    engine: Annotated[EngineNames, typer.Option(help="Where cells are measured.")] = EngineNames.local,
+    workers: Annotated[int | None, typer.Option(min=1, help="Cells measured at once.")] = None,
+    address: Annotated[str | None, typer.Option(help="Of a Ray cluster, for --engine ray.")] = None,
+    rerun: RerunOption = RerunName.stale, price_list: PricesOption = None,
 ) -> None:  # fmt: skip
     """Measures what is missing of a suite and writes results.csv, results.md and the leaderboard.
 
-    Exits with 0 when all selected cells are there, 2 for a usage error, 3 when some failed.
+    Exits with 0 when all selected cells are there, 2 for a usage error, 3 when some failed or are impossible.
     """
-    chosen = load_suite(suite).adjusted(limit=limit, price_list=price_list)
-    cells = select(
-        chosen.cells(), tasks=task or (), networks=network or (), methods=method or (), steps=steps or (),
-        seeds=seed or (),
-    )  # fmt: skip
-    bench = Workbench(data_root, weights, device, precision.value)
+    chosen, cells = _selected(suite, limit, price_list, task, network, method, steps, seed)
     store = Store(results, chosen.name)
-    print(f"Suite {chosen.name}: loading {len(cells)} cells' data and networks", file=sys.stderr)
-    planned = plan(cells, bench, store)
+    settings = Settings(data_root, weights, device, precision.value)
+    crew = make_engine(
+        engine.value, workers=workers, device=device, time_limit=chosen.time_limit, address=address
+    )  # fmt: skip
+    print(f"Suite {chosen.name}: loading data and networks", file=sys.stderr)
+    planned = plan_cells(cells, workbench(settings), store)
+    _refuse_impossible(planned)
     todo = due(planned, rerun.value)
-    changed = sorted({change for item in planned for change in item.changed})
-    stale = f"; changed since measured: {', '.join(changed)}" if changed else ""
-    print(f"Suite {chosen.name}: {len(cells)} cells, {len(todo)} to run{stale}", file=sys.stderr)
+    print(f"Suite {chosen.name}: {summary(planned)}; {len(todo)} to run", file=sys.stderr)
     store.prepare()
+    jobs = [Job(cell, results, chosen.name, settings, again=rerun is RerunName.all) for cell in todo]
     try:
-        run_cells(todo, bench, store)
+        run_jobs(jobs, crew, store)
+    except KeyboardInterrupt:
+        print("Interrupted. What is finished is stored; the same command does the rest.", file=sys.stderr)
+        raise typer.Exit(130) from None
     finally:
-        _write(chosen, store, results)
-    failed = sum((record := store.load(cell)) is None or record.status == "failed" for cell in cells)
-    if failed:
-        print(f"{failed} of {len(cells)} cells are not there; the table says why.", file=sys.stderr)
+        _write(chosen, store, results, cells)
+    absent = sum(item.state not in ("done", "stale") for item in plan_cells(cells, workbench(settings), store))
+    if absent:
+        print(f"{absent} of {len(cells)} cells are not there; the table says why.", file=sys.stderr)
         raise typer.Exit(3)
 
 
 @app.command()
+def plan(
+    suite: SuiteOption = "mini", task: TaskOption = None, network: NetworkOption = None, method: MethodOption = None,
+    steps: StepsOption = None, seed: SeedOption = None, limit: LimitOption = None, data_root: DataOption = None,
+    weights: WeightsOption = WEIGHTS, device: DeviceOption = "cpu", precision: PrecisionOption = PrecisionName.auto,
+    results: ResultsOption = RESULTS, rerun: RerunOption = RerunName.stale,
+) -> None:  # fmt: skip
+    """Says of every selected cell whether `run` would measure it, and why; measures nothing."""
+    chosen, cells = _selected(suite, limit, None, task, network, method, steps, seed)
+    planned = plan_cells(
+        cells, workbench(Settings(data_root, weights, device, precision.value)), Store(results, chosen.name)
+    )
+    todo = due(planned, rerun.value)
+    for item in planned:
+        print(
+            f"{item.state:10} {'run ' if item.cell in todo else '    '} {item.cell.label}"
+            + f": {item.why}" * bool(item.why)
+        )
+    print(f"{summary(planned)}; {len(todo)} to run")
+
+
+@app.command()
+def status(
+    suite: SuiteOption = "mini", task: TaskOption = None, network: NetworkOption = None, method: MethodOption = None,
+    steps: StepsOption = None, seed: SeedOption = None, limit: LimitOption = None, results: ResultsOption = RESULTS,
+) -> None:  # fmt: skip
+    """Says what is stored of a suite and which cells are being measured now, by whatever run."""
+    chosen, cells = _selected(suite, limit, None, task, network, method, steps, seed)
+    show_status(cells, Store(results, chosen.name), Console())
+
+
+def _selected(
+    suite: str, limit: int | None, price_list: str | None, tasks: list[str] | None, networks: list[str] | None,
+    methods: list[str] | None, steps: list[int] | None, seeds: list[int] | None,
+) -> tuple[Suite, list[Cell]]:  # fmt: skip
+    chosen = load_suite(suite).adjusted(limit=limit, price_list=price_list)
+    cells = select(
+        chosen.cells(), tasks=tasks or (), networks=networks or (), methods=methods or (), steps=steps or (),
+        seeds=seeds or (),
+    )  # fmt: skip
+    return chosen, cells
+
+
+def _refuse_impossible(planned: list[Planned]) -> None:
+    """Says once why cells cannot be measured; if none of them can, that is a usage error."""
+    reasons = dict.fromkeys(item.why for item in planned if item.state == "impossible")
+    if reasons and all(item.state == "impossible" for item in planned):
+        raise BenchmarkError("\n".join(reasons))
+    for reason in reasons:
+        print(f"Impossible: {reason}", file=sys.stderr)
+
+
+@app.command()
 def report(
-    suite: SuiteOption = "mini", limit: LimitOption = None, results: ResultsOption = RESULTS,
+    suite: SuiteOption = "mini", task: TaskOption = None, network: NetworkOption = None, method: MethodOption = None,
+    steps: StepsOption = None, seed: SeedOption = None, limit: LimitOption = None, results: ResultsOption = RESULTS,
     price_list: PricesOption = None,
 ) -> None:  # fmt: skip
-    """Writes the tables of a suite and the leaderboard again from the records; measures nothing."""
-    chosen = load_suite(suite).adjusted(limit=limit, price_list=price_list)
+    """Writes the tables of a suite and the leaderboard again from the records; measures nothing.
+
+    A selection is what is shown; the files hold the whole suite.
+    """
+    chosen, cells = _selected(suite, limit, price_list, task, network, method, steps, seed)
     store = Store(results, chosen.name)
-    if not any(store.load(cell) for cell in chosen.cells()):
+    if not any(store.cells.glob("*")):
         raise BenchmarkError(f"There are no records of suite {chosen.name} in {store.cells}; run it first.")
-    _write(chosen, store, results)
+    _write(chosen, store, results, cells)
 
 
-def _write(suite: Suite, store: Store, results: Path) -> None:
-    page = write_tables(suite, store)
+def _write(suite: Suite, store: Store, results: Path, cells: list[Cell]) -> None:
+    frame = collect(suite, store)
+    page = write_tables(suite, store, frame)
     # The repository's leaderboard is that of the published results; your own stands beside your own.
     leaderboard = Path("leaderboard.md") if results == PUBLISHED else results / "leaderboard.md"
     write_leaderboard(results, leaderboard)
+    shown = markdown(suite, frame[frame["cell"].isin([cell.id for cell in cells])])
     console = Console()
     if console.is_terminal:
-        console.print(Markdown(page.read_text(encoding="utf-8")))
+        console.print(Markdown(shown))
     else:
-        print(page.read_text(encoding="utf-8"))
+        print(shown)
     print(f"Written: {page.with_name('results.csv')}, {page}, {leaderboard}", file=sys.stderr)
 
 
@@ -181,7 +254,7 @@ def convert(
     data_root: DataOption = None, weights: WeightsOption = WEIGHTS, limit: LimitOption = None, seed: int = 0,
     calibration: Annotated[int, typer.Option(min=1, help="Training samples that the conversion may look at.")] = 512,
     device: DeviceOption = "cpu",
-    precision: Annotated[PrecisionName, typer.Option(help="Of weights and activations.")] = PrecisionName.auto,
+    precision: PrecisionOption = PrecisionName.auto,
     output: Annotated[Path | None, typer.Option(help="Write records and report to this file as JSON.")] = None,
 ) -> None:  # fmt: skip
     """Converts one network, with the flags of the paper's released scripts, and says what each layer loses."""

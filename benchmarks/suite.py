@@ -58,6 +58,7 @@ class Suite(BaseModel):
     note: str = ""
     calibration: int = Field(default=512, ge=1)
     price_list: str = "horowitz45"
+    time_limit: float = Field(default=14400, gt=0)
     entries: list[Entry] = Field(min_length=1)
     iso_energy: IsoEnergy | None = None
     ablation: Ablation | None = None

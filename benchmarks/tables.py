@@ -94,9 +94,8 @@ def _measured(record: Record, ann: Record | None, price_list: str) -> Iterable[d
         yield counted | {"metric": metric, "ann_value": reference, **value.model_dump()}
 
 
-def write_tables(suite: Suite, store: Store) -> Path:
-    """Writes results.csv and results.md into the suite's folder; returns the latter."""
-    frame = collect(suite, store)
+def write_tables(suite: Suite, store: Store, frame: pd.DataFrame) -> Path:
+    """Writes results.csv and results.md, of what `collect` gave, into the suite's folder; returns the latter."""
     store.folder.mkdir(parents=True, exist_ok=True)
     write_atomically(store.folder / "results.csv", frame.to_csv(index=False, float_format="%.6g").encode())
     page = store.folder / "results.md"

@@ -1,0 +1,39 @@
+"""Where and when cells are measured: in this process, in processes of this machine, on a cluster."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+
+from benchmarks.engines.base import Engine, EngineMissing, usual_workers
+from benchmarks.engines.inline import Inline
+from benchmarks.engines.local import Local
+from benchmarks.engines.ray import Ray
+
+__all__ = ["Engine", "EngineMissing", "EngineName", "Inline", "Local", "Ray", "make_engine"]
+
+EngineName = Literal["inline", "local", "ray"]
+
+
+def make_engine(
+    name: EngineName, *, workers: int | None = None, device: str = "cpu", time_limit: float, address: str | None = None
+) -> Engine:
+    """An engine by name.
+
+    Args:
+        workers: how many cells are measured at once. When left out: with `local` one for each GPU, or each core up
+            to 4; with `ray` as many as the cluster holds.
+        device: "cuda" shares the GPUs out among workers; "cuda:1" is that one for all.
+        time_limit: seconds that a cell may take, except inline.
+        address: of a Ray cluster.
+
+    Raises:
+        EngineMissing: the engine's library is not installed.
+    """
+    if name == "inline":
+        return Inline()
+    if name == "ray":
+        return Ray(workers, time_limit, gpus=1 if device.startswith("cuda") else 0, address=address)
+    gpus = torch.cuda.device_count() if device == "cuda" else 0
+    return Local(workers or usual_workers(device, gpus), time_limit, gpus)

@@ -1,0 +1,44 @@
+"""What an engine is: it decides where and when workers run. Workers write to the store themselves."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from typing import Protocol
+
+from benchmarks.worker import Ended, Job
+from conversion.errors import BenchmarkError
+
+# More workers than this have to be asked for: each holds the data and a network of its own in memory.
+MOST_WORKERS = 4
+
+
+class Engine(Protocol):
+    """Runs jobs and tells of each as it ends.
+
+    Attributes:
+        workers: how many jobs run at once.
+    """
+
+    workers: int
+
+    def run(self, jobs: Sequence[Job]) -> Iterator[tuple[Job, Ended]]:
+        """Yields every job once, in whatever order they end. Closing the iterator stops those that run."""
+        ...
+
+
+def cores() -> int:
+    """CPU cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def usual_workers(device: str, gpus: int) -> int:
+    """A worker for each GPU; on CPUs one for each core, up to MOST_WORKERS."""
+    return max(gpus, 1) if device.startswith("cuda") else min(cores(), MOST_WORKERS)
+
+
+class EngineMissing(BenchmarkError):
+    """An engine whose library is not installed."""
+
+    def __init__(self, engine: str, extra: str) -> None:
+        super().__init__(f"Engine {engine} needs the extra '{extra}': pip install -c constraints.txt -e '.[{extra}]'.")

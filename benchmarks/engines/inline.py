@@ -1,0 +1,17 @@
+"""The engine for debugging: one job after another in this process, without isolation or time limit."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from benchmarks.worker import Ended, Job, attempt
+
+
+class Inline:
+    """Runs jobs where it is called; a debugger sees all of them."""
+
+    workers = 1
+
+    def run(self, jobs: Sequence[Job]) -> Iterator[tuple[Job, Ended]]:
+        for job in jobs:
+            yield job, attempt(job)

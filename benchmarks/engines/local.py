@@ -1,0 +1,147 @@
+"""The default engine: processes on this machine, each with its share of the cores."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import time
+from collections.abc import Collection, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, wait
+from pathlib import Path
+
+import psutil
+import torch
+from pebble import ProcessExpired, ProcessPool
+
+from benchmarks.engines.base import cores
+from benchmarks.leases import watch_over
+from benchmarks.worker import Ended, Job, attempt, fail, finished_since
+
+ROOT = Path(__file__).parent.parent.parent
+# Seconds within which a process must have begun its job.
+START = 120.0
+
+
+class Local:
+    """Runs jobs in processes; whatever happens to one of them is a failed cell and no more.
+
+    A process is used again as long as its cells end as foreseen, so that those of one network load data and weights
+    once. After anything else it is replaced.
+
+    Args:
+        workers: how many processes; each has its share of the cores.
+        time_limit: seconds that a job may take.
+        gpus: how many GPUs the processes share out; 0 leaves the choice to the jobs' device.
+    """
+
+    def __init__(self, workers: int, time_limit: float, gpus: int = 0) -> None:
+        self.workers, self.time_limit, self.gpus = workers, time_limit, gpus
+        # The server of `multiprocessing` does not hand on where modules are found.
+        paths = [str(ROOT), *os.environ.get("PYTHONPATH", "").split(os.pathsep)]
+        os.environ["PYTHONPATH"] = os.pathsep.join(dict.fromkeys(path for path in paths if path))
+
+    def run(self, jobs: Sequence[Job]) -> Iterator[tuple[Job, Ended]]:
+        waiting = list(jobs)
+        slots = [_Slot(self, number) for number in range(min(self.workers, len(jobs)))]
+        busy: dict[Future[Ended], _Slot] = {}
+        try:
+            while waiting or busy:
+                for slot in slots:
+                    if waiting and slot not in busy.values():
+                        job = waiting.pop(_choose(waiting, slot, busy.values()))
+                        busy[slot.begin(job)] = slot
+                ended, _ = wait(busy, timeout=1, return_when=FIRST_COMPLETED)
+                for future in ended:
+                    slot = busy.pop(future)
+                    yield slot.job, slot.end(future)
+                for future, slot in list(busy.items()):
+                    if slot.stuck(future):
+                        del busy[future]
+                        slot.renew()
+                        waiting.insert(0, slot.job)
+        finally:
+            for slot in slots:
+                slot.pool.stop()
+            for slot in slots:
+                slot.pool.join()
+
+
+class _Slot:
+    """A place for one process. Pools of one share no pipe, so that a killed process cannot block its neighbours."""
+
+    def __init__(self, engine: Local, number: int) -> None:
+        self.engine, self.number = engine, number
+        self.job: Job
+        self.begun = time.time()
+        self.network: tuple[str, str] | None = None
+        self.pool = self._start()
+
+    def _start(self) -> ProcessPool:
+        # A server that has imported torch forks processes in milliseconds; it runs no thread that a fork would break.
+        method = "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
+        context = multiprocessing.get_context(method)
+        context.set_forkserver_preload(["__main__", __name__])
+        arguments = (self.number, self.engine.workers, self.engine.gpus, os.getpid(), psutil.Process().create_time())
+        return ProcessPool(1, initializer=_begin, initargs=arguments, context=context)
+
+    def begin(self, job: Job) -> Future[Ended]:
+        self.job, self.begun = job, time.time()
+        self.network = (job.cell.task, job.cell.network)
+        return self.pool.schedule(attempt, args=(job,), timeout=self.engine.time_limit)
+
+    def stuck(self, future: Future[Ended]) -> bool:
+        """Whether the process died between taking the job and saying so."""
+        return not future.running() and not future.done() and time.time() - self.begun > START
+
+    def end(self, future: Future[Ended]) -> Ended:
+        """How the job ended; a process that did not survive it, or not well, is replaced."""
+        try:
+            ended = future.result()
+        except TimeoutError:
+            ended = self._lost(f"took longer than the time limit of {self.engine.time_limit:g} s")
+        except ProcessExpired as error:
+            ended = self._lost(death(error.exitcode))
+        except Exception as error:  # An answer that cannot be pickled, or a pool that broke.
+            ended = self._lost(f"its process is lost: {type(error).__name__}: {error}")
+        if ended.broken:
+            self.renew()
+        return ended
+
+    def _lost(self, reason: str) -> Ended:
+        if finished_since(self.job, self.begun):
+            return Ended("done", broken=True)
+        return fail(self.job, reason, broken=True)
+
+    def renew(self) -> None:
+        """Ends the process and makes room for another."""
+        self.pool.stop()
+        self.pool.join()
+        self.network = None
+        self.pool = self._start()
+
+
+def death(exitcode: int | None) -> str:
+    """Why a process ended, from its exit status."""
+    if exitcode is None or exitcode >= 0:
+        return f"its process ended with exit status {exitcode}"
+    name = signal.Signals(-exitcode).name
+    hint = "; most often the machine was out of memory" if -exitcode == signal.SIGKILL else ""
+    return f"its process was killed ({name}){hint}"
+
+
+def _choose(waiting: Sequence[Job], slot: _Slot, busy: Collection[_Slot]) -> int:
+    """Which job a free process takes: of its network, or of one that nobody has loaded, or else the first."""
+    networks = [(job.cell.task, job.cell.network) for job in waiting]
+    if slot.network in networks:
+        return networks.index(slot.network)
+    taken = {other.network for other in busy}
+    return next((index for index, network in enumerate(networks) if network not in taken), 0)
+
+
+def _begin(number: int, workers: int, gpus: int, run: int, born: float) -> None:
+    """Prepares a new process: its share of the cores, its GPU, and an end when the run that started it is gone."""
+    torch.set_num_threads(max(1, cores() // workers))
+    if gpus:
+        os.environ["CUDA_VISIBLE_DEVICES"] = str(number % gpus)
+    watch_over(run, born, lambda: os._exit(1))

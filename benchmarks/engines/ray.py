@@ -1,0 +1,101 @@
+"""The engine for many machines: Ray schedules, on whatever cluster it runs (docs/engines.md)."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from benchmarks.engines.base import EngineMissing
+from benchmarks.leases import Leases
+from benchmarks.worker import Ended, Job, attempt, fail, finished_since
+
+ROOT = Path(__file__).parent.parent.parent
+# How often Ray tries a job again whose machine or process died; what had been stored by then is not measured again.
+RETRIES = 2
+
+
+class Ray:
+    """Runs jobs as Ray tasks. Every machine has to see the same store, data and weights under the same paths.
+
+    Args:
+        workers: how many jobs run at once; None for as many as the cluster holds.
+        threads: CPU cores of one job.
+        gpus: GPUs of one job; a fraction shares one.
+        time_limit: seconds that a job may take.
+        address: of the cluster, as `ray.init` takes it; None joins the one that RAY_ADDRESS names, or starts one here.
+
+    Raises:
+        EngineMissing: Ray is not installed.
+    """
+
+    def __init__(
+        self, workers: int | None, time_limit: float, *, threads: int = 1, gpus: float = 0, address: str | None = None
+    ) -> None:
+        try:
+            import ray
+        except ImportError:
+            raise EngineMissing("ray", "cluster") from None
+        self.ray: Any = ray
+        self.workers, self.threads, self.gpus = workers or 0, threads, gpus
+        self.time_limit, self.address = time_limit, address
+
+    def run(self, jobs: Sequence[Job]) -> Iterator[tuple[Job, Ended]]:
+        ray = self.ray
+        begun = not ray.is_initialized()
+        if begun:
+            path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH", "")]))
+            environment = {"env_vars": {"PYTHONPATH": path}}
+            ray.init(self.address, log_to_driver=False, include_dashboard=False, runtime_env=environment)
+        task = ray.remote(_attempt).options(
+            num_cpus=self.threads, num_gpus=self.gpus, max_retries=RETRIES, scheduling_strategy="SPREAD"
+        )
+        waiting = list(jobs)
+        busy: dict[Any, Job] = {}
+        late: set[Any] = set()
+        begun_at = time.time()
+        try:
+            while waiting or busy:
+                while waiting and not (self.workers and len(busy) >= self.workers):
+                    job = waiting.pop(0)
+                    busy[task.remote(job, self.threads)] = job
+                ended, _ = ray.wait(list(busy), timeout=1)
+                for reference in ended:
+                    job = busy.pop(reference)
+                    yield job, self._end(job, reference, begun_at, reference in late)
+                for reference in self._overdue(busy) - late:
+                    ray.cancel(reference, force=True)
+                    late.add(reference)
+        finally:
+            for reference in busy:
+                ray.cancel(reference, force=True)
+            if begun:
+                ray.shutdown()
+
+    def _end(self, job: Job, reference: Any, begun_at: float, late: bool) -> Ended:
+        try:
+            ended: Ended = self.ray.get(reference)
+        except self.ray.exceptions.RayError as error:
+            if finished_since(job, begun_at):
+                return Ended("done")
+            lost = f"its process is lost: {next(iter(str(error).splitlines()), type(error).__name__)}"
+            return fail(job, f"took longer than the time limit of {self.time_limit:g} s" if late else lost)
+        return ended
+
+    def _overdue(self, busy: Mapping[Any, Job]) -> set[Any]:
+        """What runs for too long, by its lease: Ray does not tell when a task left its queue."""
+        if not busy:
+            return set()
+        leases = Leases(next(iter(busy.values())).store)
+        started = {running.cell: running.started for running in leases.running()}
+        limit = time.time() - self.time_limit
+        return {reference for reference, job in busy.items() if started.get(job.cell.id, limit) < limit}
+
+
+def _attempt(job: Job, threads: int) -> Ended:
+    torch.set_num_threads(threads)
+    return attempt(job)

@@ -1,0 +1,70 @@
+"""What there is to do: the cells of a suite compared with the store."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from benchmarks.cells import Cell
+from benchmarks.execute import Workbench
+from benchmarks.store import DamagedRecord, Store
+from conversion.errors import BenchmarkError
+
+State = Literal["new", "done", "stale", "failed", "impossible"]
+Rerun = Literal["missing", "failed", "stale", "all"]
+
+
+@dataclass(frozen=True)
+class Planned:
+    """A cell, its state, and why it has it: the inputs that changed, how it failed, what is missing."""
+
+    cell: Cell
+    state: State
+    why: str = ""
+
+
+def plan(cells: Sequence[Cell], bench: Workbench, store: Store) -> list[Planned]:
+    """Compares cells with the store. Loads data and networks, so that what cannot run is known before work starts.
+
+    Raises:
+        BenchmarkError: a record was written by a newer version.
+    """
+    return [_state(cell, bench, store) for cell in cells]
+
+
+def _state(cell: Cell, bench: Workbench, store: Store) -> Planned:
+    try:
+        record = store.load(cell)
+    except DamagedRecord as error:
+        return Planned(cell, "failed", str(error))
+    try:
+        fingerprint = bench.fingerprint(cell)
+    except BenchmarkError as error:
+        # What was measured elsewhere stays what it is.
+        return Planned(cell, "impossible" if record is None else record.status, str(error))
+    if record is None:
+        return Planned(cell, "new")
+    if record.status == "failed":
+        return Planned(cell, "failed", record.reason)
+    changed = [key for key, value in fingerprint.items() if record.fingerprint.get(key) != value]
+    return Planned(cell, "stale", ", ".join(changed)) if changed else Planned(cell, "done")
+
+
+def due(planned: Sequence[Planned], rerun: Rerun) -> list[Cell]:
+    """The cells to run: new ones always, and with "failed", "stale" or "all" those too."""
+    states: dict[Rerun, set[State]] = {
+        "missing": {"new"},
+        "failed": {"new", "failed"},
+        "stale": {"new", "failed", "stale"},
+        "all": {"new", "failed", "stale", "done"},
+    }
+    return [item.cell for item in planned if item.state in states[rerun]]
+
+
+def summary(planned: Sequence[Planned]) -> str:
+    """How many cells are in which state: "60 cells: 12 done, 48 new"."""
+    counts = Counter(item.state for item in planned)
+    order: tuple[State, ...] = ("done", "new", "stale", "failed", "impossible")
+    return f"{len(planned)} cells: " + ", ".join(f"{counts[state]} {state}" for state in order if counts[state])

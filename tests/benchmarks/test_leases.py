@@ -1,0 +1,139 @@
+"""Leases: one holder at a time, a heartbeat, and an end when the holder is gone."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+from benchmarks import leases as module
+from benchmarks.leases import EXPIRY, Lease, Leases, watch_over
+from benchmarks.store import Store
+from benchmarks.suite import load_suite
+
+CELLS = load_suite("smoke").cells()
+
+
+@pytest.fixture
+def leases(tmp_path: Path) -> Leases:
+    return Leases(Store(tmp_path, "smoke"))
+
+
+def taken(leases: Leases, cell: int = 0) -> Lease:
+    lease = leases.take(CELLS[cell])
+    assert lease is not None
+    return lease
+
+
+def test_one_holder_at_a_time_and_free_again_afterwards(leases: Leases) -> None:
+    with taken(leases):
+        assert leases.held(CELLS[0])
+        assert leases.take(CELLS[0]) is None
+        assert not leases.held(CELLS[1])
+        with taken(leases, 1):
+            assert [running.cell for running in leases.running()] == sorted(cell.id for cell in CELLS[:2])
+    assert not leases.held(CELLS[0])
+    assert list(leases.folder.iterdir()) == []
+
+
+def test_of_many_at_once_one_gets_it(leases: Leases) -> None:
+    got: list[Lease] = []
+    gate = threading.Barrier(16)
+
+    def try_it() -> None:
+        gate.wait()
+        lease = leases.take(CELLS[0])
+        if lease is not None:
+            got.append(lease)
+
+    threads = [threading.Thread(target=try_it) for _ in range(16)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(got) == 1
+
+
+def test_a_lease_of_a_dead_process_is_anybodys(leases: Leases) -> None:
+    lease = taken(leases)
+    dead = subprocess.Popen([sys.executable, "-c", ""])
+    dead.wait()
+    _rewrite(lease, pid=dead.pid)
+    assert not leases.held(CELLS[0])
+    assert list(leases.running()) == []
+    again = taken(leases)
+    assert again.running.token != lease.running.token
+    assert json.loads(lease.path.read_text())["token"] == again.running.token
+
+
+def test_a_number_of_a_process_that_is_used_again_does_not_count(leases: Leases) -> None:
+    lease = taken(leases)
+    _rewrite(lease, born=psutil.Process().create_time() - 100)
+    assert not leases.held(CELLS[0])
+
+
+def test_without_a_heartbeat_a_lease_of_another_machine_expires(leases: Leases) -> None:
+    lease = taken(leases)
+    _rewrite(lease, host="elsewhere")
+    assert leases.held(CELLS[0])
+    long_ago = time.time() - EXPIRY - 1
+    os.utime(lease.path, (long_ago, long_ago))
+    assert not leases.held(CELLS[0])
+    assert leases.take(CELLS[0]) is not None
+
+
+def test_the_heartbeat_tells_of_progress_and_keeps_the_lease(leases: Leases, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "HEARTBEAT", 0.01)
+    with taken(leases) as lease:
+        os.utime(lease.path, (0, 0))
+        lease.total = 20
+        lease.advance(5)
+        lease.advance(2)
+        assert _eventually(lambda: [(r.done, r.total) for r in leases.running()] == [(7, 20)])
+
+
+def test_who_lost_a_lease_leaves_the_new_holders_alone(leases: Leases, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "HEARTBEAT", 0.01)
+    lease = taken(leases)
+    content = _rewrite(lease, token="other")
+    with lease:
+        time.sleep(0.1)
+        assert lease.path.read_text() == content
+    assert lease.path.read_text() == content
+
+
+def test_a_worker_ends_when_its_run_is_gone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "HEARTBEAT", 0.01)
+    run = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+    ended = threading.Event()
+    watch_over(run.pid, psutil.Process(run.pid).create_time(), ended.set)
+    assert not ended.wait(0.2)
+    run.kill()
+    run.wait()
+    assert ended.wait(5)
+
+
+def _rewrite(lease: Lease, **changes: object) -> str:
+    content = json.dumps(json.loads(lease.path.read_text()) | changes)
+    # As a heartbeat does it: whole.
+    temporary = lease.path.with_suffix(".new")
+    temporary.write_text(content)
+    os.replace(temporary, lease.path)
+    return content
+
+
+def _eventually(condition: object) -> bool:
+    assert callable(condition)
+    end = time.monotonic() + 5
+    while time.monotonic() < end:
+        if condition():
+            return True
+        time.sleep(0.01)
+    return False
