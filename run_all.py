@@ -21,6 +21,7 @@ from benchmarks.execute import Workbench
 from benchmarks.leaderboard import write_leaderboard
 from benchmarks.plan import Planned, due, summary
 from benchmarks.plan import plan as plan_cells
+from benchmarks.plugins import load_plugins
 from benchmarks.released import Flags, chosen_method
 from benchmarks.reports import measure as measure_conversion
 from benchmarks.reports import show
@@ -343,6 +344,7 @@ def train(
 def main() -> None:
     """Runs the command line; what the user can mend is one sentence and exit status 2."""
     try:
+        load_plugins()
         app()
     except BenchmarkError as error:
         print(error, file=sys.stderr)

@@ -40,15 +40,9 @@ CellOf = Callable[..., Cell]
 def digits_cell() -> CellOf:
     """Makes small cells on the embedded task."""
 
-    def make(
-        method: str = "calibration",
-        T: int | None = 2,
-        limit: int = 20,
-        network: str = "digits_convnet",
-        **options: object,
-    ) -> Cell:
+    def make(method: str = "calibration", *, T: int = 2, network: str = "digits_convnet", **options: object) -> Cell:
         return Cell(
-            task="digits", network=network, method=method, options=options, T=T, seed=0, limit=limit, calibration=16
+            task="digits", network=network, method=method, options=options, T=T, seed=0, limit=20, calibration=16
         )
 
     return make

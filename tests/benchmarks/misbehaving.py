@@ -17,7 +17,7 @@ from conversion.methods import METHODS, Method
 from conversion.network import SpikingNetwork
 from conversion.stages import Stage, Thresholds
 
-How = Literal["exit", "kill", "memory", "hang", "bug", "nan", "slow", "broken then fine"]
+How = Literal["exit", "kill", "memory", "hang", "bug", "nan", "slow", "nap"]
 
 
 @dataclass(frozen=True)
@@ -36,8 +36,8 @@ class Misbehave:
                 pass
         if self.how == "bug":
             raise RuntimeError("it broke\nand said a lot")
-        if self.how == "slow":
-            time.sleep(1.5)
+        if self.how in ("slow", "nap"):
+            time.sleep(1.5 if self.how == "slow" else 0.2)
         if self.how == "nan":
             return network.with_neurons(
                 {node: replace(neuron, bias=neuron.threshold * torch.nan) for node, neuron in network.neurons.items()}
