@@ -149,9 +149,7 @@ def test_an_unwritable_store_ends_the_run_with_a_sentence(
 
     monkeypatch.setattr(Store, "save", full_disk)
     assert attempt(job) == Ended("unwritable", "record.json cannot be written: No space left on device.")
-    with pytest.raises(
-        BenchmarkError, match=r"record.json cannot be written: No space left .* 0 cells are stored"
-    ):
+    with pytest.raises(BenchmarkError, match=r"record.json cannot be written: No space left .* 0 cells are stored"):
         run([job], Inline(), Store(tmp_path, "own"))
 
 

@@ -6,33 +6,45 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
 import pytest
 
+from benchmarks.cells import Cell
+from benchmarks.engines import Inline, Local
 from benchmarks.execute import ROOT, Workbench
-from benchmarks.runner import due, plan, run
+from benchmarks.plan import due, plan
+from benchmarks.records import Record
+from benchmarks.runner import run
 from benchmarks.store import Store
 from benchmarks.suite import load_suite, select
-from conversion.methods import METHODS, Method
-from conversion.stages import Stage
+from benchmarks.worker import Job, Settings, workbench
+from conversion.methods import METHODS
 from run_all import main
 
 SUITE = load_suite("smoke")
 
 
+def run_inline(cells: Sequence[Cell], store: Store, settings: Settings | None = None) -> list[Record]:
+    """Measures cells in this process; their records."""
+    jobs = [Job(cell, store.folder.parent, SUITE.name, settings or Settings()) for cell in cells]
+    run(jobs, Inline(), store)
+    records = [store.load(cell) for cell in cells]
+    return [record for record in records if record is not None]
+
+
 @pytest.fixture(scope="module")
 def bench() -> Workbench:
-    return Workbench(None, None, "cpu", "float32")
+    return workbench(Settings())
 
 
 @pytest.fixture(scope="module")
 def finished(bench: Workbench, tmp_path_factory: pytest.TempPathFactory) -> Store:
     store = Store(tmp_path_factory.mktemp("results"), SUITE.name)
-    run(due(plan(SUITE.cells(), bench, store), "stale"), bench, store)
+    run_inline(due(plan(SUITE.cells(), bench, store), "stale"), store)
     return store
 
 
@@ -101,7 +113,7 @@ def test_the_same_cell_twice_gives_the_same_record(bench: Workbench, finished: S
     assert before is not None
     assert finished.samples(before) is not None
     pd.testing.assert_frame_equal(finished.samples(before), measured.samples)
-    timings = {"convert_s", "evaluate_s", "samples"}
+    timings = {"convert_s", "evaluate_s", "samples", "provenance"}
     assert again.model_dump(exclude=timings) == before.model_dump(exclude=timings)
 
 
@@ -113,35 +125,25 @@ def test_a_changed_input_makes_a_record_stale_and_is_named(bench: Workbench, fin
     assert record is not None
     store.save(record.model_copy(update={"fingerprint": record.fingerprint | {"weights": "other"}}))
     stale = [item for item in plan(SUITE.cells(), bench, store) if item.state == "stale"]
-    assert [(item.cell, item.changed) for item in stale] == [(cell, ("weights",))]
+    assert [(item.cell, item.why) for item in stale] == [(cell, "weights")]
     assert due(plan(SUITE.cells(), bench, store), "missing") == []
 
 
-def test_one_failing_cell_is_a_row_with_a_reason_and_the_others_go_on(
-    bench: Workbench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    class Broken(METHODS["calibration"]):  # type: ignore[misc]
-        def stages(self) -> tuple[Stage, ...]:
-            raise RuntimeError("it broke")
-
-    entries: dict[str, type[Method]] = METHODS._entries
-    monkeypatch.setitem(entries, "calibration", Broken)
-    cells = select(SUITE.cells(), methods=["calibration", "burst"], steps=[2])
+def test_two_workers_give_the_numbers_of_one(finished: Store, tmp_path: Path) -> None:
     store = Store(tmp_path, SUITE.name)
-    records = run(cells, bench, store)
-    assert [(r.cell.method, r.status) for r in records] == [
-        ("ann", "done"),
-        ("calibration", "failed"),
-        ("burst", "done"),
-    ]
-    assert records[1].reason == "RuntimeError: it broke"
-    monkeypatch.undo()
-    assert [cell.method for cell in due(plan(cells, bench, store), "failed")] == ["calibration"]
+    jobs = [Job(cell, tmp_path, SUITE.name, Settings()) for cell in SUITE.cells()]
+    run(jobs, Local(2, SUITE.time_limit), store)
+    timings = {"convert_s", "evaluate_s", "provenance"}
+    for cell in SUITE.cells():
+        ours, theirs = store.load(cell), finished.load(cell)
+        assert ours is not None and theirs is not None
+        # The name of the samples' file is a digest of all of them.
+        assert ours.model_dump(exclude=timings) == theirs.model_dump(exclude=timings)
 
 
 def test_bfloat16_stays_close_to_float32(finished: Store, tmp_path: Path) -> None:
     cells = select(SUITE.cells(), methods=["burst"])
-    records = run(cells, Workbench(None, None, "cpu", "bfloat16"), Store(tmp_path, SUITE.name))
+    records = run_inline(cells, Store(tmp_path, SUITE.name), Settings(precision="bfloat16"))
     for record in records:
         reference = finished.load(record.cell)
         assert reference is not None
@@ -188,9 +190,9 @@ def test_the_script_itself_in_a_process_of_its_own(tmp_path: Path) -> None:
 def test_the_command_line_runs_resumes_and_reports(tmp_path: Path, cli: Cli) -> None:
     first = cli("run", "--suite", "smoke", "--method", "burst", "--results", "out")
     assert first.returncode == 0, first.stderr
-    assert "3 cells, 3 to run" in first.stderr
+    assert "3 cells: 3 new; 3 to run" in first.stderr
     second = cli("run", "--suite", "smoke", "--method", "burst", "--results", "out")
-    assert "3 cells, 0 to run" in second.stderr
+    assert "3 cells: 3 done; 0 to run" in second.stderr
     frame = pd.read_csv(tmp_path / "out/smoke/results.csv")
     assert (frame["status"] == "done").sum() == 3
     page = (tmp_path / "out/smoke/results.md").read_text()
@@ -292,6 +294,6 @@ DATA = os.environ.get("SNNBENCH_DATA")
 def test_cifar10_with_the_published_resnet20_on_200_images(tmp_path: Path) -> None:
     assert DATA is not None
     cells = select(load_suite("cifar10").adjusted(limit=200).cells(), methods=["burst:phi=15"], steps=[1])
-    ann, burst = run(cells, Workbench(Path(DATA), Path(DATA), "cpu", "float32"), Store(tmp_path, "cifar10"))
+    ann, burst = run_inline(cells, Store(tmp_path, "cifar10"), Settings(Path(DATA), Path(DATA)))
     assert ann.metrics["accuracy"].value == pytest.approx(92, abs=4)
     assert ann.metrics["accuracy"].value - burst.metrics["accuracy"].value < 6

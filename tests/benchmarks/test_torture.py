@@ -7,6 +7,7 @@ import os
 import random
 import sys
 import time
+from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,6 @@ import pytest
 from benchmarks.cells import Cell
 from benchmarks.engines import Inline
 from benchmarks.leases import Leases
-from benchmarks.records import Record
 from benchmarks.runner import run
 from benchmarks.store import Store
 from benchmarks.suite import load_suite
@@ -41,8 +41,8 @@ TIMINGS = {"convert_s", "evaluate_s", "provenance"}
 def command(argv: list[str]) -> None:
     """The command line in a process of its own, which need not import torch first."""
     sys.argv = ["run_all.py", *argv]
-    sys.stdout = sys.stderr = open(os.devnull, "w")
-    main()
+    with open(os.devnull, "w") as nowhere, redirect_stdout(nowhere), redirect_stderr(nowhere):
+        main()
 
 
 def contents(store: Store, cells: list[Cell]) -> list[tuple[dict[str, Any], list[float]]]:
@@ -98,7 +98,3 @@ def test_sixty_cells_survive_a_runner_that_is_killed_twenty_times(tmp_path: Path
     assert contents(store, cells) == contents(undisturbed, cells)
     assert len(list(store.cells.glob("*/record.json"))) == len(cells)
     assert list(leases.running()) == []
-
-
-def statuses(records: list[Record | None]) -> list[str]:
-    return ["missing" if record is None else record.status for record in records]
