@@ -23,8 +23,11 @@ from benchmarks.reports import measure as measure_conversion
 from benchmarks.reports import show
 from benchmarks.runner import due, plan
 from benchmarks.runner import run as run_cells
+from benchmarks.selection import select
 from benchmarks.store import Store
-from benchmarks.suite import Suite, load_suite, select, suite_names
+from benchmarks.suite import Suite
+from benchmarks.suite_files import load_suite, suite_names
+from benchmarks.suite_schema import schema_text
 from benchmarks.tables import write_tables
 from conversion.errors import BenchmarkError
 from conversion.files import write_atomically
@@ -221,6 +224,12 @@ def list_(kind: Annotated[Kind, typer.Argument(help="What to list.")]) -> None:
     }
     for name in names[kind]:
         print(name)
+
+
+@app.command()
+def schema() -> None:
+    """Prints the JSON schema of suite files, for editors (docs/suites.md)."""
+    print(schema_text(), end="")
 
 
 @app.command()

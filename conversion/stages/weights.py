@@ -51,7 +51,10 @@ class WeightCalibration:
             layer = LayerOfWeights(network, node, calibration)
             fresh = [weight for weight in layer.weights if weight not in tuned]
             if fresh:
-                network = replace(network, weights=MappingProxyType(dict(network.weights) | self._tune(layer, fresh, calibration.seed)))
+                network = replace(
+                    network,
+                    weights=MappingProxyType(dict(network.weights) | self._tune(layer, fresh, calibration.seed)),
+                )
                 tuned.update(fresh)
         return network
 

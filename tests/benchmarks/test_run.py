@@ -15,8 +15,9 @@ import pytest
 
 from benchmarks.execute import ROOT, Workbench
 from benchmarks.runner import due, plan, run
+from benchmarks.selection import select
 from benchmarks.store import Store
-from benchmarks.suite import load_suite, select
+from benchmarks.suite_files import load_suite
 from conversion.methods import METHODS, Method
 from conversion.stages import Stage
 from run_all import main

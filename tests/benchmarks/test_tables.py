@@ -12,7 +12,7 @@ from benchmarks.leaderboard import leaderboard
 from benchmarks.prices import Totals
 from benchmarks.records import Record, Value
 from benchmarks.store import Store
-from benchmarks.suite import load_suite
+from benchmarks.suite_files import load_suite
 from benchmarks.tables import COLUMNS, collect, markdown, write_tables
 
 SUITE = load_suite("smoke")
