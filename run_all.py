@@ -18,6 +18,7 @@ from adapters import train as train_network
 from benchmarks.cells import Cell
 from benchmarks.execute import Workbench
 from benchmarks.leaderboard import write_leaderboard
+from benchmarks.profiles import refuse_foreign_profiles
 from benchmarks.released import Flags, chosen_method
 from benchmarks.reports import measure as measure_conversion
 from benchmarks.reports import show
@@ -113,6 +114,7 @@ def run(
     )  # fmt: skip
     bench = Workbench(data_root, weights, device, precision.value)
     store = Store(results, chosen.name)
+    refuse_foreign_profiles(chosen, store)
     print(f"Suite {chosen.name}: loading {len(cells)} cells' data and networks", file=sys.stderr)
     planned = plan(cells, bench, store)
     todo = due(planned, rerun.value)
@@ -138,6 +140,7 @@ def report(
     """Writes the tables of a suite and the leaderboard again from the records; measures nothing."""
     chosen = load_suite(suite).adjusted(limit=limit, price_list=price_list)
     store = Store(results, chosen.name)
+    refuse_foreign_profiles(chosen, store)
     if not any(store.load(cell) for cell in chosen.cells()):
         raise BenchmarkError(f"There are no records of suite {chosen.name} in {store.cells}; run it first.")
     _write(chosen, store, results)
