@@ -42,7 +42,7 @@ class IsoEnergy(BaseModel):
     def problems(self, labels: Collection[str]) -> list[Problem]:
         """A reference that is no family, and patterns that match no method of the suite."""
         known = f"there are {', '.join(sorted(labels))}."
-        found = [
+        found: list[Problem] = [
             (("families", family, index), f"'{pattern}' of the family '{family}' matches no method; {known}")
             for family, patterns in self.families.items()
             for index, pattern in enumerate(patterns)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import reprlib
 from collections.abc import Iterable
 from typing import Annotated, Any, Self
 
@@ -63,7 +64,8 @@ def _method(method: object) -> object:
     """Raises ValidationError, placed below the method's name, for an option that the method does not take."""
     given = {method: {}} if isinstance(method, str) else method
     if not isinstance(given, dict) or not given or not all(isinstance(options, dict) for options in given.values()):
-        _refuse([((), f"A method is a name, or a name with options, as in burst: {{phi: 4}}; {method!r} is neither.")])
+        shown = reprlib.repr(method)
+        _refuse([((), f"A method is a name, or a name with options, as in burst: {{phi: 4}}; {shown} is neither.")])
     assert isinstance(given, dict)
     for name, options in given.items():
         place = () if isinstance(method, str) else (name,)

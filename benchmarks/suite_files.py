@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import reprlib
-from collections.abc import Collection, Hashable, Mapping
+from collections.abc import Collection, Mapping
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
@@ -81,15 +81,16 @@ def parse(text: str) -> tuple[Any, yaml.Node | None]:
 class _Loader(yaml.SafeLoader):
     """Refuses what the safe loader lets pass: a key twice, of which it would take the last."""
 
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
+    def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:
+        node = super().compose_mapping_node(anchor)
         lines: dict[str, int] = {}
         # Keys are compared as they are written; all of a suite's are plain words.
         for key in (key for key, _ in node.value if isinstance(key, yaml.ScalarNode)):
             if key.value in lines:
                 said = f"the key '{key.value}' is there twice, first in line {lines[key.value]}; drop one of the two"
-                raise yaml.constructor.ConstructorError(None, None, said, key.start_mark)
+                raise yaml.composer.ComposerError(None, None, said, key.start_mark)
             lines[key.value] = key.start_mark.line + 1
-        return super().construct_mapping(node, deep)
+        return node
 
     def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
         try:

@@ -11,11 +11,8 @@ from pydantic.json_schema import models_json_schema
 from adapters import NETWORKS
 from benchmarks.prices import PRICES
 from benchmarks.suite import Entry, Suite
-from benchmarks.suite_files import SUITES
 from conversion.methods import METHODS
 from tasks import TASKS
-
-COMMITTED = SUITES / "suite.schema.json"
 
 
 def suite_schema() -> dict[str, Any]:

@@ -127,6 +127,14 @@ def test_keys_that_are_merged_in_are_no_duplicates(tmp_path: Path) -> None:
         load_suite(write(tmp_path, text))
 
 
+def test_a_key_of_ones_own_may_replace_one_that_is_merged_in(tmp_path: Path) -> None:
+    text = (
+        MINIMAL.replace("  - tasks", "  - &base\n    tasks")
+        + "  - <<: &more {<<: *base, T: [8]}\n    T: [2]\n  - <<: *more\n"
+    )
+    assert {cell.T for cell in load_suite(write(tmp_path, text)).cells()} == {None, 1, 2, 4, 8}
+
+
 def test_an_unknown_suite_names_the_nearest() -> None:
     with pytest.raises(UnknownName, match="did you mean smoke"):
         load_suite("smok")

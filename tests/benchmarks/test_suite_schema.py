@@ -11,12 +11,13 @@ from jsonschema import Draft202012Validator
 
 from adapters import NETWORKS
 from benchmarks.suite_files import SUITES, load_suite, suite_names
-from benchmarks.suite_schema import COMMITTED, schema_text, suite_schema
+from benchmarks.suite_schema import schema_text, suite_schema
 from conversion.errors import InvalidInput
 from conversion.methods import METHODS, Method
 from conversion.stages import Stage
 from tasks import TASKS
 
+COMMITTED = SUITES / "suite.schema.json"
 CHECK = Draft202012Validator(suite_schema())
 ENTRY = {"tasks": ["digits"], "networks": ["digits_convnet"], "methods": ["calibration"], "T": [4]}
 SUITE = {"name": "own", "title": "Own", "entries": [ENTRY]}
