@@ -61,8 +61,7 @@ def _from_others(cell: Cell, records: Sequence[Record], size: int | None) -> flo
         return None  # All of a test split that nobody has measured yet.
     same = [record for record in records if (record.cell.method, record.cell.options) == (cell.method, cell.options)]
     if same:
-        # Of equals the latest given counts.
-        nearest = min(reversed(same), key=lambda record: abs(log(_work(record) / ((cell.T or 1) * samples))))
+        nearest = min(same, key=lambda record: abs(log(_work(record) / ((cell.T or 1) * samples))))
         return _scaled(nearest, cell, samples)
     # The ANN has one step and converts nothing; it says little of methods, and they of it.
     alike = [record for record in records if (record.cell.T is None) == (cell.T is None)]
