@@ -128,11 +128,11 @@ def test_keys_that_are_merged_in_are_no_duplicates(tmp_path: Path) -> None:
 
 
 def test_a_key_of_ones_own_may_replace_one_that_is_merged_in(tmp_path: Path) -> None:
-    text = (
-        MINIMAL.replace("  - tasks", "  - &base\n    tasks")
-        + "  - <<: &more {<<: *base, T: [8]}\n    T: [2]\n  - <<: *more\n"
-    )
+    text = MINIMAL.replace("  - tasks", "  - &base\n    tasks")
+    text += "  - <<: &more {<<: *base, T: [8]}\n    T: [2]\n  - <<: *more\n"
     assert {cell.T for cell in load_suite(write(tmp_path, text)).cells()} == {None, 1, 2, 4, 8}
+    with pytest.raises(InvalidInput, match="line 11: 'T' is 0"):
+        load_suite(write(tmp_path, text.replace("T: [2]", "T: [0]")))
 
 
 def test_an_unknown_suite_names_the_nearest() -> None:
