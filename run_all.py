@@ -22,12 +22,16 @@ from benchmarks.leaderboard import write_leaderboard
 from benchmarks.plan import Planned, due, summary
 from benchmarks.plan import plan as plan_cells
 from benchmarks.plugins import load_plugins
+from benchmarks.profiles import refuse_foreign_profiles
 from benchmarks.released import Flags, chosen_method
 from benchmarks.reports import measure as measure_conversion
 from benchmarks.reports import show
 from benchmarks.runner import run as run_jobs
+from benchmarks.selection import select
 from benchmarks.store import Store
-from benchmarks.suite import Suite, load_suite, select, suite_names
+from benchmarks.suite import Suite
+from benchmarks.suite_files import load_suite, suite_names
+from benchmarks.suite_schema import schema_text
 from benchmarks.tables import collect, markdown, write_tables
 from benchmarks.watch import status as show_status
 from benchmarks.worker import Job, Settings, workbench
@@ -117,12 +121,9 @@ def run(
 
     Exits with 0 when all selected cells are there, 2 for a usage error, 3 when some failed or are impossible.
     """
-    chosen, cells = _selected(suite, limit, price_list, task, network, method, steps, seed)
-    store = Store(results, chosen.name)
+    chosen, cells, store = _selected(suite, limit, price_list, task, network, method, steps, seed, results)
     settings = Settings(data_root, weights, device, precision.value)
-    crew = make_engine(
-        engine.value, workers=workers, device=device, time_limit=chosen.time_limit, address=address
-    )  # fmt: skip
+    crew = make_engine(engine.value, workers=workers, device=device, time_limit=chosen.time_limit, address=address)
     print(f"Suite {chosen.name}: loading data and networks", file=sys.stderr)
     planned = plan_cells(cells, workbench(settings), store)
     _refuse_impossible(planned)
@@ -151,16 +152,11 @@ def plan(
     results: ResultsOption = RESULTS, rerun: RerunOption = RerunName.stale,
 ) -> None:  # fmt: skip
     """Says of every selected cell whether `run` would measure it, and why; measures nothing."""
-    chosen, cells = _selected(suite, limit, None, task, network, method, steps, seed)
-    planned = plan_cells(
-        cells, workbench(Settings(data_root, weights, device, precision.value)), Store(results, chosen.name)
-    )
+    _, cells, store = _selected(suite, limit, None, task, network, method, steps, seed, results)
+    planned = plan_cells(cells, workbench(Settings(data_root, weights, device, precision.value)), store)
     todo = due(planned, rerun.value)
     for item in planned:
-        print(
-            f"{item.state:10} {'run ' if item.cell in todo else '    '} {item.cell.label}"
-            + f": {item.why}" * bool(item.why)
-        )
+        print(f"{item.state:10} {item.cell.label}" + f": {item.why}" * bool(item.why))
     print(f"{summary(planned)}; {len(todo)} to run")
 
 
@@ -170,20 +166,23 @@ def status(
     steps: StepsOption = None, seed: SeedOption = None, limit: LimitOption = None, results: ResultsOption = RESULTS,
 ) -> None:  # fmt: skip
     """Says what is stored of a suite and which cells are being measured now, by whatever run."""
-    chosen, cells = _selected(suite, limit, None, task, network, method, steps, seed)
-    show_status(cells, Store(results, chosen.name), Console())
+    _, cells, store = _selected(suite, limit, None, task, network, method, steps, seed, results)
+    show_status(cells, store, Console())
 
 
 def _selected(
-    suite: str, limit: int | None, price_list: str | None, tasks: list[str] | None, networks: list[str] | None,
-    methods: list[str] | None, steps: list[int] | None, seeds: list[int] | None,
-) -> tuple[Suite, list[Cell]]:  # fmt: skip
-    chosen = load_suite(suite).adjusted(limit=limit, price_list=price_list)
+    name: str, limit: int | None, price_list: str | None, tasks: list[str] | None, networks: list[str] | None,
+    methods: list[str] | None, steps: list[int] | None, seeds: list[int] | None, results: Path,
+) -> tuple[Suite, list[Cell], Store]:  # fmt: skip
+    """A suite, the cells of it that were asked for, and its store."""
+    suite = load_suite(name).adjusted(limit=limit, price_list=price_list)
     cells = select(
-        chosen.cells(), tasks=tasks or (), networks=networks or (), methods=methods or (), steps=steps or (),
+        suite.cells(), tasks=tasks or (), networks=networks or (), methods=methods or (), steps=steps or (),
         seeds=seeds or (),
     )  # fmt: skip
-    return chosen, cells
+    store = Store(results, suite.name)
+    refuse_foreign_profiles(suite, store)
+    return suite, cells, store
 
 
 def _refuse_impossible(planned: list[Planned]) -> None:
@@ -205,8 +204,7 @@ def report(
 
     A selection is what is shown; the files hold the whole suite.
     """
-    chosen, cells = _selected(suite, limit, price_list, task, network, method, steps, seed)
-    store = Store(results, chosen.name)
+    chosen, cells, store = _selected(suite, limit, price_list, task, network, method, steps, seed, results)
     if not any(store.cells.glob("*")):
         raise BenchmarkError(f"There are no records of suite {chosen.name} in {store.cells}; run it first.")
     _write(chosen, store, results, cells)
@@ -295,6 +293,12 @@ def list_(kind: Annotated[Kind, typer.Argument(help="What to list.")]) -> None:
     }
     for name in names[kind]:
         print(name)
+
+
+@app.command()
+def schema() -> None:
+    """Prints the JSON schema of suite files, for editors (docs/suites.md)."""
+    print(schema_text(), end="")
 
 
 @app.command()

@@ -16,10 +16,12 @@ import pandas as pd
 from pydantic import BaseModel, ConfigDict, Field, PositiveFloat
 
 from benchmarks.markdown import table
-from conversion.errors import InvalidInput, UnknownName
+from conversion.errors import UnknownName
 
 PAPER = Path(__file__).parent / "paper" / "ablation.csv"
 CODINGS = ("unary", "graded")
+# Where in the block of a suite, and a sentence.
+Problem = tuple[tuple[str | int, ...], str]
 Techniques = Literal["AdaFire", "AdaFire + SSC", "AdaFire + IAT", "AdaFire + SSC + IAT"]
 
 
@@ -32,22 +34,24 @@ class IsoEnergy(BaseModel):
         reference: the family that every other row is compared with at the row's own energy.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
     budgets: list[PositiveFloat] = Field(min_length=1)
     families: dict[str, list[str]] = Field(min_length=1)
     reference: str
 
-    def check(self, suite: str, labels: Collection[str]) -> None:
-        """Raises UnknownName or InvalidInput for a family that does not exist, or a pattern that matches no method."""
+    def problems(self, labels: Collection[str]) -> list[Problem]:
+        """A reference that is no family, and patterns that match no method of the suite."""
+        known = f"there are {', '.join(sorted(labels))}."
+        found: list[Problem] = [
+            (("families", family, index), f"'{pattern}' of the family '{family}' matches no method; {known}")
+            for family, patterns in self.families.items()
+            for index, pattern in enumerate(patterns)
+            if not any(fnmatchcase(label, pattern) for label in labels)
+        ]
         if self.reference not in self.families:
-            raise UnknownName("family of iso_energy", self.reference, self.families)
-        for family, patterns in self.families.items():
-            for pattern in patterns:
-                if not any(fnmatchcase(label, pattern) for label in labels):
-                    raise InvalidInput(
-                        f"Suite {suite}: '{pattern}' of the family '{family}' matches no method; there are "
-                        f"{', '.join(sorted(labels))}."
-                    )
+            said = str(UnknownName("family of iso_energy", self.reference, self.families))
+            return [*found, (("reference",), said)]
+        return found
 
 
 class Ablation(BaseModel):
@@ -59,16 +63,19 @@ class Ablation(BaseModel):
         rows: label of the method by its techniques, written as in "AdaFire + SSC".
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
     paper: Literal["CIFAR-10", "CIFAR-100", "ImageNet"]
     baseline: str
     rows: dict[Techniques, str]
 
-    def check(self, suite: str, labels: Collection[str]) -> None:
-        """Raises UnknownName for a row of a method that the suite does not have."""
-        for label in (self.baseline, *self.rows.values()):
-            if label not in labels:
-                raise UnknownName(f"method of suite {suite}, named in its ablation,", label, labels)
+    def problems(self, labels: Collection[str]) -> list[Problem]:
+        """Labels of methods that the suite does not have."""
+        named = [(("baseline",), self.baseline), *((("rows", key), label) for key, label in self.rows.items())]
+        return [
+            (where, str(UnknownName("method of the suite, named in its ablation,", label, labels)))
+            for where, label in named
+            if label not in labels
+        ]
 
 
 def frontier(points: pd.DataFrame, energy: str = "energy") -> pd.DataFrame:

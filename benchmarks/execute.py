@@ -96,7 +96,7 @@ class Workbench:
         held_out = prepared.task.held_out(count, seed)
         calibration = Calibration(
             prepared.graph, prepared.adapter.encode(samples).to(self.device),
-            held_out=(prepared.adapter.encode(held_out.inputs).to(self.device), held_out.targets),
+            held_out=(prepared.adapter.encode(held_out.inputs).to(self.device), held_out.targets), seed=seed,
         )  # fmt: skip
         _ = calibration.histograms  # Every method needs them, so they are in no method's time.
         return calibration

@@ -8,6 +8,7 @@ import pandas as pd
 
 from benchmarks.comparisons import frontier
 from benchmarks.markdown import table
+from benchmarks.seeds import complete, half_width
 from conversion.files import write_atomically
 
 PREAMBLE = """# Leaderboard
@@ -21,6 +22,9 @@ not compete.
 """
 KEYS = ["task", "network", "profile", "calibration", "precision", "price_list", "metric"]
 FIGURES = ["value", "ci_low", "ci_high", "n", "energy_unary_mJ", "energy_graded_mJ", "energy_ann_mJ"]
+SEVERAL = """Brackets hold the 95 % interval of drawing the test samples; of several seeds, the t-interval of the mean.
+Rows of which a seed is missing are left out.
+"""
 
 
 def write_leaderboard(results: Path, path: Path) -> None:
@@ -32,10 +36,12 @@ def write_leaderboard(results: Path, path: Path) -> None:
 def leaderboard(frame: pd.DataFrame) -> str:
     """The page, from the tidy tables of any number of suites."""
     lines = [PREAMBLE]
-    done = frame[frame["status"] == "done"].drop_duplicates(["cell", "metric", "precision", "price_list"])
+    done = complete(frame).drop_duplicates(["cell", "metric", "precision", "price_list"])
+    if done.groupby([*KEYS, "method", "T"]).size().gt(1).any():
+        lines.append(SEVERAL)
     for keys, group in done.groupby(KEYS):
         named = dict(zip(KEYS, keys, strict=True))
-        rows = group.groupby(["method", "T"], dropna=False, sort=False)[FIGURES].mean().reset_index()
+        rows = pd.DataFrame([_row(of_row) for _, of_row in group.groupby(["method", "T"], dropna=False, sort=False)])
         ann, others = rows[rows["method"] == "ann"], rows[rows["method"] != "ann"]
         if ann.empty or others.empty:
             continue
@@ -51,6 +57,16 @@ def leaderboard(frame: pd.DataFrame) -> str:
     return "\n".join(lines)
 
 
+def _row(seeds: pd.DataFrame) -> dict[str, object]:
+    """The mean over the seeds of a row; with several, its interval is that over seeds."""
+    row = {"method": seeds["method"].iloc[0], "T": seeds["T"].iloc[0], "seeds": len(seeds)}
+    row |= {str(name): mean for name, mean in seeds[FIGURES].mean().items()}
+    if len(seeds) > 1:
+        half = half_width(seeds["value"])
+        row |= {"ci_low": row["value"] - half, "ci_high": row["value"] + half}
+    return row
+
+
 def _body(ann: pd.DataFrame, others: pd.DataFrame) -> list[list[str]]:
     twins = others["method"].str.startswith("quantised_ann")
     competing = set(others[~twins]["method"])
@@ -62,7 +78,8 @@ def _body(ann: pd.DataFrame, others: pd.DataFrame) -> list[list[str]]:
         body.append([
             f"`{row['method']}`" if row["method"] in competing else f"*`{row['method']}`*",
             "" if pd.isna(row["T"]) else f"{row['T']:.0f}",
-            f"{row['value']:.2f} [{row['ci_low']:.2f}, {row['ci_high']:.2f}]",
+            f"{row['value']:.2f} [{row['ci_low']:.2f}, {row['ci_high']:.2f}]"
+            + (f" ({row['seeds']} seeds)" if row["seeds"] > 1 else ""),
             f"{100 * row['energy_unary_mJ'] / row['energy_ann_mJ']:.1f}",
             f"{100 * row['energy_graded_mJ'] / row['energy_ann_mJ']:.1f}",
             f"{row['energy_unary_mJ']:.4g}",

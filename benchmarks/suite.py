@@ -1,45 +1,116 @@
-"""Suite files: which tasks, networks, methods and numbers of steps make up a table."""
+"""What a suite is: which tasks, networks, methods and numbers of steps make up a table."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from difflib import get_close_matches
-from fnmatch import fnmatchcase
-from pathlib import Path
-from typing import Any
+import reprlib
+from collections.abc import Iterable
+from typing import Annotated, Any, Self
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    model_validator,
+)
+from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from adapters import NETWORKS
 from benchmarks.cells import Cell
-from benchmarks.comparisons import Ablation, IsoEnergy
+from benchmarks.comparisons import Ablation, IsoEnergy, Problem
 from benchmarks.prices import PRICES
-from conversion.errors import BenchmarkError, InvalidInput, UnknownName
-from conversion.methods import METHODS, make_method
+from conversion.errors import BenchmarkError, UnknownName
+from conversion.methods import METHODS
 from tasks import TASKS
 
-SUITES = Path(__file__).parent / "suites"
+FOUR_HOURS = 4 * 3600.0
+
+
+def _refuse(problems: Iterable[Problem]) -> None:
+    """Raises ValidationError if there are problems; pydantic puts their places behind that of what it validates."""
+    details = [
+        InitErrorDetails(type=PydanticCustomError("refused", "{sentence}", {"sentence": said}), loc=where, input=None)
+        for where, said in problems
+    ]
+    if details:
+        raise ValidationError.from_exception_data("suite", details)
+
+
+def _task(name: str) -> str:
+    try:
+        TASKS[name]
+    except UnknownName as error:
+        _refuse([((), str(error))])
+    return name
+
+
+def _network(name: str, entry: ValidationInfo) -> str:
+    try:
+        fits = NETWORKS[name].tasks
+    except UnknownName as error:
+        _refuse([((), str(error))])
+    _refuse(
+        ((), f"Network {name} does not fit task {task}; it fits {', '.join(fits)}.")
+        for task in entry.data.get("tasks", ())
+        if task not in fits
+    )
+    return name
+
+
+def _method(method: object) -> object:
+    """Raises ValidationError, placed below the method's name, for an option that the method does not take."""
+    given = {method: {}} if isinstance(method, str) else method
+    if not isinstance(given, dict) or not given or not all(isinstance(options, dict) for options in given.values()):
+        shown = reprlib.repr(method)
+        _refuse([((), f"A method is a name, or a name with options, as in burst: {{phi: 4}}; {shown} is neither.")])
+    assert isinstance(given, dict)
+    for name, options in given.items():
+        place = () if isinstance(method, str) else (name,)
+        try:
+            METHODS[name].model_validate(options)
+        except ValidationError as error:
+            # Each alternative that an option may be fails on its own; the first says enough.
+            first = {found["loc"][:1]: found for found in reversed(error.errors())}
+            raise ValidationError.from_exception_data(
+                "suite",
+                [
+                    InitErrorDetails(
+                        type=PydanticCustomError(found["type"], "{said}", {"said": found["msg"]}),
+                        loc=(name, *option), input=found["input"],
+                    )
+                    for option, found in first.items()
+                ],
+            ) from None  # fmt: skip
+        except BenchmarkError as error:  # No such method, or options that do not go together.
+            _refuse([(place, str(error))])
+    return method
+
+
+def _price_list(name: str) -> str:
+    if name not in PRICES:
+        _refuse([((), str(UnknownName("price list", name, PRICES)))])
+    return name
 
 
 class Entry(BaseModel):
     """A block of a suite: the product of its lists. A method is a name, or a name with options."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-    tasks: list[str] = Field(min_length=1)
-    networks: list[str] = Field(min_length=1)
-    methods: list[str | dict[str, dict[str, Any]]] = Field(min_length=1)
-    T: list[int] = Field(min_length=1)
-    seeds: list[int] = Field(default=[0], min_length=1)
-    limit: int | None = Field(default=None, ge=1)
-
-    @field_validator("T")
-    @classmethod
-    def _positive(cls, steps: list[int]) -> list[int]:
-        for T in steps:
-            if T < 1:
-                raise ValueError(f"T is {T}, but a simulation has at least 1 step")
-        return steps
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+    tasks: list[Annotated[str, AfterValidator(_task)]] = Field(min_length=1)
+    networks: list[Annotated[str, AfterValidator(_network)]] = Field(min_length=1, description="that fit the tasks")
+    methods: list[Annotated[str | dict[str, dict[str, Any]], BeforeValidator(_method)]] = Field(
+        min_length=1, description="a name, or a name with options"
+    )
+    T: list[Annotated[int, Field(ge=1)]] = Field(min_length=1, description="numbers of timesteps to convert for")
+    seeds: list[Annotated[int, Field(ge=0, lt=2**63)]] = Field(
+        default=[0], min_length=1, description="draw the calibration samples and whatever a method draws"
+    )
+    limit: int | None = Field(
+        default=None, ge=1, description="the first test samples of one fixed shuffle; all when left out"
+    )
 
     def named_methods(self) -> list[tuple[str, dict[str, Any]]]:
         """Name and options of every method."""
@@ -50,18 +121,30 @@ class Entry(BaseModel):
 
 
 class Suite(BaseModel):
-    """A suite file."""
+    """A suite of the benchmark (docs/suites.md)."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-    name: str = Field(pattern=r"^[a-z0-9_-]+$")
-    title: str
-    note: str = ""
-    calibration: int = Field(default=512, ge=1)
-    price_list: str = "horowitz45"
-    time_limit: float = Field(default=14400, gt=0)
-    entries: list[Entry] = Field(min_length=1)
-    iso_energy: IsoEnergy | None = None
-    ablation: Ablation | None = None
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+    name: str = Field(pattern=r"^[a-z0-9_-]+$", description="of the folder of its results")
+    title: str = Field(description="of the page of its results")
+    note: str = Field(default="", description="what the reader of the results should know, in Markdown")
+    calibration: int = Field(default=512, ge=1, description="training samples that a conversion may look at")
+    price_list: Annotated[str, AfterValidator(_price_list)] = Field(
+        default="horowitz45", description="of operations, in joules"
+    )
+    time_limit: float = Field(
+        default=FOUR_HOURS, gt=0, allow_inf_nan=False, description="seconds that one cell may take"
+    )
+    entries: list[Entry] = Field(min_length=1, description="blocks, each the product of its lists")
+    iso_energy: IsoEnergy | None = Field(default=None, description="compare families of rows at equal energy")
+    ablation: Ablation | None = Field(default=None, description="what each technique adds, beside the paper's Table 7")
+
+    @model_validator(mode="after")
+    def _compares_what_it_has(self) -> Self:
+        labels = {cell.recipe.label for cell in self.cells()}
+        for key, comparison in (("iso_energy", self.iso_energy), ("ablation", self.ablation)):
+            if comparison is not None:
+                _refuse(((key, *where), said) for where, said in comparison.problems(labels))
+        return self
 
     def cells(self) -> list[Cell]:
         """All cells, the ANN that each row is compared with first, each once."""
@@ -81,117 +164,19 @@ class Suite(BaseModel):
         # Cells that share a network follow each other; the full test split comes before parts of it.
         return sorted(found.values(), key=lambda c: (c.task, c.network, c.limit is not None, c.limit or 0))
 
-    def check(self) -> None:
-        """Raises UnknownName or InvalidInput for a name or option that nothing answers to."""
-        if self.price_list not in PRICES:
-            raise UnknownName("price list", self.price_list, PRICES)
-        for entry in self.entries:
-            for task in entry.tasks:
-                TASKS[task]
-                for network in entry.networks:
-                    if task not in NETWORKS[network].tasks:
-                        raise InvalidInput(
-                            f"Suite {self.name}: network {network} does not fit task {task}; it fits "
-                            f"{', '.join(NETWORKS[network].tasks)}."
-                        )
-            for name, options in entry.named_methods():
-                make_method(name, **options)
-        labels = {cell.recipe.label for cell in self.cells()}
-        if self.iso_energy is not None:
-            self.iso_energy.check(self.name, labels)
-        if self.ablation is not None:
-            self.ablation.check(self.name, labels)
-
     def adjusted(self, *, limit: int | None = None, price_list: str | None = None) -> Suite:
-        """The same suite with other prices, or on the first `limit` test samples under a name of its own."""
+        """The same suite with other prices, or on the first `limit` test samples under a name of its own.
+
+        Raises:
+            UnknownName: there is no such price list.
+        """
         changes: dict[str, Any] = {}
         if price_list is not None:
+            if price_list not in PRICES:
+                raise UnknownName("price list", price_list, PRICES)
             changes["price_list"] = price_list
         if limit is not None:
             entries = [entry.model_copy(update={"limit": limit}) for entry in self.entries]
             note = f"The suite `{self.name}` on the first {limit} test samples of a fixed shuffle."
             changes |= {"name": f"{self.name}-first-{limit}", "note": note, "entries": entries}
-        suite = self.model_copy(update=changes)
-        suite.check()
-        return suite
-
-
-def suite_names() -> list[str]:
-    """The suites that ship with the benchmark."""
-    return sorted(path.stem for path in SUITES.glob("*.yaml"))
-
-
-def load_suite(name: str) -> Suite:
-    """A shipped suite by name, or any suite by the path of its file.
-
-    Raises:
-        UnknownName: no such suite, or an unknown name in it.
-        InvalidInput: the file is malformed; names the line or the key.
-    """
-    path = Path(name) if name.endswith((".yaml", ".yml")) else SUITES / f"{name}.yaml"
-    if not path.is_file():
-        raise UnknownName("suite", name, suite_names())
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-        suite = Suite.model_validate(content or {})
-    except (OSError, UnicodeDecodeError) as error:
-        raise InvalidInput(f"The suite {path} cannot be read: {error}") from None
-    except yaml.YAMLError as error:
-        raise InvalidInput(f"The suite {path} is no valid YAML: {error}") from None
-    except ValidationError as error:
-        raise InvalidInput(f"The suite {path}: {_describe(error)}") from None
-    suite.check()
-    if suite.name in suite_names() and path.resolve().parent != SUITES.resolve():
-        raise InvalidInput(f"The suite {path} is called {suite.name}, as a shipped one is; give it a name of its own.")
-    return suite
-
-
-def select(
-    cells: Sequence[Cell], *, tasks: Sequence[str] = (), networks: Sequence[str] = (), methods: Sequence[str] = (),
-    steps: Sequence[int] = (), seeds: Sequence[int] = (),
-) -> list[Cell]:  # fmt: skip
-    """The cells that match one pattern of every kind that was given. ANN references of what is kept are kept.
-
-    Raises:
-        InvalidInput: T below 1.
-        BenchmarkError: a pattern matches no cell.
-    """
-    for T in steps:
-        if T < 1:
-            raise InvalidInput(f"T is {T}, but a simulation has at least 1 step; give T >= 1.")
-    kept = list(cells)
-    for kind, patterns, names_of in (
-        ("task", tasks, lambda cell: {cell.task}),
-        ("network", networks, lambda cell: {cell.network}),
-        ("method", methods, lambda cell: {cell.method, cell.recipe.label}),
-        ("T", [str(T) for T in steps], lambda cell: {str(cell.T)} if cell.T else set()),
-        ("seed", [str(seed) for seed in seeds], lambda cell: {str(cell.seed)}),
-    ):
-        known = {name for cell in cells for name in names_of(cell)}
-        for pattern in patterns:
-            if not any(fnmatchcase(name, pattern) for name in known):
-                listed = ", ".join(sorted(known, key=lambda name: (len(name), name)))
-                near = get_close_matches(pattern, known, n=1, cutoff=0.6) if kind not in ("T", "seed") else []
-                hint = f" Did you mean {near[0]}?" if near else ""
-                raise BenchmarkError(
-                    f"The suite has no {kind} '{pattern}'.{hint} It has {listed}; for others, write a suite file."
-                )
-        if patterns:
-            kept = [c for c in kept if any(fnmatchcase(name, p) for name in names_of(c) for p in patterns)]
-    wanted = {(cell.task, cell.network, cell.limit) for cell in kept}
-    references = [c for c in cells if c.method == "ann" and (c.task, c.network, c.limit) in wanted and c not in kept]
-    if not kept:
-        raise BenchmarkError("No cell of the suite matches all of the selection at once; drop one of the options.")
-    return [*references, *kept]
-
-
-def _describe(error: ValidationError) -> str:
-    # A misspelt key is also a missing one; the spelling says more.
-    first = min(error.errors(), key=lambda found: found["type"] != "extra_forbidden")
-    # Alternatives that pydantic tried show up as types in the location.
-    where = ".".join(str(part) for part in first["loc"] if part not in ("str", "dict[str,dict[str,any]]"))
-    if first["type"] != "extra_forbidden":
-        return f"'{where}' is wrong: {first['msg']}."
-    known = {*Suite.model_fields, *Entry.model_fields, *IsoEnergy.model_fields, *Ablation.model_fields}
-    near = get_close_matches(str(first["loc"][-1]), known, n=1, cutoff=0)
-    return f"there is no key '{where}'; did you mean '{near[0]}'?"
+        return self.model_copy(update=changes)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
@@ -12,6 +11,7 @@ from benchmarks.comparisons import ablation, iso_energy
 from benchmarks.markdown import table
 from benchmarks.prices import PRICES
 from benchmarks.records import Record
+from benchmarks.seeds import ROW, half_width, shortage
 from benchmarks.store import Store
 from benchmarks.suite import Suite
 from conversion.files import write_atomically
@@ -23,11 +23,6 @@ COLUMNS = [
     "calibration", "synops_binary", "energy_binary_mJ", "flops",
 ]  # fmt: skip
 INTEGERS = ["T", "n"]
-# Of which a table shows the mean over seeds.
-FIGURES = [
-    "T", "mean_T", "value", "ci_low", "ci_high", "spikes", "energy_unary_mJ", "energy_graded_mJ", "energy_ann_mJ",
-]  # fmt: skip
-Mean = dict[str, float]
 
 
 def collect(suite: Suite, store: Store) -> pd.DataFrame:
@@ -115,6 +110,13 @@ def markdown(suite: Suite, frame: pd.DataFrame) -> str:
         "the half width of their 95 % interval.",
         "",
     ]
+    if _several_seeds(frame):
+        lines += [
+            "Figures of several seeds are their mean ± the half width of its 95 % t-interval over seeds: what the draw "
+            "of the calibration samples does. With one seed an accuracy carries the interval of drawing test samples. "
+            "Comparisons are of means over seeds.",
+            "",
+        ]
     for (task, network, profile), group in frame.groupby(["task", "network", "profile"], sort=False):
         samples = "" if profile == "full" else f" ({profile} test samples)"
         lines += [f"## {task}, {network}{samples}", ""]
@@ -152,36 +154,63 @@ def _section(metric: str, group: pd.DataFrame) -> list[str]:
         for method, of_method in timed.groupby("method", sort=False):
             rows.append([f"`{method}`", *[_over_seeds(of_method[of_method["T"] == T], text) for T in steps]])
         lines += [f"{title}:", "", *table(header, rows), ""]
+    several = _several_seeds(group)
     absent = group[group["status"] != "done"].to_dict("records")
     for row in absent:
         T = "" if pd.isna(row["T"]) else f" at T={row['T']}"
-        lines.append(f"- `{row['method']}`{T} is {row['status']}: {row['reason']}")
+        seed = f", seed {row['seed']}," if several else ""
+        lines.append(f"- `{row['method']}`{T}{seed} is {row['status']}: {row['reason']}")
     return [*lines, ""] if absent else lines
 
 
-def _value(mean: Mean) -> str:
-    figure = f"{mean['value']:.2f} ±{(mean['ci_high'] - mean['ci_low']) / 2:.1f}"
+def _several_seeds(frame: pd.DataFrame) -> bool:
+    return bool((frame.groupby(ROW)["seed"].nunique() > 1).any())
+
+
+def _value(rows: pd.DataFrame) -> str:
+    first, T, steps = rows.iloc[0], rows["T"].iloc[0], rows["mean_T"].mean()
     # Of methods that stop early, T is the most that a sample may take. A quantised twin takes one step of T's levels.
-    return figure if mean["mean_T"] in (1, mean["T"]) else f"{figure} ({mean['mean_T']:.2f} steps)"
+    notes = [] if steps in (1, T) else [f"{steps:.2f} steps"]
+    if len(rows) == 1:
+        return _noted(f"{first['value']:.2f} ±{(first['ci_high'] - first['ci_low']) / 2:.1f}", notes)
+    return _noted(_mean(rows["value"], ".2f", ".2f"), [_seeds(rows), *notes])
 
 
-def _ratio(mean: Mean) -> str:
-    unary, graded = (100 * mean[f"energy_{coding}_mJ"] / mean["energy_ann_mJ"] for coding in ("unary", "graded"))
-    return "no ANN" if math.isnan(unary) else f"{unary:.1f} / {graded:.1f}"
+def _ratio(rows: pd.DataFrame) -> str:
+    if rows["energy_ann_mJ"].isna().any():
+        return "no ANN"
+    shares = [100 * rows[f"energy_{coding}_mJ"] / rows["energy_ann_mJ"] for coding in ("unary", "graded")]
+    return _figures(rows, [_mean(share, ".1f", ".1f") for share in shares])
 
 
-def _energy(mean: Mean) -> str:
-    return f"{mean['energy_unary_mJ']:.3g} / {mean['energy_graded_mJ']:.3g}"
+def _energy(rows: pd.DataFrame) -> str:
+    return _figures(rows, [_mean(rows[f"energy_{coding}_mJ"], ".3g", ".2g") for coding in ("unary", "graded")])
 
 
-def _spikes(mean: Mean) -> str:
-    return f"{mean['spikes'] / 1000:.3g}"
+def _spikes(rows: pd.DataFrame) -> str:
+    return _figures(rows, [_mean(rows["spikes"] / 1000, ".3g", ".2g")])
 
 
-def _over_seeds(rows: pd.DataFrame, text: Callable[[Mean], str]) -> str:
+def _mean(values: pd.Series, digits: str, spread: str) -> str:
+    """A mean over seeds; of several with the half width of its interval."""
+    mean = f"{values.mean():{digits}}"
+    return mean if len(values) == 1 else f"{mean} ±{half_width(values):{spread}}"
+
+
+def _seeds(rows: pd.DataFrame) -> str:
+    return f"{len(rows)} seeds"
+
+
+def _figures(rows: pd.DataFrame, figures: list[str]) -> str:
+    return _noted(" / ".join(figures), [_seeds(rows)] if len(rows) > 1 else [])
+
+
+def _noted(figure: str, notes: list[str]) -> str:
+    return f"{figure} ({', '.join(notes)})" if notes else figure
+
+
+def _over_seeds(rows: pd.DataFrame, text: Callable[[pd.DataFrame], str]) -> str:
     """A figure of the mean over seeds, or why there is none: it never averages over what happens to be there."""
     if rows.empty:
         return ""
-    if (rows["status"] != "done").any():
-        return str(rows.loc[rows["status"] != "done", "status"].iloc[0])
-    return text({str(name): float(mean) for name, mean in rows[FIGURES].astype(float).mean().items()})
+    return text(rows) if (rows["status"] == "done").all() else shortage(rows["status"])

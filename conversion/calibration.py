@@ -26,14 +26,16 @@ class Calibration:
         batches: inputs as the network is fed, each of shape (N, ...); a tensor counts as one batch.
         held_out: other training samples with their classes, shapes (M, ...) and (M,), on which early exit learns how
             sure a correct prediction is.
+        seed: of whatever a stage draws at random.
 
     Raises:
         InvalidInput: there is no sample, one of another shape than was captured, or a value that is not finite.
     """
 
     def __init__(
-        self, graph: ConversionGraph, batches: Iterable[Tensor] | Tensor, held_out: tuple[Tensor, Tensor] | None = None
-    ) -> None:
+        self, graph: ConversionGraph, batches: Iterable[Tensor] | Tensor,
+        held_out: tuple[Tensor, Tensor] | None = None, seed: int = 0,
+    ) -> None:  # fmt: skip
         parts = [batches] if isinstance(batches, Tensor) else list(batches)
         if not parts or not sum(len(part) for part in parts):
             raise InvalidInput("The calibration set is empty; give at least one batch of training inputs.")
@@ -48,6 +50,7 @@ class Calibration:
             sizes = f"{len(others[0])} samples and labels of shape {tuple(self.held_out[1].shape)}"
             raise InvalidInput(f"The held-out set has {sizes}; give one class index for each sample.")
         self.graph = graph
+        self.seed = seed
         self.inputs = torch.cat(parts)
         if not all(bool(torch.isfinite(part).all()) for part in (self.inputs, *others)):
             raise InvalidInput("The calibration set holds values that are not finite.")

@@ -15,7 +15,7 @@ from conversion.network import SpikingNetwork
 
 def convert(
     graph: ConversionGraph, batches: Iterable[Tensor] | Tensor, method: str, *, T: int,
-    held_out: tuple[Tensor, Tensor] | None = None, **options: Any,
+    held_out: tuple[Tensor, Tensor] | None = None, seed: int = 0, **options: Any,
 ) -> SpikingNetwork:  # fmt: skip
     """Converts a captured ANN into a spiking network.
 
@@ -25,6 +25,7 @@ def convert(
         method: a name in METHODS.
         T: number of timesteps.
         held_out: other training samples with their classes, for methods that stop early.
+        seed: of whatever the method draws at random.
         options: of the method.
 
     Raises:
@@ -32,4 +33,4 @@ def convert(
         InvalidInput: T or phi below 1, no calibration sample, or a value that is not finite.
         UnsupportedOp: the network holds an operation that cannot be applied step by step.
     """
-    return make_method(method, **options).convert(graph, Calibration(graph, batches, held_out), T)
+    return make_method(method, **options).convert(graph, Calibration(graph, batches, held_out, seed), T)

@@ -12,7 +12,7 @@ import torch
 from adapters import NETWORKS, find_weights, load_weights
 from benchmarks.leaderboard import leaderboard
 from benchmarks.prices import PRICES
-from benchmarks.suite import load_suite, suite_names
+from benchmarks.suite_files import load_suite, suite_names
 from conversion import Calibration, capture, make_method, simulate
 from conversion.methods import METHODS
 from tasks import TASKS

@@ -28,8 +28,9 @@ class WeightCalibration:
 
         mean over samples and positions of the sum over channels of (V/T clip(floor(T/V (W x + b)), 0, T phi) - a)^2
 
-    over W by Adam, whose rate falls to zero on a cosine; half a threshold and what other corrections add stand beside
-    b, and the gradient passes the floor as if it were not there. A shortcut without weights is added as it is.
+    over W by Adam, whose rate falls to zero on a cosine and whose batches are drawn with the calibration's seed; half
+    a threshold and what other corrections add stand beside b, and the gradient passes the floor as if it were not
+    there. A shortcut without weights is added as it is.
 
     A weight that several layers read is tuned for the first of them and kept; a layer without a weight of its own is
     left as it is. The graph keeps the ANN's weights.
@@ -50,19 +51,22 @@ class WeightCalibration:
             layer = LayerOfWeights(network, node, calibration)
             fresh = [weight for weight in layer.weights if weight not in tuned]
             if fresh:
-                network = replace(network, weights=MappingProxyType(dict(network.weights) | self._tune(layer, fresh)))
+                network = replace(
+                    network,
+                    weights=MappingProxyType(dict(network.weights) | self._tune(layer, fresh, calibration.seed)),
+                )
                 tuned.update(fresh)
         return network
 
     @torch.enable_grad()
-    def _tune(self, layer: LayerOfWeights, nodes: list[fx.Node]) -> dict[fx.Node, Tensor]:
+    def _tune(self, layer: LayerOfWeights, nodes: list[fx.Node], seed: int) -> dict[fx.Node, Tensor]:
         start = layer.network.start(layer.network.graph.example)
         # Steps of 1e-5 vanish beside a weight in bfloat16.
         leaves = {node: start[node].detach().float().clone() if start[node].dtype == torch.bfloat16
                   else start[node].detach().clone() for node in nodes}  # fmt: skip
         optimiser = torch.optim.Adam([leaf.requires_grad_() for leaf in leaves.values()], lr=self.learning_rate)
         schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, self.iterations)
-        generator = torch.Generator().manual_seed(0)
+        generator = torch.Generator().manual_seed(seed)
         for _ in range(self.iterations):
             samples = torch.randperm(len(layer.target), generator=generator)[:BATCH].to(layer.target.device)
             optimiser.zero_grad()

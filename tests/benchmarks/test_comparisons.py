@@ -97,3 +97,12 @@ def test_no_mean_is_of_the_seeds_that_happen_to_be_there() -> None:
     assert not any("adafire" in line for line in iso_energy(both, SPEC))
     spec = Ablation.model_validate({"paper": "CIFAR-10", "baseline": "burst:phi=2", "rows": {"AdaFire": "adafire"}})
     assert "| AdaFire | `adafire` | not run |  |  |  | +0.35 | +37.9 |" in ablation(both, spec)
+
+
+def test_comparisons_are_of_means_over_seeds() -> None:
+    """AdaFire as two seeds, 70 at 0.125 and 82 at 0.175, is one row of 76 at 0.15."""
+    seeds = rows([("adafire", 1, 70.0, 0.125, 0.05), ("adafire", 1, 82.0, 0.175, 0.15)])
+    both = pd.concat([MEASURED.iloc[:4], seeds], ignore_index=True)
+    assert iso_energy(both, SPEC) == iso_energy(MEASURED, SPEC)
+    spec = Ablation.model_validate({"paper": "CIFAR-10", "baseline": "burst:phi=2", "rows": {"AdaFire": "adafire"}})
+    assert ablation(both, spec) == ablation(MEASURED, spec)

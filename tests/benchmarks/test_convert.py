@@ -16,7 +16,7 @@ from benchmarks.execute import ROOT, Workbench
 from benchmarks.prices import PRICES
 from benchmarks.released import Flags, chosen_method, named_method, released_method
 from benchmarks.reports import Conversion, layer_table, markdown, measure
-from benchmarks.suite import load_suite
+from benchmarks.suite_files import load_suite
 from conversion import InvalidInput
 from run_all import main
 

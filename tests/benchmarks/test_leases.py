@@ -16,7 +16,7 @@ import pytest
 from benchmarks import leases as module
 from benchmarks.leases import EXPIRY, Lease, Leases, watch_over
 from benchmarks.store import Store
-from benchmarks.suite import load_suite
+from benchmarks.suite_files import load_suite
 
 CELLS = load_suite("smoke").cells()
 

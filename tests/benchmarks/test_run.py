@@ -19,8 +19,9 @@ from benchmarks.execute import ROOT, Workbench
 from benchmarks.plan import due, plan
 from benchmarks.records import Record
 from benchmarks.runner import run
+from benchmarks.selection import select
 from benchmarks.store import Store
-from benchmarks.suite import load_suite, select
+from benchmarks.suite_files import load_suite
 from benchmarks.worker import Job, Settings, workbench
 from conversion.methods import METHODS
 from run_all import main

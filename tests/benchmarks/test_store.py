@@ -10,7 +10,7 @@ import pytest
 
 from benchmarks.records import Record, Value
 from benchmarks.store import Store
-from benchmarks.suite import load_suite
+from benchmarks.suite_files import load_suite
 from conversion.errors import BenchmarkError
 
 CELL = load_suite("smoke").cells()[1]

@@ -7,7 +7,9 @@ from pathlib import Path
 import pytest
 
 from benchmarks.cells import Cell
-from benchmarks.suite import Suite, load_suite, select, suite_names
+from benchmarks.selection import select
+from benchmarks.suite import Suite
+from benchmarks.suite_files import load_suite, suite_names
 from conversion.errors import BenchmarkError, InvalidInput, UnknownName
 
 MINIMAL = """
@@ -55,30 +57,82 @@ def test_every_part_of_the_spec_changes_the_identity() -> None:
     assert len(ids | {cell.id}) == len(changes) + 2
 
 
+# Lines of MINIMAL: 2 name, 3 title, 4 entries, 5 tasks, 6 networks, 7 methods, 8 T.
 @pytest.mark.parametrize(
-    ("old", "new", "error", "said"),
+    ("old", "new", "line", "said"),
     [
-        ("methods:", "metods:", InvalidInput, "did you mean 'methods'"),
-        ("T: [1, 4]", "T: [0, 4]", InvalidInput, "T is 0"),
-        ("T: [1, 4]", "T: []", InvalidInput, "entries.0.T"),
-        ("{phi: 2}", "{phi: 0}", InvalidInput, "'phi' = 0"),
-        ("{phi: 2}", "{phy: 2}", UnknownName, "did you mean phi"),
-        ("{phi: 2}", "{}", InvalidInput, "needs the option 'phi'"),
-        ("burst", "brust", UnknownName, "did you mean burst"),
-        ("[digits]", "[digit]", UnknownName, "did you mean digits"),
-        ("digits_convnet", "resnet20", InvalidInput, "does not fit task digits"),
-        ("title: Own", "title: [", InvalidInput, "line"),
-        ("title: Own", "title: Own\nprice_list: horowitz54", UnknownName, "did you mean horowitz45"),
-        ("title: Own", "title: Own\ncalibration: 0", InvalidInput, "calibration"),
-        ("name: own", "name: mini", InvalidInput, "as a shipped one is"),
+        ("methods:", "method:", 7, "there is no key 'method' in an entry; did you mean 'methods'?"),
+        ("title: Own", "titel: Own", 3, "there is no key 'titel' in a suite; did you mean 'title'?"),
+        ("T: [1, 4]", "tasks_: []", 8, "there is no key 'tasks_' in an entry; did you mean 'tasks'?"),
+        ("    T: [1, 4]\n", "", 5, "the key 'T' is missing in an entry."),
+        ("T: [1, 4]", "T: [0, 4]", 8, "'T' is 0; it should be greater than or equal to 1."),
+        ("T: [1, 4]", "T:\n    - 1\n    - -3", 10, "'T' is -3; it should be greater than or equal to 1."),
+        ("T: [1, 4]", "T: ['4']", 8, "'T' is '4'; it should be a valid integer."),
+        ("T: [1, 4]", "T: [true]", 8, "'T' is True; it should be a valid integer."),
+        ("T: [1, 4]", "T: 4", 8, "'T' is 4; it should be a valid list."),
+        ("T: [1, 4]", "T: []", 8, "'T' is wrong: List should have at least 1 item"),
+        ("T: [1, 4]", "T: [1]\n    seeds: [-1]", 9, "'seeds' is -1; it should be greater than or equal to 0."),
+        ("{phi: 2}", "{phi: 0}", 7, "'phi' is 0; it should be greater than or equal to 1."),
+        ("{burst: {phi: 2}}", "\n      burst: {\n      phy: 2}", 9, "there is no key 'phy' in the options"),
+        ("{phi: 2}", "{phy: 2}", 7, "there is no key 'phy' in the options of method 'burst'; did you mean 'phi'?"),
+        ("{phi: 2}", "{}", 7, "the key 'phi' is missing in the options of method 'burst'."),
+        ("{burst: {phi: 2}}", "{burst: }", 7, "in 'methods': A method is a name, or a name with options, as in"),
+        ("{burst: {phi: 2}}", "{}", 7, "in 'methods': A method is a name, or a name with options, as in"),
+        ("burst: {phi: 2}", "adafire: {samples: 0}", 7, "in 'adafire': AdaFire searches on 0 samples; give at"),
+        ("burst", "brust", 7, "in 'brust': There is no method called 'brust'; did you mean burst?"),
+        ("[digits]", "[digit]", 5, "in 'tasks': There is no task called 'digit'; did you mean digits?"),
+        ("s_convnet", "_convnet", 6, "in 'networks': There is no network called 'digit_convnet'; did you mean"),
+        ("digits_convnet", "resnet20", 6, "in 'networks': Network resnet20 does not fit task digits; it fits cifar10"),
+        ("title: Own", "title: [", 5, "expected the node content, but found '-' while parsing a flow node."),
+        ("    T: [1", "\tT: [1", 8, "YAML indents with spaces; there is a tab."),
+        ("title: Own", "title: O\x01wn", 3, "YAML takes no character 0x01."),
+        ("title: Own", "title: 2020-13-45", 3, "month must be in 1..12."),
+        ("title: Own", "title: Own\n3: 4", 4, "'3' is wrong: Keys should be strings."),
+        ("title: Own", "title: Own\nname: two", 4, "the key 'name' is there twice, first in line 2; drop one"),
+        ("{phi: 2}", "{phi: 2, phi: 3}", 7, "the key 'phi' is there twice, first in line 7; drop one of the two."),
+        ("title: Own", "title: Own\nprice_list: horowitz54", 4, "in 'price_list': There is no price list called 'horo"),
+        ("title: Own", "title: Own\ncalibration: 0", 4, "'calibration' is 0; it should be greater than or equal to 1."),
+        ("title: Own", "title: Own\ntime_limit: 0", 4, "'time_limit' is 0; it should be greater than 0."),
+        ("title: Own", "title: Own\ntime_limit: .inf", 4, "'time_limit' is inf; it should be a finite number."),
+        ("name: own", "name: mini", 2, "'name' is mini, as a shipped suite is called; choose a name of your own."),
+        (MINIMAL, "- 1", 1, "a suite is a mapping of keys, among them name, title and entries."),
     ],
-)
-def test_a_malformed_suite_is_refused_with_what_to_mend(
-    tmp_path: Path, old: str, new: str, error: type[BenchmarkError], said: str
+)  # fmt: skip
+def test_a_malformed_suite_is_refused_with_line_and_key(
+    tmp_path: Path, old: str, new: str, line: int, said: str
 ) -> None:
-    assert old in MINIMAL
-    with pytest.raises(error, match=said.replace("'", ".").replace("[", ".")):
-        load_suite(write(tmp_path, MINIMAL.replace(old, new)))
+    assert MINIMAL.count(old) == 1
+    path = write(tmp_path, MINIMAL.replace(old, new))
+    with pytest.raises(InvalidInput) as refused:
+        load_suite(path)
+    assert f"{path}, line {line}: {said}" in str(refused.value)
+    # One mistake is one sentence.
+    assert len(str(refused.value).splitlines()) == 1 or old == MINIMAL or "tasks_" in new
+
+
+def test_every_mistake_is_said_at_once_in_the_order_of_the_file(tmp_path: Path) -> None:
+    path = write(tmp_path, MINIMAL.replace("title: Own", "colour: red").replace("[1, 4]", "[1, x, 0]"))
+    with pytest.raises(InvalidInput) as refused:
+        load_suite(path)
+    lines = str(refused.value).removeprefix(path).split(f"\n{path}")
+    assert [line.split(":")[0] for line in lines] == [", line 2", ", line 3", ", line 8", ", line 8"]
+    assert "known: name, title, note," in lines[1]
+
+
+def test_keys_that_are_merged_in_are_no_duplicates(tmp_path: Path) -> None:
+    merged = "  - &block\n    tasks" + MINIMAL.split("- tasks")[1] + "  - <<: *block\n    T: [2]\n    seeds: [0, x]\n"
+    text = MINIMAL.split("  - tasks")[0] + merged
+    assert {cell.T for cell in load_suite(write(tmp_path, text.replace(", x", ""))).cells()} == {None, 1, 2, 4}
+    with pytest.raises(InvalidInput, match=r"line 12: 'seeds' is 'x'"):
+        load_suite(write(tmp_path, text))
+
+
+def test_a_key_of_ones_own_may_replace_one_that_is_merged_in(tmp_path: Path) -> None:
+    text = MINIMAL.replace("  - tasks", "  - &base\n    tasks")
+    text += "  - <<: &more {<<: *base, T: [8]}\n    T: [2]\n  - <<: *more\n"
+    assert {cell.T for cell in load_suite(write(tmp_path, text)).cells()} == {None, 1, 2, 4, 8}
+    with pytest.raises(InvalidInput, match="line 11: 'T' is 0"):
+        load_suite(write(tmp_path, text.replace("T: [2]", "T: [0]")))
 
 
 def test_an_unknown_suite_names_the_nearest() -> None:
@@ -127,18 +181,26 @@ def test_an_option_at_its_default_is_the_same_cell() -> None:
 
 
 @pytest.mark.parametrize(
-    ("added", "error", "message"),
+    ("added", "line", "said"),
     [
-        ("iso_energy: {budgets: [0.2], reference: x, families: {a: ['*']}}", UnknownName, "family of iso_energy"),
-        ("iso_energy: {budgets: [0.2], reference: a, families: {a: [burts*]}}", InvalidInput, "'burts.' .*no method"),
-        ("iso_energy: {budgets: [-1], reference: a, families: {a: ['*']}}", InvalidInput, "greater than 0"),
-        ("iso_energy: {budget: [1], reference: a, families: {a: ['*']}}", InvalidInput, "did you mean 'budgets'"),
-        ("ablation: {paper: CIFAR-10, baseline: calibrations, rows: {}}", UnknownName, "named in its ablation"),
-        ("ablation: {paper: CIFAR-10, baseline: calibration, rows: {AdaFire: adafire}}", UnknownName, "'adafire'"),
+        ("iso_energy:\n  budgets: [0.2]\n  reference: x\n  families: {a: ['*']}", 11, "in 'reference': There is"),
+        ("iso_energy:\n  budgets: [1]\n  reference: a\n  families:\n    a:\n    - '*'\n    - burts*", 15, "'burts*'"),
+        ("iso_energy: {budgets: [-1], reference: a, families: {a: ['*']}}", 9, "'budgets' is -1; it should be greater"),
+        ("iso_energy: {budget: [1], reference: a, families: {a: ['*']}}", 9, "iso_energy; did you mean 'budgets'"),
+        ("ablation: {paper: CIFAR-10,\n  baseline: calibrations, rows: {}}", 10, "in 'baseline': There is no method"),
+        ("ablation: {paper: CIFAR-10, baseline: calibration, rows: {\n AdaFire: adafire}}", 10, "called 'adafire'"),
+        ("ablation: {paper: CIFAR-10, baseline: calibration, rows: {\n SSC: adafire}}", 10, "it should be 'AdaFire',"),
     ],
 )  # fmt: skip
 def test_comparisons_of_what_the_suite_does_not_have_are_refused(
-    tmp_path: Path, added: str, error: type[BenchmarkError], message: str
+    tmp_path: Path, added: str, line: int, said: str
 ) -> None:
-    with pytest.raises(error, match=message):
-        load_suite(write(tmp_path, MINIMAL + added + "\n"))
+    path = write(tmp_path, MINIMAL + added + "\n")
+    with pytest.raises(InvalidInput) as refused:
+        load_suite(path)
+    assert f"{path}, line {line}: " in str(refused.value) and said in str(refused.value)
+
+
+def test_prices_of_the_command_line_are_checked_as_those_of_the_file() -> None:
+    with pytest.raises(UnknownName, match="did you mean horowitz45"):
+        load_suite("mini").adjusted(price_list="horowitz54")

@@ -12,7 +12,8 @@ from benchmarks.leaderboard import leaderboard
 from benchmarks.prices import Totals
 from benchmarks.records import Record, Value
 from benchmarks.store import Store
-from benchmarks.suite import load_suite
+from benchmarks.suite import Suite
+from benchmarks.suite_files import load_suite
 from benchmarks.tables import COLUMNS, collect, markdown, write_tables
 
 SUITE = load_suite("smoke")
@@ -78,20 +79,69 @@ def test_a_row_of_other_inputs_than_the_anns_is_stale_and_shows_no_figures(store
     assert "| `calibration` | stale | failed |" in markdown(SUITE, frame)
 
 
+def seeded_suite(seeds: list[int]) -> Suite:
+    """`calibration` at T=2 and 4 with one seed, and at T=2 with these."""
+    one, several = (
+        SUITE.entries[0].model_copy(update={"seeds": of_seeds, "methods": ["calibration"], "T": T})
+        for of_seeds, T in (([0], [2, 4]), (seeds, [2]))
+    )
+    return SUITE.model_copy(update={"entries": [one, several]})
+
+
+def seeded_store(root: Path, suite: Suite, measured: dict[tuple[int, int], tuple[float, float]]) -> Store:
+    """Accuracy and synaptic operations by T and seed, beside an ANN of 1,000 MACs."""
+    store = Store(root, suite.name)
+    for cell in suite.cells():
+        if cell.T is None:
+            store.save(record(0, 99.0, 0, 1000))
+        elif (cell.T, cell.seed) in measured:
+            found = record(1, *measured[cell.T, cell.seed], 0)
+            assert found.totals is not None
+            totals = found.totals.model_copy(update={"steps": cell.T})
+            store.save(found.model_copy(update={"cell": cell, "totals": totals}))
+    return store
+
+
+def test_several_seeds_are_a_mean_with_its_t_interval_beside_single_ones(tmp_path: Path) -> None:
+    suite = seeded_suite([0, 1, 2])
+    store = seeded_store(
+        tmp_path, suite, {(2, 0): (90.0, 2000), (2, 1): (92.0, 2300), (2, 2): (91.0, 2600), (4, 0): (95.0, 4000)}
+    )
+    page = markdown(suite, collect(suite, store))
+    # s = 1 of 90, 92, 91; t(0.975, 2) = 4.303; 4.303 / sqrt(3) = 2.48. One seed keeps its sampling interval.
+    assert "| `calibration` | 91.00 ±2.48 (3 seeds) | 95.00 ±1.0 |" in page
+    # 0.9 pJ for each of 2000, 2300, 2600 in 4600 pJ: 39.1, 45.0, 50.9 %; s = 5.870, half width 14.58.
+    assert "| `calibration` | 45.0 ±14.6 / 22.5 ±7.3 (3 seeds) | 78.3 / 39.1 |" in page
+    # 200, 230, 260 spikes: s = 30.
+    assert "| `calibration` | 0.23 ±0.075 (3 seeds) | 0.4 |" in page
+    assert "95 % t-interval over seeds" in page
+
+
 def test_seeds_are_averaged_only_when_all_are_there(tmp_path: Path) -> None:
-    entries = [SUITE.entries[0].model_copy(update={"seeds": [0, 1], "methods": ["calibration"], "T": [2]})]
-    suite = SUITE.model_copy(update={"entries": entries})
-    store = Store(tmp_path, suite.name)
-    cells = suite.cells()
-    store.save(record(0, 99.0, 0, 1000))
-    store.save(record(1, 90.0, 2000, 100).model_copy(update={"cell": cells[1]}))
-    assert "| `calibration` | missing |" in markdown(suite, collect(suite, store))
-    store.save(record(1, 94.0, 2000, 100).model_copy(update={"cell": cells[2]}))
-    assert "| `calibration` | 92.00 ±1.0 |" in markdown(suite, collect(suite, store))
+    suite = seeded_suite([0, 1, 2])
+    store = seeded_store(tmp_path, suite, {(2, 0): (90.0, 2000), (4, 0): (95.0, 4000)})
+    page = markdown(suite, collect(suite, store))
+    assert "| `calibration` | 2 of 3 seeds missing | 95.00 ±1.0 |" in page
+    assert "- `calibration` at T=2, seed 1, is missing: not run yet" in page
+    broken = next(cell for cell in suite.cells() if cell.seed == 2)
+    store.save(Record(cell=broken, status="failed", reason="RuntimeError: it broke"))
+    assert "| `calibration` | 1 of 3 seeds missing, 1 failed | 95.00" in markdown(suite, collect(suite, store))
+
+
+def test_the_head_speaks_of_seeds_only_where_a_row_has_several(tmp_path: Path) -> None:
+    suite = seeded_suite([0])
+    page = markdown(suite, collect(suite, seeded_store(tmp_path, suite, {(2, 0): (90.0, 2000)})))
+    assert "seed" not in page
+
+
+def test_the_csv_keeps_a_row_for_every_seed(tmp_path: Path) -> None:
+    suite = seeded_suite([0, 1])
+    frame = collect(suite, seeded_store(tmp_path, suite, {(2, 0): (90.0, 2000), (2, 1): (92.0, 2300)}))
+    assert frame[frame["T"] == 2][["seed", "value", "ci_low"]].values.tolist() == [[0, 90, 89], [1, 92, 91]]
 
 
 def test_tables_are_written_next_to_the_records(store: Store) -> None:
-    page = write_tables(SUITE, store)
+    page = write_tables(SUITE, store, collect(SUITE, store))
     again = pd.read_csv(page.with_name("results.csv"))
     assert again["cell"].tolist() == [cell.id for cell in SUITE.cells()]
 
@@ -132,5 +182,17 @@ def test_the_leaderboard_averages_seeds_and_keeps_precisions_apart() -> None:
     half = frame_of([("ann", 90, 2.0), ("burst:phi=4", 80, 1.0)]).assign(precision="bfloat16", energy_ann_mJ=2.0)
     board = leaderboard(pd.concat([single, single, half]))
     assert board.count("| *`ann`* |") == 2
-    assert "| `burst:phi=4` | 4 | 93.00 [93.00, 93.00] | 50.0 | 50.0 | 0.5 |" in board
+    # s = 2.828, t(0.975, 1) = 12.706: 12.706 * 2 = 25.41.
+    assert "| `burst:phi=4` | 4 | 93.00 [67.59, 118.41] (2 seeds) | 50.0 | 50.0 | 0.5 |" in board
     assert "| `burst:phi=4` | 4 | 80.00 [80.00, 80.00] | 50.0 | 50.0 | 1 |" in board
+    assert "of several seeds, the t-interval" in board
+    assert "t-interval" not in leaderboard(half)
+
+
+def test_the_leaderboard_never_averages_over_the_seeds_that_happen_to_be_there() -> None:
+    done = frame_of([("ann", 96, 1.0), ("burst:phi=4", 95, 0.5), ("burst:phi=8", 95.5, 0.7), ("burst:phi=8", 96, 0.7)])
+    lacking = done.iloc[[3]].assign(status="missing", value=float("nan"), metric=None, precision=None)
+    board = leaderboard(pd.concat([done.iloc[:3], lacking]))
+    assert "`burst:phi=4`" in board and "`burst:phi=8`" not in board
+    # What one suite lacks may be there in another.
+    assert "(2 seeds)" in leaderboard(pd.concat([done, lacking]))

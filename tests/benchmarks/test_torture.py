@@ -18,7 +18,7 @@ from benchmarks.engines import Inline
 from benchmarks.leases import Leases
 from benchmarks.runner import run
 from benchmarks.store import Store
-from benchmarks.suite import load_suite
+from benchmarks.suite_files import load_suite
 from benchmarks.worker import Job, Settings
 from run_all import main
 

@@ -277,6 +277,22 @@ def test_a_shared_weight_is_tuned_for_the_first_layer_that_reads_it() -> None:
     torch.testing.assert_close(found, expected, rtol=0, atol=1e-12)
 
 
+def test_the_seed_draws_the_batches_of_weight_calibration_and_nothing_else() -> None:
+    x = seeded((80, 3, 6, 6))
+    graph = captured(_open_network(), x)
+    options = {"weights": True, "potential": False, "iterations": 5, "learning_rate": 1e-3}
+
+    def tuned(seed: int) -> list[Tensor]:
+        return list(convert(graph, x, "calibration_advanced", T=2, seed=seed, **options).weights.values())
+
+    zero, again, one = tuned(0), tuned(0), tuned(1)
+    assert all(torch.equal(first, second) for first, second in zip(zero, again, strict=True))
+    assert not any(torch.equal(first, second) for first, second in zip(zero, one, strict=True))
+    plain = [list(convert(graph, x, "burst", T=2, phi=2, seed=seed).neurons.values()) for seed in (0, 1)]
+    for first, second in zip(*plain, strict=True):
+        assert torch.equal(first.threshold, second.threshold) and torch.equal(first.bias, second.bias)
+
+
 # ------------------------------------------------------------------------------------------------------------- methods
 
 

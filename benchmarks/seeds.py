@@ -1,0 +1,39 @@
+"""Means over seeds. A seed draws the calibration samples and whatever a method draws; test samples stay the same."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import numpy as np
+import pandas as pd
+from scipy import stats
+
+# What makes rows those of one table cell, whatever their seed.
+ROW = ["task", "network", "profile", "calibration", "method", "T"]
+
+
+def half_width(values: Iterable[float]) -> float:
+    """Half of the 95 % interval of a mean over seeds: t(0.975, n - 1) s / sqrt(n), of two values or more."""
+    found = np.asarray(list(values), dtype=float)
+    return float(stats.t.ppf(0.975, len(found) - 1) * found.std(ddof=1) / np.sqrt(len(found)))
+
+
+def complete(frame: pd.DataFrame) -> pd.DataFrame:
+    """The done rows of which no seed is missing, failed or stale: no mean is of what happens to be there.
+
+    Args:
+        frame: of any number of suites; a cell that one of them lacks may be there in another.
+    """
+    done = frame[frame["status"] == "done"]
+    absent = frame[(frame["status"] != "done") & ~frame["cell"].isin(done["cell"])]
+    lacking = pd.MultiIndex.from_frame(absent[ROW].astype(str))
+    return done[~pd.MultiIndex.from_frame(done[ROW].astype(str)).isin(lacking)]
+
+
+def shortage(statuses: pd.Series) -> str:
+    """What stands in a table for a mean that is not there: "missing", or "2 of 3 seeds missing"."""
+    counts = statuses[statuses != "done"].value_counts(sort=False)
+    if len(statuses) == 1:
+        return str(counts.index[0])
+    (first, count), *others = counts.items()
+    return ", ".join([f"{count} of {len(statuses)} seeds {first}", *(f"{count} {status}" for status, count in others)])
