@@ -73,7 +73,18 @@ def _name(row: Row) -> str:
 def _line(judged: Judged) -> list[str]:
     row, comparison = judged.row, judged.comparison
     if comparison is None:
-        return [row.label, f"{row.value:.2f} ->", "", "", "", "", "", f"{row.steps:.4g} ->", judged.verdict, judged.reason]
+        return [
+            row.label,
+            f"{row.value:.2f} ->",
+            "",
+            "",
+            "",
+            "",
+            "",
+            f"{row.steps:.4g} ->",
+            judged.verdict,
+            judged.reason,
+        ]
     now, paired = comparison.now, comparison.paired
     return [
         row.label,
