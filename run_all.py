@@ -167,7 +167,7 @@ def gate(
 ) -> None:  # fmt: skip
     """Compares the records of a suite with a committed baseline; measures nothing.
 
-    Exits with 0 when every cell passes, 4 when one regressed, 5 when the comparison is not complete, 2 for a usage error.
+    Exits with 0 when every cell passes, 4 when one regressed, 5 when not all could be compared, 2 for a usage error.
     """
     if suite is None and (update or limit is not None):
         raise BenchmarkError("--update and --limit need --suite: whose records are meant?")

@@ -9,7 +9,7 @@ from xml.etree import ElementTree
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.baselines import Row
+from benchmarks.baselines import OPERATIONS, Row
 from benchmarks.gate import Gate, Judged, relative
 from benchmarks.markdown import table
 
@@ -17,7 +17,7 @@ COLUMNS = [
     "cell", "before -> now", "points", "lost / won", "p", "p among all", "synops, %: unary / binary / graded", "steps",
     "verdict", "reason",
 ]  # fmt: skip
-SHOWN = ("synops_unary", "synops_binary", "synops_graded")
+SHOWN = OPERATIONS[:3]
 COLOURS = {"pass": "green", "improved": "cyan", "regressed": "red", "missing": "yellow", "incomparable": "yellow"}
 # What XML 1.0 cannot hold, not even escaped.
 FORBIDDEN = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
