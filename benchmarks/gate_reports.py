@@ -17,6 +17,8 @@ COLUMNS = [
     "cell", "before -> now", "points", "lost / won", "p", "p among all", "synops, %: unary / binary / graded", "steps",
     "verdict", "reason",
 ]  # fmt: skip
+# What fits a terminal; reasons follow below.
+ON_SCREEN = [column for column in COLUMNS if column not in ("p", "steps", "reason")]
 SHOWN = OPERATIONS[:3]
 COLOURS = {"pass": "green", "improved": "cyan", "regressed": "red", "missing": "yellow", "incomparable": "yellow"}
 # What XML 1.0 cannot hold, not even escaped.
@@ -24,14 +26,20 @@ FORBIDDEN = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
 def show(found: Gate, console: Console) -> None:
-    """Prints the verdicts: a table set for the screen on a terminal, the Markdown page elsewhere."""
+    """Prints the verdicts: a table and the reasons below it on a terminal, the Markdown page elsewhere."""
     if not console.is_terminal:
         print(markdown(found), end="")
         return
-    grid = Table(*COLUMNS, box=None, padding=(0, 1, 0, 0))
+    grid = Table(box=None, padding=(0, 1, 0, 0))
+    for column in ON_SCREEN:
+        grid.add_column(column.replace(": ", "\n"), no_wrap=column != "cell", overflow="fold")
     for judged in found.cells:
-        grid.add_row(*_line(judged), style=COLOURS[judged.verdict])
-    console.print(grid, *_new(found), sep="\n", markup=False)
+        line = dict(zip(COLUMNS, _line(judged), strict=True))
+        grid.add_row(*(line[column] for column in ON_SCREEN), style=COLOURS[judged.verdict])
+    reasons = [f"{judged.row.label}: {judged.verdict}, {judged.reason}." for judged in found.cells if _notable(judged)]
+    console.print(grid)
+    for text in (*reasons, *_new(found)):
+        console.print(text, markup=False, highlight=False)
 
 
 def markdown(found: Gate) -> str:
@@ -64,6 +72,12 @@ def junit(found: Gate) -> bytes:
             ElementTree.SubElement(case, "system-out").text = said
     ElementTree.indent(root)
     return bytes(ElementTree.tostring(root, encoding="utf-8", xml_declaration=True))
+
+
+def _notable(judged: Judged) -> bool:
+    """Whether a reader wants the reason: all but a cell in which no sample changed."""
+    paired = judged.comparison.paired if judged.comparison else None
+    return judged.verdict != "pass" or paired is None or paired.lost + paired.won > 0
 
 
 def _name(row: Row) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from io import StringIO
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -11,11 +12,12 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from rich.console import Console
 
 from benchmarks.baselines import OPERATIONS, Row, take_baseline
 from benchmarks.cells import Cell
 from benchmarks.gate import INCONCLUSIVE, PASS, REGRESSION, TOLERANCE, Comparison, Gate, judge, judge_all
-from benchmarks.gate_reports import COLUMNS, junit, markdown
+from benchmarks.gate_reports import COLUMNS, junit, markdown, show
 from benchmarks.paired import adjusted, compare
 from benchmarks.records import Record
 from benchmarks.store import RECORD, Store
@@ -263,3 +265,18 @@ def test_markdown_has_a_row_for_every_cell(every_verdict: Gate) -> None:
     )
     assert "| -10.00 / +0.00 / +0.00 | 4 -> 4 | improved | synops_unary -10.00% |" in rows[2]
     assert "| 90.00 -> |  |  |  |  |  | 4 -> | missing |" in rows[3]
+
+
+def test_a_terminal_shows_the_figures_and_says_why_below(every_verdict: Gate) -> None:
+    screen = StringIO()
+    show(every_verdict, Console(file=screen, force_terminal=True, color_system=None, width=140))
+    lines = [" ".join(line.split()) for line in screen.getvalue().splitlines()]
+    assert (
+        "digits digits_convnet calibration T=4 first-1000 seed=1 90.00 -> 89.00 -1.00 10 / 0 0.002 "
+        "+0.00 / +0.00 / +0.00 regressed"
+    ) in lines
+    reasons = [line for line in lines if line.startswith("digits") and ": " in line]
+    # All but the cell in which nothing changed.
+    assert [reason.split(": ")[1].split(",")[0] for reason in reasons] == [
+        "regressed", "improved", "missing", "incomparable", "regressed",
+    ]  # fmt: skip
