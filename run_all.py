@@ -15,9 +15,12 @@ from rich.progress import Progress
 
 from adapters import NETWORKS, find_weights
 from adapters import train as train_network
+from benchmarks import gate_reports
+from benchmarks.baselines import read_baseline, take_baseline, write_baseline
 from benchmarks.cells import Cell
 from benchmarks.engines import make_engine
 from benchmarks.execute import Workbench
+from benchmarks.gate import judge_all
 from benchmarks.leaderboard import write_leaderboard
 from benchmarks.plan import Planned, due, summary
 from benchmarks.plan import plan as plan_cells
@@ -223,6 +226,41 @@ def _write(suite: Suite, store: Store, results: Path, cells: list[Cell]) -> None
     else:
         print(shown)
     print(f"Written: {page.with_name('results.csv')}, {page}, {leaderboard}", file=sys.stderr)
+
+
+@app.command()
+def gate(
+    baseline: Annotated[Path, typer.Option(help="The JSON file of a baseline; its samples lie beside it.")],
+    suite: Annotated[str | None, typer.Option(help="Whose records to compare; the baseline's when left out.")] = None,
+    limit: LimitOption = None, results: ResultsOption = RESULTS,
+    update: Annotated[bool, typer.Option("--update", help="Take the records of --suite as the new baseline.")] = False,
+    markdown: Annotated[Path | None, typer.Option(help="Write the verdicts to this file as Markdown.")] = None,
+    junit: Annotated[Path | None, typer.Option(help="Write the verdicts to this file as JUnit XML.")] = None,
+) -> None:  # fmt: skip
+    """Compares the records of a suite with a committed baseline; measures nothing.
+
+    Exits with 0 when every cell passes, 4 when one regressed, 5 when not all could be compared, 2 for a usage error.
+    """
+    if suite is None and (update or limit is not None):
+        raise BenchmarkError("--update and --limit need --suite: whose records are meant?")
+    for file in (markdown, junit):
+        if file is not None and not file.parent.is_dir():
+            raise BenchmarkError(f"There is no folder {file.parent} for {file.name}; make it first.")
+    chosen = load_suite(suite).adjusted(limit=limit) if suite is not None else None
+    if update and chosen is not None:
+        taken = take_baseline(chosen.name, chosen.cells(), Store(results, chosen.name))
+        samples = write_baseline(taken, baseline)
+        print(f"Baseline of suite {taken.suite}, {len(taken.rows)} cells: {baseline}, {samples}")
+        return
+    kept = read_baseline(baseline)
+    found = judge_all(kept, Store(results, chosen.name if chosen else kept.suite))
+    if markdown is not None:
+        write_atomically(markdown, gate_reports.markdown(found).encode())
+    if junit is not None:
+        write_atomically(junit, gate_reports.junit(found))
+    gate_reports.show(found, Console())
+    print(found.conclusion, file=sys.stderr)
+    raise typer.Exit(found.exit_code)
 
 
 @app.command()
