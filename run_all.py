@@ -18,7 +18,8 @@ from adapters import train as train_network
 from benchmarks import gate_reports
 from benchmarks.baselines import read_baseline, take_baseline, write_baseline
 from benchmarks.cells import Cell
-from benchmarks.engines import make_engine
+from benchmarks.engines import make_engine, usual_workers
+from benchmarks.estimate import time_needed
 from benchmarks.execute import Workbench
 from benchmarks.gate import judge_all
 from benchmarks.leaderboard import write_leaderboard
@@ -96,6 +97,7 @@ ResultsOption = Annotated[Path, typer.Option("--results", help="Where records an
 PricesOption = Annotated[str | None, typer.Option("--price-list", help="Price energy by this list, not the suite's.")]
 DeviceOption = Annotated[str, typer.Option(help="cpu, cuda, cuda:1 ...")]
 PrecisionOption = Annotated[PrecisionName, typer.Option(help="Of weights and activations.")]
+WorkersOption = Annotated[int | None, typer.Option(min=1, help="Cells measured at once.")]
 RerunOption = Annotated[RerunName, typer.Option(help="Which finished cells to run again.")]
 RESULTS = Path("results")
 PUBLISHED = RESULTS / "published"
@@ -116,7 +118,7 @@ def run(
     weights: WeightsOption = WEIGHTS, device: DeviceOption = "cpu", precision: PrecisionOption = PrecisionName.auto,
     results: ResultsOption = RESULTS,
     engine: Annotated[EngineNames, typer.Option(help="Where cells are measured.")] = EngineNames.local,
-    workers: Annotated[int | None, typer.Option(min=1, help="Cells measured at once.")] = None,
+    workers: WorkersOption = None,
     address: Annotated[str | None, typer.Option(help="Of a Ray cluster, for --engine ray.")] = None,
     rerun: RerunOption = RerunName.stale, price_list: PricesOption = None,
 ) -> None:  # fmt: skip
@@ -131,11 +133,12 @@ def run(
     planned = plan_cells(cells, workbench(settings), store)
     _refuse_impossible(planned)
     todo = due(planned, rerun.value)
-    print(f"Suite {chosen.name}: {summary(planned)}; {len(todo)} to run", file=sys.stderr)
+    needed = time_needed(todo, store.records(), crew.workers)
+    print(f"Suite {chosen.name}: {summary(planned)}; {len(todo)} to run, {needed}", file=sys.stderr)
     store.prepare()
     jobs = [Job(cell, results, chosen.name, settings, again=rerun is RerunName.all) for cell in todo]
     try:
-        run_jobs(jobs, crew, store)
+        run_jobs(jobs, crew, store, None if needed.unknown else needed.seconds)
     except KeyboardInterrupt:
         print("Interrupted. What is finished is stored; the same command does the rest.", file=sys.stderr)
         raise typer.Exit(130) from None
@@ -152,7 +155,7 @@ def plan(
     suite: SuiteOption = "mini", task: TaskOption = None, network: NetworkOption = None, method: MethodOption = None,
     steps: StepsOption = None, seed: SeedOption = None, limit: LimitOption = None, data_root: DataOption = None,
     weights: WeightsOption = WEIGHTS, device: DeviceOption = "cpu", precision: PrecisionOption = PrecisionName.auto,
-    results: ResultsOption = RESULTS, rerun: RerunOption = RerunName.stale,
+    results: ResultsOption = RESULTS, rerun: RerunOption = RerunName.stale, workers: WorkersOption = None,
 ) -> None:  # fmt: skip
     """Says of every selected cell whether `run` would measure it, and why; measures nothing."""
     _, cells, store = _selected(suite, limit, None, task, network, method, steps, seed, results)
@@ -160,7 +163,8 @@ def plan(
     todo = due(planned, rerun.value)
     for item in planned:
         print(f"{item.state:10} {item.cell.label}" + f": {item.why}" * bool(item.why))
-    print(f"{summary(planned)}; {len(todo)} to run")
+    needed = time_needed(todo, store.records(), workers or usual_workers(device))
+    print(f"{summary(planned)}; {len(todo)} to run, {needed}")
 
 
 @app.command()

@@ -9,6 +9,7 @@ from statistics import median
 
 from benchmarks.cells import Cell
 from benchmarks.records import Record
+from benchmarks.watch import duration
 
 
 @dataclass(frozen=True)
@@ -23,6 +24,11 @@ class Total:
     seconds: float
     known: int
     unknown: int
+
+    def __str__(self) -> str:
+        if not self.known:
+            return "no timings are stored yet" if self.unknown else "nothing to do"
+        return f"about {duration(self.seconds)}" + f", and {self.unknown} cells without a timing" * bool(self.unknown)
 
 
 def estimate(cells: Sequence[Cell], records: Iterable[Record]) -> dict[str, float | None]:
@@ -46,11 +52,16 @@ def estimate(cells: Sequence[Cell], records: Iterable[Record]) -> dict[str, floa
     }
 
 
+def time_needed(cells: Sequence[Cell], records: Iterable[Record], workers: int) -> Total:
+    """What measuring cells takes, from the records of others."""
+    return total(estimate(cells, records).values(), workers)
+
+
 def total(estimates: Iterable[float | None], workers: int = 1) -> Total:
-    """The time of all cells on so many workers that share the work evenly, but no less than that of the longest."""
+    """The time of all cells on so many workers (0: unknown, as one) that share evenly; never below the longest cell."""
     found = list(estimates)
     known = [seconds for seconds in found if seconds is not None]
-    seconds = max(sum(known) / workers, max(known, default=0.0))
+    seconds = max(sum(known) / max(workers, 1), max(known, default=0.0))
     return Total(seconds, len(known), len(found) - len(known))
 
 

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from typing import Literal
 
-import torch
-
-from benchmarks.engines.base import Engine, EngineMissing, usual_workers
+from benchmarks.engines.base import Engine, EngineMissing, shared_gpus, usual_workers
 from benchmarks.engines.inline import Inline
 from benchmarks.engines.local import Local
 from benchmarks.engines.ray import Ray
 
-__all__ = ["Engine", "EngineMissing", "EngineName", "Inline", "Local", "Ray", "make_engine"]
+__all__ = ["Engine", "EngineMissing", "EngineName", "Inline", "Local", "Ray", "make_engine", "usual_workers"]
 
 EngineName = Literal["inline", "local", "ray"]
 
@@ -35,5 +33,4 @@ def make_engine(
         return Inline()
     if name == "ray":
         return Ray(workers, time_limit, gpus=1 if device.startswith("cuda") else 0, address=address)
-    gpus = torch.cuda.device_count() if device == "cuda" else 0
-    return Local(workers or usual_workers(device, gpus), time_limit, gpus)
+    return Local(workers or usual_workers(device), time_limit, shared_gpus(device))

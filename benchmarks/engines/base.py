@@ -6,6 +6,8 @@ import os
 from collections.abc import Iterator, Sequence
 from typing import Protocol
 
+import torch
+
 from benchmarks.worker import Ended, Job
 from conversion.errors import BenchmarkError
 
@@ -32,9 +34,14 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def usual_workers(device: str, gpus: int) -> int:
+def shared_gpus(device: str) -> int:
+    """How many GPUs workers share out: all with "cuda", none with "cuda:1", which is that one for everybody."""
+    return torch.cuda.device_count() if device == "cuda" else 0
+
+
+def usual_workers(device: str) -> int:
     """A worker for each GPU; on CPUs one for each core, up to MOST_WORKERS."""
-    return max(gpus, 1) if device.startswith("cuda") else min(cores(), MOST_WORKERS)
+    return max(shared_gpus(device), 1) if device.startswith("cuda") else min(cores(), MOST_WORKERS)
 
 
 class EngineMissing(BenchmarkError):

@@ -191,9 +191,9 @@ def test_the_script_itself_in_a_process_of_its_own(tmp_path: Path) -> None:
 def test_the_command_line_runs_resumes_and_reports(tmp_path: Path, cli: Cli) -> None:
     first = cli("run", "--suite", "smoke", "--method", "burst", "--results", "out")
     assert first.returncode == 0, first.stderr
-    assert "3 cells: 3 new; 3 to run" in first.stderr
+    assert "3 cells: 3 new; 3 to run, no timings are stored yet" in first.stderr
     second = cli("run", "--suite", "smoke", "--method", "burst", "--results", "out")
-    assert "3 cells: 3 done; 0 to run" in second.stderr
+    assert "3 cells: 3 done; 0 to run, nothing to do" in second.stderr
     frame = pd.read_csv(tmp_path / "out/smoke/results.csv")
     assert (frame["status"] == "done").sum() == 3
     page = (tmp_path / "out/smoke/results.md").read_text()
