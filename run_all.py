@@ -137,13 +137,15 @@ def run(
     print(f"Suite {chosen.name}: {summary(planned)}; {len(todo)} to run, {needed}", file=sys.stderr)
     store.prepare()
     jobs = [Job(cell, results, chosen.name, settings, again=rerun is RerunName.all) for cell in todo]
+    interrupted = False
     try:
         run_jobs(jobs, crew, store, None if needed.unknown else needed.seconds)
     except KeyboardInterrupt:
+        interrupted = True
+    _write(chosen, store, results, cells)
+    if interrupted:
         print("Interrupted. What is finished is stored; the same command does the rest.", file=sys.stderr)
-        raise typer.Exit(130) from None
-    finally:
-        _write(chosen, store, results, cells)
+        raise typer.Exit(130)
     absent = sum(item.state not in ("done", "stale") for item in plan_cells(cells, workbench(settings), store))
     if absent:
         print(f"{absent} of {len(cells)} cells are not there; the table says why.", file=sys.stderr)

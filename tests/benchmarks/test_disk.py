@@ -21,9 +21,8 @@ def small(tmp_path: Path) -> Iterator[Path]:
     """A disk of 128 kB."""
     folder = tmp_path / "small"
     folder.mkdir()
-    mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=128k", "none", folder], capture_output=True, check=False
-    )
+    mount = ["mount", "-t", "tmpfs", "-o", "size=128k", "none", folder]
+    mounted = subprocess.run(mount, capture_output=True, check=False)
     if mounted.returncode != 0:
         pytest.skip("mounting a small disk takes rights that this user does not have")
     yield folder
@@ -50,5 +49,5 @@ def test_a_full_disk_ends_the_run_and_keeps_what_is_finished(
 
 def test_a_read_only_folder_is_refused_before_any_work(small: Path, digits_cell: CellOf) -> None:
     subprocess.run(["mount", "-o", "remount,ro", small], check=True)
-    with pytest.raises(BenchmarkError, match="Results cannot be written to .*/small/own: Read-only file system"):
+    with pytest.raises(BenchmarkError, match=r"Results cannot be written to .*/small/own: Read-only file system"):
         Store(small, "own").prepare()
