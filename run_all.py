@@ -15,9 +15,11 @@ from rich.progress import Progress
 
 from adapters import NETWORKS, find_weights
 from adapters import train as train_network
+from benchmarks import conformance
 from benchmarks.cells import Cell
 from benchmarks.execute import Workbench
 from benchmarks.leaderboard import write_leaderboard
+from benchmarks.plugins import load_plugins, origin
 from benchmarks.released import Flags, chosen_method
 from benchmarks.reports import measure as measure_conversion
 from benchmarks.reports import show
@@ -39,6 +41,12 @@ class Kind(StrEnum):
     networks = "networks"
     methods = "methods"
     suites = "suites"
+
+
+class CheckedKind(StrEnum):
+    method = "method"
+    task = "task"
+    network = "network"
 
 
 class PrecisionName(StrEnum):
@@ -85,6 +93,7 @@ WEIGHTS = Path("runs/weights")
 @app.callback(invoke_without_command=True)
 def default(context: typer.Context) -> None:
     """The benchmark of ANN-to-SNN conversion. Without a command: run --suite mini."""
+    load_plugins()
     if context.invoked_subcommand is None:
         run()
 
@@ -212,7 +221,7 @@ def convert(
 
 @app.command(name="list")
 def list_(kind: Annotated[Kind, typer.Argument(help="What to list.")]) -> None:
-    """Lists what there is, one name a line."""
+    """Lists what there is, one name a line; behind a plug-in's name, where it comes from."""
     names: dict[Kind, Iterable[str]] = {
         Kind.tasks: TASKS,
         Kind.networks: NETWORKS,
@@ -220,7 +229,24 @@ def list_(kind: Annotated[Kind, typer.Argument(help="What to list.")]) -> None:
         Kind.suites: suite_names(),
     }
     for name in names[kind]:
-        print(name)
+        source = None if kind is Kind.suites else origin(conformance.REGISTRIES[kind.value.removesuffix("s")][name])
+        print(name if source is None else f"{name}  (plug-in {source})")
+
+
+@app.command()
+def check(
+    name: Annotated[str, typer.Argument(help="A method, with options as in burst:phi=4; a task; or a network.")],
+    kind: Annotated[CheckedKind | None, typer.Option(help="Where a name means several things.")] = None,
+    data_root: DataOption = None,
+) -> None:
+    """Tries whether a method, task or network keeps what the benchmark takes for granted.
+
+    Exits with 0 when every check that applies passes, 1 when one fails, 2 for a usage error.
+    """
+    results = conformance.check(name, kind.value if kind else None, data_root)
+    conformance.show(name, results, Console())
+    if any(result.verdict == "failed" for result in results):
+        raise typer.Exit(1)
 
 
 @app.command()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import traceback
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, TypeVar
@@ -66,6 +66,3 @@ def judge(check: Check[Subject], subject: Subject) -> Result:
     return Result(title(check), promise, "passed")
 
 
-def judge_all(checks: Iterable[Check[Subject]], subject: Subject) -> list[Result]:
-    """Runs checks in their order."""
-    return [judge(check, subject) for check in checks]
