@@ -72,7 +72,7 @@ def leaky() -> Scene:
     return _scene(
         (2, 6, 6),
         lambda: nn.Sequential(
-            nn.Conv2d(2, 8, 3), nn.LeakyReLU(0.2), nn.Conv2d(8, 8, 3), nn.LeakyReLU(0.1), nn.Flatten(),
+            nn.Conv2d(2, 8, 3), nn.LeakyReLU(0.7), nn.Conv2d(8, 8, 3), nn.LeakyReLU(0.6), nn.Flatten(),
             nn.Linear(32, CLASSES),
         ),
     )  # fmt: skip
