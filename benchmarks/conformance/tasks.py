@@ -269,8 +269,8 @@ def _test(bench: TaskBench) -> list[Batch]:
 
 
 def _guesses(targets: Tensor, classes: int) -> Tensor:
-    """Predictions of which about half are right, whatever batch a sample is in."""
-    return torch.where(targets % 2 == 0, targets, (targets + 1) % classes)
+    """Predictions that are wrong for the first class alone, whatever batch a sample is in."""
+    return torch.where(targets == 0, (targets + 1) % classes, targets)
 
 
 def _filled(task: Task, pairs: Iterable[Iterable[Tensor]]) -> Metric:
