@@ -64,5 +64,3 @@ def judge(check: Check[Subject], subject: Subject) -> Result:
         where = f"{Path(last.filename).name}, line {last.lineno}"
         return Result(title(check), promise, "failed", f"{type(error).__name__} in {where}: {error}")
     return Result(title(check), promise, "passed")
-
-

@@ -117,7 +117,8 @@ def has_samples_as_it_says(bench: TaskBench) -> None:
             demand(targets.dtype == torch.int64, f"Classes of {split} are {targets.dtype}; give int64.")
             demand(
                 bool(((targets >= 0) & (targets < len(bench.kind.classes))).all()),
-                f"{split} holds classes {int(targets.min())} to {int(targets.max())}; there are {len(bench.kind.classes)}, counted from 0.",
+                f"{split} holds classes {int(targets.min())} to {int(targets.max())}; there are "
+                f"{len(bench.kind.classes)}, counted from 0.",
             )
 
 
