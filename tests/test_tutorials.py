@@ -10,12 +10,13 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 import run_all
 from adapters import NETWORKS
-from benchmarks.conformance import conformance_test
+from benchmarks.conformance import conformance_test, methods, simulation
 from benchmarks.plugins import load_plugins
 from conversion.methods import METHODS
 from tasks import TASKS
@@ -94,6 +95,10 @@ def test_a_method(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     found = values(folder / "results/own/results.csv")
     assert set(found) >= {("quantile_norm", "16"), ("quantile_norm:q=1.0", "4")}
     assert found["quantile_norm", "16"] > 90
+    own: dict[str, Any] = {}
+    exec((folder / "test_own.py").read_text(), own)
+    (mark,) = own["test_quantile_norm"].pytestmark
+    assert len(mark.args[1]) == len(methods.CHECKS) + len(simulation.CHECKS)
     code = [line for line in (folder / "quantile_norm.py").read_text().splitlines() if line.strip()]
     assert len(code) < 40
 
@@ -109,9 +114,7 @@ def test_a_task(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert found["burst:phi=4", "8"] > 80
 
 
-def test_the_two_lines_for_pytest() -> None:
-    (two,) = (text for language, text in parts("tutorial-method.md") if "conformance_test" in text)
-    assert len(two.splitlines()) == 2
+def test_a_test_of_ones_own_has_a_case_for_every_check() -> None:
     test = conformance_test("snm")
     (mark,) = test.pytestmark  # type: ignore[attr-defined]
     names = [case.id for case in mark.args[1]]

@@ -244,7 +244,7 @@ def refuses_another_networks_calibration(bench: MethodBench) -> None:
     """A calibration set that was measured on another network is refused."""
     if not bench.method.stages():
         raise DoesNotApply("The method has no stages.")
-    other = scenes.convolutional().calibration()
+    other = scenes.another().calibration()
     _refused(lambda: bench.method.convert(bench.scene.graph, other, MORE), "require_same_graph")
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 
 import torch
 from torch import Tensor, nn
@@ -47,7 +47,7 @@ class Scene:
 
 
 def convolutional() -> Scene:
-    """Two convolutions with batch norms, average pooling and a linear readout, on images of 2 channels."""
+    """Two convolutions with batch norms, average pooling and a linear readout, on images of 2 channels; made anew."""
     return _scene(
         (2, 6, 6),
         lambda: nn.Sequential(
@@ -57,6 +57,15 @@ def convolutional() -> Scene:
     )  # fmt: skip
 
 
+# Capturing takes longer than converting, so networks that one check looks at are captured once in a process. A method
+# that changes them is told so by another check.
+@cache
+def another() -> Scene:
+    """The same once more: another graph."""
+    return convolutional()
+
+
+@cache
 def vectors() -> Scene:
     """Three linear layers on vectors."""
     return _scene(
@@ -67,6 +76,7 @@ def vectors() -> Scene:
     )
 
 
+@cache
 def leaky() -> Scene:
     """Activations with negative outputs."""
     return _scene(
@@ -78,11 +88,13 @@ def leaky() -> Scene:
     )  # fmt: skip
 
 
+@cache
 def linear() -> Scene:
     """No activation at all."""
     return _scene((12,), lambda: nn.Sequential(nn.Linear(12, 24), nn.Linear(24, CLASSES)))
 
 
+@cache
 def trained_digits() -> Scene:
     """The shipped network of the digits, in float32."""
     task = TASKS["digits"]()
