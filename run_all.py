@@ -15,7 +15,7 @@ from rich.progress import Progress
 
 from adapters import NETWORKS, find_weights
 from adapters import train as train_network
-from benchmarks import gate_reports
+from benchmarks import conformance, gate_reports
 from benchmarks.baselines import read_baseline, take_baseline, write_baseline
 from benchmarks.cells import Cell
 from benchmarks.engines import make_engine, usual_workers
@@ -25,7 +25,7 @@ from benchmarks.gate import judge_all
 from benchmarks.leaderboard import write_leaderboard
 from benchmarks.plan import Planned, due, summary
 from benchmarks.plan import plan as plan_cells
-from benchmarks.plugins import load_plugins
+from benchmarks.plugins import load_plugins, origin
 from benchmarks.profiles import refuse_foreign_profiles
 from benchmarks.released import Flags, chosen_method
 from benchmarks.reports import measure as measure_conversion
@@ -52,6 +52,12 @@ class Kind(StrEnum):
     networks = "networks"
     methods = "methods"
     suites = "suites"
+
+
+class CheckedKind(StrEnum):
+    method = "method"
+    task = "task"
+    network = "network"
 
 
 class PrecisionName(StrEnum):
@@ -107,6 +113,7 @@ WEIGHTS = Path("runs/weights")
 @app.callback(invoke_without_command=True)
 def default(context: typer.Context) -> None:
     """The benchmark of ANN-to-SNN conversion. Without a command: run --suite mini."""
+    load_plugins()
     if context.invoked_subcommand is None:
         run()
 
@@ -328,7 +335,7 @@ def convert(
 
 @app.command(name="list")
 def list_(kind: Annotated[Kind, typer.Argument(help="What to list.")]) -> None:
-    """Lists what there is, one name a line."""
+    """Lists what there is, one name a line; behind a plug-in's name, where it comes from."""
     names: dict[Kind, Iterable[str]] = {
         Kind.tasks: TASKS,
         Kind.networks: NETWORKS,
@@ -336,7 +343,24 @@ def list_(kind: Annotated[Kind, typer.Argument(help="What to list.")]) -> None:
         Kind.suites: suite_names(),
     }
     for name in names[kind]:
-        print(name)
+        source = None if kind is Kind.suites else origin(conformance.REGISTRIES[kind.value.removesuffix("s")][name])
+        print(name if source is None else f"{name}  (plug-in {source})")
+
+
+@app.command()
+def check(
+    name: Annotated[str, typer.Argument(help="A method, with options as in burst:phi=4; a task; or a network.")],
+    kind: Annotated[CheckedKind | None, typer.Option(help="Where a name means several things.")] = None,
+    data_root: DataOption = None,
+) -> None:
+    """Tries whether a method, task or network keeps what the benchmark takes for granted.
+
+    Exits with 0 when every check that applies passes, 1 when one fails, 2 for a usage error.
+    """
+    results = conformance.check(name, kind.value if kind else None, data_root)
+    conformance.show(name, results, Console())
+    if any(result.verdict == "failed" for result in results):
+        raise typer.Exit(1)
 
 
 @app.command()
@@ -392,7 +416,6 @@ def train(
 def main() -> None:
     """Runs the command line; what the user can mend is one sentence and exit status 2."""
     try:
-        load_plugins()
         app()
     except BenchmarkError as error:
         print(error, file=sys.stderr)

@@ -5,6 +5,7 @@ from adapters.base import NETWORKS, Network
 from adapters.device import resolve_device
 from adapters.training import train
 from adapters.weights import find_weights, load_weights
+from conversion.registry import import_modules
 
 __all__ = [
     "NETWORKS",
@@ -18,3 +19,5 @@ __all__ = [
     "train",
     "vgg",
 ]
+
+import_modules(__name__, __path__)

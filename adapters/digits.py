@@ -37,6 +37,8 @@ class DigitsConvNet(nn.Module):
 
 @NETWORKS.register("digits_convnet")
 class DigitsNetwork(Network):
+    """The convolutional network of the digits; its weights are shipped."""
+
     name = "digits_convnet"
     tasks = ("digits",)
     mean, std = (0.306,), (0.376,)  # Of the training split.

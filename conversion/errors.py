@@ -28,6 +28,13 @@ class UnknownName(BenchmarkError):
         super().__init__(f"There is no {kind} called '{name}'; {hint}")
 
 
+class NameTaken(BenchmarkError):
+    """Two classes want the same name; the message says where both are."""
+
+    def __init__(self, kind: str, name: str, first: str, second: str) -> None:
+        super().__init__(f"The {kind} '{name}' is registered twice, by {first} and by {second}; rename one of them.")
+
+
 class CheckpointError(BenchmarkError):
     """A checkpoint is missing, unreadable, or does not fit the network."""
 

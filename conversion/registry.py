@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from typing import Generic, TypeVar
+import importlib
+import pkgutil
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, Generic, TypeVar
 
-from conversion.errors import UnknownName
+from conversion.errors import NameTaken, UnknownName
 
 T = TypeVar("T")
 
@@ -22,12 +24,16 @@ class Registry(Generic[T]):
         self._entries: dict[str, T] = {}
 
     def register(self, *names: str) -> Callable[[T], T]:
-        """Decorator that files a class under one or more names; a name can be taken only once."""
+        """Decorator that files a class under one or more names.
+
+        Raises:
+            NameTaken: another class has the name already.
+        """
 
         def file(entry: T) -> T:
             for name in names:
                 if name in self._entries:
-                    raise ValueError(f"The {self.kind} '{name}' is registered twice.")
+                    raise NameTaken(self.kind, name, _place(self._entries[name]), _place(entry))
                 self._entries[name] = entry
             return entry
 
@@ -40,3 +46,28 @@ class Registry(Generic[T]):
 
     def __iter__(self) -> Iterator[str]:
         return iter(sorted(self._entries))
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._entries
+
+
+def import_modules(package: str, folders: Iterable[str]) -> None:
+    """Imports every module of a package, so that a file with a registered class is all that has to be added.
+
+    Args:
+        package: its dotted name.
+        folders: its `__path__`.
+
+    Raises:
+        ImportError: a module cannot be imported; names it and says why.
+    """
+    for module in pkgutil.iter_modules(folders):
+        name = f"{package}.{module.name}"
+        try:
+            importlib.import_module(name)
+        except Exception as error:  # Whatever a module does while it is imported.
+            raise ImportError(f"The module {name} cannot be imported: {type(error).__name__}: {error}") from error
+
+
+def _place(entry: Any) -> str:
+    return f"{entry.__module__}.{entry.__qualname__}"

@@ -7,13 +7,11 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-import torch
 
 from adapters import NETWORKS, find_weights, load_weights
 from benchmarks.leaderboard import leaderboard
 from benchmarks.prices import PRICES
 from benchmarks.suite_files import load_suite, suite_names
-from conversion import Calibration, capture, make_method, simulate
 from conversion.methods import METHODS
 from tasks import TASKS
 
@@ -46,19 +44,6 @@ def test_the_library_snippet_runs(page: str, digits: dict[str, object]) -> None:
     readout = names["readout"]
     ann, images = digits["ann"], digits["images"]
     assert (readout.mean(8).argmax(1) == ann(images).argmax(1)).float().mean() > 0.95  # type: ignore[attr-defined,operator]
-
-
-def test_the_method_tutorial_runs_and_stays_short(
-    digits: dict[str, torch.Tensor], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(METHODS, "_entries", dict(METHODS._entries))
-    (snippet,) = blocks("docs/methods.md", "python")
-    assert len(snippet.splitlines()) < 40
-    exec(compile(snippet, "docs/methods.md", "exec", dont_inherit=True), {"__name__": "tutorial"})
-    graph = capture(digits["ann"].eval(), digits["example"])  # type: ignore[arg-type]
-    network = make_method("robustnorm", light=True).convert(graph, Calibration(graph, digits["images"]), T=16)
-    logits = simulate(network, digits["images"]).mean(16)
-    assert (logits.argmax(1) == graph.run(digits["images"]).argmax(1)).float().mean() > 0.9
 
 
 def test_the_suite_in_the_documentation_is_valid(tmp_path: Path) -> None:

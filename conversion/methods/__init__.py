@@ -1,4 +1,4 @@
-"""Conversion methods: named recipes of stages. A new method is one class here or in a package of your own."""
+"""Conversion methods: named recipes of stages. A new method is one file here, or a package of your own."""
 
 from conversion.methods.adaptive import AdaFireSSC, Adaptive
 from conversion.methods.base import METHODS, Method, make_method
@@ -7,6 +7,7 @@ from conversion.methods.calibration import CalibrationLight
 from conversion.methods.corrections import CalibrationAdvanced, EnergyAware, Ftbc, Snm
 from conversion.methods.early_exit import AdaFireIat, AdaFireSSCIat, CalibrationIat
 from conversion.methods.reference import Ann, QuantisedAnn
+from conversion.registry import import_modules
 
 __all__ = [
     "METHODS",
@@ -27,3 +28,5 @@ __all__ = [
     "Spiking",
     "make_method",
 ]
+
+import_modules(__name__, __path__)

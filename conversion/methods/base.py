@@ -32,6 +32,11 @@ class Method(BaseModel, ABC):
         options = self.model_dump(exclude_defaults=True)
         return ":".join([self.name, ",".join(f"{key}={value}" for key, value in options.items())]).rstrip(":")
 
+    @property
+    def converges(self) -> bool:
+        """Whether conversions for more and more steps approach the ANN; not where every spike has its price."""
+        return True
+
     @abstractmethod
     def stages(self) -> tuple[Stage, ...]:
         """What is done to the network, in this order."""

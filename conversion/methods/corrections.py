@@ -82,6 +82,10 @@ class EnergyAware(Method):
     signed: bool = Field(default=False, description="neurons may take spikes back")
     per_step_bias: bool = Field(default=False, description="correct a bias for each step in place of one for all")
 
+    @property
+    def converges(self) -> bool:
+        return self.energy == 0
+
     def stages(self) -> tuple[Stage, ...]:
         place = EnergyAwareThresholds(self.energy, self.phi, self.signed)
         return place, TemporalBias() if self.per_step_bias else BiasCorrection()

@@ -11,7 +11,7 @@ from conversion.errors import InvalidInput
 from conversion.graph import ConversionGraph
 from conversion.network import Nonlinear, SpikingNetwork
 from conversion.neuron import Neuron, Start
-from conversion.stages.base import require_same_graph
+from conversion.stages.base import require_activations, require_same_graph
 from conversion.thresholds import Rule, choose_threshold
 
 
@@ -38,6 +38,7 @@ class Thresholds:
     def __call__(self, network: SpikingNetwork, calibration: Calibration) -> SpikingNetwork:
         graph = network.graph
         require_same_graph(graph, calibration)
+        require_activations(graph)
         device = graph.example.device
         neurons = {}
         for (node, histogram), phi in zip(calibration.histograms.items(), self._phi(graph), strict=True):

@@ -1,0 +1,12 @@
+"""The conformance kit: whether a method, task or network keeps what the benchmark takes for granted.
+
+On the command line `python run_all.py check NAME`; in a test module of your own
+
+    from benchmarks.conformance import conformance_test
+    test_conformance = conformance_test("burst:phi=4")
+"""
+
+from benchmarks.conformance.kit import Check, DoesNotApply, Failed, Result, demand
+from benchmarks.conformance.subjects import REGISTRIES, check, conformance_test, show
+
+__all__ = ["REGISTRIES", "Check", "DoesNotApply", "Failed", "Result", "check", "conformance_test", "demand", "show"]

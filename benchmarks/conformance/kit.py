@@ -1,0 +1,66 @@
+"""What a check is and how its verdict comes about."""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, TypeVar
+
+from conversion.errors import BenchmarkError
+
+Subject = TypeVar("Subject")
+Verdict = Literal["passed", "failed", "does not apply"]
+# A function that returns when its promise, the first line of its docstring, holds.
+Check = Callable[[Subject], None]
+
+
+class Failed(Exception):
+    """A promise is broken; the message tells the author of a plug-in what was seen and what to do."""
+
+
+class DoesNotApply(Exception):
+    """There is nothing to check; the message says why."""
+
+
+@dataclass(frozen=True)
+class Result:
+    """What came of one check.
+
+    Attributes:
+        promise: what must hold, in a sentence.
+        reason: of a failure, or why the check does not apply; empty when it passed.
+    """
+
+    name: str
+    promise: str
+    verdict: Verdict
+    reason: str = ""
+
+
+def demand(holds: bool, reason: str) -> None:
+    """Raises Failed for this reason unless something holds."""
+    if not holds:
+        raise Failed(reason)
+
+
+def title(check: Check[Subject]) -> str:
+    """The name of a check as it is shown."""
+    return check.__name__.strip("_").replace("_", " ")
+
+
+def judge(check: Check[Subject], subject: Subject) -> Result:
+    """Runs one check. Whatever the plug-in raises on the way is a failure of its own."""
+    promise = (check.__doc__ or "").strip().splitlines()[0]
+    try:
+        check(subject)
+    except DoesNotApply as error:
+        return Result(title(check), promise, "does not apply", str(error))
+    except (Failed, BenchmarkError) as error:
+        return Result(title(check), promise, "failed", str(error))
+    except Exception as error:
+        last = traceback.extract_tb(error.__traceback__)[-1]
+        where = f"{Path(last.filename).name}, line {last.lineno}"
+        return Result(title(check), promise, "failed", f"{type(error).__name__} in {where}: {error}")
+    return Result(title(check), promise, "passed")

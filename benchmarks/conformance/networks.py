@@ -1,0 +1,191 @@
+"""What every network promises: of its class, of the module that it builds, and of how it is fed and read."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import torch
+from torch import Tensor, nn
+
+from adapters import NETWORKS, Network, load_weights
+from adapters.augment import AUGMENTATIONS
+from adapters.weights import save_weights
+from benchmarks.conformance.kit import Check, Failed, demand
+from conversion import ConversionGraph, capture
+from conversion.errors import BenchmarkError
+from tasks import TASKS
+
+SAMPLES = 3
+
+
+class NetworkBench:
+    """A network with random weights, bound to the first task that it fits. No data are needed."""
+
+    def __init__(self, kind: type[Network]) -> None:
+        self.kind = kind
+
+    @cached_property
+    def adapter(self) -> Network:
+        return self.kind(TASKS[self.kind.tasks[0]]())
+
+    @cached_property
+    def inputs(self) -> Tensor:
+        """Samples as a task gives them: random pixels."""
+        generator = torch.Generator().manual_seed(0)
+        return torch.randint(0, 256, (SAMPLES, *self.adapter.task.input_shape), generator=generator, dtype=torch.uint8)
+
+    @cached_property
+    def model(self) -> nn.Module:
+        """In inference mode and float64, where order and size of a batch change nothing but the last digits."""
+        return built(self.adapter, seed=0).double()
+
+    @cached_property
+    def images(self) -> Tensor:
+        return self.adapter.encode(self.inputs).double()
+
+    @cached_property
+    def graph(self) -> ConversionGraph:
+        return capture(self.model, self.images[:1])
+
+
+@torch.no_grad()
+def built(adapter: Network, seed: int) -> nn.Module:
+    """A network in inference mode whose batch norms have seen something."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        model = adapter.build()
+        for part in model.modules():
+            if isinstance(part, nn.modules.batchnorm._BatchNorm) and part.running_mean is not None:
+                part.running_mean.normal_(0, 0.1)
+    return model.eval()
+
+
+def says_what_it_is(bench: NetworkBench) -> None:
+    """The class, or the one it inherits from, has a docstring."""
+    own = [kind for kind in bench.kind.__mro__ if issubclass(kind, Network) and kind is not Network]
+    demand(any(vars(kind).get("__doc__") for kind in own), f"{bench.kind.__qualname__} has no docstring.")
+
+
+def is_called_as_registered(bench: NetworkBench) -> None:
+    """The attribute `name` is the name that the class is registered under."""
+    name = bench.kind.name
+    demand(
+        name in NETWORKS and NETWORKS[name] is bench.kind,
+        f'{bench.kind.__qualname__}.name is "{name}", but that name does not lead to it; register it as name says.',
+    )
+
+
+@torch.no_grad()
+def builds_for_every_task_it_names(bench: NetworkBench) -> None:
+    """For each task in `tasks`, the output has one score for each class."""
+    demand(bool(bench.kind.tasks), "It names no task; list those it fits in `tasks`.")
+    for name in bench.kind.tasks:
+        adapter = bench.kind(TASKS[name]())
+        sample = torch.zeros(2, *adapter.task.input_shape, dtype=torch.uint8)
+        output = built(adapter, seed=0)(adapter.encode(sample))
+        expected = (2, len(adapter.task.classes))
+        demand(
+            isinstance(output, Tensor) and tuple(output.shape) == expected,
+            f"For task {name} the output has shape {tuple(getattr(output, 'shape', ()))}; it needs {expected}.",
+        )
+
+
+def refuses_other_tasks(bench: NetworkBench) -> None:
+    """A task that is not in `tasks` is refused."""
+
+    class Other(type(bench.adapter.task)):  # type: ignore[misc]
+        name = "a task that no network names"
+
+    try:
+        bench.kind(Other())
+    except BenchmarkError:
+        return
+    except Exception as error:
+        raise Failed(f"It ends in {type(error).__name__}: {error}; call super().__init__(task) first.") from error
+    raise Failed("It is bound to it without a word; call super().__init__(task) first.")
+
+
+def encodes_sample_by_sample(bench: NetworkBench) -> None:
+    """`encode` gives finite floats, one input for each sample and the same in any batch."""
+    encoded = bench.adapter.encode(bench.inputs)
+    demand(encoded.dtype == torch.float32, f"It gives {encoded.dtype}; give float32.")
+    demand(len(encoded) == SAMPLES, f"It makes {len(encoded)} inputs of {SAMPLES} samples.")
+    demand(bool(torch.isfinite(encoded).all()), "It gives values that are not finite.")
+    alone = torch.cat([bench.adapter.encode(sample[None]) for sample in bench.inputs])
+    demand(torch.allclose(encoded, alone, atol=1e-6), "A sample's input depends on the batch that it is in.")
+
+
+def decodes_to_classes(bench: NetworkBench) -> None:
+    """`decode` turns scores of shape (N, classes) into one class index for each sample."""
+    classes = len(bench.adapter.task.classes)
+    scores = torch.eye(classes)
+    predictions = bench.adapter.decode(scores)
+    demand(
+        isinstance(predictions, Tensor) and torch.equal(predictions.cpu(), torch.arange(classes)),
+        f"Of scores that are largest at 0..{classes - 1} it makes {predictions}.",
+    )
+
+
+@torch.no_grad()
+def answers_sample_by_sample(bench: NetworkBench) -> None:
+    """In inference mode the output of a sample is the same again and in any batch."""
+    whole = bench.model(bench.images)
+    demand(torch.equal(bench.model(bench.images), whole), "The same batch gives other outputs the second time.")
+    alone = torch.cat([bench.model(image[None]) for image in bench.images])
+    demand(torch.allclose(whole, alone, atol=1e-8), "The output of a sample depends on the others in its batch.")
+
+
+def can_be_captured(bench: NetworkBench) -> None:
+    """`capture` finds a role for every operation, for any batch size."""
+    _ = bench.graph
+
+
+@torch.no_grad()
+def is_computed_alike_when_captured(bench: NetworkBench) -> None:
+    """The captured graph computes what the module computes."""
+    expected, found = bench.model(bench.images), bench.graph.run(bench.images)
+    error = float((found - expected).norm() / expected.norm().clamp(min=1e-12))
+    demand(error < 1e-6, f"Outputs differ by {error:.1g} of their norm; let forward depend on the input alone.")
+
+
+def has_activations_for_neurons(bench: NetworkBench) -> None:
+    """There is an activation that neurons can take the place of."""
+    demand(bool(bench.graph.firing), "There is none; use ReLU, ReLU6 or leaky ReLU, for instance.")
+
+
+@torch.no_grad()
+def keeps_its_weights(bench: NetworkBench) -> None:
+    """Weights that are saved and loaded into another instance give the same outputs."""
+    model, other = built(bench.adapter, seed=0), built(bench.adapter, seed=1)
+    images = bench.adapter.encode(bench.inputs)
+    demand(
+        not torch.allclose(model(images), other(images)),
+        "Two seeds give the same outputs; draw initial weights from torch's generator.",
+    )
+    with TemporaryDirectory() as folder:
+        path = Path(folder, "weights.safetensors")
+        save_weights(path, model.state_dict(), {})
+        load_weights(other, path)
+    demand(
+        torch.equal(model(images), other(images)),
+        "They do not; keep everything that decides outputs in parameters and buffers.",
+    )
+
+
+def has_a_recipe_to_train_by(bench: NetworkBench) -> None:
+    """The recipe names an augmentation that exists and trains for at least one epoch."""
+    recipe = bench.kind.recipe
+    demand(recipe.augment in AUGMENTATIONS, f"There is no '{recipe.augment}'; known: {', '.join(AUGMENTATIONS)}.")
+    demand(
+        min(recipe.epochs, recipe.batch_size) >= 1 and recipe.learning_rate > 0,
+        f"It says epochs {recipe.epochs}, batch_size {recipe.batch_size}, learning_rate {recipe.learning_rate}.",
+    )
+
+
+CHECKS: tuple[Check[NetworkBench], ...] = (
+    says_what_it_is, is_called_as_registered, builds_for_every_task_it_names, refuses_other_tasks,
+    encodes_sample_by_sample, decodes_to_classes, answers_sample_by_sample, can_be_captured,
+    is_computed_alike_when_captured, has_activations_for_neurons, keeps_its_weights, has_a_recipe_to_train_by,
+)  # fmt: skip

@@ -1,0 +1,129 @@
+"""The networks that a method is tried on: small ones with fixed random weights, and trained digits."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache, cached_property
+
+import torch
+from torch import Tensor, nn
+
+from adapters import NETWORKS, find_weights, load_weights
+from conversion import Calibration, ConversionGraph, capture
+from tasks import TASKS
+
+CALIBRATION, IMAGES, CLASSES = 32, 64, 5
+
+
+@dataclass(frozen=True, eq=False)
+class Scene:
+    """A captured network with the data to convert it by and to try it on.
+
+    Attributes:
+        samples: calibration inputs, shape (N, ...).
+        held_out: other inputs with their classes.
+        images: inputs to simulate.
+    """
+
+    graph: ConversionGraph
+    samples: Tensor
+    held_out: tuple[Tensor, Tensor]
+    images: Tensor
+
+    def calibration(self, order: Tensor | None = None) -> Calibration:
+        """A calibration set made anew, its samples in another order if one is given."""
+        return Calibration(self.graph, self.samples if order is None else self.samples[order], self.held_out)
+
+    @cached_property
+    def ann(self) -> Tensor:
+        """The ANN's logits of the images."""
+        logits: Tensor = self.graph.run(self.images)
+        return logits
+
+    def error(self, logits: Tensor) -> float:
+        """Distance to the ANN's logits, relative to their norm."""
+        return float((logits - self.ann).norm() / self.ann.norm())
+
+
+def convolutional() -> Scene:
+    """Two convolutions with batch norms, average pooling and a linear readout, on images of 2 channels; made anew."""
+    return _scene(
+        (2, 6, 6),
+        lambda: nn.Sequential(
+            nn.Conv2d(2, 8, 3, padding=1), nn.BatchNorm2d(8), nn.ReLU(), nn.AvgPool2d(2),
+            nn.Conv2d(8, 12, 3, padding=1), nn.BatchNorm2d(12), nn.ReLU(), nn.Flatten(), nn.Linear(108, CLASSES),
+        ),
+    )  # fmt: skip
+
+
+# Capturing takes longer than converting, so networks that one check looks at are captured once in a process. A method
+# that changes them is told so by another check.
+@cache
+def another() -> Scene:
+    """The same once more: another graph."""
+    return convolutional()
+
+
+@cache
+def vectors() -> Scene:
+    """Three linear layers on vectors."""
+    return _scene(
+        (12,),
+        lambda: nn.Sequential(
+            nn.Linear(12, 24), nn.BatchNorm1d(24), nn.ReLU(), nn.Linear(24, 24), nn.ReLU(), nn.Linear(24, CLASSES)
+        ),
+    )
+
+
+@cache
+def leaky() -> Scene:
+    """Activations with negative outputs."""
+    return _scene(
+        (2, 6, 6),
+        lambda: nn.Sequential(
+            nn.Conv2d(2, 8, 3), nn.LeakyReLU(0.7), nn.Conv2d(8, 8, 3), nn.LeakyReLU(0.6), nn.Flatten(),
+            nn.Linear(32, CLASSES),
+        ),
+    )  # fmt: skip
+
+
+@cache
+def linear() -> Scene:
+    """No activation at all."""
+    return _scene((12,), lambda: nn.Sequential(nn.Linear(12, 24), nn.Linear(24, CLASSES)))
+
+
+@cache
+def trained_digits() -> Scene:
+    """The shipped network of the digits, in float32."""
+    task = TASKS["digits"]()
+    adapter = NETWORKS["digits_convnet"](task)
+    model = adapter.build()
+    load_weights(model, find_weights("digits_convnet", "digits", None))
+    samples = adapter.encode(task.calibration(CALIBRATION, seed=0))
+    held_out = task.held_out(CALIBRATION, seed=0)
+    images = adapter.encode(next(task.test(IMAGES, IMAGES)).inputs)
+    graph = capture(model.eval(), samples[:1])
+    return Scene(graph, samples, (adapter.encode(held_out.inputs), held_out.targets), images)
+
+
+def _scene(shape: tuple[int, ...], build: Callable[[], nn.Sequential]) -> Scene:
+    """A network in float64, where order and size of a batch change nothing but the last digits."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(3)
+        model = build()
+        for part in model:
+            if isinstance(part, nn.BatchNorm1d | nn.BatchNorm2d):
+                assert part.running_mean is not None and part.running_var is not None
+                part.running_mean.normal_(0, 0.3)
+                part.running_var.uniform_(0.5, 2)
+    model = model.double().eval()
+    generator = torch.Generator().manual_seed(4)
+    samples, held_out, images = (
+        torch.randn(count, *shape, generator=generator, dtype=torch.float64)
+        for count in (CALIBRATION, CALIBRATION, IMAGES)
+    )
+    with torch.no_grad():
+        labels = model(held_out).argmax(1)
+    return Scene(capture(model, samples[:1]), samples, (held_out, labels), images)

@@ -1,0 +1,123 @@
+"""What every converted network promises when it is simulated."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from benchmarks.conformance.kit import Check, DoesNotApply, demand
+from benchmarks.conformance.methods import MORE, MethodBench, same
+from conversion import SpikingNetwork, simulate
+
+T = 2 * MORE
+
+
+@dataclass(frozen=True, eq=False)
+class Run:
+    """What came out of one simulation.
+
+    Attributes:
+        outputs: logits after every step, shape (T, N, classes).
+        steps: how many steps each sample took, shape (N,).
+        tally: cumulated counts, shape (layers, T, N, kinds).
+    """
+
+    outputs: Tensor
+    steps: Tensor
+    tally: Tensor
+
+    @classmethod
+    def of(cls, network: SpikingNetwork, images: Tensor, schedule: Literal["step", "sweep"] = "step") -> Run:
+        readout = simulate(network, images, schedule=schedule)
+        assert readout.counts is not None  # Asked for by default.
+        outputs = torch.stack([readout.mean(t) for t in range(1, network.T + 1)])
+        return cls(outputs, readout.steps, readout.counts.tally)
+
+    @classmethod
+    def together(cls, runs: Sequence[Run]) -> Run:
+        """Runs of several batches as one."""
+        return cls(
+            torch.cat([run.outputs for run in runs], 1), torch.cat([run.steps for run in runs]),
+            torch.cat([run.tally for run in runs], 2),
+        )  # fmt: skip
+
+    def take(self, samples: Tensor) -> Run:
+        return Run(self.outputs[:, samples], self.steps[samples], self.tally[:, :, samples])
+
+    def demand_same(self, other: Run, advice: str) -> None:
+        """Raises Failed, naming what differs, unless both runs agree."""
+        demand(torch.equal(self.steps, other.steps), f"The number of steps of a sample differs; {advice}")
+        demand(same(self.outputs, other.outputs), f"Outputs differ; {advice}")
+        demand(same(self.tally, other.tally), f"Counts of spikes or operations differ; {advice}")
+
+
+def does_not_mind_the_size_of_batches(bench: MethodBench) -> None:
+    """Outputs, steps and counts of a sample are the same in a batch of any size."""
+    network, images = bench.converted(T), bench.scene.images
+    whole = Run.of(network, images)
+    for size in (1, 7):
+        parts = Run.together([Run.of(network, part) for part in images[:14].split(size)])
+        parts.demand_same(whole.take(torch.arange(14)), "nothing may depend on the other samples of a batch.")
+
+
+def does_not_mind_the_order_of_samples(bench: MethodBench) -> None:
+    """Outputs, steps and counts of a sample are the same at any place in a batch."""
+    network, images = bench.converted(T), bench.scene.images
+    order = torch.arange(len(images)).flip(0)
+    Run.of(network, images[order]).demand_same(
+        Run.of(network, images).take(order), "nothing may depend on where in a batch a sample stands."
+    )
+
+
+def forgets_the_batch_before(bench: MethodBench) -> None:
+    """The same batch gives the same again, also after another batch."""
+    network, images = bench.converted(T), bench.scene.images
+    half = len(images) // 2
+    first = Run.of(network, images[:half])
+    advice = "keep no state in the network, in its exit rule or in a global."
+    Run.of(network, images[:half]).demand_same(first, advice)
+    Run.of(network, images[half:])
+    Run.of(network, images[:half]).demand_same(first, advice)
+
+
+def counts_up(bench: MethodBench) -> None:
+    """Counts are whole, at least zero, and never fall from one step to the next."""
+    network = bench.converted(T)
+    if not network.neurons:
+        raise DoesNotApply("The network has no neurons.")
+    tally = Run.of(network, bench.scene.images).tally
+    demand(bool((tally >= 0).all()), "A count is negative.")
+    demand(bool((tally.diff(dim=1) >= -1e-6).all()), "A count falls from one step to the next.")
+    demand(same(tally, tally.round()), "A count is no whole number.")
+
+
+def stops_counting_when_a_sample_leaves(bench: MethodBench) -> None:
+    """Until it leaves a sample has the outputs and counts it has without early exit; from then on they stand still."""
+    network, images = bench.converted(T), bench.scene.images
+    if network.exit is None:
+        raise DoesNotApply("The method lets no sample leave early.")
+    left, stayed = Run.of(network, images), Run.of(replace(network, exit=None), images)
+    demand(bool(((left.steps >= 1) & (left.steps <= network.T)).all()), f"A sample takes steps outside 1..{network.T}.")
+    # By step, where in the run without early exit a sample stands.
+    reached = torch.arange(1, network.T + 1)[:, None].minimum(left.steps.cpu()) - 1
+    samples = torch.arange(len(images))
+    expected = Run(stayed.outputs[reached, samples], left.steps, stayed.tally[:, reached, samples])
+    left.demand_same(expected, "an exit rule looks at outputs and changes nothing.")
+
+
+def gives_the_same_in_both_schedules(bench: MethodBench) -> None:
+    """Step after step or layer after layer, the same outputs and counts."""
+    network, images = replace(bench.converted(T), exit=None), bench.scene.images
+    Run.of(network, images, "sweep").demand_same(
+        Run.of(network, images), "layers may not know of each other but by the spikes they send."
+    )
+
+
+CHECKS: tuple[Check[MethodBench], ...] = (
+    does_not_mind_the_size_of_batches, does_not_mind_the_order_of_samples, forgets_the_batch_before, counts_up,
+    stops_counting_when_a_sample_leaves, gives_the_same_in_both_schedules,
+)  # fmt: skip

@@ -1,0 +1,95 @@
+"""From a name to its checks and their results, for the command line and for pytest."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any, Literal
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from adapters import NETWORKS
+from benchmarks.conformance import methods, networks, simulation, tasks
+from benchmarks.conformance.kit import Result, judge, title
+from benchmarks.plugins import load_plugins
+from benchmarks.released import named_method
+from conversion.errors import InvalidInput, UnknownName
+from conversion.methods import METHODS, make_method
+from conversion.registry import Registry
+from tasks import TASKS
+
+Kind = Literal["method", "task", "network"]
+REGISTRIES: Mapping[str, Registry[Any]] = {"method": METHODS, "task": TASKS, "network": NETWORKS}
+STYLES = {"passed": "green", "failed": "bold red", "does not apply": "dim"}
+
+
+def checks_of(name: str, kind: Kind | None = None, data_root: Path | None = None) -> Iterator[Callable[[], Result]]:
+    """The checks of a method, task or network, in their order; each runs when it is called.
+
+    Args:
+        name: as registered; a method may have options, "burst:phi=4".
+        kind: needed where the name is registered more than once.
+        data_root: folder of the datasets, for tasks that need any.
+
+    Raises:
+        UnknownName: nothing is called so, or a method has no such option.
+        InvalidInput: the name means several things, or an option has a value that the method does not take.
+    """
+    load_plugins()
+    plain = name.partition(":")[0]
+    kinds = [each for each in ([kind] if kind else REGISTRIES) if plain in REGISTRIES[each]]
+    if not kinds:
+        known = (entry for each in ([kind] if kind else REGISTRIES) for entry in REGISTRIES[each])
+        raise UnknownName(kind or "method, task or network", plain, known)
+    if len(kinds) > 1:
+        raise InvalidInput(f"'{plain}' is a {' and a '.join(kinds)}; say which by --kind.")
+    if kinds[0] == "method":
+        name, options = named_method(name)
+        method = methods.MethodBench(make_method(name, **options))
+        return (partial(judge, check, method) for check in (*methods.CHECKS, *simulation.CHECKS))
+    if kinds[0] == "task":
+        task = tasks.TaskBench(TASKS[name], data_root)
+        return (partial(judge, check, task) for check in tasks.CHECKS)
+    network = networks.NetworkBench(NETWORKS[name])
+    return (partial(judge, check, network) for check in networks.CHECKS)
+
+
+def check(name: str, kind: Kind | None = None, data_root: Path | None = None) -> list[Result]:
+    """What comes of every check; arguments and errors as of `checks_of`."""
+    return [judged() for judged in checks_of(name, kind, data_root)]
+
+
+def show(name: str, results: list[Result], console: Console) -> None:
+    """A table of the results, and how many checks passed."""
+    table = Table(title=f"Conformance of {name}", title_justify="left", show_lines=False)
+    for column in ("check", "result", "what must hold, or why it does not"):
+        table.add_column(column, overflow="fold")
+    for result in results:
+        text = result.reason if result.verdict == "failed" else result.promise
+        if result.verdict == "does not apply":
+            text += f" Does not apply: {result.reason}"
+        elif result.verdict == "failed":
+            text = f"{result.promise} Failed: {result.reason}"
+        table.add_row(result.name, Text(result.verdict, STYLES[result.verdict]), Text(text))
+    console.print(table)
+    counts = {verdict: sum(result.verdict == verdict for result in results) for verdict in STYLES}
+    console.print(", ".join(f"{count} {verdict}" for verdict, count in counts.items()), highlight=False)
+
+
+def conformance_test(name: str, kind: Kind | None = None, data_root: Path | None = None) -> Callable[..., None]:
+    """A pytest function with a case for every check; arguments and errors as of `checks_of`."""
+    import pytest  # Here, because only tests need it.
+
+    cases = [pytest.param(judged, id=title(judged.args[0])) for judged in checks_of(name, kind, data_root)]  # type: ignore[attr-defined]
+
+    @pytest.mark.parametrize("judged", cases)
+    def test(judged: Callable[[], Result]) -> None:
+        result = judged()
+        if result.verdict == "does not apply":
+            pytest.skip(result.reason)
+        assert result.verdict == "passed", f"{result.promise} {result.reason}"
+
+    return test

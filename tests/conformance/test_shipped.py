@@ -1,0 +1,94 @@
+"""Everything that ships with the benchmark passes every check that applies to it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from adapters import NETWORKS
+from benchmarks.conformance import methods, networks, simulation, tasks
+from benchmarks.conformance.kit import judge
+from benchmarks.conformance.methods import MethodBench
+from benchmarks.conformance.networks import NetworkBench
+from benchmarks.conformance.tasks import TaskBench
+from benchmarks.released import named_method
+from conversion.methods import METHODS, make_method
+from tasks import TASKS
+
+# Checks that do not apply are named, so that none is passed over by mistake.
+NO_EXIT = {"stops counting when a sample leaves"}
+SHIPPED = {
+    "ann": NO_EXIT | {
+        "approaches the ann", "refuses a network without activations", "refuses another networks calibration",
+        "counts up",
+    },
+    "burst:phi=4": NO_EXIT,
+    "quantised_ann:phi=4": NO_EXIT | {"approaches its answer"},
+    "calibration": NO_EXIT,
+    "calibration_advanced": NO_EXIT,
+    "calibration_advanced:weights=True,iterations=20": NO_EXIT,
+    "calibration_iat": set(),
+    "ftbc:phi=4,signed=True": NO_EXIT,
+    "snm": NO_EXIT,
+    "energy_aware": NO_EXIT | {"approaches the ann"},
+    "energy_aware:energy=0.0": NO_EXIT,
+    "adafire": NO_EXIT,
+    "adafire_iat": set(),
+    "adafire_ssc": NO_EXIT,
+    "adafire_ssc_iat": set(),
+}  # fmt: skip
+# Deeper members of a family repeat its blocks; capturing them takes seconds and shows nothing new.
+DEEPER = {"resnet32", "resnet44", "resnet56", "resnet32_wide"}
+CAPTURED = {networks.can_be_captured, networks.is_computed_alike_when_captured, networks.has_activations_for_neurons}
+
+
+def test_every_method_is_tried() -> None:
+    assert {label.partition(":")[0] for label in SHIPPED} == set(METHODS)
+
+
+@pytest.mark.parametrize("label", SHIPPED)
+def test_methods(label: str) -> None:
+    name, options = named_method(label)
+    bench = MethodBench(make_method(name, **options))
+    results = [judge(check, bench) for check in (*methods.CHECKS, *simulation.CHECKS)]
+    assert [result for result in results if result.verdict == "failed"] == []
+    assert {result.name for result in results if result.verdict == "does not apply"} == SHIPPED[label]
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """CIFAR-10 and CIFAR-100 in folders, 20 training images and 1 test image of noise for each class."""
+    root = tmp_path_factory.mktemp("data")
+    for name in ("cifar10", "cifar100"):
+        for part, count, seed in (("train", 20, 1), ("test", 1, 2)):
+            noise = np.random.default_rng(seed)
+            for label in TASKS[name].classes:
+                folder = root / name / part / label
+                folder.mkdir(parents=True)
+                for number in range(count):
+                    image = Image.fromarray(noise.integers(0, 256, (32, 32, 3), dtype=np.uint8))
+                    image.save(folder / f"{number}.png", compress_level=1)
+    return root
+
+
+@pytest.mark.parametrize("name", list(TASKS))
+def test_tasks(name: str, data: Path) -> None:
+    bench = TaskBench(TASKS[name], data)
+    results = {check: judge(check, bench) for check in tasks.CHECKS}
+    assert [result for result in results.values() if result.verdict == "failed"] == []
+    needless = {check for check, result in results.items() if result.verdict == "does not apply"}
+    assert needless == ({tasks.says_what_is_missing} if name == "digits" else set())
+
+
+@pytest.mark.parametrize("name", list(NETWORKS))
+def test_networks(name: str) -> None:
+    bench = NetworkBench(NETWORKS[name])
+    checks: list[Callable[[NetworkBench], None]] = [
+        check for check in networks.CHECKS if name not in DEEPER or check not in CAPTURED
+    ]
+    results = [judge(check, bench) for check in checks]
+    assert [result for result in results if result.verdict != "passed"] == []

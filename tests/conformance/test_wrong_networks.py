@@ -1,0 +1,160 @@
+"""Every check of networks fails on a network that is wrong in just that way."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from adapters import NETWORKS, Network
+from adapters.base import Recipe
+from benchmarks.conformance import networks
+from benchmarks.conformance.kit import judge
+from benchmarks.conformance.networks import NetworkBench
+from tasks import Task
+
+
+@pytest.fixture(autouse=True)
+def registry(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(NETWORKS, "_entries", dict(NETWORKS._entries))
+
+
+class Module(nn.Module):
+    """A small classifier, and what a forward function does to its scores."""
+
+    def __init__(self, classes: int, change: Callable[[Tensor], Tensor], activation: nn.Module) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(
+            nn.Conv2d(1, 4, 3), nn.BatchNorm2d(4), activation, nn.Flatten(), nn.Linear(144, classes)
+        )
+        self.change = change
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.change(self.layers(x))
+
+
+class Sound(Network):
+    """Fits the digits."""
+
+    name = "sound"
+    tasks = ("digits",)
+    mean, std = (0.3,), (0.4,)
+
+    def build(self) -> nn.Module:
+        return Module(len(self.task.classes), lambda x: x, nn.ReLU())
+
+
+class Mute(Network):
+    name = "sound"
+    tasks = ("digits",)
+    mean, std = (0.3,), (0.4,)
+    build = Sound.build
+
+
+class OtherName(Sound):
+    """Registered under another name than its own."""
+
+    name = "resnet20"
+
+
+class OneShort(Sound):
+    """Has no score for the last class."""
+
+    def build(self) -> nn.Module:
+        return Module(len(self.task.classes) - 1, lambda x: x, nn.ReLU())
+
+
+class Welcoming(Sound):
+    """Takes any task."""
+
+    def __init__(self, task: Task) -> None:
+        self.task = task
+
+
+class BatchStatistics(Sound):
+    """Normalises by the batch."""
+
+    def encode(self, inputs: Tensor) -> Tensor:
+        return super().encode(inputs) - super().encode(inputs).mean()
+
+
+class Reversed(Sound):
+    """Finds the least likely class."""
+
+    def decode(self, output: Tensor) -> Any:
+        return output.argmin(dim=1)
+
+
+def computing(change: Callable[[Tensor], Tensor], activation: Callable[[], nn.Module] = nn.ReLU) -> type[Network]:
+    """A network whose forward function ends so."""
+
+    def build(self: Network) -> nn.Module:
+        return Module(len(self.task.classes), change, activation())
+
+    return type("Wrong", (Sound,), {"__doc__": "Wrong.", "__module__": __name__, "build": build})
+
+
+def sorts(x: Tensor) -> Tensor:
+    return x + x.sort(dim=1).values
+
+
+def knows_when_it_is_exported(x: Tensor) -> Tensor:
+    return 2 * x if torch.compiler.is_compiling() else x
+
+
+class Forgetful(Sound):
+    """Keeps a factor where no checkpoint looks."""
+
+    def build(self) -> nn.Module:
+        factor = torch.rand(1).item()
+        return Module(len(self.task.classes), lambda x: x * factor, nn.ReLU())
+
+
+class Augmented(Sound):
+    """Trains with what does not exist."""
+
+    recipe = Recipe(augment="mirrors")
+
+
+WRONG: dict[Callable[[NetworkBench], None], tuple[type[Network], str]] = {
+    networks.says_what_it_is: (Mute, "Mute has no docstring"),
+    networks.is_called_as_registered: (OtherName, 'name is "resnet20", but that name does not lead to it'),
+    networks.builds_for_every_task_it_names: (OneShort, r"output has shape \(2, 9\); it needs \(2, 10\)"),
+    networks.refuses_other_tasks: (Welcoming, "without a word; call super"),
+    networks.encodes_sample_by_sample: (BatchStatistics, "depends on the batch that it is in"),
+    networks.decodes_to_classes: (Reversed, "largest at 0..9"),
+    networks.answers_sample_by_sample: (computing(lambda x: x - x.mean(0)), "depends on the others in its batch"),
+    networks.can_be_captured: (computing(sorts), "sort"),
+    networks.is_computed_alike_when_captured: (computing(knows_when_it_is_exported), "Outputs differ by"),
+    networks.has_activations_for_neurons: (computing(lambda x: x, nn.Identity), "There is none"),
+    networks.keeps_its_weights: (Forgetful, "in parameters and buffers"),
+    networks.has_a_recipe_to_train_by: (Augmented, "There is no 'mirrors'"),
+}
+
+
+def test_every_check_has_its_wrong_network() -> None:
+    assert set(WRONG) == set(networks.CHECKS)
+
+
+@pytest.mark.parametrize("check", WRONG, ids=lambda check: check.__name__)
+def test_the_check_finds_what_is_wrong(check: Callable[[NetworkBench], None]) -> None:
+    wrong, reason = WRONG[check]
+    NETWORKS.register("sound")(wrong)
+    result = judge(check, NetworkBench(wrong))
+    assert result.verdict == "failed", result
+    assert re.search(reason, result.reason), result.reason
+
+
+def test_dropout_that_stays_awake_is_found() -> None:
+    wrong = computing(lambda x: nn.functional.dropout(x, training=True))
+    assert "the second time" in judge(networks.answers_sample_by_sample, NetworkBench(wrong)).reason
+
+
+def test_a_sound_network_passes_all() -> None:
+    NETWORKS.register("sound")(Sound)
+    results = [judge(check, NetworkBench(Sound)) for check in networks.CHECKS]
+    assert [result for result in results if result.verdict != "passed"] == []
