@@ -64,7 +64,8 @@ def collect(suite: Suite, store: Store) -> pd.DataFrame:
 def _differences(record: Record, ann: Record | None) -> str:
     if ann is None:
         return ""
-    return ", ".join(key for key, value in record.fingerprint.items() if ann.fingerprint.get(key) != value)
+    shared = {key: value for key, value in record.fingerprint.items() if key != "method"}
+    return ", ".join(key for key, value in shared.items() if ann.fingerprint.get(key) != value)
 
 
 def _measured(record: Record, ann: Record | None, price_list: str) -> Iterable[dict[str, object]]:
