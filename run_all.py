@@ -26,6 +26,7 @@ from benchmarks.runner import run as run_cells
 from benchmarks.store import Store
 from benchmarks.suite import Suite, load_suite, select, suite_names
 from benchmarks.tables import write_tables
+from conversion import save as save_network
 from conversion.errors import BenchmarkError
 from conversion.files import write_atomically
 from conversion.methods import METHODS
@@ -108,7 +109,7 @@ def run(
         chosen.cells(), tasks=task or (), networks=network or (), methods=method or (), steps=steps or (),
         seeds=seed or (),
     )  # fmt: skip
-    bench = Workbench(data_root, weights, device, precision.value)
+    bench = Workbench(data_root, weights, device, precision.value, results / "converted")
     store = Store(results, chosen.name)
     print(f"Suite {chosen.name}: loading {len(cells)} cells' data and networks", file=sys.stderr)
     planned = plan(cells, bench, store)
@@ -117,6 +118,9 @@ def run(
     stale = f"; changed since measured: {', '.join(changed)}" if changed else ""
     print(f"Suite {chosen.name}: {len(cells)} cells, {len(todo)} to run{stale}", file=sys.stderr)
     store.prepare()
+    if rerun is RerunName.all:
+        for cell in todo:
+            bench.forget(cell)
     try:
         run_cells(todo, bench, store)
     finally:
@@ -183,6 +187,7 @@ def convert(
     device: DeviceOption = "cpu",
     precision: Annotated[PrecisionName, typer.Option(help="Of weights and activations.")] = PrecisionName.auto,
     output: Annotated[Path | None, typer.Option(help="Write records and report to this file as JSON.")] = None,
+    save: Annotated[Path | None, typer.Option(help="Keep the converted network; conversion.load reads it.")] = None,
 ) -> None:  # fmt: skip
     """Converts one network, with the flags of the paper's released scripts, and says what each layer loses."""
     flags = Flags(
@@ -191,8 +196,9 @@ def convert(
         threshold_ratio=threshold_ratio, iat=iat,
     )  # fmt: skip
     name, options = chosen_method(flags, method)
-    if output is not None and not output.parent.is_dir():
-        raise BenchmarkError(f"There is no folder {output.parent} for --output; make it first.")
+    for option, path in (("--output", output), ("--save", save)):
+        if path is not None and not path.parent.is_dir():
+            raise BenchmarkError(f"There is no folder {path.parent} for {option}; make it first.")
     cell = Cell(
         task=dataset, network=arch, method=name, options=options, T=steps if METHODS[name].timed else None, seed=seed,
         limit=limit, calibration=calibration,
@@ -207,6 +213,8 @@ def convert(
         found = measure_conversion(cell, bench, lambda done: bar.advance(progress, done))
     if output is not None:
         write_atomically(output, found.model_dump_json(indent=1).encode())
+    if save is not None:
+        save_network(bench.convert(cell).network, save)
     show(found, "horowitz45", Console())
 
 

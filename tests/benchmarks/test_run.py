@@ -13,6 +13,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from benchmarks.cells import Cell
 from benchmarks.execute import ROOT, Workbench
 from benchmarks.runner import due, plan, run
 from benchmarks.store import Store
@@ -75,14 +76,16 @@ def test_early_exit_shows_in_the_record(finished: Store) -> None:
 
 
 def test_methods_share_the_stages_they_begin_with_and_are_charged_for_all(bench: Workbench) -> None:
-    calibration = bench.calibration("digits", "digits_convnet", 64, 0)
-    placed, _ = bench.convert(METHODS["burst"](phi=3, light=False), calibration, 2)
-    corrected, seconds = bench.convert(METHODS["burst"](phi=3), calibration, 2)
-    again, charged = bench.convert(METHODS["burst"](phi=3), calibration, 2)
-    assert again is corrected
-    assert charged == seconds > 0
+    def cell(**options: object) -> Cell:
+        return Cell(task="digits", network="digits_convnet", method="burst", options={"phi": 3, **options}, T=2, seed=0,
+                    calibration=64)  # fmt: skip
+
+    placed, corrected, again = (bench.convert(cell(**options)) for options in ({"light": False}, {}, {}))
+    assert again == corrected
+    assert corrected.seconds > placed.seconds > 0
     thresholds = [
-        [float(neuron.threshold.sum()) for neuron in network.neurons.values()] for network in (placed, corrected)
+        [float(neuron.threshold.sum()) for neuron in converted.network.neurons.values()]
+        for converted in (placed, corrected)
     ]
     assert thresholds[0] == thresholds[1]
 
