@@ -11,6 +11,7 @@ import json
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, is_dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -66,7 +67,11 @@ class Conversions:
     def __init__(self, folder: Path | None, sources: Sources, now: Callable[[], float]) -> None:
         self.folder, self.sources, self.now = folder, sources, now
         self._memory: dict[str, Converted] = {}
-        self._explained = combined(sources.of(explain))
+
+    @cached_property
+    def _explained(self) -> str:
+        """The code that reports are from."""
+        return combined(self.sources.of(explain))
 
     def convert(
         self, stages: Sequence[Stage], graph: ConversionGraph, T: int, basis: dict[str, str | int],

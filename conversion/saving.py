@@ -84,8 +84,8 @@ def save(network: SpikingNetwork, path: Path) -> None:
     # Clones, because safetensors refuses tensors that share memory.
     tensors = {name: value.detach().cpu().clone(memory_format=torch.contiguous_format)
                for name, value in found.items() if value is not None}  # fmt: skip
-    # JSON has no name for infinity, Python's dialect has.
-    text = json.dumps(header.model_dump(), sort_keys=True)
+    # JSON has no name for infinity, Python's dialect has. The order of the layers stays.
+    text = json.dumps(header.model_dump())
     # One entry of the metadata: safetensors orders several differently in every process.
     entry = json.dumps({"digest": _digest(tensors, text), "network": text})
     write_atomically(path, serialised(tensors, {ENTRY: entry}))
@@ -122,8 +122,7 @@ def load(graph: ConversionGraph, path: Path) -> SpikingNetwork:
 
 def _read(path: Path) -> tuple[_Header, dict[str, Tensor]]:
     try:
-        # An object opens it: a missing file is Python's own error, with its reason.
-        path.open("rb").close()
+        path.open("rb").close()  # Of a missing file safetensors does not say why.
         with safe_open(path, "pt") as file:
             entry = json.loads((file.metadata() or {})[ENTRY])
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
