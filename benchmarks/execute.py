@@ -113,7 +113,7 @@ class Workbench:
 
     def forget(self, cell: Cell) -> None:
         """Makes sure that the next conversion for the cell begins from the ANN."""
-        self.conversions.forget(cell.recipe.stages(), cell.T or 1, self._basis(cell))
+        self.conversions.forget(_recipe(cell)[1:], cell.T or 1, self._basis(cell))
 
     def _basis(self, cell: Cell) -> dict[str, str | int]:
         """What a conversion depends on beside T and the stages."""
