@@ -23,7 +23,7 @@ from benchmarks.estimate import time_needed
 from benchmarks.execute import Workbench
 from benchmarks.gate import judge_all
 from benchmarks.leaderboard import write_leaderboard
-from benchmarks.plan import Planned, due, summary
+from benchmarks.plan import due, impossible, summary
 from benchmarks.plan import plan as plan_cells
 from benchmarks.plugins import load_plugins, origin
 from benchmarks.profiles import refuse_foreign_profiles
@@ -38,7 +38,8 @@ from benchmarks.suite_files import load_suite, suite_names
 from benchmarks.suite_schema import schema_text
 from benchmarks.tables import collect, markdown, write_tables
 from benchmarks.watch import status as show_status
-from benchmarks.worker import Job, Settings, workbench
+from benchmarks.worker import Job, Settings, fail, workbench
+from conversion import save as save_network
 from conversion.errors import BenchmarkError
 from conversion.files import write_atomically
 from conversion.methods import METHODS
@@ -134,26 +135,33 @@ def run(
     Exits with 0 when all selected cells are there, 2 for a usage error, 3 when some failed or are impossible.
     """
     chosen, cells, store = _selected(suite, limit, price_list, task, network, method, steps, seed, results)
-    settings = Settings(data_root, weights, device, precision.value)
+    settings = Settings(data_root, weights, device, precision.value, results / "converted")
     crew = make_engine(engine.value, workers=workers, device=device, time_limit=chosen.time_limit, address=address)
     print(f"Suite {chosen.name}: loading data and networks", file=sys.stderr)
     planned = plan_cells(cells, workbench(settings), store)
-    _refuse_impossible(planned)
+    stuck = impossible(planned)
+    for reason in dict.fromkeys(item.why for item in stuck):
+        print(f"Impossible: {reason}", file=sys.stderr)
     todo = due(planned, rerun.value)
     needed = time_needed(todo, store.records(), crew.workers)
     print(f"Suite {chosen.name}: {summary(planned)}; {len(todo)} to run, {needed}", file=sys.stderr)
+    again = rerun is RerunName.all
+    jobs = {cell.id: Job(cell, results, chosen.name, settings, again) for cell in cells}
     store.prepare()
-    jobs = [Job(cell, results, chosen.name, settings, again=rerun is RerunName.all) for cell in todo]
+    for item in stuck:
+        fail(jobs[item.cell.id], item.why)
+    for cell in todo if again else ():
+        workbench(settings).forget(cell)
     interrupted = False
     try:
-        run_jobs(jobs, crew, store, None if needed.unknown else needed.seconds)
+        run_jobs([jobs[cell.id] for cell in todo], crew, store, None if needed.unknown else needed.seconds)
     except KeyboardInterrupt:
         interrupted = True
     _write(chosen, store, results, cells)
     if interrupted:
         print("Interrupted. What is finished is stored; the same command does the rest.", file=sys.stderr)
         raise typer.Exit(130)
-    absent = sum(item.state not in ("done", "stale") for item in plan_cells(cells, workbench(settings), store))
+    absent = sum(store.state(cell)[0] != "done" for cell in cells)
     if absent:
         print(f"{absent} of {len(cells)} cells are not there; the table says why.", file=sys.stderr)
         raise typer.Exit(3)
@@ -199,15 +207,6 @@ def _selected(
     store = Store(results, suite.name)
     refuse_foreign_profiles(suite, store)
     return suite, cells, store
-
-
-def _refuse_impossible(planned: list[Planned]) -> None:
-    """Says once why cells cannot be measured; if none of them can, that is a usage error."""
-    reasons = dict.fromkeys(item.why for item in planned if item.state == "impossible")
-    if reasons and all(item.state == "impossible" for item in planned):
-        raise BenchmarkError("\n".join(reasons))
-    for reason in reasons:
-        print(f"Impossible: {reason}", file=sys.stderr)
 
 
 @app.command()
@@ -306,6 +305,7 @@ def convert(
     device: DeviceOption = "cpu",
     precision: PrecisionOption = PrecisionName.auto,
     output: Annotated[Path | None, typer.Option(help="Write records and report to this file as JSON.")] = None,
+    save: Annotated[Path | None, typer.Option(help="Keep the converted network; conversion.load reads it.")] = None,
 ) -> None:  # fmt: skip
     """Converts one network, with the flags of the paper's released scripts, and says what each layer loses."""
     flags = Flags(
@@ -314,8 +314,9 @@ def convert(
         threshold_ratio=threshold_ratio, iat=iat,
     )  # fmt: skip
     name, options = chosen_method(flags, method)
-    if output is not None and not output.parent.is_dir():
-        raise BenchmarkError(f"There is no folder {output.parent} for --output; make it first.")
+    for option, path in (("--output", output), ("--save", save)):
+        if path is not None and not path.parent.is_dir():
+            raise BenchmarkError(f"There is no folder {path.parent} for {option}; make it first.")
     cell = Cell(
         task=dataset, network=arch, method=name, options=options, T=steps if METHODS[name].timed else None, seed=seed,
         limit=limit, calibration=calibration,
@@ -330,6 +331,8 @@ def convert(
         found = measure_conversion(cell, bench, lambda done: bar.advance(progress, done))
     if output is not None:
         write_atomically(output, found.model_dump_json(indent=1).encode())
+    if save is not None:
+        save_network(bench.convert(cell).network, save)
     show(found, "horowitz45", Console())
 
 

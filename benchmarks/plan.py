@@ -9,11 +9,16 @@ from typing import Literal
 
 from benchmarks.cells import Cell
 from benchmarks.execute import Workbench
+from benchmarks.sources import changed_modules
 from benchmarks.store import DamagedRecord, Store
 from conversion.errors import BenchmarkError
 
 State = Literal["new", "done", "stale", "failed", "impossible"]
 Rerun = Literal["missing", "failed", "stale", "all"]
+
+
+# The inputs that are code; a record knows their modules.
+CODE = {"method", "evaluation"}
 
 
 @dataclass(frozen=True)
@@ -43,13 +48,18 @@ def _state(cell: Cell, bench: Workbench, store: Store) -> Planned:
         fingerprint = bench.fingerprint(cell)
     except BenchmarkError as error:
         # What was measured elsewhere stays what it is.
-        return Planned(cell, "impossible" if record is None else record.status, str(error))
+        return Planned(cell, "done" if record is not None and record.status == "done" else "impossible", str(error))
     if record is None:
         return Planned(cell, "new")
     if record.status == "failed":
         return Planned(cell, "failed", record.reason)
     changed = [key for key, value in fingerprint.items() if record.fingerprint.get(key) != value]
-    return Planned(cell, "stale", ", ".join(changed)) if changed else Planned(cell, "done")
+    if not changed:
+        return Planned(cell, "done")
+    if CODE.intersection(changed):
+        modules = changed_modules(record, bench.sources(cell))
+        changed = [key for key in changed if key not in CODE or not modules] + modules
+    return Planned(cell, "stale", ", ".join(changed))
 
 
 def due(planned: Sequence[Planned], rerun: Rerun) -> list[Cell]:
@@ -61,6 +71,18 @@ def due(planned: Sequence[Planned], rerun: Rerun) -> list[Cell]:
         "all": {"new", "failed", "stale", "done"},
     }
     return [item.cell for item in planned if item.state in states[rerun]]
+
+
+def impossible(planned: Sequence[Planned]) -> list[Planned]:
+    """The cells that cannot be measured.
+
+    Raises:
+        BenchmarkError: none of the cells can; says why.
+    """
+    found = [item for item in planned if item.state == "impossible"]
+    if found and len(found) == len(planned):
+        raise BenchmarkError("\n".join(dict.fromkeys(item.why for item in found)))
+    return found
 
 
 def summary(planned: Sequence[Planned]) -> str:

@@ -40,6 +40,7 @@ class Record(BaseModel):
         report: what every layer adds to the error, measured on calibration samples.
         curve: the primary metric after each step of this conversion; extra information, no cell of its own.
         fingerprint: digests of the inputs that the result depends on.
+        sources: by module, the digest of the code that the result depends on, see `benchmarks.sources`.
         provenance: versions, device and the like, for people.
         samples: the file beside the record that holds what was measured of every sample; "" where none was kept.
     """
@@ -57,6 +58,7 @@ class Record(BaseModel):
     exits: list[float] = []
     report: list[LayerReport] = []
     fingerprint: dict[str, str] = {}
+    sources: dict[str, str] = {}
     provenance: dict[str, str] = {}
     convert_s: float = 0.0
     evaluate_s: float = 0.0

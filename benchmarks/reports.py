@@ -44,10 +44,9 @@ def measure(cell: Cell, bench: Workbench, advance: Callable[[int], None]) -> Con
     Raises:
         BenchmarkError: the method cannot be applied to the network, or the outputs are not finite.
     """
-    calibration = bench.calibration(cell.task, cell.network, cell.calibration, cell.seed)
     record = bench.measure(cell, advance).record
     ann = bench.measure(cell.model_copy(update={"method": "ann", "options": {}, "T": None, "seed": 0}), advance).record
-    network, _ = bench.convert(cell.recipe, calibration, cell.T or 1)
+    network = bench.convert(cell).network
     return Conversion(ann=ann, record=record, roles=roles(network), worst=worst(record.report))
 
 

@@ -7,6 +7,7 @@ import io
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Literal
 
 import pandas as pd
 from pydantic import ValidationError
@@ -50,6 +51,18 @@ class Store:
         if record.cell != cell:
             raise DamagedRecord(f"The record {path} is damaged (it is that of {record.cell.id}); measure it again.")
         return record
+
+    def state(self, cell: Cell) -> tuple[Literal["done", "failed", "missing"], str]:
+        """What there is of a cell, and of what failed the reason; a damaged record is a failed one.
+
+        Raises:
+            BenchmarkError: the record was written by a newer version.
+        """
+        try:
+            record = self.load(cell)
+        except DamagedRecord as error:
+            return "failed", str(error)
+        return ("missing", "") if record is None else (record.status, record.reason)
 
     def records(self) -> Iterator[Record]:
         """All records that can be read, whichever suite they belong to, by name."""

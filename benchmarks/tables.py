@@ -28,15 +28,17 @@ INTEGERS = ["T", "n"]
 def collect(suite: Suite, store: Store) -> pd.DataFrame:
     """The tidy table of a suite: one row for each cell and metric, missing and failed cells included."""
     cells = suite.cells()
-    records = {cell.id: store.load(cell) for cell in cells}
+    states = {cell.id: store.state(cell) for cell in cells}
+    records = {cell.id: store.load(cell) for cell in cells if states[cell.id][0] == "done"}
     anns = {
         (record.cell.task, record.cell.network, record.cell.profile): record
         for record in records.values()
-        if record is not None and record.status == "done" and record.cell.method == "ann"
+        if record is not None and record.cell.method == "ann"
     }
     rows: list[dict[str, object]] = []
     for cell in cells:
-        record = records[cell.id]
+        state, reason = states[cell.id]
+        record = records.get(cell.id)
         base: dict[str, object] = {
             "suite": suite.name, "task": cell.task, "network": cell.network, "method": cell.recipe.label, "T": cell.T,
             "seed": cell.seed, "profile": cell.profile, "price_list": suite.price_list, "cell": cell.id,
@@ -44,9 +46,7 @@ def collect(suite: Suite, store: Store) -> pd.DataFrame:
         }  # fmt: skip
         ann = anns.get((cell.task, cell.network, cell.profile))
         if record is None:
-            rows.append(base | {"status": "missing", "reason": "not run yet"})
-        elif record.status == "failed":
-            rows.append(base | {"status": "failed", "reason": record.reason})
+            rows.append(base | {"status": state, "reason": reason or "not run yet"})
         elif changed := _differences(record, ann):
             # Rows of other weights, precision or code do not belong beside each other.
             rows.append(base | {"status": "stale", "reason": f"measured with another {changed} than the ANN"})
@@ -59,7 +59,8 @@ def collect(suite: Suite, store: Store) -> pd.DataFrame:
 def _differences(record: Record, ann: Record | None) -> str:
     if ann is None:
         return ""
-    return ", ".join(key for key, value in record.fingerprint.items() if ann.fingerprint.get(key) != value)
+    shared = {key: value for key, value in record.fingerprint.items() if key != "method"}
+    return ", ".join(key for key, value in shared.items() if ann.fingerprint.get(key) != value)
 
 
 def _measured(record: Record, ann: Record | None, price_list: str) -> Iterable[dict[str, object]]:

@@ -17,7 +17,7 @@ from rich.text import Text
 from benchmarks.cells import Cell
 from benchmarks.leases import Leases, Running
 from benchmarks.records import Record
-from benchmarks.store import DamagedRecord, Store
+from benchmarks.store import Store
 from benchmarks.worker import Ended
 
 
@@ -110,12 +110,7 @@ def status(cells: Sequence[Cell], store: Store, console: Console) -> None:
     counts = {"done": 0, "failed": 0, "missing": 0}
     failed = []
     for cell in cells:
-        try:
-            record = store.load(cell)
-            state = "missing" if record is None else record.status
-            reason = "" if record is None else record.reason
-        except DamagedRecord as error:
-            state, reason = "failed", str(error)
+        state, reason = store.state(cell)
         counts[state] += 1
         if state == "failed":
             failed.append(f"{cell.label}: {reason}")

@@ -73,7 +73,7 @@ class Ended:
 @lru_cache(maxsize=1)
 def workbench(settings: Settings) -> Workbench:
     """What the cells that are measured in this process share."""
-    return Workbench(settings.data_root, settings.weights, settings.device, settings.precision)
+    return Workbench(settings.data_root, settings.weights, settings.device, settings.precision, settings.converted)
 
 
 def attempt(job: Job) -> Ended:

@@ -12,6 +12,7 @@ from conversion.errors import BenchmarkError, InvalidInput, UnknownName, Unsuppo
 from conversion.graph import ConversionGraph
 from conversion.methods import METHODS, Method, make_method
 from conversion.network import SpikingNetwork
+from conversion.saving import load, save
 from conversion.simulate import Readout, simulate
 
 __all__ = [
@@ -28,6 +29,8 @@ __all__ = [
     "UnsupportedOp",
     "capture",
     "convert",
+    "load",
     "make_method",
+    "save",
     "simulate",
 ]

@@ -9,13 +9,15 @@ from pathlib import Path
 
 import pytest
 
+from adapters import NETWORKS
 from benchmarks.cells import Cell
 from benchmarks.plugins import load_plugins
+from conversion.methods import METHODS
 
 HERE = Path(__file__).parent
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def misbehaving(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """Installs tests/benchmarks/misbehaving.py as a plug-in, for this process and for those that it starts."""
     folder = tmp_path_factory.mktemp("site")
@@ -24,13 +26,16 @@ def misbehaving(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     information.mkdir()
     (information / "METADATA").write_text("Metadata-Version: 2.1\nName: misbehaving\nVersion: 1.0\n")
     (information / "entry_points.txt").write_text("[adaptive_calibration_bench.plugins]\nmisbehaving = misbehaving\n")
-    before = os.environ.get("PYTHONPATH")
-    sys.path.insert(0, str(folder))
-    os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(folder), before]))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(folder)
+        patch.setenv("PYTHONPATH", str(folder), prepend=os.pathsep)
+        for registry in (METHODS, NETWORKS):
+            patch.setattr(registry, "_entries", dict(registry._entries))
+        load_plugins.cache_clear()
+        load_plugins()
+        yield
+    sys.modules.pop("misbehaving")
     load_plugins.cache_clear()
-    load_plugins()
-    yield
-    sys.path.remove(str(folder))
 
 
 CellOf = Callable[..., Cell]

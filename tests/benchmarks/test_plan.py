@@ -10,11 +10,12 @@ import pytest
 from benchmarks.cells import Cell
 from benchmarks.engines import Inline
 from benchmarks.execute import Workbench
-from benchmarks.plan import Planned, Rerun, due, plan, summary
+from benchmarks.plan import Planned, Rerun, due, impossible, plan, summary
 from benchmarks.records import Record
 from benchmarks.runner import run
 from benchmarks.store import Store
 from benchmarks.worker import Job, Settings, workbench
+from conversion.errors import BenchmarkError
 from tests.benchmarks.conftest import CellOf
 
 
@@ -74,6 +75,9 @@ def test_missing_data_and_weights_are_impossible_and_why(bench: Workbench, tmp_p
     assert item.state == "impossible" and "No data root was given" in item.why
     assert states(others) == ["new"] * 3
     assert elsewhere not in due([item, *others], "all")
+    assert impossible([item, *others]) == [item]
+    with pytest.raises(BenchmarkError, match="No data root was given"):
+        impossible([item])
 
 
 def test_what_was_measured_stays_done_where_its_data_are_missing(

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
 import sys
+import textwrap
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -88,14 +90,16 @@ def test_early_exit_shows_in_the_record(finished: Store) -> None:
 
 
 def test_methods_share_the_stages_they_begin_with_and_are_charged_for_all(bench: Workbench) -> None:
-    calibration = bench.calibration("digits", "digits_convnet", 64, 0)
-    placed, _ = bench.convert(METHODS["burst"](phi=3, light=False), calibration, 2)
-    corrected, seconds = bench.convert(METHODS["burst"](phi=3), calibration, 2)
-    again, charged = bench.convert(METHODS["burst"](phi=3), calibration, 2)
-    assert again is corrected
-    assert charged == seconds > 0
+    def cell(**options: object) -> Cell:
+        return Cell(task="digits", network="digits_convnet", method="burst", options={"phi": 3, **options}, T=2, seed=0,
+                    calibration=64)  # fmt: skip
+
+    placed, corrected, again = (bench.convert(cell(**options)) for options in ({"light": False}, {}, {}))
+    assert again == corrected
+    assert corrected.seconds > placed.seconds > 0
     thresholds = [
-        [float(neuron.threshold.sum()) for neuron in network.neurons.values()] for network in (placed, corrected)
+        [float(neuron.threshold.sum()) for neuron in converted.network.neurons.values()]
+        for converted in (placed, corrected)
     ]
     assert thresholds[0] == thresholds[1]
 
@@ -206,6 +210,48 @@ def test_the_command_line_runs_resumes_and_reports(tmp_path: Path, cli: Cli) -> 
     dearer = pd.read_csv(tmp_path / "out/smoke/results.csv")
     assert (dearer["energy_unary_mJ"] > 4 * frame["energy_unary_mJ"]).sum() == 3
     assert (dearer["value"].dropna() == frame["value"].dropna()).all()
+
+
+def test_a_cell_without_data_is_a_row_with_the_reason_and_the_others_run(tmp_path: Path, cli: Cli) -> None:
+    suite = """
+    name: own
+    title: One task is there, one is not
+    calibration: 16
+    entries:
+      - {tasks: [digits], networks: [digits_convnet], methods: [calibration], T: [2], limit: 20}
+      - {tasks: [cifar10], networks: [resnet20], methods: [calibration], T: [2], limit: 20}
+    """
+    (tmp_path / "own.yaml").write_text(textwrap.dedent(suite))
+    planned = cli("plan", "--suite", "own.yaml", "--results", "out")
+    assert planned.returncode == 0
+    assert "impossible cifar10 resnet20 calibration T=2 first-20: Task cifar10: No data root" in planned.stdout
+    assert "4 cells: 2 new, 2 impossible; 2 to run" in planned.stdout
+    assert not (tmp_path / "out").exists()
+    ran = cli("run", "--suite", "own.yaml", "--results", "out", "--engine", "inline")
+    assert ran.returncode == 3
+    assert ran.stderr.count("Impossible: Task cifar10: No data root") == 1
+    frame = pd.read_csv(tmp_path / "out/own/results.csv")
+    assert frame.groupby("task")["status"].unique().map(list).to_dict() == {"cifar10": ["failed"], "digits": ["done"]}
+    assert frame.loc[frame["task"] == "cifar10", "reason"].str.startswith("Task cifar10: No data root").all()
+    shown = cli("report", "--suite", "own.yaml", "--results", "out", "--task", "digits")
+    assert "## digits" in shown.stdout and "cifar10" not in shown.stdout
+    assert "cifar10" in (tmp_path / "out/own/results.md").read_text()
+    told = cli("status", "--suite", "own.yaml", "--results", "out")
+    assert "4 cells: 2 done, 2 failed, 0 missing" in told.stdout and "nothing is running" in told.stdout
+
+
+def test_a_damaged_record_is_a_failed_row_until_it_is_measured_again(tmp_path: Path, cli: Cli) -> None:
+    arguments = ("--suite", "smoke", "--method", "burst", "--T", "2", "--results", "out")
+    assert cli("run", *arguments, "--engine", "inline").returncode == 0
+    (path,) = tmp_path.glob("out/smoke/cells/*burst*/record.json")
+    before = path.read_text()
+    path.write_text(before[:200])
+    assert "is failed: The record" in cli("report", *arguments).stdout
+    again = cli("run", *arguments, "--engine", "inline")
+    assert again.returncode == 0
+    assert "1 done, 1 failed; 1 to run" in again.stderr
+    metrics = [json.loads(text)["metrics"] for text in (before, path.read_text())]
+    assert metrics[0] == metrics[1]
 
 
 def test_train_makes_weights_that_run_uses(tmp_path: Path, cli: Cli) -> None:

@@ -1,0 +1,150 @@
+"""What a cell's figures come from besides its method: the captured network, and its evaluation on the test split.
+
+A change of anything that these functions reach makes every record stale (`benchmarks.sources`); the rest of the
+workbench is not among it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+import torch
+from torch import Tensor
+
+from adapters import Network, load_weights
+from benchmarks.prices import Totals
+from benchmarks.records import LayerCounts, Value
+from conversion import Calibration, ConversionGraph, Counts, SpikingNetwork, capture, simulate
+from conversion.counts import KINDS
+from conversion.errors import InvalidInput
+from tasks import Task
+
+# Layers of 64 small images fit the caches and keep two cores busy; measured in docs/performance.md.
+BATCH = 64
+# Samples leave: a larger batch stays large enough.
+EXIT_BATCH = 256
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A trained network, bound to its task and captured."""
+
+    task: Task
+    adapter: Network
+    graph: ConversionGraph
+    weights: str
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What was measured on the test split; see the fields of `Record` and `Measured`."""
+
+    metrics: dict[str, Value]
+    curve: list[float]
+    totals: Totals
+    layers: list[LayerCounts]
+    exits: list[float]
+    samples: pd.DataFrame
+
+
+def prepare(task: Task, adapter: Network, weights: Path, device: torch.device, dtype: torch.dtype) -> Prepared:
+    """Builds a network with trained weights and captures it.
+
+    Raises:
+        CheckpointError: the weights do not fit.
+    """
+    model = adapter.build()
+    digest = load_weights(model, weights)
+    example = adapter.encode(torch.zeros(1, *task.input_shape, dtype=torch.uint8))
+    return Prepared(task, adapter, capture(model.eval(), example).to(device).to(dtype), digest)
+
+
+def calibration_set(prepared: Prepared, count: int, seed: int) -> Calibration:
+    """Draws the training samples that conversions may look at, with the ANN's statistics on them."""
+    samples, held_out = prepared.task.calibration(count, seed), prepared.task.held_out(count, seed)
+    device = prepared.graph.example.device
+    calibration = Calibration(
+        prepared.graph, prepared.adapter.encode(samples).to(device),
+        held_out=(prepared.adapter.encode(held_out.inputs).to(device), held_out.targets), seed=seed,
+    )  # fmt: skip
+    _ = calibration.histograms  # Every method needs them, so they are in no method's time.
+    return calibration
+
+
+def evaluate(
+    prepared: Prepared, network: SpikingNetwork, limit: int | None, fast: bool, advance: Callable[[int], None]
+) -> Evaluation:
+    """Simulates the test split, or its first `limit` samples; `advance` is told of every batch of samples done.
+
+    Raises:
+        InvalidInput: the outputs are not finite.
+    """
+    task, adapter = prepared.task, prepared.adapter
+    metrics = {t: task.metric() for t in range(1, network.T + 1)}
+    tallies: list[Tensor] = []
+    steps: list[Tensor] = []
+    counts: Counts | None = None
+    for batch in task.test(BATCH if network.exit is None else EXIT_BATCH, limit):
+        inputs = adapter.encode(batch.inputs.to(prepared.graph.example.device))
+        readout = simulate(network, inputs, fast=fast)
+        for t, metric in metrics.items():
+            metric.update(_finite(adapter.decode, readout.mean(t)), batch.targets)
+        counts = readout.counts
+        assert counts is not None  # Asked for by default.
+        tallies.append(counts.tally[:, -1])
+        steps.append(counts.steps)
+        advance(len(batch.inputs))
+    assert counts is not None  # A test split has at least one sample.
+    tally, taken = torch.cat(tallies, dim=1), torch.cat(steps)
+    layers = _layers(network, counts, tally.mean(1))
+    last = metrics[network.T]
+    return Evaluation(
+        metrics={k: Value(**vars(v)) for k, v in last.compute().items()},
+        curve=[metric.compute()[task.primary_metric].value for metric in metrics.values()],
+        totals=_totals(taken, counts, layers),
+        layers=layers,
+        exits=_exits(network, taken),
+        samples=_samples(last.outcomes(), taken, tally.sum(0)),
+    )
+
+
+def _finite(decode: Callable[[Tensor], Tensor], output: Tensor) -> Tensor:
+    if not bool(torch.isfinite(output).all()):
+        raise InvalidInput("The network's output is not finite.")
+    return decode(output).cpu()
+
+
+def _layers(network: SpikingNetwork, counts: Counts, mean: Tensor) -> list[LayerCounts]:
+    """Per-layer counts of one mean sample; `mean` has shape (layers, 6)."""
+    return [
+        LayerCounts(
+            name=node.name, neurons=counts.neurons[i], phi=neuron.phi, fan_out=counts.fan_out[i],
+            **dict(zip(KINDS, mean[i].tolist(), strict=True)),
+        )
+        for i, (node, neuron) in enumerate(network.neurons.items())
+    ]  # fmt: skip
+
+
+def _totals(steps: Tensor, counts: Counts, layers: list[LayerCounts]) -> Totals:
+    sums = {kind: sum(getattr(layer, kind) for layer in layers) for kind in KINDS}
+    return Totals(
+        steps=float(steps.mean()), neurons=sum(counts.neurons),
+        macs_once=counts.macs_once, macs_step=counts.macs_step, macs_head=counts.macs_head,
+        flops_once=counts.flops_once, flops_step=counts.flops_step, **sums,
+    )  # fmt: skip
+
+
+def _samples(outcomes: Tensor, steps: Tensor, counts: Tensor) -> pd.DataFrame:
+    """One row for each sample; `counts` has shape (N, 6) and holds whole numbers."""
+    columns = dict(zip(KINDS, counts.round().long().T.numpy(), strict=True))
+    return pd.DataFrame({"outcome": outcomes.numpy(), "steps": steps.int().numpy(), **columns})
+
+
+def _exits(network: SpikingNetwork, steps: Tensor) -> list[float]:
+    """Share of the samples that left after each step; nothing where all take every step."""
+    if network.exit is None:
+        return []
+    return [float((steps == t).double().mean()) for t in range(1, network.T + 1)]
