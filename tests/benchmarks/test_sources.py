@@ -198,7 +198,7 @@ def test_a_process_that_runs_the_changed_code_says_the_same(tree: Path) -> None:
     edit(tree / "conversion/stages/ssc.py", "1 + 0.5 * step", "1 + 0.25 * step")
     shutil.copytree(ROOT / "adapters/checkpoints", tree / "adapters/checkpoints", dirs_exist_ok=True)
     script = (
-        "import json; from benchmarks.execute import Workbench; from benchmarks.suite import load_suite; "
+        "import json; from benchmarks.execute import Workbench; from benchmarks.suite_files import load_suite; "
         "bench = Workbench(None, None, 'cpu', 'float32'); "
         "print(json.dumps({cell.id: bench.fingerprint(cell) for cell in load_suite('mini').cells()}))"
     )
