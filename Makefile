@@ -9,8 +9,9 @@ STAMP := $(VENV)/.installed
 bench: $(STAMP)
 	$(BIN)/python run_all.py
 
+# Processes share the cores out: with a thread for every core each, they would slow each other down.
 test: $(STAMP)
-	$(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --maxprocesses 8 --dist loadfile
 
 lint: $(STAMP)
 	$(BIN)/ruff check .

@@ -7,7 +7,7 @@ size, on the number of loader processes, or on whether the run was interrupted b
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import torch
@@ -17,6 +17,8 @@ from torchvision.transforms import v2
 
 Key = tuple[int, int]
 """Epoch and index of a sample."""
+Transform = Callable[[Tensor, Any], tuple[Tensor, Any]]
+"""Of a sample's image, uint8 of shape (C, H, W), and its target."""
 
 
 class Cutout(nn.Module):
@@ -40,23 +42,29 @@ class Cutout(nn.Module):
         return image
 
 
-def _cifar(size: int) -> nn.Module:
+def image_only(transform: nn.Module) -> Transform:
+    """A transform of samples whose targets do not depend on how an image lies."""
+    return lambda image, target: (transform(image), target)
+
+
+def _cifar(shape: Sequence[int]) -> Transform:
     """The augmentation of SNN Calibration's training script, in its order; grey fills what AutoAugment moves in."""
     policy = v2.AutoAugment(v2.AutoAugmentPolicy.CIFAR10, fill=[128, 128, 128])
-    return nn.Sequential(v2.RandomCrop(size, padding=4), v2.RandomHorizontalFlip(), policy, Cutout(16))
+    crop = v2.RandomCrop(shape[-2:], padding=4)
+    return image_only(nn.Sequential(crop, v2.RandomHorizontalFlip(), policy, Cutout(16)))
 
 
-def _shift(size: int) -> nn.Module:
+def _shift(shape: Sequence[int]) -> Transform:
     """At most one pixel in each direction: digits may not be flipped, and on 8x8 pixels two would cut strokes off."""
-    return nn.Sequential(v2.RandomCrop(size, padding=1))
+    return image_only(v2.RandomCrop(shape[-2:], padding=1))
 
 
-AUGMENTATIONS: dict[str, Callable[[int], nn.Module]] = {
+AUGMENTATIONS: dict[str, Callable[[Sequence[int]], Transform]] = {
     "cifar": _cifar,
     "shift": _shift,
-    "none": lambda size: nn.Identity(),
+    "none": lambda shape: image_only(nn.Identity()),
 }
-"""Name to a function of the image size, in pixels, that makes the transform of a uint8 image (C, size, size)."""
+"""Name to a function of a task's input shape (C, H, W) that makes the transform of its samples, images being uint8."""
 
 
 class Augmented(Dataset[tuple[Tensor, Any]]):
@@ -64,11 +72,11 @@ class Augmented(Dataset[tuple[Tensor, Any]]):
 
     Args:
         data: samples (image, target).
-        transform: of one image; draws from torch's global CPU generator, which is left as it was found.
+        transform: draws from torch's global CPU generator, which is left as it was found.
         seed: of the training run.
     """
 
-    def __init__(self, data: Dataset[tuple[Tensor, Any]], transform: nn.Module, seed: int) -> None:
+    def __init__(self, data: Dataset[tuple[Tensor, Any]], transform: Transform, seed: int) -> None:
         self.data = data
         self.transform = transform
         self.seed = seed
@@ -78,7 +86,7 @@ class Augmented(Dataset[tuple[Tensor, Any]]):
         image, target = self.data[index]
         with torch.random.fork_rng(devices=[]):
             torch.default_generator.manual_seed(mix(self.seed, epoch, index))
-            return self.transform(image), target
+            return self.transform(image, target)
 
 
 class EpochShuffle(Sampler[Key]):

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from conversion.errors import InvalidInput
@@ -61,6 +62,10 @@ class Network(ABC):
         std = torch.tensor(self.std, device=inputs.device).view(-1, 1, 1)
         return (inputs.float() / 255 - mean) / std
 
-    def decode(self, output: Tensor) -> Any:
-        """The network's (mean) output to predictions: class indices of shape (N,)."""
+    def decode(self, output: Any) -> Any:
+        """The network's (mean) output to predictions: class indices of shape (N,) of class scores (N, classes)."""
         return output.argmax(dim=1)
+
+    def loss(self, output: Any, targets: Any) -> Tensor:
+        """What training minimises, a mean over the batch: cross-entropy of class scores (N, classes)."""
+        return F.cross_entropy(output.float(), targets, label_smoothing=self.recipe.label_smoothing)

@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import Any, Literal, cast
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.optim import SGD
 from torch.optim.lr_scheduler import CosineAnnealingLR
+from torch.utils._pytree import tree_map
 from torch.utils.data import DataLoader, Dataset
 
 from adapters.augment import AUGMENTATIONS, Augmented, EpochShuffle, mix
@@ -115,12 +115,13 @@ def train(
         state = _start(adapter.build().to(place), recipe)
         if resume and interrupted.exists():
             state.restore(interrupted, settings)
-        images = Augmented(data, AUGMENTATIONS[recipe.augment](task.input_shape[-1]), seed)
+        samples = Augmented(data, AUGMENTATIONS[recipe.augment](task.input_shape), seed)
         sampler = EpochShuffle(_size(data), seed)
         workers = _workers(place, recipe)
         loader = DataLoader(
-            images, recipe.batch_size, sampler=sampler, num_workers=workers, persistent_workers=workers > 0
-        )
+            samples, recipe.batch_size, sampler=sampler, num_workers=workers, persistent_workers=workers > 0,
+            collate_fn=task.collate,
+        )  # fmt: skip
         with EpochProgress(name, recipe.epochs, state.epoch, len(loader)) as progress:
             while state.epoch < recipe.epochs:
                 sampler.epoch = state.epoch
@@ -164,9 +165,9 @@ def evaluate(
     """The task's primary metric over a split, in float32 and evaluation mode."""
     model.eval()
     metric = task.metric()
-    for inputs, targets in DataLoader(data, EVALUATION_BATCH):
-        predictions = adapter.decode(model(adapter.encode(inputs.to(device))))
-        metric.update(predictions.cpu(), targets)
+    for inputs, targets in DataLoader(data, min(EVALUATION_BATCH, 4 * task.batch), collate_fn=task.collate):
+        output = model(adapter.encode(inputs.to(device)))
+        metric.update(adapter.decode(tree_map(Tensor.cpu, output)), targets)
     return metric.compute()[task.primary_metric].value
 
 
@@ -183,16 +184,17 @@ def _train_epoch(
     state.model.train()
     total, samples = torch.zeros((), device=device), 0
     for inputs, targets in loader:
-        inputs, targets = inputs.to(device), targets.to(device)
+        inputs = inputs.to(device)
+        targets = tree_map(lambda part: part.to(device) if isinstance(part, Tensor) else part, targets)
         with torch.autocast(device.type, torch.bfloat16, enabled=precision == "bfloat16"):
             output = state.model(adapter.encode(inputs))
-        loss = F.cross_entropy(output.float(), targets, label_smoothing=recipe.label_smoothing)
+        loss = adapter.loss(output, targets)
         state.optimizer.zero_grad(set_to_none=True)
         loss.backward()
         state.optimizer.step()
         # Summed on the device: reading every loss would make a GPU wait for each batch.
-        total += loss.detach() * len(targets)
-        samples += len(targets)
+        total += loss.detach() * len(inputs)
+        samples += len(inputs)
         progress.batch()
     state.scheduler.step()
     return total.item() / samples

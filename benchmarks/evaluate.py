@@ -9,10 +9,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import torch
 from torch import Tensor
+from torch.utils._pytree import tree_leaves, tree_map
 
 from adapters import Network, load_weights
 from benchmarks.prices import Totals
@@ -22,10 +24,8 @@ from conversion.counts import KINDS
 from conversion.errors import InvalidInput
 from tasks import Task
 
-# Layers of 64 small images fit the caches and keep two cores busy; measured in docs/performance.md.
-BATCH = 64
-# Samples leave: a larger batch stays large enough.
-EXIT_BATCH = 256
+# Where samples leave, batches are so many times as large: they stay large enough.
+EXIT = 4
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class Evaluation:
     """What was measured on the test split; see the fields of `Record` and `Measured`."""
 
     metrics: dict[str, Value]
-    curve: list[float]
+    curve: dict[int, float]
     totals: Totals
     layers: list[LayerCounts]
     exits: list[float]
@@ -83,15 +83,15 @@ def evaluate(
         InvalidInput: the outputs are not finite.
     """
     task, adapter = prepared.task, prepared.adapter
-    metrics = {t: task.metric() for t in range(1, network.T + 1)}
+    metrics = {t: task.metric() for t in moments(network.T, sparse=task.dense)}
     tallies: list[Tensor] = []
     steps: list[Tensor] = []
     counts: Counts | None = None
-    for batch in task.test(BATCH if network.exit is None else EXIT_BATCH, limit):
+    for batch in task.test(task.batch * (1 if network.exit is None else EXIT), limit):
         inputs = adapter.encode(batch.inputs.to(prepared.graph.example.device))
-        readout = simulate(network, inputs, fast=fast)
+        readout = simulate(network, inputs, at=list(metrics), fast=fast)
         for t, metric in metrics.items():
-            metric.update(_finite(adapter.decode, readout.mean(t)), batch.targets)
+            metric.update(adapter.decode(_finite(readout.mean(t))), batch.targets)
         counts = readout.counts
         assert counts is not None  # Asked for by default.
         tallies.append(counts.tally[:, -1])
@@ -103,7 +103,7 @@ def evaluate(
     last = metrics[network.T]
     return Evaluation(
         metrics={k: Value(**vars(v)) for k, v in last.compute().items()},
-        curve=[metric.compute()[task.primary_metric].value for metric in metrics.values()],
+        curve={t: metric.compute()[task.primary_metric].value for t, metric in metrics.items()},
         totals=_totals(taken, counts, layers),
         layers=layers,
         exits=_exits(network, taken),
@@ -111,10 +111,16 @@ def evaluate(
     )
 
 
-def _finite(decode: Callable[[Tensor], Tensor], output: Tensor) -> Tensor:
-    if not bool(torch.isfinite(output).all()):
+def moments(T: int, *, sparse: bool) -> list[int]:
+    """The steps at which a simulation is scored: all, or powers of two and the last."""
+    return [t for t in range(1, T + 1) if not sparse or t == T or t.bit_count() == 1]
+
+
+def _finite(output: Any) -> Any:
+    """An output of one tensor or many, on the CPU."""
+    if not all(bool(torch.isfinite(part).all()) for part in tree_leaves(output) if isinstance(part, Tensor)):
         raise InvalidInput("The network's output is not finite.")
-    return decode(output).cpu()
+    return tree_map(lambda part: part.cpu() if isinstance(part, Tensor) else part, output)
 
 
 def _layers(network: SpikingNetwork, counts: Counts, mean: Tensor) -> list[LayerCounts]:

@@ -38,7 +38,8 @@ class Record(BaseModel):
         metrics: by name, after the last step.
         exits: with early exit, the share of samples that left after step t = 1..T.
         report: what every layer adds to the error, measured on calibration samples.
-        curve: the primary metric after each step of this conversion; extra information, no cell of its own.
+        curve: the primary metric after step t of this conversion, where it was scored; extra information, no cell of
+            its own.
         fingerprint: digests of the inputs that the result depends on.
         sources: by module, the digest of the code that the result depends on, see `benchmarks.sources`.
         provenance: versions, device and the like, for people.
@@ -52,7 +53,7 @@ class Record(BaseModel):
     reason: str = ""
     metrics: dict[str, Value] = {}
     primary_metric: str = ""
-    curve: list[float] = []
+    curve: dict[int, float] = {}
     totals: Totals | None = None
     layers: list[LayerCounts] = []
     exits: list[float] = []

@@ -20,7 +20,7 @@ from rich.console import Console
 from rich.table import Table
 
 from adapters import NETWORKS, find_weights, load_weights
-from benchmarks.evaluate import BATCH, EXIT_BATCH
+from benchmarks.evaluate import EXIT
 from conversion import BenchmarkError, Calibration, SpikingNetwork, capture, make_method, simulate
 from conversion.early_exit import ExitRule, normalised_entropy
 from conversion.stages import SSC, AdaFire
@@ -40,7 +40,7 @@ def main(
     model = adapter.build().eval()
     load_weights(model, find_weights(network, task, weights))
     images = adapter.encode(data.calibration(512, seed=0))
-    batches = adapter.encode(torch.cat([batch.inputs for batch in data.test(BATCH, samples)])).split(BATCH)
+    batches = adapter.encode(torch.cat([batch.inputs for batch in data.test(data.batch, samples)])).split(data.batch)
 
     table = Table(title=f"{network} on {task}, T={steps}, {torch.get_num_threads()} threads", title_justify="left")
     table.add_column("what")
@@ -62,7 +62,7 @@ def main(
             table.add_row(f"search of {type(stage).__name__}, {stage.samples} images", f"{seconds:.2f}")
     table.add_section()
     fixed, early, mean = early_exit(networks["burst:phi=4"], images, batches, repeats)
-    table.add_row(f"simulation of burst:phi=4, {samples} images in batches of {EXIT_BATCH}", f"{fixed:.2f}")
+    table.add_row(f"simulation of burst:phi=4, {samples} images in batches of {EXIT * data.batch}", f"{fixed:.2f}")
     table.add_row(
         f"the same with early exit after {mean:.2f} steps on average", f"{early:.2f} ({fixed / early:.2f}x faster)"
     )
@@ -122,7 +122,7 @@ def early_exit(
     distances = [abs(float(steps.double().mean()) - network.T / 2) for steps in exits]
     bar = bars[distances.index(min(distances))]
     stopping = replace(network, exit=ExitRule((bar,) * network.T))
-    inputs = torch.cat(list(batches)).split(EXIT_BATCH)
+    inputs = torch.cat(list(batches)).split(EXIT * len(batches[0]))
 
     def run(contender: SpikingNetwork) -> float:
         steps = [simulate(contender, batch, at=[contender.T], fast=True).steps for batch in inputs]

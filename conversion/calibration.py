@@ -12,8 +12,8 @@ from conversion.errors import InvalidInput
 from conversion.graph import ConversionGraph
 from conversion.histogram import ChannelHistogram
 
-# Small enough for activations to stay near the cores, large enough to keep them busy.
-STATISTICS_BATCH = 64
+# Numbers in a batch of inputs: 32 small images, one large one. Activations then stay near the cores from step to step.
+SWEEP_SIZE = 32 * 3 * 32 * 32
 
 
 class Calibration:
@@ -55,11 +55,21 @@ class Calibration:
         if not all(bool(torch.isfinite(part).all()) for part in (self.inputs, *others)):
             raise InvalidInput("The calibration set holds values that are not finite.")
 
+    @property
+    def sweep_batch(self) -> int:
+        """How many samples go through a layer at once, all steps of them."""
+        return min(max(SWEEP_SIZE // self.inputs[0].numel(), 1), 32)
+
+    @property
+    def pass_batch(self) -> int:
+        """How many samples go through the ANN at once."""
+        return 2 * self.sweep_batch
+
     @cached_property
     def histograms(self) -> dict[fx.Node, ChannelHistogram]:
         """The ANN's activations by layer, from one pass."""
         graph = self.graph
         found = {node: ChannelHistogram(graph.channels(node)) for node in graph.firing}
-        for batch in self.inputs.split(STATISTICS_BATCH):
+        for batch in self.inputs.split(self.pass_batch):
             graph.run(batch, observe=lambda node, value: found[node].add(value, graph.channel_axis(node)))
         return found

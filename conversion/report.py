@@ -31,7 +31,7 @@ from conversion.network import SpikingNetwork
 from conversion.neuron import Layer, Neuron
 from conversion.roles import Activation, Path, Role
 from conversion.schedules import Trains, sweep
-from conversion.stages.base import SWEEP_BATCH, require_same_graph
+from conversion.stages.base import require_same_graph
 
 PARTS = ("inherited", "clipping", "quantisation", "unevenness")
 
@@ -139,7 +139,7 @@ def explain(network: SpikingNetwork, calibration: Calibration, samples: int = 12
     if samples < 1:
         raise InvalidInput(f"The report looks at {samples} samples; give at least 1.")
     sums = {node: _Sums() for node in network.neurons}
-    for batch in calibration.inputs[:samples].split(SWEEP_BATCH):
+    for batch in calibration.inputs[:samples].split(calibration.sweep_batch):
         inputs = graph.cast(batch)
         ann: dict[fx.Node, Tensor] = {}
         graph.run(inputs, observe=ann.__setitem__)

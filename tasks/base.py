@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Literal, Protocol
 
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset, Subset
+from torch.utils.data import DataLoader, Dataset, Subset, default_collate
 
 from conversion.errors import DataMissing, InvalidInput
 from conversion.registry import Registry
@@ -69,6 +69,10 @@ class Task(ABC):
     input_shape: ClassVar[tuple[int, ...]]
     layout: ClassVar[str]
     """What `data_root` must hold, in one sentence; shown by `doctor` and in error messages."""
+    batch: ClassVar[int] = 64
+    """How many samples are read and simulated at once: fewer where one is large."""
+    dense: ClassVar[bool] = False
+    """Whether a prediction is as large as a sample, so that scoring one takes time."""
 
     def __init__(self, data_root: Path | None = None) -> None:
         self.data_root = data_root
@@ -84,6 +88,10 @@ class Task(ABC):
     @abstractmethod
     def metric(self) -> Metric:
         """A fresh accumulator."""
+
+    def collate(self, samples: Sequence[tuple[Tensor, Any]]) -> tuple[Tensor, Any]:
+        """A batch from samples; tasks whose targets differ in size from sample to sample make lists of them."""
+        return default_collate(list(samples))  # type: ignore[no-any-return]
 
     def require(self) -> None:
         """Raises DataMissing, with the expected layout, unless the data are on disk."""
@@ -108,7 +116,7 @@ class Task(ABC):
             raise InvalidInput(f"The calibration set is empty: count is {count}, ask for at least 1 sample.")
         data = self.split(split)
         chosen = torch.randperm(len(data), generator=torch.Generator().manual_seed(seed))[:count]  # type: ignore[arg-type]
-        inputs, targets = next(iter(DataLoader(Subset(data, chosen.tolist()), batch_size=len(chosen))))
+        inputs, targets = self.collate([data[index] for index in chosen.tolist()])
         return Batch(inputs, targets)
 
     def test(self, batch_size: int, limit: int | None = None) -> Iterator[Batch]:
@@ -117,7 +125,7 @@ class Task(ABC):
         if limit is not None:
             shuffle = torch.randperm(len(data), generator=torch.Generator().manual_seed(0))  # type: ignore[arg-type]
             data = Subset(data, shuffle[:limit].tolist())
-        for inputs, targets in DataLoader(data, batch_size=batch_size):
+        for inputs, targets in DataLoader(data, batch_size=batch_size, collate_fn=self.collate):
             yield Batch(inputs, targets)
 
     def test_size(self, limit: int | None = None) -> int:

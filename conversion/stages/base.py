@@ -15,8 +15,6 @@ from conversion.network import SpikingNetwork
 from conversion.neuron import Layer, Neuron
 from conversion.schedules import Trains, sweep
 
-# Small batches keep a layer's potentials near the cores from step to step.
-SWEEP_BATCH = 32
 # The parameters of a layer of neurons, improved in view of its currents.
 Correction = Callable[[fx.Node, Neuron, Trains], Neuron]
 
@@ -42,7 +40,7 @@ def correct(network: SpikingNetwork, calibration: Calibration, correction: Corre
         axis = network.graph.channel_axis(node)
         return [fire_train(corrected[node], network.T, axis, train) for train in currents]
 
-    batches = [[network.graph.cast(batch)] for batch in calibration.inputs.split(SWEEP_BATCH)]
+    batches = [[network.graph.cast(batch)] for batch in calibration.inputs.split(calibration.sweep_batch)]
     with torch.no_grad():
         sweep(network, batches, network.T, spike)
     return network.with_neurons(corrected)

@@ -13,8 +13,6 @@ from conversion.network import SpikingNetwork
 from conversion.simulate import simulate
 from conversion.stages.base import require_neurons
 
-BATCH = 64
-
 
 @dataclass(frozen=True)
 class EarlyExit:
@@ -41,7 +39,9 @@ class EarlyExit:
         inputs, classes = calibration.held_out
         entropy = torch.zeros(network.T, dtype=torch.float64)
         correct = torch.zeros(network.T, dtype=torch.float64)
-        for batch, targets in zip(inputs.split(BATCH), classes.split(BATCH), strict=True):
+        for batch, targets in zip(
+            inputs.split(calibration.pass_batch), classes.split(calibration.pass_batch), strict=True
+        ):
             readout = simulate(replace(network, exit=None), batch, count=False)
             for t in range(1, network.T + 1):
                 spread = normalised_entropy(readout.mean(t), t).double().cpu()

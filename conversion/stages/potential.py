@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor, fx
 
-from conversion.calibration import STATISTICS_BATCH, Calibration
+from conversion.calibration import Calibration
 from conversion.network import SpikingNetwork
 from conversion.neuron import Neuron
 from conversion.schedules import Trains
@@ -56,6 +56,6 @@ def ann_means(calibration: Calibration) -> dict[fx.Node, Tensor]:
         total = value.sum(0, dtype=torch.float64)
         sums[node] = sums[node] + total if node in sums else total
 
-    for batch in calibration.inputs.split(STATISTICS_BATCH):
+    for batch in calibration.inputs.split(calibration.pass_batch):
         calibration.graph.run(batch, observe=observe)
     return {node: total / len(calibration.inputs) for node, total in sums.items()}

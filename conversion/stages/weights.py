@@ -8,14 +8,14 @@ from types import MappingProxyType
 import torch
 from torch import Tensor, fx
 
-from conversion.calibration import STATISTICS_BATCH, Calibration
+from conversion.calibration import Calibration
 from conversion.graph import ConversionGraph, Values, evaluate
 from conversion.layout import keep
 from conversion.network import SpikingNetwork
 from conversion.neuron import Neuron
 from conversion.roles import Path, Role
 from conversion.schedules import Trains, sweep
-from conversion.stages.base import SWEEP_BATCH, fire_train, require_neurons, require_same_graph
+from conversion.stages.base import fire_train, require_neurons, require_same_graph
 
 BATCH = 32
 
@@ -151,7 +151,7 @@ def _means(earlier: SpikingNetwork, calibration: Calibration) -> Values:
     def spike(node: fx.Node, currents: Trains) -> Trains:
         return [fire_train(earlier.neurons[node], earlier.T, graph.channel_axis(node), train) for train in currents]
 
-    batches = [[graph.cast(batch)] for batch in calibration.inputs.split(SWEEP_BATCH)]
+    batches = [[graph.cast(batch)] for batch in calibration.inputs.split(calibration.sweep_batch)]
     trains = sweep(earlier, batches, earlier.T, spike)
     return {
         node: node.meta["layout"].join([torch.stack(list(train)).mean(0) for train in trains[node]])
@@ -167,6 +167,6 @@ def _activations(calibration: Calibration, node: fx.Node) -> Tensor:
         if other is node:
             seen.append(value)
 
-    for batch in calibration.inputs.split(STATISTICS_BATCH):
+    for batch in calibration.inputs.split(calibration.pass_batch):
         calibration.graph.run(batch, observe=observe)
     return torch.cat(seen)

@@ -18,7 +18,7 @@ def data() -> LabelledImages:
 
 
 def augmented(data: LabelledImages, seed: int = 0) -> Augmented:
-    return Augmented(data, AUGMENTATIONS["cifar"](32), seed)
+    return Augmented(data, AUGMENTATIONS["cifar"]((3, 32, 32)), seed)
 
 
 def pass_over(data: LabelledImages, batch_size: int, workers: int) -> tuple[Tensor, Tensor]:
@@ -71,13 +71,13 @@ def test_cutout_blackens_a_square_of_16_clipped_at_the_border() -> None:
 def test_shift_moves_by_at_most_one_pixel_in_each_direction() -> None:
     image = torch.zeros(1, 8, 8, dtype=torch.uint8)
     image[0, 3, 4] = 255
-    shift = AUGMENTATIONS["shift"](8)
-    seen = {tuple(torch.nonzero(shift(image)[0])[0].tolist()) for _ in range(500)}
+    shift = AUGMENTATIONS["shift"]((1, 8, 8))
+    seen = {tuple(torch.nonzero(shift(image, 0)[0][0])[0].tolist()) for _ in range(500)}
     assert seen == {(row, column) for row in (2, 3, 4) for column in (3, 4, 5)}
 
 
 def test_none_changes_nothing(data: LabelledImages) -> None:
-    unchanged = Augmented(data, AUGMENTATIONS["none"](32), seed=0)
+    unchanged = Augmented(data, AUGMENTATIONS["none"]((3, 32, 32)), seed=0)
     assert torch.equal(unchanged[3, 7][0], data.images[7])
 
 

@@ -41,7 +41,7 @@ def test_every_way_to_go_wrong_is_a_row_with_its_reason(tmp_path: Path, digits_c
     cells = [digits_cell("misbehaving", how=how) for how in ways]
     cells.insert(3, digits_cell("burst", phi=2))
     cells += [digits_cell("burst", phi=4), digits_cell("misbehaving", network="unsupported", how="slow")]
-    ended = run(jobs(cells, tmp_path), Local(2, time_limit=8), Store(tmp_path, "own"))
+    ended = run(jobs(cells, tmp_path), Local(2, time_limit=20), Store(tmp_path, "own"))
     assert sorted(job.cell.id for job, _ in ended) == sorted(cell.id for cell in cells)
     found = outcomes(cells, tmp_path)
     assert [status for status, _ in found] == [*["failed"] * 3, "done", *["failed"] * 3, "done", "failed"]
@@ -49,7 +49,7 @@ def test_every_way_to_go_wrong_is_a_row_with_its_reason(tmp_path: Path, digits_c
     assert reasons[0] == "its process ended with exit status 7"
     assert reasons[1] == "its process was killed (SIGKILL); most often the machine was out of memory"
     assert reasons[2].startswith("out of memory")
-    assert reasons[3] == "took longer than the time limit of 8 s"
+    assert reasons[3] == "took longer than the time limit of 20 s"
     assert reasons[4] == "RuntimeError: it broke"
     assert reasons[5] == "The network's output is not finite."
     assert "no weights of unsupported" in reasons[6]

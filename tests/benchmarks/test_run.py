@@ -71,8 +71,8 @@ def test_records_count_per_layer_what_the_totals_say(finished: Store) -> None:
     record = finished.load(SUITE.cells()[4])
     assert record is not None
     assert record.totals is not None
-    assert len(record.curve) == record.totals.steps
-    assert record.curve[-1] == record.metrics["accuracy"].value
+    assert list(record.curve) == list(range(1, int(record.totals.steps) + 1))
+    assert record.curve[record.totals.steps] == record.metrics["accuracy"].value
     for kind in ("spikes", "events", "synops_unary", "synops_binary", "synops_graded"):
         assert sum(getattr(layer, kind) for layer in record.layers) == pytest.approx(getattr(record.totals, kind))
     assert record.totals.synops_unary > record.totals.synops_binary > record.totals.synops_graded > 0

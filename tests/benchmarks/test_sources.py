@@ -96,7 +96,7 @@ IAT = {"adafire_iat", "adafire_ssc_iat", "calibration_iat"}
         ("tasks/digits.py", "0.3, 0.1, 0", "0.2, 0.1, 0", EVERY, "evaluation"),
         ("tasks/classification.py", "0.95", "0.9", EVERY, "evaluation"),
         ("adapters/digits.py", "nn.AvgPool2d(2)", "nn.MaxPool2d(2)", EVERY, "evaluation"),
-        ("benchmarks/evaluate.py", "EXIT_BATCH = 256", "EXIT_BATCH = 128", EVERY, "evaluation"),
+        ("benchmarks/evaluate.py", "EXIT = 4", "EXIT = 2", EVERY, "evaluation"),
     ],
 )  # fmt: skip
 def test_a_change_reaches_exactly_the_cells_that_use_it(

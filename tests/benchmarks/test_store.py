@@ -16,7 +16,7 @@ from conversion.errors import BenchmarkError
 CELL = load_suite("smoke").cells()[1]
 RECORD = Record(
     cell=CELL, status="done", metrics={"accuracy": Value(value=90, ci_low=88, ci_high=92, n=10)},
-    primary_metric="accuracy", curve=[80.0, 90.0], convert_s=1.5,
+    primary_metric="accuracy", curve={1: 80.0, 2: 90.0}, convert_s=1.5,
 )  # fmt: skip
 
 
