@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from collections.abc import Iterable
 from enum import StrEnum
@@ -146,7 +147,8 @@ def run(
     needed = time_needed(todo, store.records(), crew.workers)
     print(f"Suite {chosen.name}: {summary(planned)}; {len(todo)} to run, {needed}", file=sys.stderr)
     again = rerun is RerunName.all
-    jobs = {cell.id: Job(cell, results, chosen.name, settings, again) for cell in cells}
+    command = shlex.join(["python", "run_all.py", *sys.argv[1:]])
+    jobs = {cell.id: Job(cell, results, chosen.name, settings, again, command) for cell in cells}
     store.prepare()
     for item in stuck:
         fail(jobs[item.cell.id], item.why)

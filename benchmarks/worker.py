@@ -41,6 +41,7 @@ class Job:
     Attributes:
         results, suite: name the store.
         again: measure even if there is a fresh record.
+        command: what the user typed, for the record.
     """
 
     cell: Cell
@@ -48,6 +49,7 @@ class Job:
     suite: str
     settings: Settings
     again: bool = False
+    command: str = ""
 
     @property
     def store(self) -> Store:
@@ -104,7 +106,7 @@ def _measure(job: Job, lease: Lease) -> Ended:
             traceback.print_exc()
         return fail(job, explain(error), fingerprint, broken=not foreseen)
     finished = datetime.now(UTC).isoformat(timespec="milliseconds")
-    provenance = measured.record.provenance | {"finished": finished}
+    provenance = measured.record.provenance | {"finished": finished, "command": job.command}
     job.store.save(measured.record.model_copy(update={"provenance": provenance}), measured.samples)
     return Ended("done")
 

@@ -200,6 +200,9 @@ def test_the_command_line_runs_resumes_and_reports(tmp_path: Path, cli: Cli) -> 
     assert "3 cells: 3 done; 0 to run, nothing to do" in second.stderr
     frame = pd.read_csv(tmp_path / "out/smoke/results.csv")
     assert (frame["status"] == "done").sum() == 3
+    (record,) = tmp_path.glob("out/smoke/cells/*burst-T2*/record.json")
+    provenance = json.loads(record.read_text())["provenance"]
+    assert provenance["command"] == "python run_all.py run --suite smoke --method burst --results out"
     page = (tmp_path / "out/smoke/results.md").read_text()
     board = (tmp_path / "out/leaderboard.md").read_text()
     (tmp_path / "out/smoke/results.md").unlink()
