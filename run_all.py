@@ -151,7 +151,7 @@ def run(
     jobs = {cell.id: Job(cell, results, chosen.name, settings, again, command) for cell in cells}
     store.prepare()
     for item in stuck:
-        fail(jobs[item.cell.id], item.why)
+        fail(jobs[item.cell.id], item.why, "impossible")
     for cell in todo if again else ():
         workbench(settings).forget(cell)
     interrupted = False

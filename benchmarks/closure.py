@@ -45,10 +45,11 @@ class Closure:
     Args:
         folders: by package that is followed, the folder that it lies in.
         files: of modules that are not where their name says, as scripts are.
+        texts: of files, in place of what they hold now.
     """
 
-    def __init__(self, folders: Mapping[str, Path], files: Mapping[str, Path]) -> None:
-        self._folders, self._files = folders, files
+    def __init__(self, folders: Mapping[str, Path], files: Mapping[str, Path], texts: Mapping[Path, str]) -> None:
+        self._folders, self._files, self._texts = folders, files, texts
         self._modules: dict[str, Module | None] = {}
         self._definitions: dict[Name, Definition] = {}
         self._statements: dict[Name, ast.stmt] = {}
@@ -90,7 +91,8 @@ class Closure:
         if file is None:
             return Module(name, "", package=True) if path.is_dir() else None
         try:
-            return Module(name, file.read_text(encoding="utf-8"), package=file.stem == "__init__")
+            text = self._texts[file] if file in self._texts else file.read_text(encoding="utf-8")
+            return Module(name, text, package=file.stem == "__init__")
         except (SyntaxError, UnicodeDecodeError):
             return None  # Nothing that runs refers to it.
 

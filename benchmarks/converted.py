@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, fields, is_dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -122,7 +122,7 @@ class Conversions:
         done: list[Any] = []
         for stage in stages:
             try:
-                done.append([_spec(stage), combined(self.sources.of(stage))])
+                done.append([spec(stage), combined(self.sources.of(*held(stage)))])
             except TypeError:
                 break
             digest = hashlib.sha256(json.dumps([basis, done], sort_keys=True).encode()).hexdigest()
@@ -168,7 +168,18 @@ class Conversions:
         self._memory[key] = found
 
 
-def _spec(value: object) -> object:
+def held(value: object) -> Iterator[Any]:
+    """A stage, and the stages and other objects that its fields hold: all whose code it runs."""
+    if isinstance(value, tuple):
+        for part in value:
+            yield from held(part)
+    elif callable(value) or is_dataclass(value):
+        yield value
+        for field in fields(value) if is_dataclass(value) else ():
+            yield from held(getattr(value, field.name))
+
+
+def spec(value: object) -> object:
     """A stage as JSON that another process writes alike.
 
     Raises:
@@ -177,8 +188,8 @@ def _spec(value: object) -> object:
     if value is None or isinstance(value, (str, int, float)):
         return value
     if isinstance(value, tuple):
-        return [_spec(part) for part in value]
+        return [spec(part) for part in value]
     if is_dataclass(value) and not isinstance(value, type) and value.__dataclass_params__.frozen:  # type: ignore[attr-defined]
         name = f"{type(value).__module__}.{type(value).__qualname__}"
-        return [name, {field.name: _spec(getattr(value, field.name)) for field in fields(value)}]
+        return [name, {field.name: spec(getattr(value, field.name)) for field in fields(value)}]
     raise TypeError(f"{value!r} is no plain value")

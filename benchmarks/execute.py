@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import platform
 import subprocess
 import time
@@ -15,7 +17,7 @@ import torchvision
 
 from adapters import NETWORKS, find_weights, resolve_device
 from benchmarks.cells import Cell
-from benchmarks.converted import Conversions, Converted
+from benchmarks.converted import Conversions, Converted, held, spec
 from benchmarks.evaluate import Prepared, calibration_set, evaluate, prepare
 from benchmarks.records import Measured, Record
 from benchmarks.sources import Sources, combined
@@ -82,7 +84,7 @@ class Workbench:
         `method` is the code of the method and its stages, `evaluation` that of everything else that decides a figure.
         """
         return {
-            "method": combined(self.source.of(*_recipe(cell))),
+            "method": combined(self.source.of(*_recipe(cell))) + _settings(cell),
             "evaluation": combined(self._sources(cell, prepare, calibration_set, evaluate)),
             **self._inputs(cell),
         }
@@ -103,6 +105,7 @@ class Workbench:
             "precision": self.precision,
             "device": self.device.type,
             "torch": str(torch.__version__),
+            "torchvision": str(torchvision.__version__),
         }
 
     def convert(self, cell: Cell) -> Converted:
@@ -115,7 +118,7 @@ class Workbench:
 
     def forget(self, cell: Cell) -> None:
         """Makes sure that the next conversion for the cell begins from the ANN."""
-        self.conversions.forget(_recipe(cell)[1:], cell.T or 1, self._basis(cell))
+        self.conversions.forget(cell.recipe.stages(), cell.T or 1, self._basis(cell))
 
     def _basis(self, cell: Cell) -> dict[str, str | int]:
         """What a conversion depends on beside T and the stages."""
@@ -178,12 +181,20 @@ class Workbench:
 
 
 def _recipe(cell: Cell) -> tuple[Callable[..., Any], ...]:
-    """The classes of a cell's method and stages, for their code."""
+    """A cell's method, its stages and what these hold, for their code."""
     recipe = cell.recipe
     try:
-        return type(recipe), *recipe.stages()
+        return type(recipe), *held(recipe.stages())
     except Exception:  # Measuring the cell fails with it, and says so.
         return (type(recipe),)
+
+
+def _settings(cell: Cell) -> str:
+    """What the stages of a cell's method are set to, in short; the code of another method may have set it."""
+    try:
+        return "-" + hashlib.sha256(json.dumps(spec(cell.recipe.stages())).encode()).hexdigest()[:8]
+    except Exception:  # Stages that are no plain values have their code alone; one that fails is said when measured.
+        return ""
 
 
 @cache

@@ -17,6 +17,8 @@ Verdict = Literal["pass", "regressed", "improved", "missing", "incomparable"]
 # Counts are deterministic but for spikes that rounding moves across a threshold.
 TOLERANCE = 1e-3
 PASS, REGRESSION, INCONCLUSIVE = 0, 4, 5
+# Failures that say nothing of the code: no data, no memory, no time.
+UNMEASURED = {"impossible", "killed", "time limit"}
 
 
 @dataclass(frozen=True)
@@ -98,7 +100,11 @@ def _look_up(row: Row, baseline: Baseline, store: Store, record: Record | None) 
             return Judged(row, "incomparable", "its record is damaged; measure it again")
         return Judged(row, "missing", f"there is no record of it in {store.folder}")
     if record.status == "failed":
+        if record.cause in UNMEASURED:
+            return Judged(row, "incomparable", f"it could not be measured: {record.reason}")
         return Judged(row, "regressed", f"it ran when the baseline was taken, and fails now: {record.reason}")
+    if 2 * 0.5**row.n > LEVEL:
+        return Judged(row, "incomparable", f"{row.n} samples are too few to tell a loss from chance")
     try:
         now, outcomes = measured(record, store)
     except Incomparable as error:

@@ -51,10 +51,7 @@ class Running:
         """Whether its holder is gone, given the seconds since the last heartbeat."""
         if self.host != socket.gethostname():
             return age > EXPIRY
-        try:
-            return psutil.Process(self.pid).create_time() != self.born or age > EXPIRY
-        except psutil.NoSuchProcess:
-            return True
+        return not alive(self.pid, self.born) or age > EXPIRY
 
 
 class Leases:
@@ -122,7 +119,8 @@ class Lease:
         temporary = self.path.with_name(f"{self.path.name}.{secrets.token_hex(4)}.tmp")
         temporary.write_bytes(content)
         try:
-            os.link(temporary, self.path)  # Fails where the lease exists; nobody ever sees half of one.
+            # Fails where the lease exists; nobody ever sees half of one. A file system without hard links cannot do it.
+            os.link(temporary, self.path)
             return True
         except FileExistsError:
             return False
@@ -148,7 +146,7 @@ class Lease:
         temporary = self.path.with_name(f"{self.path.name}.{self.running.token}.tmp")
         while not self._end.wait(HEARTBEAT):
             found = _read(self.path)
-            if found is None or found[0].token != self.running.token:
+            if found is not None and found[0].token != self.running.token:
                 return  # It expired while this process was suspended, and somebody else has it.
             try:
                 progress = {"done": self.done, "total": self.total}
@@ -167,16 +165,19 @@ def _read(path: Path) -> tuple[Running, float] | None:
         return None
 
 
+def alive(pid: int, born: float) -> bool:
+    """Whether a process is there and is the one that was born then, by a clock that may have been corrected since."""
+    try:
+        return abs(psutil.Process(pid).create_time() - born) < EXPIRY
+    except psutil.NoSuchProcess:
+        return False
+
+
 def watch_over(pid: int, born: float, end: Callable[[], None]) -> threading.Thread:
     """Calls `end` once the process `pid` is gone: a worker whose run was killed must not work on unseen."""
 
     def watch() -> None:
-        while True:
-            try:
-                if psutil.Process(pid).create_time() != born:
-                    break
-            except psutil.NoSuchProcess:
-                break
+        while alive(pid, born):
             time.sleep(HEARTBEAT)
         end()
 

@@ -24,17 +24,19 @@ class Paired:
             pairs.
         mean: of the differences.
         p: two-sided, of no difference.
+        exact: whether p is of the exact test.
     """
 
     lost: int
     won: int
     mean: float
     p: float
+    exact: bool = True
 
     @property
     def testable(self) -> bool:
         """Whether so many differing samples could be significant at all, if they all pointed one way."""
-        return 2 * 0.5 ** (self.lost + self.won) <= LEVEL
+        return not self.exact or 2 * 0.5 ** (self.lost + self.won) <= LEVEL
 
 
 def compare(before: NDArray[Any], now: NDArray[Any]) -> Paired:
@@ -46,13 +48,9 @@ def compare(before: NDArray[Any], now: NDArray[Any]) -> Paired:
     # Scores are float32; what is below their rounding is no difference.
     differences = np.where(np.isclose(before, now), 0.0, now.astype(float) - before.astype(float))
     lost, won = int((differences < 0).sum()), int((differences > 0).sum())
-    if lost + won == 0:
-        p = 1.0
-    elif np.isin(before, (0, 1)).all() and np.isin(now, (0, 1)).all():
-        p = float(binomtest(lost, lost + won).pvalue)
-    else:
-        p = _bootstrap(differences)
-    return Paired(lost, won, float(differences.mean()), p)
+    exact = lost + won == 0 or bool(np.isin(before, (0, 1)).all() and np.isin(now, (0, 1)).all())
+    p = float(binomtest(lost, max(lost + won, 1)).pvalue) if exact else _bootstrap(differences)
+    return Paired(lost, won, float(differences.mean()), p, exact)
 
 
 def _bootstrap(differences: NDArray[Any]) -> float:

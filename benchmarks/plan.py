@@ -10,7 +10,8 @@ from typing import Literal
 from benchmarks.cells import Cell
 from benchmarks.execute import Workbench
 from benchmarks.sources import changed_modules
-from benchmarks.store import DamagedRecord, Store
+from benchmarks.store import Store
+from benchmarks.worker import explain
 from conversion.errors import BenchmarkError
 
 State = Literal["new", "done", "stale", "failed", "impossible"]
@@ -40,19 +41,15 @@ def plan(cells: Sequence[Cell], bench: Workbench, store: Store) -> list[Planned]
 
 
 def _state(cell: Cell, bench: Workbench, store: Store) -> Planned:
-    try:
-        record = store.load(cell)
-    except DamagedRecord as error:
-        return Planned(cell, "failed", str(error))
+    state, reason = store.state(cell)
     try:
         fingerprint = bench.fingerprint(cell)
-    except BenchmarkError as error:
+    except Exception as error:  # A network or task may break in any way; the others go on.
         # What was measured elsewhere stays what it is.
-        return Planned(cell, "done" if record is not None and record.status == "done" else "impossible", str(error))
+        return Planned(cell, "done" if state == "done" else "impossible", explain(error))
+    record = store.load(cell) if state == "done" else None
     if record is None:
-        return Planned(cell, "new")
-    if record.status == "failed":
-        return Planned(cell, "failed", record.reason)
+        return Planned(cell, "new") if state == "missing" else Planned(cell, "failed", reason)
     changed = [key for key, value in fingerprint.items() if record.fingerprint.get(key) != value]
     if not changed:
         return Planned(cell, "done")

@@ -31,10 +31,15 @@ class LayerCounts(Firing):
     fan_out: int
 
 
+# Why a cell failed: it cannot be measured here, its process was lost, or the method refused or broke.
+Cause = Literal["impossible", "killed", "time limit", "refused", "error"]
+
+
 class Record(BaseModel):
     """Everything measured of one cell, and under which conditions.
 
     Attributes:
+        reason, cause: of a failure, in words and in a word.
         metrics: by name, after the last step.
         exits: with early exit, the share of samples that left after step t = 1..T.
         report: what every layer adds to the error, measured on calibration samples.
@@ -51,6 +56,7 @@ class Record(BaseModel):
     cell: Cell
     status: Literal["done", "failed"]
     reason: str = ""
+    cause: Cause | None = None
     metrics: dict[str, Value] = {}
     primary_metric: str = ""
     curve: dict[int, float] = {}

@@ -26,9 +26,10 @@ def run(jobs: Sequence[Job], engine: Engine, store: Store, seconds: float | None
         BenchmarkError: no record can be written any more; those that were are whole.
     """
     finished: list[tuple[Job, Ended]] = []
+    leases = Leases(store)
+    waiting, elsewhere = list(jobs), list[Job]()
     with Watch(store, len(jobs), engine.workers, seconds) as watch:
-        waiting = list(jobs)
-        while waiting:
+        while waiting or elsewhere:
             held = []
             for job, ended in engine.run(waiting):
                 if ended.status == "unwritable":
@@ -40,15 +41,11 @@ def run(jobs: Sequence[Job], engine: Engine, store: Store, seconds: float | None
                 else:
                     finished.append((job, ended))
                     watch.end(job.cell, ended)
-            waiting = _released(held, store, watch)
+            if held:
+                watch.say(f"{len(held)} cells are being measured by another run; waiting for their records")
+            elsewhere += held
+            waiting = []
+            while elsewhere and not (waiting := [job for job in elsewhere if not leases.held(job.cell)]):
+                time.sleep(PATIENCE)
+            elsewhere = [job for job in elsewhere if job not in waiting]
     return finished
-
-
-def _released(held: list[Job], store: Store, watch: Watch) -> list[Job]:
-    """Waits until somebody else is done with one of the cells; returns all, to be looked at again."""
-    leases = Leases(store)
-    if held:
-        watch.say(f"{len(held)} cells are being measured by another run; waiting for their records")
-    while held and all(leases.held(job.cell) for job in held):
-        time.sleep(PATIENCE)
-    return held

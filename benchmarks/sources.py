@@ -15,6 +15,8 @@ ROOT = Path(__file__).parent.parent
 PACKAGES = ("conversion", "tasks", "adapters", "benchmarks")
 # Never followed, though bases are of their making.
 FOREIGN = sys.stdlib_module_names | {"pydantic", "torch", "torchvision"}
+# The code as this process, or the one that it was forked from, imported it; files may say something else later.
+IMPORTED = {file: file.read_text(encoding="utf-8") for package in PACKAGES for file in (ROOT / package).rglob("*.py")}
 
 
 class Sources:
@@ -64,7 +66,7 @@ class Sources:
                     files[module] = Path(file)
                     up = module.count(".") + (files[module].stem == "__init__")
                     folders[module.partition(".")[0]] = files[module].parents[up]
-            self._closures[plugins] = Closure(folders, files)
+            self._closures[plugins] = Closure(folders, files, IMPORTED)
         return self._closures[plugins]
 
 

@@ -14,6 +14,7 @@ from pydantic import (
     Field,
     ValidationError,
     ValidationInfo,
+    field_validator,
     model_validator,
 )
 from pydantic_core import InitErrorDetails, PydanticCustomError
@@ -63,11 +64,11 @@ def _network(name: str, entry: ValidationInfo) -> str:
 def _method(method: object) -> object:
     """Raises ValidationError, placed below the method's name, for an option that the method does not take."""
     given = {method: {}} if isinstance(method, str) else method
-    if not isinstance(given, dict) or not given or not all(isinstance(options, dict) for options in given.values()):
+    pairs = given.items() if isinstance(given, dict) else ()
+    if not pairs or not all(isinstance(name, str) and isinstance(options, dict) for name, options in pairs):
         shown = reprlib.repr(method)
         _refuse([((), f"A method is a name, or a name with options, as in burst: {{phi: 4}}; {shown} is neither.")])
-    assert isinstance(given, dict)
-    for name, options in given.items():
+    for name, options in pairs:
         place = () if isinstance(method, str) else (name,)
         try:
             METHODS[name].model_validate(options)
@@ -137,6 +138,13 @@ class Suite(BaseModel):
     entries: list[Entry] = Field(min_length=1, description="blocks, each the product of its lists")
     iso_energy: IsoEnergy | None = Field(default=None, description="compare families of rows at equal energy")
     ablation: Ablation | None = Field(default=None, description="what each technique adds, beside the paper's Table 7")
+
+    @field_validator("name")
+    @classmethod
+    def _free(cls, name: str) -> str:
+        if name in ("converted", "published"):
+            raise ValueError(f"{name} is the name of another folder of results; take another one")
+        return name
 
     @model_validator(mode="after")
     def _compares_what_it_has(self) -> Self:

@@ -16,7 +16,7 @@ from benchmarks.cells import Cell
 from benchmarks.execute import Precision, Workbench
 from benchmarks.leases import Lease, Leases
 from benchmarks.plugins import load_plugins
-from benchmarks.records import Record
+from benchmarks.records import Cause, Record
 from benchmarks.store import DamagedRecord, Store
 from conversion.errors import BenchmarkError
 
@@ -104,16 +104,20 @@ def _measure(job: Job, lease: Lease) -> Ended:
         foreseen = isinstance(error, BenchmarkError)
         if not foreseen:
             traceback.print_exc()
-        return fail(job, explain(error), fingerprint, broken=not foreseen)
-    finished = datetime.now(UTC).isoformat(timespec="milliseconds")
-    provenance = measured.record.provenance | {"finished": finished, "command": job.command}
+        return fail(job, explain(error), "refused" if foreseen else "error", fingerprint, broken=not foreseen)
+    provenance = measured.record.provenance | _moment(job)
     job.store.save(measured.record.model_copy(update={"provenance": provenance}), measured.samples)
     return Ended("done")
 
 
-def fail(job: Job, reason: str, fingerprint: dict[str, str] | None = None, *, broken: bool = False) -> Ended:
+def fail(
+    job: Job, reason: str, cause: Cause, fingerprint: dict[str, str] | None = None, *, broken: bool = False
+) -> Ended:
     """Stores that a cell failed, and why."""
-    record = Record(cell=job.cell, status="failed", reason=reason, fingerprint=fingerprint or {})
+    record = Record(
+        cell=job.cell, status="failed", reason=reason, cause=cause, fingerprint=fingerprint or {},
+        provenance=_moment(job),
+    )  # fmt: skip
     try:
         job.store.save(record)
     except OSError as error:
@@ -126,13 +130,17 @@ def unwritable(job: Job, error: OSError) -> Ended:
     return Ended("unwritable", f"{error.filename or job.store.folder} cannot be written: {error.strerror or error}.")
 
 
+def _moment(job: Job) -> dict[str, str]:
+    return {"finished": datetime.now(UTC).isoformat(timespec="milliseconds"), "command": job.command}
+
+
 def finished_since(job: Job, moment: float) -> bool:
     """Whether a cell was measured after a moment, in seconds since the epoch, on this machine's clock."""
     try:
         record = job.store.load(job.cell)
     except DamagedRecord:
         return False
-    finished = record.provenance.get("finished") if record is not None else None
+    finished = record.provenance.get("finished") if record is not None and record.status == "done" else None
     return finished is not None and datetime.fromisoformat(finished).timestamp() >= moment
 
 

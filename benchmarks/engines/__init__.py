@@ -8,6 +8,7 @@ from benchmarks.engines.base import Engine, EngineMissing, shared_gpus, usual_wo
 from benchmarks.engines.inline import Inline
 from benchmarks.engines.local import Local
 from benchmarks.engines.ray import Ray
+from conversion.errors import InvalidInput
 
 __all__ = ["Engine", "EngineMissing", "EngineName", "Inline", "Local", "Ray", "make_engine", "usual_workers"]
 
@@ -28,7 +29,12 @@ def make_engine(
 
     Raises:
         EngineMissing: the engine's library is not installed.
+        InvalidInput: an option that the engine does not have.
     """
+    if address is not None and name != "ray":
+        raise InvalidInput(f"--address names a Ray cluster, but the engine is {name}; add --engine ray.")
+    if workers is not None and name == "inline":
+        raise InvalidInput("Engine inline measures one cell after another; drop --workers or take another engine.")
     if name == "inline":
         return Inline()
     if name == "ray":

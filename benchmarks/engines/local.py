@@ -16,6 +16,7 @@ from pebble import ProcessExpired, ProcessPool
 
 from benchmarks.engines.base import cores
 from benchmarks.leases import watch_over
+from benchmarks.records import Cause
 from benchmarks.worker import Ended, Job, attempt, fail, finished_since
 
 ROOT = Path(__file__).parent.parent.parent
@@ -99,19 +100,19 @@ class _Slot:
         try:
             ended = future.result()
         except TimeoutError:
-            ended = self._lost(f"took longer than the time limit of {self.engine.time_limit:g} s")
+            ended = self._lost(f"took longer than the time limit of {self.engine.time_limit:g} s", "time limit")
         except ProcessExpired as error:
-            ended = self._lost(death(error.exitcode))
+            ended = self._lost(death(error.exitcode), "killed")
         except Exception as error:  # An answer that cannot be pickled, or a pool that broke.
-            ended = self._lost(f"its process is lost: {type(error).__name__}: {error}")
+            ended = self._lost(f"its process is lost: {type(error).__name__}: {error}", "killed")
         if ended.broken:
             self.renew()
         return ended
 
-    def _lost(self, reason: str) -> Ended:
+    def _lost(self, reason: str, cause: Cause) -> Ended:
         if finished_since(self.job, self.begun):
             return Ended("done", broken=True)
-        return fail(self.job, reason, broken=True)
+        return fail(self.job, reason, cause, broken=True)
 
     def renew(self) -> None:
         """Ends the process and makes room for another."""
@@ -143,5 +144,8 @@ def _begin(number: int, workers: int, gpus: int, run: int, born: float) -> None:
     """Prepares a new process: its share of the cores, its GPU, and an end when the run that started it is gone."""
     torch.set_num_threads(max(1, cores() // workers))
     if gpus:
-        os.environ["CUDA_VISIBLE_DEVICES"] = str(number % gpus)
+        # Those that this process may see, as a cluster's scheduler sets them.
+        visible = os.environ.get("CUDA_VISIBLE_DEVICES", "")
+        names = visible.split(",") if visible else [str(gpu) for gpu in range(gpus)]
+        os.environ["CUDA_VISIBLE_DEVICES"] = names[number % len(names)]
     watch_over(run, born, lambda: os._exit(1))

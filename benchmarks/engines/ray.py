@@ -1,4 +1,4 @@
-"""The engine for many machines: Ray schedules, on whatever cluster it runs (docs/engines.md)."""
+"""The engine for many machines: Ray schedules, on whatever cluster it runs (docs/running.md)."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ import torch
 from benchmarks.engines.base import EngineMissing
 from benchmarks.leases import Leases
 from benchmarks.worker import Ended, Job, attempt, fail, finished_since
+from conversion.errors import BenchmarkError
 
 ROOT = Path(__file__).parent.parent.parent
 # How often Ray tries a job again whose machine or process died; what had been stored by then is not measured again.
@@ -50,7 +51,11 @@ class Ray:
         if begun:
             path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH", "")]))
             environment = {"env_vars": {"PYTHONPATH": path}}
-            ray.init(self.address, log_to_driver=False, include_dashboard=False, runtime_env=environment)
+            try:
+                ray.init(self.address, log_to_driver=False, include_dashboard=False, runtime_env=environment)
+            except (ValueError, RuntimeError, OSError) as error:
+                where = f"at {self.address}" if self.address else "here"
+                raise BenchmarkError(f"There is no Ray cluster {where} (--address): {error}") from None
         task = ray.remote(_attempt).options(
             num_cpus=self.threads, num_gpus=self.gpus, max_retries=RETRIES, scheduling_strategy="SPREAD"
         )
@@ -82,8 +87,10 @@ class Ray:
         except self.ray.exceptions.RayError as error:
             if finished_since(job, begun_at):
                 return Ended("done")
-            lost = f"its process is lost: {next(iter(str(error).splitlines()), type(error).__name__)}"
-            return fail(job, f"took longer than the time limit of {self.time_limit:g} s" if late else lost)
+            if late:
+                return fail(job, f"took longer than the time limit of {self.time_limit:g} s", "time limit")
+            reason = next(iter(str(error).splitlines()), type(error).__name__)
+            return fail(job, f"its process is lost: {reason}", "killed")
         return ended
 
     def _overdue(self, busy: Mapping[Any, Job]) -> set[Any]:

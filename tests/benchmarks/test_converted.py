@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from benchmarks.cells import Cell
-from benchmarks.converted import Conversions, _spec
+from benchmarks.converted import Conversions, held, spec
 from benchmarks.execute import Workbench
 from benchmarks.sources import Sources
 from conversion import Calibration, SpikingNetwork, capture, load, simulate
@@ -276,10 +276,10 @@ def test_stages_that_differ_have_other_names() -> None:
         Scaled(Scaled(1)), Scaled(float("nan")), Thresholds(), Thresholds(phi=(1, 2)), AdaFire(Thresholds()),
         AdaFire(Thresholds("max")),
     ]  # fmt: skip
-    assert len({repr(_spec(spec)) for spec in specs}) == len(specs)
+    assert len({repr(spec(stage)) for stage in specs}) == len(specs)
     for value in ([1], {1: 2}, torch.zeros(1), len):
         with pytest.raises(TypeError, match="is no plain value"):
-            _spec(Scaled(value))
+            spec(Scaled(value))
 
 
 @dataclass(frozen=True)
@@ -348,3 +348,35 @@ def test_the_command_saves_the_network_that_it_converts(tmp_path: Path, cli: Cli
     own = bench(None)
     network = load(own.network("digits", "digits_convnet").graph, tmp_path / "network.safetensors")
     assert torch.equal(counts(network), counts(own.convert(cell()).network))
+
+
+@dataclass(frozen=True)
+class Inner:
+    factor: float
+
+    def __call__(self, network: SpikingNetwork, calibration: Calibration) -> SpikingNetwork:
+        return network
+
+
+@dataclass(frozen=True)
+class Outer:
+    inner: tuple[Inner, ...]
+
+    def __call__(self, network: SpikingNetwork, calibration: Calibration) -> SpikingNetwork:
+        return self.inner[0](network, calibration)
+
+
+def test_the_code_of_a_stage_within_a_stage_counts(kept: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    stage = Outer((Inner(0.5),))
+    assert [type(part).__name__ for part in held(stage)] == ["Outer", "Inner"]
+    digested: list[str] = []
+    sources = Sources()
+    real = sources.of
+
+    def noted(*roots: Callable[..., Any]) -> dict[str, str]:
+        digested.extend(type(root).__name__ for root in roots)
+        return real(*roots)
+
+    monkeypatch.setattr(sources, "of", noted)
+    keys = Conversions(kept, sources, lambda: 0.0)._keys([stage], {"task": "t", "network": "n", "T": 1})
+    assert len(keys) == 1 and digested == ["Outer", "Inner"]

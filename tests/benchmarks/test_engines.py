@@ -15,7 +15,7 @@ import pytest
 from benchmarks.cells import Cell
 from benchmarks.engines import Engine, Inline, Local, make_engine
 from benchmarks.engines.base import cores, usual_workers
-from benchmarks.engines.local import death
+from benchmarks.engines.local import _begin, death
 from benchmarks.leases import Leases
 from benchmarks.runner import run
 from benchmarks.store import Store
@@ -165,3 +165,21 @@ def test_engines_by_name_and_their_usual_size(monkeypatch: pytest.MonkeyPatch) -
 def test_reasons_of_death() -> None:
     assert death(-signal.SIGSEGV) == "its process was killed (SIGSEGV)"
     assert death(3) == "its process ended with exit status 3"
+
+
+def test_options_that_an_engine_does_not_have_are_refused() -> None:
+    with pytest.raises(BenchmarkError, match="add --engine ray"):
+        make_engine("local", time_limit=1, address="host:1")
+    with pytest.raises(BenchmarkError, match="drop --workers"):
+        make_engine("inline", time_limit=1, workers=2)
+
+
+@pytest.mark.parametrize(("visible", "expected"), [("", "1"), ("2,3", "3"), ("GPU-a,GPU-b", "GPU-b")])
+def test_gpus_are_shared_out_of_those_that_may_be_seen(
+    monkeypatch: pytest.MonkeyPatch, visible: str, expected: str
+) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+    monkeypatch.setattr("benchmarks.engines.local.watch_over", lambda *_: None)
+    monkeypatch.setattr("torch.set_num_threads", lambda _: None)
+    _begin(3, 4, 2, 0, 0.0)
+    assert os.environ["CUDA_VISIBLE_DEVICES"] == expected

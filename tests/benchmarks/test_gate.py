@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from io import StringIO
 from pathlib import Path
@@ -19,7 +20,7 @@ from benchmarks.cells import Cell
 from benchmarks.gate import INCONCLUSIVE, PASS, REGRESSION, TOLERANCE, Comparison, Gate, judge, judge_all
 from benchmarks.gate_reports import COLUMNS, junit, markdown, show
 from benchmarks.paired import adjusted, compare
-from benchmarks.records import Record
+from benchmarks.records import Cause, Record
 from benchmarks.store import RECORD, Store
 from tests.benchmarks.measurements import INPUTS, SYNOPS, Runs, cells, flipped, right, save
 
@@ -175,6 +176,24 @@ def test_a_cell_that_fails_to_run_is_regressed(tmp_path: Path) -> None:
     found = runs.judged()
     assert (found.exit_code, runs.verdicts()) == (REGRESSION, ["regressed", "pass"])
     assert found.cells[0].reason == "it ran when the baseline was taken, and fails now: out of memory"
+
+
+@pytest.mark.parametrize("cause", ["impossible", "killed", "time limit"])
+def test_a_cell_that_could_not_be_measured_says_nothing_of_the_code(tmp_path: Path, cause: Cause) -> None:
+    runs = Runs(tmp_path, 2)
+    shutil.rmtree(runs.store.cells / runs.cells[0].id)
+    runs.store.save(Record(cell=runs.cells[0], status="failed", reason="no data", cause=cause))
+    found = runs.judged()
+    assert (found.exit_code, runs.verdicts()) == (INCONCLUSIVE, ["incomparable", "pass"])
+    assert found.cells[0].reason == "it could not be measured: no data"
+
+
+def test_too_few_samples_are_inconclusive(tmp_path: Path) -> None:
+    runs = Runs(tmp_path, 1, right(5, 0))
+    save(runs.store, runs.cells[0], right(5, 5))
+    found = runs.judged()
+    assert (found.exit_code, runs.verdicts()) == (INCONCLUSIVE, ["incomparable"])
+    assert found.cells[0].reason == "5 samples are too few to tell a loss from chance"
 
 
 def test_a_new_cell_is_mentioned_and_has_no_verdict(tmp_path: Path) -> None:

@@ -141,5 +141,6 @@ def test_the_workflow_runs_commands_that_exist_on_files_that_exist() -> None:
 
 def test_continuous_integration_gates_what_it_measured() -> None:
     lines = (ROOT / ".ci/run").read_text().splitlines()
-    assert lines[-2].endswith('run_all.py run --suite smoke --results "$results"')
+    # Failed cells (3) are for the gate to judge.
+    assert 'run_all.py run --suite smoke --results "$results" || test $? -eq 3' in lines[-2]
     assert lines[-1].endswith('run_all.py gate --baseline benchmarks/baselines/smoke.json --results "$results"')

@@ -14,7 +14,7 @@ import psutil
 import pytest
 
 from benchmarks import leases as module
-from benchmarks.leases import EXPIRY, Lease, Leases, watch_over
+from benchmarks.leases import EXPIRY, Lease, Leases, alive, watch_over
 from benchmarks.store import Store
 from benchmarks.suite_files import load_suite
 
@@ -75,7 +75,7 @@ def test_a_lease_of_a_dead_process_is_anybodys(leases: Leases) -> None:
 
 def test_a_number_of_a_process_that_is_used_again_does_not_count(leases: Leases) -> None:
     lease = taken(leases)
-    _rewrite(lease, born=psutil.Process().create_time() - 100)
+    _rewrite(lease, born=psutil.Process().create_time() - EXPIRY - 1)
     assert not leases.held(CELLS[0])
 
 
@@ -118,6 +118,15 @@ def test_a_worker_ends_when_its_run_is_gone(monkeypatch: pytest.MonkeyPatch) -> 
     run.kill()
     run.wait()
     assert ended.wait(5)
+
+
+def test_a_corrected_clock_ends_nobody(leases: Leases, monkeypatch: pytest.MonkeyPatch) -> None:
+    with taken(leases) as lease:
+        born = lease.running.born
+        monkeypatch.setattr(psutil.Process, "create_time", lambda self: born + 5)
+        assert leases.held(CELLS[0])
+        assert alive(os.getpid(), born)
+        assert not alive(os.getpid(), born - 2 * EXPIRY)
 
 
 def _rewrite(lease: Lease, **changes: object) -> str:

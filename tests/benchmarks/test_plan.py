@@ -44,8 +44,9 @@ def test_new_done_stale_and_failed(bench: Workbench, store: Store, cells: list[C
     record = store.load(cells[1])
     assert record is not None
     store.save(record.model_copy(update={"fingerprint": record.fingerprint | {"weights": "other", "data": "other"}}))
-    store.save(Record(cell=cells[2], status="failed", reason="it broke"))
     shutil.rmtree(store.cells / cells[0].id)
+    shutil.rmtree(store.cells / cells[2].id)
+    store.save(Record(cell=cells[2], status="failed", reason="it broke"))
     assert plan(cells, bench, store) == [
         Planned(cells[0], "new"), Planned(cells[1], "stale", "weights, data"), Planned(cells[2], "failed", "it broke"),
     ]  # fmt: skip
@@ -109,3 +110,17 @@ def test_two_stores_copied_together_are_one(bench: Workbench, store: Store, cell
     assert states(plan(cells, bench, first)) == ["done"] * 3
     records = [first.load(cell) for cell in cells]
     assert all(record is not None and first.samples(record) is not None for record in records)
+
+
+def test_a_network_that_breaks_is_impossible_and_the_others_are_planned(
+    bench: Workbench, store: Store, cells: list[Cell], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: object) -> None:
+        raise ValueError("a bug in somebody's network")
+
+    real = bench.fingerprint
+    monkeypatch.setattr(bench, "fingerprint", lambda cell: broken() if cell == cells[0] else real(cell))
+    monkeypatch.setattr(store, "state", lambda cell: ("missing", ""))
+    assert [(item.state, item.why) for item in plan(cells, bench, store)] == [
+        ("impossible", "ValueError: a bug in somebody's network"), ("new", ""), ("new", ""),
+    ]  # fmt: skip

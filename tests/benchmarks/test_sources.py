@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -15,9 +16,10 @@ import pytest
 from benchmarks.cells import Cell
 from benchmarks.execute import ROOT, Workbench
 from benchmarks.records import Record
-from benchmarks.sources import PACKAGES, Sources, changed_modules, combined
+from benchmarks.sources import IMPORTED, PACKAGES, Sources, changed_modules, combined
 from benchmarks.suite_files import load_suite
 from conversion import InvalidInput
+from conversion import stages as all_stages
 from conversion.methods import METHODS
 
 CELLS = load_suite("mini").cells()
@@ -288,6 +290,27 @@ def test_a_method_whose_stages_fail_has_a_fingerprint_all_the_same(monkeypatch: 
 
     cell = Cell(task="digits", network="digits_convnet", method="burst", options={"phi": 2}, T=2, seed=0, calibration=8)
     BENCH.source = Sources()
-    whole = BENCH.fingerprint(cell)["method"]
+    code, _, settings = BENCH.fingerprint(cell)["method"].partition("-")
+    assert settings
     monkeypatch.setattr(METHODS["burst"], "stages", stages)
-    assert BENCH.fingerprint(cell)["method"] == whole == combined(BENCH.source.of(METHODS["burst"]))
+    assert BENCH.fingerprint(cell)["method"] == code == combined(BENCH.source.of(METHODS["burst"]))
+
+
+def test_code_is_digested_as_it_was_imported(monkeypatch: pytest.MonkeyPatch) -> None:
+    # A process that is forked after an edit runs what was imported before it.
+    file = ROOT / "conversion/stages/ssc.py"
+    before = Sources().of(all_stages.SSC)
+    monkeypatch.setitem(IMPORTED, file, IMPORTED[file] + "\n\nUNUSED = 1\n")
+    assert Sources().of(all_stages.SSC) == before
+    monkeypatch.setitem(IMPORTED, file, IMPORTED[file].replace("1 + 0.5 * step", "1 + 0.25 * step"))
+    assert Sources().of(all_stages.SSC) != before
+
+
+def test_what_stages_are_set_to_counts_wherever_it_is_written(monkeypatch: pytest.MonkeyPatch) -> None:
+    bench = Workbench(None, None, "cpu", "float32")
+    cell = next(cell for cell in load_suite("smoke").cells() if cell.method == "burst")
+    before = bench.fingerprint(cell)["method"]
+    stages = cell.recipe.stages()
+    other = (replace(stages[0], phi=7), *stages[1:])
+    monkeypatch.setattr(type(cell.recipe), "stages", lambda self: other)
+    assert bench.fingerprint(cell)["method"] != before

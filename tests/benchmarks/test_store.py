@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
+import threading
 from pathlib import Path
 
 import pandas as pd
 import pytest
 
 from benchmarks.records import Record, Value
-from benchmarks.store import Store
+from benchmarks.store import DamagedRecord, Store
 from benchmarks.suite_files import load_suite
 from conversion.errors import BenchmarkError
 
@@ -74,3 +77,70 @@ def test_a_write_that_fails_leaves_the_old_record(tmp_path: Path, monkeypatch: p
     monkeypatch.undo()
     assert store.load(CELL) == RECORD
     assert len(list(store.cells.rglob("*.*"))) == 1
+
+
+def test_a_failure_never_takes_the_place_of_what_was_measured(tmp_path: Path) -> None:
+    here, there = Store(tmp_path / "a", "smoke"), Store(tmp_path / "b", "smoke")
+    failure = Record(cell=CELL, status="failed", reason="no data", cause="impossible")
+    there.save(failure)
+    assert there.load(CELL) == failure
+    assert there.state(CELL) == ("failed", "no data")
+    done = here.save(RECORD, pd.DataFrame({"outcome": [1.0]}))
+    here.save(failure)
+    assert here.load(CELL) == done
+    shutil.copytree(there.folder, here.folder, dirs_exist_ok=True)
+    assert here.state(CELL) == ("done", "")
+    assert here.samples(done) is not None
+    # Measuring it again failed: that is what there is to say, and the old figures stay on disk.
+    here.save(failure.model_copy(update={"cause": "error", "reason": "it broke"}))
+    assert here.state(CELL) == ("failed", "it broke")
+    later = RECORD.model_copy(update={"provenance": {"finished": "2026-11-21T16:00:00"}})
+    shutil.rmtree(here.cells)
+    here.save(later)
+    here.save(failure.model_copy(update={"cause": "error", "provenance": {"finished": "2026-11-20T00:00:00"}}))
+    assert here.state(CELL) == ("done", "")
+    assert there.save(RECORD) == RECORD
+    assert [path.name for path in there.cells.rglob("*.*")] == ["record.json"]
+
+
+def test_writers_of_one_cell_at_once_do_not_disturb_each_other(tmp_path: Path) -> None:
+    store = Store(tmp_path, "smoke")
+    errors: list[BaseException] = []
+
+    def write(value: float) -> None:
+        try:
+            for number in range(30):
+                store.prepare()
+                store.save(RECORD.model_copy(update={"convert_s": value}), pd.DataFrame({"outcome": [value, number]}))
+        except BaseException as error:
+            errors.append(error)
+
+    threads = [threading.Thread(target=write, args=(float(value),)) for value in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert errors == []
+    assert store.load(CELL) is not None
+    assert list(store.folder.rglob("*.tmp")) == []
+
+
+def test_leftovers_of_killed_writers_go_after_a_while(tmp_path: Path) -> None:
+    store = Store(tmp_path, "smoke")
+    store.save(RECORD)
+    old, young = (store.cells / CELL.id / f"record.json.{name}.tmp" for name in ("old", "young"))
+    old.touch()
+    young.touch()
+    os.utime(old, (0, 0))
+    store.prepare()
+    assert not old.exists() and young.exists()
+
+
+def test_a_record_of_a_method_that_is_not_here_is_named(tmp_path: Path) -> None:
+    store = Store(tmp_path, "smoke")
+    store.save(RECORD)
+    path = next(store.cells.rglob("*.json"))
+    path.write_text(path.read_text().replace('"method": "calibration"', '"method": "gone"'))
+    with pytest.raises(DamagedRecord, match=f"{path.name} cannot be used here: There is no method called 'gone'"):
+        store.load(CELL)
+    assert list(store.records()) == []
