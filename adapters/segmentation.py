@@ -44,7 +44,7 @@ class Scores(nn.Module):
         model: what is trained and saved; its parameters keep torchvision's names.
     """
 
-    def __init__(self, model: nn.Module) -> None:
+    def __init__(self, model: Any) -> None:
         super().__init__()
         self.backbone = model.backbone
         self.classifier = model.classifier
@@ -52,7 +52,7 @@ class Scores(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """(N, 3, H, W) to scores (N, classes, H, W)."""
         scores = self.classifier(self.backbone(x)["out"])
-        return F.interpolate(scores, size=x.shape[-2:], mode="bilinear", align_corners=False)
+        return resized(scores, x.shape[-2:])
 
 
 class LightFCN(nn.Module):
@@ -101,23 +101,44 @@ class LightFCN(nn.Module):
 
 
 def resized(x: Tensor, size: tuple[int, ...]) -> Tensor:
+    """Maps upsampled to a height and width, bilinearly."""
     return F.interpolate(x, size=size, mode="bilinear", align_corners=False)
 
 
 class TorchvisionNetwork(SegmentationNetwork):
     """A network of torchvision's on ResNet-50 with output stride 8, without its auxiliary head.
 
-    Its own state dicts load from a file; they are of VOC's 21 classes, trained on COCO's images of them.
+    torchvision's own state dicts, trained on COCO's images of VOC's 21 classes, load for VOC from a file.
     """
 
     tasks = ("voc_segmentation", "coco_segmentation")
     recipe = Recipe(
         epochs=50, batch_size=8, learning_rate=0.007, weight_decay=1e-4, augment="scale_crop", schedule="poly"
     )
-    constructor: ClassVar[Callable[..., nn.Module]]
+    constructor: ClassVar[Callable[..., Any]]
 
     def build(self) -> Scores:
-        return Scores(type(self).constructor(weights=None, weights_backbone=None, num_classes=len(self.task.classes)))
+        # Without `weights_backbone=None` torchvision would download ImageNet's.
+        model = type(self).constructor(
+            weights=None, weights_backbone=None, num_classes=len(self.task.classes), aux_loss=False
+        )
+        return Scores(model)
+
+
+@NETWORKS.register("deeplabv3_resnet50")
+class DeepLabv3ResNet50(TorchvisionNetwork):
+    """DeepLabv3 (Chen et al., arXiv:1706.05587) as torchvision builds it, 39.6 million parameters."""
+
+    name = "deeplabv3_resnet50"
+    constructor = segmentation.deeplabv3_resnet50
+
+
+@NETWORKS.register("fcn_resnet50")
+class FCNResNet50(TorchvisionNetwork):
+    """FCN (Long et al., CVPR 2015) as torchvision builds it, on the dilated ResNet-50, 33.0 million parameters."""
+
+    name = "fcn_resnet50"
+    constructor = segmentation.fcn_resnet50
 
 
 @NETWORKS.register("fcn_light")

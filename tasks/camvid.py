@@ -26,7 +26,9 @@ class CamVid(Segmentation):
     classes = (
         "sky", "building", "pole", "road", "pavement", "tree", "sign", "fence", "car", "pedestrian", "bicyclist",
     )  # fmt: skip
-    layout = "camvid/{train,val,test}/ with images (.png or .jpg) and camvid/{train,val,test}annot/*.png of their names."
+    layout = (
+        "camvid/{train,val,test}/ with images (.png or .jpg) and camvid/{train,val,test}annot/*.png of their names."
+    )
 
     def missing(self) -> str | None:
         if self.data_root is None:

@@ -18,6 +18,7 @@ from benchmarks.conformance.tasks import TaskBench
 from benchmarks.released import named_method
 from conversion.methods import METHODS, make_method
 from tasks import TASKS
+from tests.tasks import drawn
 
 # Checks that do not apply are named, so that none is passed over by mistake.
 NO_EXIT = {"stops counting when a sample leaves"}
@@ -61,8 +62,11 @@ def test_methods(label: str) -> None:
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """CIFAR-10 and CIFAR-100 in folders, 20 training images and 1 test image of noise for each class."""
+    """Noise in the layouts of the datasets: of CIFAR's classes 20 training images and 1 test image each."""
     root = tmp_path_factory.mktemp("data")
+    drawn.camvid(root, train=5, validation=4, test=4)
+    drawn.voc(root, train=4, test=4, sbd=35)
+    drawn.coco(root, train=40, test=4)
     for name in ("cifar10", "cifar100"):
         for part, count, seed in (("train", 20, 1), ("test", 1, 2)):
             noise = np.random.default_rng(seed)
