@@ -58,7 +58,7 @@ class Scores(nn.Module):
 class LightFCN(nn.Module):
     """A residual network of four stages whose features are merged from the coarsest to the finest.
 
-    The stem and every stage halve the image. Each coarser stage is upsampled and added to the next finer one
+    Every stage halves the image, and so does the stem. Each coarser stage is upsampled and added to the next finer one
     (Lin et al., "Feature Pyramid Networks", 2017) down to the second; the scores of that and of the first stage, at a
     quarter of the image's size, are added (Long et al., "Fully Convolutional Networks", 2015) and upsampled.
 
@@ -67,11 +67,14 @@ class LightFCN(nn.Module):
         stem: channels of the first convolution.
         widths: channels of the four stages, each of two residual blocks.
         merged: channels in which they are merged.
+        stride: of the first convolution; 1 for small images.
     """
 
-    def __init__(self, classes: int, stem: int, widths: tuple[int, int, int, int], merged: int) -> None:
+    def __init__(
+        self, classes: int, stem: int, widths: tuple[int, int, int, int], merged: int, stride: int = 2
+    ) -> None:
         super().__init__()
-        self.stem = nn.Sequential(nn.Conv2d(3, stem, 3, 2, padding=1, bias=False), nn.BatchNorm2d(stem), nn.ReLU())
+        self.stem = nn.Sequential(nn.Conv2d(3, stem, 3, stride, padding=1, bias=False), nn.BatchNorm2d(stem), nn.ReLU())
         self.stages = nn.ModuleList(
             nn.Sequential(BasicBlock(inputs, width, 2, "projection"), BasicBlock(width, width, 1, "projection"))
             for inputs, width in zip((stem, *widths), widths, strict=False)
@@ -153,3 +156,17 @@ class LightFCNNetwork(SegmentationNetwork):
 
     def build(self) -> LightFCN:
         return LightFCN(len(self.task.classes), 16, (32, 64, 96, 128), 64)
+
+
+@NETWORKS.register("mini_fcn")
+class MiniFCNNetwork(SegmentationNetwork):
+    """The light network, narrower and for smaller images; its weights are shipped."""
+
+    name = "mini_fcn"
+    tasks = ("mini_segmentation",)
+    recipe = Recipe(
+        epochs=40, batch_size=16, learning_rate=0.1, weight_decay=5e-4, augment="scale_crop", schedule="poly"
+    )
+
+    def build(self) -> LightFCN:
+        return LightFCN(len(self.task.classes), 16, (16, 32, 48, 64), 32, stride=1)
