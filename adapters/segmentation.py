@@ -164,9 +164,7 @@ class MiniFCNNetwork(SegmentationNetwork):
 
     name = "mini_fcn"
     tasks = ("mini_segmentation",)
-    recipe = Recipe(
-        epochs=40, batch_size=16, learning_rate=0.1, weight_decay=5e-4, augment="scale_crop", schedule="poly"
-    )
+    recipe = Recipe(epochs=20, batch_size=32, learning_rate=0.1, weight_decay=5e-4, augment="none", schedule="poly")
 
     def build(self) -> LightFCN:
         return LightFCN(len(self.task.classes), 16, (16, 32, 48, 64), 32, stride=1)

@@ -20,7 +20,7 @@ from tasks.segmentation import Segmentation
 
 SAMPLES = 3
 # Networks for maps take images of any size, so the kit tries them on small ones.
-LARGEST = 96
+LARGEST = 64
 
 
 class NetworkBench:

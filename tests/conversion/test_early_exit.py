@@ -163,6 +163,15 @@ def test_bars_of_maps_are_those_of_their_positions_as_samples() -> None:
     assert len(set(whole.exit.alpha)) > 1
 
 
+def test_outputs_are_observed_at_every_step_and_none_need_be_kept() -> None:
+    network, x = burst("transposed")
+    seen: dict[int, Tensor] = {}
+    kept = simulate(network, x, at=[T], observe=seen.__setitem__)
+    whole = simulate(network, x)
+    assert list(kept.outputs) == [T] and list(seen) == list(range(1, T + 1))
+    assert all(torch.equal(seen[t], whole.mean(t)) for t in seen)
+
+
 def test_a_step_without_a_correct_prediction_counts_as_unsure() -> None:
     network, x = burst("plain")
     wrong = simulate(network, x).mean(T).argmin(1)
