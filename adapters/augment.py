@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.utils.data import Dataset, Sampler
+from torchvision import tv_tensors
 from torchvision.transforms import v2
 
 Key = tuple[int, int]
@@ -59,9 +60,42 @@ def _shift(shape: Sequence[int]) -> Transform:
     return image_only(v2.RandomCrop(shape[-2:], padding=1))
 
 
+class ScaleCropFlip:
+    """DeepLab's: scaled by 0.5 to 2 in steps of 0.25, cropped, and mirrored half of the time; the map alike.
+
+    Padding at the right and lower edges, where the map is 255 throughout, is taken off first; what a crop lacks is
+    padded again.
+
+    Args:
+        size: height and width of the crop.
+    """
+
+    SCALES = tuple(0.25 * step for step in range(2, 9))
+    GREY, UNKNOWN = (124, 116, 104), 255
+
+    def __init__(self, size: Sequence[int]) -> None:
+        fill = {tv_tensors.Image: list(self.GREY), tv_tensors.Mask: self.UNKNOWN}
+        self.crop = v2.RandomCrop(size, pad_if_needed=True, fill=fill)
+        self.flip = v2.RandomHorizontalFlip()
+
+    def __call__(self, image: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
+        """An image, uint8 of shape (3, H, W), and its map, uint8 of shape (H, W)."""
+        known = target != self.UNKNOWN
+        rows, columns = (int(known.any(axis).nonzero().max()) + 1 if known.any() else None for axis in (1, 0))
+        image, target = image[:, :rows, :columns], target[:rows, :columns]
+        scale = self.SCALES[int(torch.randint(len(self.SCALES), ()))]
+        size = [round(scale * side) for side in target.shape]
+        pair = (tv_tensors.Image(image), tv_tensors.Mask(target))
+        scaled = v2.functional.resize(pair[0], size), v2.functional.resize(pair[1], size)
+        image, target = self.flip(*self.crop(*scaled))
+        return image.as_subclass(Tensor), target.as_subclass(Tensor)
+
+
 AUGMENTATIONS: dict[str, Callable[[Sequence[int]], Transform]] = {
     "cifar": _cifar,
     "shift": _shift,
+    "scale_crop": lambda shape: ScaleCropFlip(shape[-2:]),
+    "scale_crop_half": lambda shape: ScaleCropFlip([side // 2 for side in shape[-2:]]),
     "none": lambda shape: image_only(nn.Identity()),
 }
 """Name to a function of a task's input shape (C, H, W) that makes the transform of its samples, images being uint8."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import torch
 import torch.nn.functional as F
@@ -23,7 +23,8 @@ class Recipe:
 
     Attributes:
         augment: which of the augmentations in `adapters.augment` the training images get.
-        learning_rate: of SGD with momentum 0.9, at the start of a cosine schedule that ends at 0.
+        learning_rate: of SGD with momentum 0.9, at the start of a schedule that ends at 0.
+        schedule: how it falls from epoch to epoch, as a half cosine or as (1 - epoch / epochs)^0.9 (DeepLab's "poly").
     """
 
     epochs: int = 300
@@ -32,6 +33,7 @@ class Recipe:
     weight_decay: float = 5e-4
     label_smoothing: float = 0.0
     augment: str = "cifar"
+    schedule: Literal["cosine", "poly"] = "cosine"
 
 
 class Network(ABC):

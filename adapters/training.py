@@ -1,4 +1,4 @@
-"""Trains a network on a task: SGD with momentum and a cosine schedule, as SNN Calibration's CIFAR script does."""
+"""Trains a network on a task: SGD with momentum and the schedule of the network's recipe."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from typing import Any, Literal, cast
 import torch
 from torch import Tensor, nn
 from torch.optim import SGD
-from torch.optim.lr_scheduler import CosineAnnealingLR
+from torch.optim.lr_scheduler import CosineAnnealingLR, LRScheduler, PolynomialLR
 from torch.utils._pytree import tree_map
 from torch.utils.data import DataLoader, Dataset
 
@@ -29,6 +29,7 @@ from tasks.base import Task
 
 Precision = Literal["float32", "bfloat16"]
 MOMENTUM = 0.9
+POLY_POWER = 0.9
 EVALUATION_BATCH = 256
 
 
@@ -202,7 +203,12 @@ def _train_epoch(
 
 def _start(model: nn.Module, recipe: Recipe) -> TrainingState:
     optimizer = SGD(model.parameters(), recipe.learning_rate, MOMENTUM, weight_decay=recipe.weight_decay)
-    return TrainingState(model, optimizer, CosineAnnealingLR(optimizer, T_max=recipe.epochs))
+    scheduler: LRScheduler
+    if recipe.schedule == "poly":
+        scheduler = PolynomialLR(optimizer, total_iters=recipe.epochs, power=POLY_POWER)
+    else:
+        scheduler = CosineAnnealingLR(optimizer, T_max=recipe.epochs)
+    return TrainingState(model, optimizer, scheduler)
 
 
 def _check(recipe: Recipe, seed: int, precision: str) -> None:

@@ -21,6 +21,7 @@ from conversion.errors import CheckpointError
 from conversion.files import write_atomically
 
 SHIPPED = Path(__file__).parent / "checkpoints"
+AUXILIARY = "aux_classifier."
 SUFFIXES = (".safetensors", ".pth", ".pt", ".th", ".pth.tar")
 
 
@@ -39,6 +40,9 @@ def find_weights(network: str, task: str, directory: Path | None) -> Path:
     if task == "cifar10" and re.fullmatch(r"resnet\d+", network):
         # As published by github.com/akamaster/pytorch_resnet_cifar10, for instance resnet20-12fca82f.th.
         patterns.append(f"{network}-*.th")
+    if task == "voc_segmentation":
+        # As published by torchvision, for instance deeplabv3_resnet50_coco-cd0a2569.pth: VOC's classes, COCO's images.
+        patterns.append(f"{network}_coco-*.pth")
     if directory is not None:
         for pattern in patterns:
             for path in sorted(directory.glob(pattern)):
@@ -57,6 +61,7 @@ def load_weights(model: nn.Module, path: Path) -> str:
     """Copies the weights in `path` into `model`; a file that does not fit leaves the model as it was.
 
     Wrappers ({"state_dict": ...}, {"model": ...}) and the "module." prefix of data-parallel training are taken off.
+    Auxiliary heads, which only training uses, are passed over unless the network has one.
     Batch norms may lack `num_batches_tracked`, which inference does not use.
 
     Returns:
@@ -74,6 +79,8 @@ def load_weights(model: nn.Module, path: Path) -> str:
     weights = _unwrap(_parse(content, path), path)
     if not any(name.startswith("module.") for name in expected):
         weights = {name.removeprefix("module."): value for name, value in weights.items()}
+    if not any(name.startswith(AUXILIARY) for name in expected):
+        weights = {name: value for name, value in weights.items() if not name.startswith(AUXILIARY)}
     _check_fit(weights, expected, path)
     model.load_state_dict(weights, strict=False)  # What may be missing was decided by _check_fit.
     return hashlib.sha256(content).hexdigest()

@@ -24,8 +24,8 @@ class Calibration:
     Args:
         graph: the captured ANN.
         batches: inputs as the network is fed, each of shape (N, ...); a tensor counts as one batch.
-        held_out: other training samples with their classes, shapes (M, ...) and (M,), on which early exit learns how
-            sure a correct prediction is.
+        held_out: other training samples with their classes, shapes (M, ...) and (M,), or (M, H, W) where every
+            position has a class; on them early exit learns how sure a correct prediction is.
         seed: of whatever a stage draws at random.
 
     Raises:
@@ -46,9 +46,11 @@ class Calibration:
             if tuple(part.shape[1:]) != expected:
                 shape = tuple(part.shape)
                 raise InvalidInput(f"A calibration batch has shape {shape}; the network takes (N, *{expected}).")
-        if self.held_out is not None and (not len(others[0]) or self.held_out[1].shape != others[0].shape[:1]):
+        if self.held_out is not None and (not len(others[0]) or self.held_out[1].shape[:1] != others[0].shape[:1]):
             sizes = f"{len(others[0])} samples and labels of shape {tuple(self.held_out[1].shape)}"
-            raise InvalidInput(f"The held-out set has {sizes}; give one class index for each sample.")
+            raise InvalidInput(
+                f"The held-out set has {sizes}; give one class index for each sample, or one for each of its positions."
+            )
         self.graph = graph
         self.seed = seed
         self.inputs = torch.cat(parts)

@@ -18,7 +18,7 @@ where it arrives, and what leaves is analog. The work of nonlinear operations is
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,7 +28,7 @@ from torch.utils import _pytree as pytree
 
 from conversion.errors import UnsupportedOp
 from conversion.flops import flops
-from conversion.graph import ConversionGraph, Values, evaluate
+from conversion.graph import ConversionGraph, Values, evaluate, last_uses
 from conversion.roles import ATTENTION, HOMOGENEOUS, PRODUCTS, Path, Role, Rule, is_product, packet
 
 aten = torch.ops.aten
@@ -79,7 +79,14 @@ def connect(graph: ConversionGraph, spiking: Collection[fx.Node], *, difference:
     leading = graph.upstream(spiking)
     # Behind the last neurons: what reads no spikes any more, and what such nodes may read.
     head, collected = set[fx.Node](), set[fx.Node]()
+    freed = last_uses(graph.body, keep=graph.output.all_input_nodes)
+    previous: Sequence[fx.Node] = ()
     for node in graph.body:
+        # Large networks: what nobody reads any more goes, here because a step below ends in several places.
+        for done in previous:
+            for signals in (values, events, analog):
+                del signals[done]
+        previous = freed.get(node, ())
         with torch.no_grad():
             values[node] = evaluate(node, values)
         rule = graph.rules[node]
@@ -113,16 +120,21 @@ def connect(graph: ConversionGraph, spiking: Collection[fx.Node], *, difference:
             macs[when] += round(float(_carry(node, rule.path, analog, values).sum()))
         else:
             arrived += [events[source].sum() for source in sources]
-        events[node] = torch.zeros_like(values[node], dtype=torch.float64)
-        analog[node] = torch.ones_like(events[node])
+        # One number stands for all: a layer's connections take as much memory as its gradient alone.
+        events[node] = _filled(0, values[node])
+        analog[node] = _filled(int(node not in spiking), values[node])
         if node in spiking:
             leaves[node] = events[node].requires_grad_()
-            analog[node] = torch.zeros_like(events[node])
     arrived += [events[source].sum() for source in graph.output.all_input_nodes if source in events]
     return Connectivity(
         _gradients(leaves, arrived), macs["static"], macs["step"], macs["head"],
         operations["static"], operations["step"], operations["head"],
     )  # fmt: skip
+
+
+def _filled(number: int, like: Tensor) -> Tensor:
+    """One number, seen as a signal of another's shape."""
+    return torch.full((), number, dtype=torch.float64, device=like.device).expand(like.shape)
 
 
 def _gradients(leaves: dict[fx.Node, Tensor], arrived: list[Tensor]) -> dict[fx.Node, Tensor]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -47,6 +47,7 @@ class Readout:
 def simulate(
     network: SpikingNetwork, inputs: Inputs, T: int | None = None, *, schedule: Literal["step", "sweep"] = "step",
     at: Collection[int] | None = None, count: bool = True, fast: bool = False,
+    observe: Callable[[int, Any], None] | None = None,
 ) -> Readout:  # fmt: skip
     """Runs a spiking network. Samples that its exit rule lets go leave the batch.
 
@@ -58,6 +59,7 @@ def simulate(
         at: the steps to read out, all of 1..T when left out.
         count: count spikes and synaptic operations.
         fast: compile the neurons. Worth it from about a billion neuron updates on; needs a C++ compiler on CPU.
+        observe: is told t and the output after t steps, at every step: outputs that are large need not be kept.
 
     Raises:
         InvalidInput: T or a readout step below 1, an empty batch, values that are not finite; early exit together with
@@ -71,12 +73,14 @@ def simulate(
         raise InvalidInput(f"Readout at steps {read}, but the simulation has steps 1 to {T}.")
     if network.exit is not None and schedule == "sweep":
         raise InvalidInput("Samples that leave early need the step schedule; sweep runs all steps of every sample.")
+    if observe is not None and (network.exit is not None or schedule == "sweep"):
+        raise InvalidInput("Outputs are observed in the step schedule, while no sample leaves.")
     frames = _frames(network, inputs, T)
     layers = _Layers(network, count, fast)
     if schedule == "sweep":
         outputs, steps = _sweep(network, frames, T, layers), torch.full((len(frames[0]),), T, device=frames[0].device)
     else:
-        outputs, steps = _step(network, frames, T, layers, read)
+        outputs, steps = _step(network, frames, T, layers, read, observe)
     outputs = {t: outputs[t] for t in read}
     if not count:
         return Readout(outputs, steps, None)
@@ -117,8 +121,9 @@ def _sweep(network: SpikingNetwork, frames: list[Tensor], T: int, layers: _Layer
 
 
 def _step(
-    network: SpikingNetwork, frames: list[Tensor], T: int, layers: _Layers, read: Collection[int]
-) -> tuple[dict[int, Any], Tensor]:
+    network: SpikingNetwork, frames: list[Tensor], T: int, layers: _Layers, read: Collection[int],
+    observe: Callable[[int, Any], None] | None,
+) -> tuple[dict[int, Any], Tensor]:  # fmt: skip
     """Outputs at the steps in `read`, and how many steps each sample took."""
     schedule = Steps(network, frames, layers.spike)
     alive = torch.arange(len(frames[0]), device=frames[0].device)
@@ -129,11 +134,13 @@ def _step(
     for t in range(1, T + 1):
         if len(alive):
             sums = {node: add(sums.get(node), value) for node, value in schedule.advance().items()}
-        if len(alive) and (t in read or network.exit is not None):
+        if len(alive) and (t in read or network.exit is not None or observe is not None):
             means = {node: total / t for node, total in sums.items()}
             output = network.decode(means, frames[0][alive])
             if network.exit is None:
                 answer = output
+                if observe is not None:
+                    observe(t, output)
             else:
                 done = network.exit.leaves(output, t)
                 answer = output if t == 1 else answer.index_copy(0, alive, output)

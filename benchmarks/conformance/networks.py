@@ -15,9 +15,12 @@ from adapters.weights import save_weights
 from benchmarks.conformance.kit import Check, Failed, demand
 from conversion import ConversionGraph, capture
 from conversion.errors import BenchmarkError
-from tasks import TASKS
+from tasks import TASKS, Task
+from tasks.segmentation import Segmentation
 
 SAMPLES = 3
+# Networks for maps take images of any size, so the kit tries them on small ones.
+LARGEST = 64
 
 
 class NetworkBench:
@@ -34,7 +37,7 @@ class NetworkBench:
     def inputs(self) -> Tensor:
         """Samples as a task gives them: random pixels."""
         generator = torch.Generator().manual_seed(0)
-        return torch.randint(0, 256, (SAMPLES, *self.adapter.task.input_shape), generator=generator, dtype=torch.uint8)
+        return torch.randint(0, 256, (SAMPLES, *shape_of(self.adapter.task)), generator=generator, dtype=torch.uint8)
 
     @cached_property
     def model(self) -> nn.Module:
@@ -48,6 +51,13 @@ class NetworkBench:
     @cached_property
     def graph(self) -> ConversionGraph:
         return capture(self.model, self.images[:1])
+
+
+def shape_of(task: Task) -> tuple[int, ...]:
+    """The shape of a sample to try a network with: the task's own, or for maps one of smaller height and width."""
+    if not isinstance(task, Segmentation):
+        return task.input_shape
+    return (task.input_shape[0], *(min(side, LARGEST) for side in task.input_shape[1:]))
 
 
 @torch.no_grad()
@@ -79,13 +89,15 @@ def is_called_as_registered(bench: NetworkBench) -> None:
 
 @torch.no_grad()
 def builds_for_every_task_it_names(bench: NetworkBench) -> None:
-    """For each task in `tasks`, the output has one score for each class."""
+    """For each task in `tasks`, the output has one score for each class, at each pixel where targets are maps."""
     demand(bool(bench.kind.tasks), "It names no task; list those it fits in `tasks`.")
     for name in bench.kind.tasks:
         adapter = bench.kind(TASKS[name]())
-        sample = torch.zeros(2, *adapter.task.input_shape, dtype=torch.uint8)
+        shape = shape_of(adapter.task)
+        sample = torch.zeros(2, *shape, dtype=torch.uint8)
         output = built(adapter, seed=0)(adapter.encode(sample))
-        expected = (2, len(adapter.task.classes))
+        maps = isinstance(adapter.task, Segmentation)
+        expected = (2, len(adapter.task.classes), *(shape[1:] if maps else ()))
         demand(
             isinstance(output, Tensor) and tuple(output.shape) == expected,
             f"For task {name} the output has shape {tuple(getattr(output, 'shape', ()))}; it needs {expected}.",
@@ -118,12 +130,15 @@ def encodes_sample_by_sample(bench: NetworkBench) -> None:
 
 
 def decodes_to_classes(bench: NetworkBench) -> None:
-    """`decode` turns scores of shape (N, classes) into one class index for each sample."""
+    """`decode` turns scores of shape (N, classes, ...) into one class index for each sample, or each of its pixels."""
     classes = len(bench.adapter.task.classes)
-    scores = torch.eye(classes)
+    maps = isinstance(bench.adapter.task, Segmentation)
+    # A map of one row, its pixels of one class after the other, or as many samples.
+    scores = torch.eye(classes)[None, :, None] if maps else torch.eye(classes)
+    expected = torch.arange(classes)[None, None] if maps else torch.arange(classes)
     predictions = bench.adapter.decode(scores)
     demand(
-        isinstance(predictions, Tensor) and torch.equal(predictions.cpu(), torch.arange(classes)),
+        isinstance(predictions, Tensor) and torch.equal(predictions.cpu().long(), expected),
         f"Of scores that are largest at 0..{classes - 1} it makes {predictions}.",
     )
 

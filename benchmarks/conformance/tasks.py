@@ -19,10 +19,13 @@ from benchmarks.conformance.kit import Check, DoesNotApply, Failed, demand
 from conversion.errors import BenchmarkError, DataMissing
 from tasks import TASKS, Task
 from tasks.base import Batch, Metric, Split
+from tasks.segmentation import IGNORE, Segmentation
 
 # Published datasets hold a few images twice; a split that reaches into another shares far more.
 SHARED = 0.01
 DRAWN, LIMIT = 50, 40
+# Scores whose best value is known.
+PERFECT = {"accuracy": 100.0, "miou": 100.0}
 
 
 class TaskBench:
@@ -44,7 +47,8 @@ class TaskBench:
         return task
 
     def _digests(self, split: Split) -> list[str]:
-        return fingerprints(DataLoader(self.task().split(split), batch_size=512))
+        task = self.task()
+        return fingerprints(DataLoader(task.split(split), batch_size=8 * task.batch, collate_fn=task.collate))
 
 
 def fingerprints(batches: Iterable[Any]) -> list[str]:
@@ -104,9 +108,10 @@ def says_what_is_missing(bench: TaskBench) -> None:
 
 
 def has_samples_as_it_says(bench: TaskBench) -> None:
-    """Images are uint8 of `input_shape`, targets classes of `classes`, in every split."""
+    """Images are uint8 of `input_shape`, targets classes of `classes` or maps of them, in every split."""
     for split in ("train", "validation", "test"):
-        inputs, targets = next(iter(DataLoader(bench.task().split(split), batch_size=256)))
+        task = bench.task()
+        inputs, targets = next(iter(DataLoader(task.split(split), batch_size=4 * task.batch, collate_fn=task.collate)))
         demand(
             tuple(inputs.shape[1:]) == tuple(bench.kind.input_shape),
             f"Samples of {split} have shape {tuple(inputs.shape[1:])}, input_shape is {bench.kind.input_shape}.",
@@ -120,12 +125,23 @@ def has_samples_as_it_says(bench: TaskBench) -> None:
                 f"{split} holds classes {int(targets.min())} to {int(targets.max())}; there are "
                 f"{len(bench.kind.classes)}, counted from 0.",
             )
+        if isinstance(task, Segmentation):
+            demand(targets.dtype == torch.uint8, f"Maps of {split} are {targets.dtype}; give uint8.")
+            demand(
+                targets.shape[1:] == inputs.shape[2:],
+                f"Maps of {split} have shape {tuple(targets.shape[1:])}, their images {tuple(inputs.shape[2:])}.",
+            )
+            demand(
+                bool(((targets < len(task.classes)) | (targets == IGNORE)).all()),
+                f"Maps of {split} hold classes that are neither below {len(task.classes)} nor {IGNORE}.",
+            )
+            demand(bool((targets != IGNORE).any()), f"Not one pixel of {split} is labelled.")
 
 
 def has_splits_in_a_fixed_order(bench: TaskBench) -> None:
     """Every split holds the same samples in the same order each time it is made."""
     for split in ("train", "validation", "test"):
-        again = fingerprints(DataLoader(bench.task().split(split), batch_size=512))
+        again = TaskBench(bench.kind, bench.data_root).digests(split)
         demand(again == bench.digests(split), f"The split {split} differs between two instances; draw it by a seed.")
 
 
@@ -150,7 +166,7 @@ def tests_the_same_samples_in_any_batches(bench: TaskBench) -> None:
             and _targets(batches) == _targets(whole),
             f"Batches of {size} hold other samples than batches of {LIMIT}.",
         )
-    everything = sum(len(batch.inputs) for batch in bench.task().test(512))
+    everything = sum(len(batch.inputs) for batch in bench.task().test(8 * bench.kind.batch))
     demand(everything == bench.task().test_size(), f"`test` yields {everything} samples; test_size() says otherwise.")
 
 
@@ -176,11 +192,11 @@ def holds_out_from_the_validation_split(bench: TaskBench) -> None:
 
 
 def gives_perfect_predictions_the_best_value(bench: TaskBench) -> None:
-    """Predictions equal to the targets score best: 100 for an accuracy, and more than wrong ones for any metric."""
+    """Predictions equal to the targets score best: 100 for accuracy and mIoU, and more than wrong ones for any."""
     task, batches = bench.task(), _test(bench)
     best = _value(task, [(batch.targets, batch.targets) for batch in batches])
-    if task.primary_metric == "accuracy":
-        demand(best == 100, f"Perfect predictions have accuracy {best}; it is a percentage.")
+    perfect = PERFECT.get(task.primary_metric, best)
+    demand(best == perfect, f"Perfect predictions have {task.primary_metric} {best}; it is a percentage.")
     wrong = _value(task, [((batch.targets + 1) % len(task.classes), batch.targets) for batch in batches])
     demand(best > wrong, f"Perfect predictions score {best}, wrong ones {wrong}; more has to be better.")
 
@@ -262,9 +278,9 @@ def _drawn(bench: TaskBench, split: Split, draw: Callable[[Task, int, int], Tens
 
 
 def _test(bench: TaskBench) -> list[Batch]:
-    """Some test samples in batches of unequal size, where targets are classes."""
+    """Some test samples in batches of unequal size, where targets are classes or maps of them."""
     batches = list(bench.task().test(7, LIMIT))
-    if not all(isinstance(batch.targets, Tensor) and batch.targets.dim() == 1 for batch in batches):
+    if not all(isinstance(batch.targets, Tensor) and batch.targets.dim() in (1, 3) for batch in batches):
         raise DoesNotApply("Targets are no classes, so the kit has no predictions to try the metric with.")
     return batches
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
+from torch import Tensor
 
 from conversion.calibration import Calibration
-from conversion.early_exit import Sign, exit_bars, normalised_entropy
+from conversion.early_exit import Sign, exit_bars, position_entropy
 from conversion.errors import InvalidInput
 from conversion.network import SpikingNetwork
 from conversion.simulate import simulate
@@ -42,12 +44,21 @@ class EarlyExit:
         for batch, targets in zip(
             inputs.split(calibration.pass_batch), classes.split(calibration.pass_batch), strict=True
         ):
-            readout = simulate(replace(network, exit=None), batch, count=False)
-            for t in range(1, network.T + 1):
-                spread = normalised_entropy(readout.mean(t), t).double().cpu()
-                right = readout.mean(t).argmax(1).cpu() == targets.cpu()
-                entropy[t - 1] += spread[right].sum()
-                correct[t - 1] += right.sum()
+
+            def learn(t: int, output: Any, targets: Tensor = targets) -> None:
+                spread = position_entropy(output, t)
+                if targets.shape != spread.shape:
+                    raise InvalidInput(
+                        f"The network's output has classes at positions of shape {tuple(spread.shape)}, the held-out "
+                        f"labels have shape {tuple(targets.shape)}; give one class index for each position."
+                    )
+                # A label that is no class, 255 for void, is never right.
+                right = output.argmax(1) == targets.to(output.device)
+                entropy[t - 1] += spread[right].sum(dtype=torch.float64).cpu()
+                correct[t - 1] += right.sum().cpu()
+
+            # Outputs are looked at as they come: all steps of a map would be larger than the network.
+            simulate(replace(network, exit=None), batch, at=[network.T], count=False, observe=learn)
         # Where nothing is right yet nothing is known: as unsure as can be.
         mean = torch.where(correct > 0, entropy / correct.clamp(min=1), 1.0)
         return replace(network, exit=exit_bars(mean.tolist(), self.base, self.scale, self.delta, self.sign))

@@ -14,12 +14,11 @@ from torch import Tensor, nn
 
 from conversion import InvalidInput, SpikingNetwork, convert, simulate
 from conversion.calibration import Calibration
-from conversion.early_exit import ExitRule, exit_bars, normalised_entropy
+from conversion.early_exit import ExitRule, exit_bars, normalised_entropy, position_entropy
 from conversion.stages import EarlyExit, Thresholds
 from tests.conversion.toys import ARCHITECTURES, Net, architecture, captured, seeded, with_thresholds
 
-# Early exit is for classifiers; the transposed convolutions' output is a map.
-EVERY = pytest.mark.parametrize("name", [name for name in ARCHITECTURES if name != "transposed"])
+EVERY = pytest.mark.parametrize("name", ARCHITECTURES)
 T = 6
 
 
@@ -124,6 +123,55 @@ def test_statistics_are_of_correct_predictions_alone() -> None:
         assert rule.alpha == pytest.approx(exit_bars(expected, 0.5, 0.25, 2.0).alpha)
 
 
+def test_a_map_has_the_mean_entropy_of_its_positions() -> None:
+    """Three to one in two classes has 0.811 bits, a certain position none: half of it together."""
+    map_ = torch.tensor([[[[math.log(3), 1000.0]], [[0.0, 0.0]]]], dtype=torch.float64)
+    assert map_.shape == (1, 2, 1, 2)
+    torch.testing.assert_close(position_entropy(map_, 1), torch.tensor([[[0.8112781244591328, 0.0]]]).double())
+    assert float(normalised_entropy(map_, 1)) == pytest.approx(0.8112781244591328 / 2)
+
+
+@given(st.integers(2, 5), st.integers(1, 4), st.integers(1, 9), st.integers(0, 99))
+def test_every_position_is_a_sample_of_its_own(classes: int, n: int, positions: int, seed: int) -> None:
+    """Positions taken out of their map and classified one by one have the same entropies, and one alone is its map."""
+    maps = 5 * seeded((n, classes, positions, 1), seed)
+    alone = maps.movedim(1, -1).reshape(-1, classes)
+    torch.testing.assert_close(position_entropy(maps, 3).flatten(), normalised_entropy(alone, 3))
+    torch.testing.assert_close(normalised_entropy(alone[:, :, None, None], 3), normalised_entropy(alone, 3))
+    torch.testing.assert_close(normalised_entropy(maps, 3), normalised_entropy(alone, 3).view(n, -1).mean(1))
+
+
+def test_bars_of_maps_are_those_of_their_positions_as_samples() -> None:
+    """A network of 1x1 convolutions classifies each pixel by itself: bars learned on maps, void pixels left out, equal
+    those learned on its pixels as images."""
+    layers = nn.Sequential(nn.Conv2d(3, 6, 1), nn.ReLU(), nn.Conv2d(6, 4, 1)).double()
+    x = seeded((3, 3, 4, 5))
+    pixels = x.movedim(1, -1).reshape(-1, 3, 1, 1)
+    with torch.no_grad():
+        classes = layers(x).argmax(1)
+    classes[:, 0] = (classes[:, 0] + 1) % 4
+    classes[:, :, 2] = 255
+    known = classes.flatten() != 255
+
+    graph = captured(layers, x)
+    flat = captured(nn.Sequential(layers, nn.Flatten()), pixels)
+    whole = EarlyExit()(with_thresholds(graph, T, [0.7], phi=2), Calibration(graph, x, held_out=(x, classes)))
+    held_out = (pixels[known], classes.flatten()[known])
+    single = EarlyExit()(with_thresholds(flat, T, [0.7], phi=2), Calibration(flat, pixels, held_out=held_out))
+    assert whole.exit is not None and single.exit is not None
+    assert whole.exit.alpha == pytest.approx(single.exit.alpha)
+    assert len(set(whole.exit.alpha)) > 1
+
+
+def test_outputs_are_observed_at_every_step_and_none_need_be_kept() -> None:
+    network, x = burst("transposed")
+    seen: dict[int, Tensor] = {}
+    kept = simulate(network, x, at=[T], observe=seen.__setitem__)
+    whole = simulate(network, x)
+    assert list(kept.outputs) == [T] and list(seen) == list(range(1, T + 1))
+    assert all(torch.equal(seen[t], whole.mean(t)) for t in seen)
+
+
 def test_a_step_without_a_correct_prediction_counts_as_unsure() -> None:
     network, x = burst("plain")
     wrong = simulate(network, x).mean(T).argmin(1)
@@ -160,5 +208,11 @@ def test_bad_input() -> None:
     dense = captured(Net(lambda m, v: m.conv(v).relu(), conv=nn.Conv2d(3, 4, 3)), image)
     labels = torch.zeros(2, dtype=torch.int64)
     placed = Thresholds()(SpikingNetwork(dense, T), Calibration(dense, image))
-    with pytest.raises(InvalidInput, match=r"needs a network whose output has shape \(N, classes\)"):
+    with pytest.raises(InvalidInput, match=r"positions of shape \(2, 6, 6\), the held-out labels have shape \(2,\)"):
         EarlyExit()(placed, Calibration(dense, image, held_out=(image, labels)))
+    flat = captured(Net(lambda m, v: m.conv(v).relu(), conv=nn.Conv2d(3, 1, 3)), image)
+    placed = Thresholds()(SpikingNetwork(flat, T), Calibration(flat, image))
+    with pytest.raises(InvalidInput, match=r"needs a network whose output has shape \(N, classes\)"):
+        EarlyExit()(placed, Calibration(flat, image, held_out=(image, labels)))
+    with pytest.raises(InvalidInput, match="while no sample leaves"):
+        simulate(replace(network, exit=ExitRule((0.5,))), x, observe=lambda t, output: None)
