@@ -2,7 +2,10 @@
 
 What to enter in ANCHORS for a dataset of your own:
 
-    python -c "from pathlib import Path; from adapters.anchors import anchors_of;     print(anchors_of(TASKS['bccd'](Path('DATA'))))"
+    from pathlib import Path
+    from adapters.anchors import anchors_of
+    from tasks import TASKS
+    print(anchors_of(TASKS["bccd"](Path("DATA"))))
 """
 
 from __future__ import annotations
@@ -75,4 +78,3 @@ def anchors_of(task: Task, count: int = COUNT) -> Tensor:
     boxes = torch.cat([truth.fractions for truth in truths])
     cells = torch.tensor([task.input_shape[2] / 32, task.input_shape[1] / 32])
     return kmeans((boxes[:, 2:] - boxes[:, :2]) * cells, count)
-

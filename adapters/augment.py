@@ -74,14 +74,16 @@ class BoxTransform:
     """
 
     def __init__(self, transform: nn.Module, size: tuple[int, int]) -> None:
-        drop = v2.SanitizeBoundingBoxes(min_size=2, labels_getter=lambda sample: (sample[1]["labels"], sample[1]["ignored"]))
+        drop = v2.SanitizeBoundingBoxes(
+            min_size=2, labels_getter=lambda sample: (sample[1]["labels"], sample[1]["ignored"])
+        )
         self.transform = v2.Compose([transform, v2.Resize(size), v2.ClampBoundingBoxes(), drop])
         self.size = size
 
     def __call__(self, image: Tensor, target: Boxes) -> tuple[Tensor, Boxes]:
         height, width = image.shape[-2:]
         pixels = target.fractions * torch.tensor([width, height, width, height])
-        boxes = tv_tensors.BoundingBoxes(pixels, format="XYXY", canvas_size=(height, width))  # type: ignore[call-arg]
+        boxes = tv_tensors.BoundingBoxes(pixels, format="XYXY", canvas_size=(height, width))
         parts = {"boxes": boxes, "labels": target.labels, "ignored": target.ignored}
         changed, parts = self.transform(tv_tensors.Image(image), parts)
         found = parts["boxes"].as_subclass(Tensor)

@@ -7,6 +7,7 @@ Every backbone is called with images (N, 3, H, W), H and W multiples of 32, and 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 
 from torch import Tensor, nn
 from torchvision.models import ResNet, resnet34, resnet50
@@ -60,7 +61,7 @@ class TinyDarknet(nn.Module):
     def __init__(self, activation: Activation = nn.ReLU) -> None:
         super().__init__()
         widths = [3, 16, 32, 64, 128]
-        pairs = zip(widths, widths[1:], strict=False)
+        pairs = pairwise(widths)
         blocks = [part for a, b in pairs for part in (convolution(a, b, 3, activation), nn.MaxPool2d(2))]
         self.fine = nn.Sequential(*blocks, convolution(128, 256, 3, activation))
         self.coarse = nn.Sequential(
@@ -112,7 +113,7 @@ class NarrowResNet18(nn.Module):
         self.stem = convolution(3, stem, 3, nn.ReLU, stride=2)
         stages = [
             nn.Sequential(BasicBlock(a, b, 2, "projection"), BasicBlock(b, b, 1, "projection"))
-            for a, b in zip(widths, widths[1:], strict=False)
+            for a, b in pairwise(widths)
         ]
         self.fine, self.coarse = nn.Sequential(*stages[:3]), stages[3]
 

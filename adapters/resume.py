@@ -6,7 +6,7 @@ import io
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -44,7 +44,7 @@ class TrainingState:
     @property
     def result(self) -> nn.Module:
         """The network that is scored and kept."""
-        return self.model if self.average is None else cast(nn.Module, self.average.module)
+        return self.model if self.average is None else self.average.module
 
     def complete_epoch(self, accuracy: float | None) -> None:
         """Counts an epoch and keeps its weights if no earlier ones were better; None for one that was not scored.

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -61,11 +62,10 @@ def coco_points(precision: Array, recall: Array) -> Array:
     """Mean of the best precision at recall 0, 0.01 ... 1, as pycocotools takes it. Shapes (..., K); returns (...,)."""
     envelope = np.maximum.accumulate(precision[..., ::-1], axis=-1)[..., ::-1]
     levels = np.linspace(0.0, 1.0, 101)
-    flat = zip(envelope.reshape(-1, envelope.shape[-1]), recall.reshape(-1, recall.shape[-1]), strict=True)
-    means = [
-        np.append(best, 0.0)[np.searchsorted(reached, levels, side="left")].mean() for best, reached in flat
-    ]  # fmt: skip
-    return np.array(means).reshape(envelope.shape[:-1])
+    found = np.zeros(envelope.shape[:-1])
+    for i in np.ndindex(found.shape):
+        found[i] = np.append(envelope[i], 0.0)[np.searchsorted(recall[i], levels, side="left")].mean()
+    return found
 
 
 Form = Callable[[Array, Array], Array]
@@ -84,7 +84,7 @@ def average_precision(ranked: Ranked, form: Form, weights: Array | None = None) 
     """
     thresholds = np.atleast_2d(ranked.right).shape[0]
     if weights is None:
-        return _weighted(ranked, form, np.ones((1, len(ranked.positives))))[0]
+        return np.asarray(_weighted(ranked, form, np.ones((1, len(ranked.positives))))[0])
     rows = max(1, CHUNK // max(1, len(ranked.image) * thresholds))
     return np.concatenate([_weighted(ranked, form, weights[i : i + rows]) for i in range(0, len(weights), rows)])
 
@@ -118,7 +118,8 @@ def mean_with_interval(classes: Sequence[Ranked], form: Form, seed: int = 0) -> 
     means = _mean(np.stack([average_precision(ranked, form, weights) for ranked in classes]))
     tail = 100 * (1 - LEVEL) / 2
     low, high = np.nanpercentile(means, [tail, 100 - tail])
-    return Measure(100 * value, min(100 * low, 100 * value), max(100 * high, 100 * value), images)
+    value, low, high = (100 * float(number) for number in (value, low, high))
+    return Measure(value, min(low, value), max(high, value), images)
 
 
 def _mean(values: Array) -> Array:
@@ -198,7 +199,7 @@ class AveragePrecision:
         classes: names of the classes.
     """
 
-    forms: dict[str, Form] = {"ap50": area, "ap50_11point": eleven_point}
+    forms: ClassVar[dict[str, Form]] = {"ap50": area, "ap50_11point": eleven_point}
 
     def __init__(self, classes: Sequence[str]) -> None:
         self.classes = tuple(classes)

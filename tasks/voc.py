@@ -13,6 +13,8 @@ from tasks.base import TASKS, Split
 from tasks.boxes import Boxes
 from tasks.detection import Annotated, Detection, inside, skipped, skipping
 
+Lists = Mapping[Split, tuple[tuple[str, str], ...]]
+
 
 def read_annotation(path: Path, classes: Sequence[str], *, drop_empty: bool = False) -> Boxes:
     """One annotation file.
@@ -72,7 +74,7 @@ def _number(element: ElementTree.Element, name: str, where: str) -> float:
 class VocLayout(Detection):
     """Detection in VOC's layout. Subclasses say which lists of which folders make up a split."""
 
-    lists: ClassVar[Mapping[Split, tuple[tuple[str, str], ...]]]
+    lists: ClassVar[Lists]
     """By split, pairs of a folder in VOCdevkit/ and a list in its ImageSets/Main."""
     drops_empty: ClassVar[bool] = False
     """Whether boxes without area are passed over, not refused."""
@@ -124,7 +126,10 @@ class VocDetection(PascalVoc):
     """VOC 2007 and 2012 trainval for training, a tenth of it (at most 1,000 images) for validation; VOC 2007 test."""
 
     name = "voc_detection"
-    lists = {"train": (("VOC2007", "trainval"), ("VOC2012", "trainval")), "test": (("VOC2007", "test"),)}
+    lists: ClassVar[Lists] = {
+        "train": (("VOC2007", "trainval"), ("VOC2012", "trainval")),
+        "test": (("VOC2007", "test"),),
+    }
 
 
 @TASKS.register("voc2012_detection")
@@ -135,7 +140,7 @@ class Voc2012Detection(PascalVoc):
     """
 
     name = "voc2012_detection"
-    lists = {"train": (("VOC2007", "trainval"), ("VOC2012", "train")), "test": (("VOC2012", "val"),)}
+    lists: ClassVar[Lists] = {"train": (("VOC2007", "trainval"), ("VOC2012", "train")), "test": (("VOC2012", "val"),)}
 
 
 @TASKS.register("bccd")
@@ -149,5 +154,9 @@ class Bccd(VocLayout):
     input_shape = (3, 256, 256)
     layout = "VOCdevkit/BCCD/{JPEGImages,Annotations,ImageSets/Main}."
     classes = ("RBC", "WBC", "Platelets")
-    lists = {"train": (("BCCD", "train"),), "validation": (("BCCD", "val"),), "test": (("BCCD", "test"),)}
+    lists: ClassVar[Lists] = {
+        "train": (("BCCD", "train"),),
+        "validation": (("BCCD", "val"),),
+        "test": (("BCCD", "test"),),
+    }
     drops_empty = True

@@ -12,10 +12,12 @@ from torch import Tensor, nn
 from adapters import NETWORKS, Network, load_weights
 from adapters.augment import AUGMENTATIONS
 from adapters.weights import save_weights
-from benchmarks.conformance.kit import Check, Failed, demand
+from benchmarks.conformance.kit import Check, DoesNotApply, Failed, demand
+from benchmarks.conformance.predictions import demand_detections
 from conversion import ConversionGraph, capture
 from conversion.errors import BenchmarkError
 from tasks import TASKS
+from tasks.detection import Detection
 
 SAMPLES = 3
 
@@ -79,12 +81,15 @@ def is_called_as_registered(bench: NetworkBench) -> None:
 
 @torch.no_grad()
 def builds_for_every_task_it_names(bench: NetworkBench) -> None:
-    """For each task in `tasks`, the output has one score for each class."""
+    """For each task in `tasks`, the output has one score for each class; of detectors, it decodes to boxes."""
     demand(bool(bench.kind.tasks), "It names no task; list those it fits in `tasks`.")
     for name in bench.kind.tasks:
         adapter = bench.kind(TASKS[name]())
         sample = torch.zeros(2, *adapter.task.input_shape, dtype=torch.uint8)
         output = built(adapter, seed=0)(adapter.encode(sample))
+        if isinstance(adapter.task, Detection):
+            demand_detections(adapter.decode(output), 2, adapter.task)
+            continue
         expected = (2, len(adapter.task.classes))
         demand(
             isinstance(output, Tensor) and tuple(output.shape) == expected,
@@ -118,7 +123,9 @@ def encodes_sample_by_sample(bench: NetworkBench) -> None:
 
 
 def decodes_to_classes(bench: NetworkBench) -> None:
-    """`decode` turns scores of shape (N, classes) into one class index for each sample."""
+    """`decode` turns scores of shape (N, classes) into one class index for each sample; not of detectors."""
+    if isinstance(bench.adapter.task, Detection):
+        raise DoesNotApply("The network finds boxes; what it decodes to was looked at for each of its tasks.")
     classes = len(bench.adapter.task.classes)
     scores = torch.eye(classes)
     predictions = bench.adapter.decode(scores)
