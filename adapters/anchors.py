@@ -20,6 +20,7 @@ from tasks.boxes import Boxes
 Anchors = tuple[tuple[float, float], ...]
 COUNT, ROUNDS = 5, 300
 
+ANCHOR_CELL = 32
 # Width and height in cells of 32 pixels. Those of VOC and COCO are YOLOv2's own, at 416x416; the others were computed
 # by this module with seed 0, at the input size of their task.
 VOC: Anchors = ((1.19, 1.98), (2.79, 4.59), (4.53, 8.92), (8.06, 5.29), (10.32, 10.65))
@@ -29,6 +30,7 @@ ANCHORS: dict[str, Anchors] = {
     "voc2012_detection": VOC,
     "coco_detection": COCO,
     "coco128": COCO,
+    "mini_detection": ((0.43, 0.43), (0.61, 0.61), (0.80, 0.80)),
     "bccd": ((0.50, 0.64), (1.10, 1.64), (1.35, 1.46), (1.44, 1.86), (2.64, 3.21)),
 }
 
@@ -76,5 +78,5 @@ def anchors_of(task: Task, count: int = COUNT) -> Tensor:
     """Anchors of a task's training boxes, in cells of 32 pixels at its input size, shape (count, 2)."""
     truths: list[Boxes] = [truth for _, truth in task.split("train")]  # type: ignore[attr-defined]
     boxes = torch.cat([truth.fractions for truth in truths])
-    cells = torch.tensor([task.input_shape[2] / 32, task.input_shape[1] / 32])
+    cells = torch.tensor([task.input_shape[2] / ANCHOR_CELL, task.input_shape[1] / ANCHOR_CELL])
     return kmeans((boxes[:, 2:] - boxes[:, :2]) * cells, count)

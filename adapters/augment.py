@@ -93,7 +93,7 @@ class BoxTransform:
 def _boxed(shape: Sequence[int], *more: nn.Module) -> Transform:
     """Colours, zooming out, a crop that keeps the centres of its boxes, mirroring: as SSD augments, without hue."""
     colours = v2.ColorJitter(0.3, 0.3, 0.3)
-    zoom = v2.RandomZoomOut(fill=GREY, side_range=(1.0, 1.6), p=0.4)
+    zoom = v2.RandomZoomOut(fill=GREY, side_range=(1.0, 1.5), p=0.25)
     crop = v2.RandomIoUCrop(min_scale=0.4, sampler_options=[0.0, 0.0, 1.0])
     return BoxTransform(v2.Compose([colours, zoom, crop, v2.RandomHorizontalFlip(), *more]), (shape[-2], shape[-1]))
 

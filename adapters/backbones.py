@@ -1,7 +1,7 @@
-"""What detectors stand on: feature maps of 1/16 and 1/32 of an image, all activations exchangeable.
+"""What detectors stand on: two feature maps of an image, the coarser half as high and wide as the finer.
 
-Every backbone is called with images (N, 3, H, W), H and W multiples of 32, and returns the finer map, then the coarser;
-`channels` says how many channels the two have.
+Every backbone is called with images (N, 3, H, W), H and W multiples of 32, and returns the finer map, then the coarser,
+1/16 and 1/32 of the image unless it says otherwise; `channels` says how many channels the two have.
 """
 
 from __future__ import annotations
@@ -98,24 +98,22 @@ def resnet50_backbone() -> TorchvisionResNet:
     return TorchvisionResNet(resnet50())
 
 
-class NarrowResNet18(nn.Module):
-    """A ResNet-18 of a fraction of the usual width, without pooling: two strided convolutions lead in.
+class NarrowResNet(nn.Module):
+    """The first stages of a ResNet-18 at a fraction of its width, without pooling; its maps are 1/8 and 1/16.
 
     Args:
-        width: channels of the first of four stages, each of which doubles them.
-        stem: channels of the first convolution.
+        widths: channels of the first convolution and of three stages, each of stride 2.
     """
 
-    def __init__(self, width: int = 32, stem: int = 16) -> None:
+    def __init__(self, widths: Sequence[int] = (16, 32, 64, 128)) -> None:
         super().__init__()
-        self.channels = (4 * width, 8 * width)
-        widths = [stem, width, 2 * width, 4 * width, 8 * width]
-        self.stem = convolution(3, stem, 3, nn.ReLU, stride=2)
+        self.channels = (widths[-2], widths[-1])
+        self.stem = convolution(3, widths[0], 3, nn.ReLU, stride=2)
         stages = [
             nn.Sequential(BasicBlock(a, b, 2, "projection"), BasicBlock(b, b, 1, "projection"))
             for a, b in pairwise(widths)
         ]
-        self.fine, self.coarse = nn.Sequential(*stages[:3]), stages[3]
+        self.fine, self.coarse = nn.Sequential(*stages[:-1]), stages[-1]
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         fine = self.fine(self.stem(x))

@@ -14,11 +14,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torchvision.ops import batched_nms
 
-from adapters.anchors import ANCHORS
+from adapters.anchors import ANCHOR_CELL, ANCHORS
 from adapters.backbones import (
     Activation,
     Darknet19,
-    NarrowResNet18,
+    NarrowResNet,
     TinyDarknet,
     convolution,
     resnet34_backbone,
@@ -72,7 +72,7 @@ class YOLOv2(nn.Module):
             self.predict.bias.view(anchors, -1)[:, 4] = PRIOR  # type: ignore[union-attr]
 
     def forward(self, x: Tensor) -> Tensor:
-        """(N, 3, H, W) to (N, anchors * (5 + classes), H / 32, W / 32)."""
+        """(N, 3, H, W) to (N, anchors * (5 + classes), h, w), h and w those of the coarser map."""
         fine, coarse = self.backbone(x)
         passed = F.pixel_unshuffle(self.passthrough(fine), 2)
         return self.predict(self.merge(torch.cat([passed, self.neck(coarse)], dim=1)))
@@ -109,17 +109,19 @@ class YoloNetwork(Network):
     one by more than `nms` are suppressed.
     """
 
-    tasks = ("voc_detection", "voc2012_detection", "coco_detection", "coco128", "bccd")
+    tasks: ClassVar[tuple[str, ...]] = ("bccd", "voc_detection", "voc2012_detection", "coco_detection", "coco128")
     mean, std = (0.406, 0.456, 0.485), (0.225, 0.224, 0.229)
     # As the released code trains, with its pretrained backbones; sizes vary by crops, not by size of the input.
     recipe = Recipe(
         epochs=250, batch_size=16, learning_rate=1e-3, augment="detection", warmup=2, milestones=(150, 200), ema=0.9999
     )
     nms: ClassVar[float] = 0.5
+    stride: ClassVar[int] = 32
+    """Pixels of the input in a cell of the prediction, in each direction."""
 
     def __init__(self, task: Task) -> None:
         super().__init__(task)
-        self.anchors = torch.tensor(ANCHORS[task.name])
+        self.anchors = torch.tensor(ANCHORS[task.name]) * ANCHOR_CELL / self.stride
         if task.name in ANY_WAY_UP:
             self.recipe = replace(self.recipe, augment="detection_any_way_up")
 
@@ -190,14 +192,27 @@ class YoloTiny(YoloNetwork):
 
 @NETWORKS.register("yolov2_light")
 class YoloLight(YoloNetwork):
-    """YOLOv2 on half a ResNet-18, 5 million parameters: it trains from random weights on a CPU."""
+    """YOLOv2 on three narrow stages of a ResNet-18, with cells of 16 pixels: it trains from random weights on a CPU."""
 
-    name = "yolov2_light"
+    name, stride = "yolov2_light", 16
     recipe = Recipe(
-        epochs=100, batch_size=8, learning_rate=2e-3, augment="detection", warmup=4, ema=0.995, validate_every=5
+        epochs=60, batch_size=8, learning_rate=2e-3, augment="detection", warmup=4, ema=0.995, validate_every=5
     )
 
     def build(self) -> YOLOv2:
-        network = YOLOv2(NarrowResNet18(), len(self.anchors), len(self.task.classes), width=256, passed=32)
+        network = YOLOv2(NarrowResNet(), len(self.anchors), len(self.task.classes), width=192, passed=16)
         # Convolutions in bfloat16 on a CPU are faster in this order.
         return network.to(memory_format=torch.channels_last)
+
+
+@NETWORKS.register("yolov2_mini")
+class YoloMini(YoloNetwork):
+    """YOLOv2 on two very narrow stages of a ResNet, with cells of 8 pixels, for drawn scenes; its weights ship."""
+
+    name, stride = "yolov2_mini", 8
+    tasks = ("mini_detection",)
+    mean, std = (0.5, 0.5, 0.5), (0.25, 0.25, 0.25)
+    recipe = Recipe(epochs=50, batch_size=16, learning_rate=1e-2, augment="none", warmup=2, validate_every=5)
+
+    def build(self) -> YOLOv2:
+        return YOLOv2(NarrowResNet((8, 16, 32)), len(self.anchors), len(self.task.classes), width=48, passed=8)

@@ -23,7 +23,7 @@ from tasks.average_precision import (
 )
 from tasks.base import TASKS, Measure, Metric, Split
 from tasks.boxes import Boxes, Detections
-from tasks.detection import Annotated, Detection, inside, skipped, skipping
+from tasks.detection import Annotated, AnnotatedDetection, inside, skipped, skipping
 
 MOST = 100
 """Detections of one image that COCO's metric looks at."""
@@ -199,7 +199,7 @@ def read_coco(path: Path, images: Path, classes: Sequence[str], left_out: frozen
     ]  # fmt: skip
 
 
-class CocoLayout(Detection):
+class CocoLayout(AnnotatedDetection):
     """The 80 classes of COCO 2017, 416x416."""
 
     primary_metric = "ap"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from abc import abstractmethod
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -132,20 +132,13 @@ def _shown(box: Sequence[float]) -> str:
 class Detection(Task):
     """A task whose samples are images of one size and whose targets are boxes.
 
-    Subclasses set the class attributes and implement `missing` and `read`. Images keep no aspect: a box is where it is
-    in fractions of height and width, so that predictions need not know the original size.
+    Images keep no aspect: a box is where it is in fractions of height and width, so that predictions need not know the
+    original size.
     """
 
     primary_metric = "ap50"
     batch = 8
     dense = True
-
-    @abstractmethod
-    def read(self) -> dict[Split, list[Annotated]]:
-        """The splits; one without "validation" has a seeded tenth of its training split, at most 1,000, cut off."""
-
-    def split(self, name: Split) -> AnnotatedImages:
-        return self._splits[name]
 
     def metric(self) -> Metric:
         return AveragePrecision(self.classes)
@@ -154,6 +147,17 @@ class Detection(Task):
         """Images as one tensor, boxes as a list."""
         images, boxes = zip(*samples, strict=True)
         return torch.stack(images), list(boxes)
+
+
+class AnnotatedDetection(Detection):
+    """Detection in annotated image files. Subclasses set the class attributes and implement `missing` and `read`."""
+
+    @abstractmethod
+    def read(self) -> dict[Split, list[Annotated]]:
+        """The splits; one without "validation" has a seeded tenth of its training split, at most 1,000, cut off."""
+
+    def split(self, name: Split) -> AnnotatedImages:
+        return self._splits[name]
 
     def digest(self) -> str:
         return self._digest
@@ -171,7 +175,8 @@ class Detection(Task):
     def _digest(self) -> str:
         """SHA-256, hexadecimal, over boxes and image files of every split."""
         state = hashlib.sha256(repr(self.input_shape).encode())
-        for name in ("train", "validation", "test"):
+        splits: tuple[Split, ...] = ("train", "validation", "test")
+        for name in splits:
             state.update(name.encode())
             for sample in self.split(name).samples:
                 state.update(sample.boxes.content())
@@ -185,6 +190,5 @@ def cut(samples: Sequence[Annotated]) -> tuple[list[Annotated], list[Annotated]]
     count = min(round(VALIDATION_FRACTION * len(samples)), VALIDATION_MAX)
     shuffle = torch.randperm(len(samples), generator=torch.Generator().manual_seed(VALIDATION_SEED))
     drawn = set(shuffle[:count].tolist())
-    parts: Iterable[bool] = (True, False)
-    train, validation = ([s for i, s in enumerate(samples) if (i not in drawn) is kept] for kept in parts)
-    return train, validation
+    kept = [sample for index, sample in enumerate(samples) if index not in drawn]
+    return kept, [samples[index] for index in sorted(drawn)]

@@ -11,7 +11,7 @@ from xml.etree import ElementTree
 from conversion.errors import DataMissing, InvalidInput
 from tasks.base import TASKS, Split
 from tasks.boxes import Boxes
-from tasks.detection import Annotated, Detection, inside, skipped, skipping
+from tasks.detection import Annotated, AnnotatedDetection, inside, skipped, skipping
 
 Lists = Mapping[Split, tuple[tuple[str, str], ...]]
 
@@ -71,7 +71,7 @@ def _number(element: ElementTree.Element, name: str, where: str) -> float:
         raise InvalidInput(f"{where}: {name} is {text!r} where a number belongs; correct it.") from error
 
 
-class VocLayout(Detection):
+class VocLayout(AnnotatedDetection):
     """Detection in VOC's layout. Subclasses say which lists of which folders make up a split."""
 
     lists: ClassVar[Lists]
