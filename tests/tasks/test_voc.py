@@ -11,36 +11,7 @@ from PIL import Image
 
 from conversion.errors import DataMissing, InvalidInput
 from tasks.voc import Bccd, Voc2012Detection, VocDetection, read_annotation
-
-CLASSES = ("RBC", "WBC", "Platelets")
-Object = tuple[str, tuple[float, float, float, float], int]
-
-
-def annotation(*objects: Object, size: tuple[int, int] = (48, 64)) -> str:
-    lines = [f"<annotation><size><width>{size[1]}</width><height>{size[0]}</height></size>"]
-    for name, (x1, y1, x2, y2), difficult in objects:
-        lines.append(f"<object>\n<name>{name}</name><difficult>{difficult}</difficult>")
-        lines.append(f"<bndbox><xmin>{x1}</xmin><ymin>{y1}</ymin><xmax>{x2}</xmax><ymax>{y2}</ymax></bndbox></object>")
-    return "\n".join([*lines, "</annotation>"])
-
-
-def devkit(root: Path, parts: dict[str, dict[str, int]] | None = None, size: tuple[int, int] = (48, 64)) -> Path:
-    """A small VOCdevkit: by folder and list, how many images; each has one cell and a colour of its own."""
-    number = 0
-    for folder, lists in (parts or {"BCCD": {"train": 4, "val": 2, "test": 3}}).items():
-        base = root / "VOCdevkit" / folder
-        for part in ("JPEGImages", "Annotations", "ImageSets/Main"):
-            (base / part).mkdir(parents=True, exist_ok=True)
-        for name, count in lists.items():
-            images = [f"{name}{i:02}" for i in range(count)]
-            (base / "ImageSets" / "Main" / f"{name}.txt").write_text("\n".join(images) + "\n")
-            for image in images:
-                number += 1
-                colour = Image.new("RGB", size[::-1], (number * 7 % 256, number * 29 % 256, 90))
-                colour.save(base / "JPEGImages" / f"{image}.jpg")
-                kind = "RBC" if folder == "BCCD" else "person"
-                (base / "Annotations" / f"{image}.xml").write_text(annotation((kind, (5, 9, 20, 30), 0), size=size))
-    return root
+from tests.tasks.annotated import CLASSES, Object, annotation, devkit
 
 
 def written(tmp_path: Path, text: str) -> Path:
