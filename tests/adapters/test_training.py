@@ -193,7 +193,7 @@ def test_an_unknown_augmentation_a_misfit_and_missing_data_are_refused(tmp_path:
     class Odd(DigitsNetwork):
         recipe = Recipe(augment="cifra")
 
-    with pytest.raises(InvalidInput, match="no augmentation 'cifra'; known: cifar, detection, .*, none, shift"):
+    with pytest.raises(InvalidInput, match=r"no augmentation 'cifra'; known: cifar, detection, .*, none, shift"):
         train(Odd, Digits(), tmp_path)
     with pytest.raises(InvalidInput, match="does not fit task digits"):
         train(NETWORKS["vgg16"], Digits(), tmp_path)
