@@ -25,6 +25,11 @@ class Recipe:
         augment: which of the augmentations in `adapters.augment` the training images get.
         learning_rate: of SGD with momentum 0.9, at the start of a schedule that ends at 0.
         schedule: how it falls from epoch to epoch, as a half cosine or as (1 - epoch / epochs)^0.9 (DeepLab's "poly").
+        warmup: epochs before, in which it rises from a tenth; they count among `epochs`.
+        milestones: epochs after which it falls to a tenth, in place of the schedule.
+        ema: decay per step of an exponential moving average of the weights, which is then what is scored and kept; 0
+            keeps the weights themselves.
+        validate_every: how many epochs apart the validation split is scored; the last epoch always is.
     """
 
     epochs: int = 300
@@ -34,6 +39,10 @@ class Recipe:
     label_smoothing: float = 0.0
     augment: str = "cifar"
     schedule: Literal["cosine", "poly"] = "cosine"
+    warmup: int = 0
+    milestones: tuple[int, ...] = ()
+    ema: float = 0.0
+    validate_every: int = 1
 
 
 class Network(ABC):
@@ -47,7 +56,8 @@ class Network(ABC):
     mean: tuple[float, ...]
     std: tuple[float, ...]
     """Per channel of inputs / 255. Class attributes, or set in `__init__` where they depend on the task."""
-    recipe: ClassVar[Recipe] = Recipe()
+    recipe: Recipe = Recipe()
+    """How it is trained. A class attribute, or set in `__init__` where it depends on the task."""
 
     def __init__(self, task: Task) -> None:
         if task.name not in self.tasks:

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
+from torch.optim.swa_utils import AveragedModel
 
 from conversion.errors import CheckpointError
 from conversion.files import write_atomically
@@ -24,6 +25,7 @@ class TrainingState:
     No random state is among it: order, augmentation and dropout of an epoch all follow from (seed, epoch).
 
     Attributes:
+        average: the moving average of the weights, where the recipe asks for one.
         epoch: how many epochs are complete.
         best_epoch: the epoch, counted from 1, whose weights are the best so far; 0 before the first.
         best_accuracy: of those weights on the validation split, in the metric's unit.
@@ -33,20 +35,26 @@ class TrainingState:
     model: nn.Module
     optimizer: Optimizer
     scheduler: LRScheduler
+    average: AveragedModel | None = None
     epoch: int = 0
     best_epoch: int = 0
     best_accuracy: float = float("-inf")
     best_weights: dict[str, Tensor] = field(default_factory=dict)
 
-    def complete_epoch(self, accuracy: float) -> None:
-        """Counts an epoch and keeps its weights if no earlier ones were better.
+    @property
+    def result(self) -> nn.Module:
+        """The network that is scored and kept."""
+        return self.model if self.average is None else self.average.module
+
+    def complete_epoch(self, accuracy: float | None) -> None:
+        """Counts an epoch and keeps its weights if no earlier ones were better; None for one that was not scored.
 
         A tie goes to the later epoch: small validation splits tie often, and the learning rate was lower.
         """
         self.epoch += 1
-        if accuracy >= self.best_accuracy:
+        if accuracy is not None and accuracy >= self.best_accuracy:
             self.best_epoch, self.best_accuracy = self.epoch, accuracy
-            self.best_weights = {name: value.cpu().clone() for name, value in self.model.state_dict().items()}
+            self.best_weights = {name: value.cpu().clone() for name, value in self.result.state_dict().items()}
 
     def save(self, path: Path, settings: Mapping[str, Any]) -> None:
         """Writes everything, with the settings of the run, whole or not at all."""
@@ -57,6 +65,7 @@ class TrainingState:
                 "model": self.model.state_dict(),
                 "optimizer": self.optimizer.state_dict(),
                 "scheduler": self.scheduler.state_dict(),
+                "average": None if self.average is None else self.average.state_dict(),
                 "epoch": self.epoch,
                 "best": (self.best_epoch, self.best_accuracy, self.best_weights),
             },
@@ -84,5 +93,7 @@ class TrainingState:
         self.model.load_state_dict(saved["model"])
         self.optimizer.load_state_dict(saved["optimizer"])
         self.scheduler.load_state_dict(saved["scheduler"])
+        if self.average is not None:
+            self.average.load_state_dict(saved["average"])
         self.epoch = saved["epoch"]
         self.best_epoch, self.best_accuracy, self.best_weights = saved["best"]

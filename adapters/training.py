@@ -1,4 +1,4 @@
-"""Trains a network on a task: SGD with momentum and the schedule of the network's recipe."""
+"""Trains a network on a task: SGD with momentum, and the schedule, warm-up and averaging of the network's recipe."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ from typing import Any, Literal, cast
 import torch
 from torch import Tensor, nn
 from torch.optim import SGD
-from torch.optim.lr_scheduler import CosineAnnealingLR, LRScheduler, PolynomialLR
+from torch.optim.lr_scheduler import CosineAnnealingLR, LinearLR, LRScheduler, MultiStepLR, PolynomialLR, SequentialLR
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from torch.utils._pytree import tree_map
 from torch.utils.data import DataLoader, Dataset
 
@@ -90,10 +91,10 @@ def train(
     """
     started = time.perf_counter()
     overrides: dict[str, Any] = {"epochs": epochs, "batch_size": batch_size, "learning_rate": learning_rate}
-    recipe = replace(network.recipe, **{name: value for name, value in overrides.items() if value is not None})
+    adapter = network(task)
+    recipe = replace(adapter.recipe, **{name: value for name, value in overrides.items() if value is not None})
     _check(recipe, seed, precision)
     place = resolve_device(device)
-    adapter = network(task)
     task.require()
     data, validation = task.split("train"), task.split("validation")
     for split, samples in (("training", data), ("validation", validation)):
@@ -134,10 +135,12 @@ def train(
                         f"Training {name} diverged: the loss of epoch {state.epoch + 1} is {loss}. "
                         f"Lower the learning rate, now {recipe.learning_rate:g}."
                     )
-                accuracy = evaluate(state.model, adapter, task, validation, place)
+                due = (state.epoch + 1) % recipe.validate_every == 0 or state.epoch + 1 == recipe.epochs
+                accuracy = evaluate(state.result, adapter, task, validation, place) if due else None
                 state.complete_epoch(accuracy)
                 state.save(interrupted, settings)
-                progress.complete_epoch(f"loss {loss:.4f}, validation {accuracy:.2f}")
+                note = "" if accuracy is None else f", validation {accuracy:.2f}"
+                progress.complete_epoch(f"loss {loss:.4f}{note}")
 
     provenance = {
         **identity,
@@ -193,6 +196,8 @@ def _train_epoch(
         state.optimizer.zero_grad(set_to_none=True)
         loss.backward()
         state.optimizer.step()
+        if state.average is not None:
+            state.average.update_parameters(state.model)
         # Summed on the device: reading every loss would make a GPU wait for each batch.
         total += loss.detach() * len(inputs)
         samples += len(inputs)
@@ -203,12 +208,24 @@ def _train_epoch(
 
 def _start(model: nn.Module, recipe: Recipe) -> TrainingState:
     optimizer = SGD(model.parameters(), recipe.learning_rate, MOMENTUM, weight_decay=recipe.weight_decay)
-    scheduler: LRScheduler
-    if recipe.schedule == "poly":
-        scheduler = PolynomialLR(optimizer, total_iters=recipe.epochs, power=POLY_POWER)
+    average = None
+    if recipe.ema:
+        average = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(recipe.ema), use_buffers=True)
+    return TrainingState(model, optimizer, _schedule(optimizer, recipe), average)
+
+
+def _schedule(optimizer: SGD, recipe: Recipe) -> LRScheduler:
+    falling: LRScheduler
+    if recipe.milestones:
+        falling = MultiStepLR(optimizer, [epoch - recipe.warmup for epoch in recipe.milestones])
+    elif recipe.schedule == "poly":
+        falling = PolynomialLR(optimizer, total_iters=max(1, recipe.epochs - recipe.warmup), power=POLY_POWER)
     else:
-        scheduler = CosineAnnealingLR(optimizer, T_max=recipe.epochs)
-    return TrainingState(model, optimizer, scheduler)
+        falling = CosineAnnealingLR(optimizer, T_max=max(1, recipe.epochs - recipe.warmup))
+    if not recipe.warmup:
+        return falling
+    rising = LinearLR(optimizer, start_factor=0.1, total_iters=recipe.warmup)
+    return SequentialLR(optimizer, [rising, falling], milestones=[recipe.warmup])
 
 
 def _check(recipe: Recipe, seed: int, precision: str) -> None:

@@ -66,10 +66,11 @@ def calibration_set(prepared: Prepared, count: int, seed: int) -> Calibration:
     """Draws the training samples that conversions may look at, with the ANN's statistics on them."""
     samples, held_out = prepared.task.calibration(count, seed), prepared.task.held_out(count, seed)
     device = prepared.graph.example.device
-    calibration = Calibration(
-        prepared.graph, prepared.adapter.encode(samples).to(device),
-        held_out=(prepared.adapter.encode(held_out.inputs).to(device), held_out.targets), seed=seed,
-    )  # fmt: skip
+    labelled = None
+    if isinstance(held_out.targets, Tensor):  # Early exit learns from classes; boxes are none.
+        labelled = prepared.adapter.encode(held_out.inputs).to(device), held_out.targets
+    inputs = prepared.adapter.encode(samples).to(device)
+    calibration = Calibration(prepared.graph, inputs, held_out=labelled, seed=seed)
     _ = calibration.histograms  # Every method needs them, so they are in no method's time.
     return calibration
 

@@ -12,14 +12,16 @@ from torch import Tensor, nn
 from adapters import NETWORKS, Network, load_weights
 from adapters.augment import AUGMENTATIONS
 from adapters.weights import save_weights
-from benchmarks.conformance.kit import Check, Failed, demand
+from benchmarks.conformance.kit import Check, DoesNotApply, Failed, demand
+from benchmarks.conformance.predictions import demand_detections
 from conversion import ConversionGraph, capture
 from conversion.errors import BenchmarkError
 from tasks import TASKS, Task
+from tasks.detection import Detection
 from tasks.segmentation import Segmentation
 
 SAMPLES = 3
-# Networks for maps take images of any size, so the kit tries them on small ones.
+# Networks for maps and detectors take images of any size, so the kit tries them on small ones.
 LARGEST = 64
 
 
@@ -54,8 +56,8 @@ class NetworkBench:
 
 
 def shape_of(task: Task) -> tuple[int, ...]:
-    """The shape of a sample to try a network with: the task's own, or for maps one of smaller height and width."""
-    if not isinstance(task, Segmentation):
+    """The shape of a sample to try a network with: the task's own, or for maps and boxes one of smaller sides."""
+    if not isinstance(task, (Detection, Segmentation)):
         return task.input_shape
     return (task.input_shape[0], *(min(side, LARGEST) for side in task.input_shape[1:]))
 
@@ -89,13 +91,16 @@ def is_called_as_registered(bench: NetworkBench) -> None:
 
 @torch.no_grad()
 def builds_for_every_task_it_names(bench: NetworkBench) -> None:
-    """For each task in `tasks`, the output has one score for each class, at each pixel where targets are maps."""
+    """For each task in `tasks`, one score for each class, at each pixel where targets are maps; or boxes come of it."""
     demand(bool(bench.kind.tasks), "It names no task; list those it fits in `tasks`.")
     for name in bench.kind.tasks:
         adapter = bench.kind(TASKS[name]())
         shape = shape_of(adapter.task)
         sample = torch.zeros(2, *shape, dtype=torch.uint8)
         output = built(adapter, seed=0)(adapter.encode(sample))
+        if isinstance(adapter.task, Detection):
+            demand_detections(adapter.decode(output), 2, adapter.task)
+            continue
         maps = isinstance(adapter.task, Segmentation)
         expected = (2, len(adapter.task.classes), *(shape[1:] if maps else ()))
         demand(
@@ -130,7 +135,9 @@ def encodes_sample_by_sample(bench: NetworkBench) -> None:
 
 
 def decodes_to_classes(bench: NetworkBench) -> None:
-    """`decode` turns scores of shape (N, classes, ...) into one class index for each sample, or each of its pixels."""
+    """`decode` turns scores (N, classes, ...) into one class index for each sample or pixel; not of detectors."""
+    if isinstance(bench.adapter.task, Detection):
+        raise DoesNotApply("The network finds boxes; what it decodes to was looked at for each of its tasks.")
     classes = len(bench.adapter.task.classes)
     maps = isinstance(bench.adapter.task, Segmentation)
     # A map of one row, its pixels of one class after the other, or as many samples.

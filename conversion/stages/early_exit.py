@@ -36,7 +36,8 @@ class EarlyExit:
         if calibration.held_out is None:
             raise InvalidInput(
                 "IAT learns from labels how sure a correct prediction is: give held_out=(inputs, classes), training "
-                "samples that are not in the calibration set."
+                "samples that are not in the calibration set. Boxes are no such labels: with them, use the "
+                "same method without IAT."
             )
         inputs, classes = calibration.held_out
         entropy = torch.zeros(network.T, dtype=torch.float64)

@@ -1,0 +1,80 @@
+"""Predictions to try a metric with, made from the targets of whatever kind a task has."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from benchmarks.conformance.kit import DoesNotApply, Failed, demand
+from tasks.boxes import Boxes, Detections
+from tasks.detection import Detection
+
+Relabel = Callable[[Tensor], Tensor]
+"""Of classes, int64 of any shape."""
+
+
+def is_boxes(targets: Any) -> bool:
+    """Whether targets are those of detection."""
+    return isinstance(targets, list) and all(isinstance(target, Boxes) for target in targets)
+
+
+def predictions(targets: Any, relabel: Relabel) -> Any:
+    """Predictions that are right but for their classes, which are those of `relabel`.
+
+    Raises:
+        DoesNotApply: targets are of a kind that the kit knows nothing of.
+    """
+    if isinstance(targets, Tensor) and targets.dim() == 1:
+        return relabel(targets)
+    if is_boxes(targets):
+        return [_found(truth, relabel) for truth in targets]
+    raise DoesNotApply("Targets are neither classes nor boxes, so the kit has no predictions to try the metric with.")
+
+
+def _found(truth: Boxes, relabel: Relabel) -> Detections:
+    boxes = truth.fractions
+    # Different scores for different boxes, whatever image or batch they are in.
+    return Detections(boxes, relabel(truth.labels), (boxes * boxes.new_tensor([0.4, 0.3, 0.2, 0.1])).sum(1).sigmoid())
+
+
+def joined(batches: Sequence[Any]) -> Any:
+    """Predictions or targets of several batches as one."""
+    if isinstance(batches[0], Tensor):
+        return torch.cat(list(batches))
+    return [item for batch in batches for item in batch]
+
+
+def demand_boxes(targets: Sequence[Boxes], classes: int, split: str) -> None:
+    """Fails unless boxes lie in their images and are of a task's classes."""
+    for truth in targets:
+        height, width = truth.size
+        corners, labels = truth.boxes, truth.labels
+        fit = bool(((corners >= 0) & (corners <= corners.new_tensor([width, height, width, height]))).all())
+        demand(fit, f"A box of image {truth.image} in {split} reaches over the border of the image.")
+        demand(bool((corners[:, :2] < corners[:, 2:]).all()), f"A box of image {truth.image} in {split} has no area.")
+        demand(
+            bool(((labels >= 0) & (labels < classes)).all()),
+            f"Image {truth.image} in {split} has classes {labels.tolist()}; there are {classes}, counted from 0.",
+        )
+
+
+def demand_detections(found: Any, samples: int, task: Detection) -> None:
+    """Fails unless `found` is what a network of a detection task decodes to."""
+    if not (isinstance(found, list) and all(isinstance(one, Detections) for one in found)):
+        raise Failed(f"`decode` gives {type(found).__name__}; give a list of Detections, one for each image.")
+    demand(len(found) == samples, f"`decode` gives detections of {len(found)} images for {samples}.")
+    for one in found:
+        count = len(one.scores)
+        demand(
+            tuple(one.boxes.shape) == (count, 4) and tuple(one.labels.shape) == (count,),
+            f"Boxes, labels and scores have shapes {tuple(one.boxes.shape)}, {tuple(one.labels.shape)} and ({count},).",
+        )
+        inside = bool(((one.boxes >= 0) & (one.boxes <= 1)).all() and (one.boxes[:, :2] <= one.boxes[:, 2:]).all())
+        demand(inside, "A box is not within 0 to 1; give x1, y1, x2, y2 in fractions of the image.")
+        known = bool(((one.labels >= 0) & (one.labels < len(task.classes))).all())
+        demand(known, f"A class is not among the {len(task.classes)} of the task.")
+        falls = bool((one.scores.diff() <= 0).all() and ((one.scores >= 0) & (one.scores <= 1)).all())
+        demand(falls, "Scores do not fall from 1 to 0; give the surest detection first.")

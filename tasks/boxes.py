@@ -1,0 +1,66 @@
+"""Boxes in an image: true ones with what is known of them, predicted ones with their scores."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True, eq=False)
+class Boxes:
+    """What is on one image.
+
+    Attributes:
+        boxes: x1, y1, x2, y2 in pixels of the original image, float32 of shape (M, 4).
+        labels: class indices, int64 of shape (M,).
+        ignored: objects that need not be found, bool of shape (M,): VOC's difficult ones, crowds of COCO.
+        size: height and width of the original image.
+        image: which image it is, for error messages.
+    """
+
+    boxes: Tensor
+    labels: Tensor
+    ignored: Tensor
+    size: tuple[int, int]
+    image: str = ""
+
+    @classmethod
+    def of(
+        cls, boxes: list[list[float]], labels: list[int], ignored: list[bool], size: tuple[int, int], image: str = ""
+    ) -> Boxes:
+        """From plain lists of one length."""
+        return cls(torch.tensor(boxes).reshape(-1, 4), torch.tensor(labels).long(), torch.tensor(ignored).bool(), size,
+                   image)  # fmt: skip
+
+    @property
+    def fractions(self) -> Tensor:
+        """The boxes in fractions of the image's width and height, shape (M, 4)."""
+        height, width = self.size
+        return self.boxes / self.boxes.new_tensor([width, height, width, height])
+
+    def content(self) -> bytes:
+        """All there is, for a digest."""
+        parts = (self.boxes, self.labels, self.ignored)
+        return repr((self.image, self.size)).encode() + b"".join(part.numpy().tobytes() for part in parts)
+
+
+@dataclass(frozen=True, eq=False)
+class Detections:
+    """What a network found on one image.
+
+    Attributes:
+        boxes: x1, y1, x2, y2 in fractions of the image's width and height, float32 of shape (K, 4).
+        labels: class indices, int64 of shape (K,).
+        scores: how sure it is, larger is surer, float32 of shape (K,).
+    """
+
+    boxes: Tensor
+    labels: Tensor
+    scores: Tensor
+
+    def pixels(self, size: tuple[int, int]) -> Tensor:
+        """The boxes in pixels of an image of height and width `size`, shape (K, 4)."""
+        height, width = size
+        return self.boxes * self.boxes.new_tensor([width, height, width, height])
