@@ -13,7 +13,7 @@ from tasks.boxes import Boxes, Detections
 from tasks.detection import Detection
 
 Relabel = Callable[[Tensor], Tensor]
-"""Of classes, int64 of any shape."""
+"""Of classes, of any shape."""
 
 
 def is_boxes(targets: Any) -> bool:
@@ -27,11 +27,13 @@ def predictions(targets: Any, relabel: Relabel) -> Any:
     Raises:
         DoesNotApply: targets are of a kind that the kit knows nothing of.
     """
-    if isinstance(targets, Tensor) and targets.dim() == 1:
+    if isinstance(targets, Tensor) and targets.dim() in (1, 3):  # Classes, or maps of them.
         return relabel(targets)
     if is_boxes(targets):
         return [_found(truth, relabel) for truth in targets]
-    raise DoesNotApply("Targets are neither classes nor boxes, so the kit has no predictions to try the metric with.")
+    raise DoesNotApply(
+        "Targets are neither classes, maps of them nor boxes, so the kit has no predictions to try the metric with."
+    )
 
 
 def _found(truth: Boxes, relabel: Relabel) -> Detections:
