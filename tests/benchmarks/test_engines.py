@@ -19,7 +19,7 @@ from benchmarks.engines.local import _begin, death
 from benchmarks.leases import Leases
 from benchmarks.runner import run
 from benchmarks.store import Store
-from benchmarks.worker import Ended, Job, Settings, attempt
+from benchmarks.worker import Ended, Job, Settings, attempt, workbench
 from conversion.errors import BenchmarkError
 from tests.benchmarks.conftest import CellOf
 
@@ -111,7 +111,8 @@ def test_what_another_run_holds_is_waited_for(tmp_path: Path, digits_cell: CellO
         # The other run's record is taken over, not measured again.
         done = store.load(cells[1])
         assert done is not None
-        store.save(done.model_copy(update={"cell": cells[0], "provenance": {"device": "theirs"}}))
+        own = {"cell": cells[0], "fingerprint": workbench(Settings()).fingerprint(cells[0])}
+        store.save(done.model_copy(update=own | {"provenance": {"device": "theirs"}}))
         theirs.__exit__()
 
     thread = threading.Thread(target=finish)

@@ -22,7 +22,7 @@ from conversion import InvalidInput
 from conversion import stages as all_stages
 from conversion.methods import METHODS
 
-CELLS = load_suite("mini").cells()
+CELLS = [cell for cell in load_suite("mini").cells() if cell.task == "digits"]
 BENCH = Workbench(None, None, "cpu", "float32")
 Prints = dict[str, dict[str, str]]
 
@@ -202,7 +202,8 @@ def test_a_process_that_runs_the_changed_code_says_the_same(tree: Path) -> None:
     script = (
         "import json; from benchmarks.execute import Workbench; from benchmarks.suite_files import load_suite; "
         "bench = Workbench(None, None, 'cpu', 'float32'); "
-        "print(json.dumps({cell.id: bench.fingerprint(cell) for cell in load_suite('mini').cells()}))"
+        "cells = [cell for cell in load_suite('mini').cells() if cell.task == 'digits']; "
+        "print(json.dumps({cell.id: bench.fingerprint(cell) for cell in cells}))"
     )
     ended = subprocess.run([sys.executable, "-c", script], cwd=tree, capture_output=True, text=True, check=True)
     assert json.loads(ended.stdout) == prints(tree)
