@@ -5,7 +5,6 @@ from __future__ import annotations
 import shlex
 import sys
 from collections.abc import Iterable
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -24,6 +23,33 @@ from benchmarks.estimate import time_needed
 from benchmarks.execute import Workbench
 from benchmarks.gate import judge_all
 from benchmarks.leaderboard import write_leaderboard
+from benchmarks.options import (
+    PUBLISHED,
+    RESULTS,
+    WEIGHTS,
+    CalibrationName,
+    CheckedKind,
+    DataOption,
+    DeviceOption,
+    EngineNames,
+    Kind,
+    LimitOption,
+    MethodOption,
+    NetworkOption,
+    PrecisionName,
+    PrecisionOption,
+    PricesOption,
+    RerunName,
+    RerunOption,
+    ResultsOption,
+    SeedOption,
+    StepsOption,
+    SuiteOption,
+    TaskOption,
+    TrainingPrecision,
+    WeightsOption,
+    WorkersOption,
+)  # fmt: skip
 from benchmarks.plan import due, impossible, summary
 from benchmarks.plan import plan as plan_cells
 from benchmarks.plugins import load_plugins, origin
@@ -47,69 +73,6 @@ from conversion.methods import METHODS
 from tasks import TASKS
 
 app = typer.Typer(no_args_is_help=False, pretty_exceptions_enable=False, add_completion=False)
-
-
-class Kind(StrEnum):
-    tasks = "tasks"
-    networks = "networks"
-    methods = "methods"
-    suites = "suites"
-
-
-class CheckedKind(StrEnum):
-    method = "method"
-    task = "task"
-    network = "network"
-
-
-class PrecisionName(StrEnum):
-    auto = "auto"
-    float32 = "float32"
-    bfloat16 = "bfloat16"
-
-
-class TrainingPrecision(StrEnum):
-    float32 = "float32"
-    bfloat16 = "bfloat16"
-
-
-class CalibrationName(StrEnum):
-    light = "light"
-    advanced = "advanced"
-    none = "none"
-
-
-class EngineNames(StrEnum):
-    inline = "inline"
-    local = "local"
-    ray = "ray"
-
-
-class RerunName(StrEnum):
-    missing = "missing"
-    failed = "failed"
-    stale = "stale"
-    all = "all"
-
-
-SuiteOption = Annotated[str, typer.Option("--suite", help="A suite by name, or the path of a suite file.")]
-TaskOption = Annotated[list[str] | None, typer.Option("--task", help="Only these tasks; globs; repeatable.")]
-NetworkOption = Annotated[list[str] | None, typer.Option("--network", help="Only these networks; globs; repeatable.")]
-MethodOption = Annotated[list[str] | None, typer.Option("--method", help="Only these methods; globs; repeatable.")]
-StepsOption = Annotated[list[int] | None, typer.Option("--T", help="Only these numbers of timesteps; repeatable.")]
-SeedOption = Annotated[list[int] | None, typer.Option("--seed", help="Only these seeds; repeatable.")]
-LimitOption = Annotated[int | None, typer.Option(min=1, help="Measure the first N test samples of a fixed shuffle.")]
-DataOption = Annotated[Path | None, typer.Option("--data-root", help="Folder of the datasets.")]
-WeightsOption = Annotated[Path, typer.Option("--weights", help="Folder of trained networks.")]
-ResultsOption = Annotated[Path, typer.Option("--results", help="Where records and tables go.")]
-PricesOption = Annotated[str | None, typer.Option("--price-list", help="Price energy by this list, not the suite's.")]
-DeviceOption = Annotated[str, typer.Option(help="cpu, cuda, cuda:1 ...")]
-PrecisionOption = Annotated[PrecisionName, typer.Option(help="Of weights and activations.")]
-WorkersOption = Annotated[int | None, typer.Option(min=1, help="Cells measured at once.")]
-RerunOption = Annotated[RerunName, typer.Option(help="Which finished cells to run again.")]
-RESULTS = Path("results")
-PUBLISHED = RESULTS / "published"
-WEIGHTS = Path("runs/weights")
 
 
 @app.callback(invoke_without_command=True)
