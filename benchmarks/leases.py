@@ -71,8 +71,7 @@ class Leases:
         lease = Lease(path, Running(cell.id, cell.label))
         if lease.create():
             return lease
-        found = _read(path)
-        if found is not None and not found[0].expired(found[1]):
+        if _live(path) is not None:
             return None
         # Of several who see it expired, one moves it away; whoever moves a fresh one by mistake puts it back.
         aside = path.with_name(f"{path.name}.{lease.running.token}")
@@ -80,8 +79,7 @@ class Leases:
             os.rename(path, aside)
         except FileNotFoundError:
             return lease if lease.create() else None
-        moved = _read(aside)
-        if moved is not None and not moved[0].expired(moved[1]):
+        if _live(aside) is not None:
             os.replace(aside, path)
             return None
         aside.unlink()
@@ -89,15 +87,11 @@ class Leases:
 
     def running(self) -> Iterator[Running]:
         """What is being worked on now."""
-        for path in sorted(self.folder.glob("*.json")):
-            found = _read(path)
-            if found is not None and not found[0].expired(found[1]):
-                yield found[0]
+        yield from filter(None, map(_live, sorted(self.folder.glob("*.json"))))
 
     def held(self, cell: Cell) -> bool:
         """Whether somebody is working on a cell now."""
-        found = _read(self.folder / f"{cell.id}.json")
-        return found is not None and not found[0].expired(found[1])
+        return _live(self.folder / f"{cell.id}.json") is not None
 
 
 class Lease:
@@ -163,6 +157,12 @@ def _read(path: Path) -> tuple[Running, float] | None:
         return Running(**content), time.time() - path.stat().st_mtime
     except (OSError, ValueError, TypeError):
         return None
+
+
+def _live(path: Path) -> Running | None:
+    """What a lease says whose holder is there; None where there is no such lease."""
+    found = _read(path)
+    return None if found is None or found[0].expired(found[1]) else found[0]
 
 
 def alive(pid: int, born: float) -> bool:

@@ -18,7 +18,7 @@ from torchvision.ops import box_iou
 
 from conversion.errors import InvalidInput
 from tasks.base import Measure
-from tasks.boxes import Boxes, Detections
+from tasks.boxes import Boxes, Detections, require_same_images
 
 Array = NDArray[np.float64]
 IOU = 0.5
@@ -211,8 +211,7 @@ class AveragePrecision:
         Raises:
             InvalidInput: when there are not as many predictions as targets.
         """
-        if len(predictions) != len(targets):
-            raise InvalidInput(f"There are predictions of {len(predictions)} images and boxes of {len(targets)}.")
+        require_same_images(predictions, targets)
         pairs = zip(predictions, targets, strict=True)
         self._images += [match(found, truth, len(self.classes)) for found, truth in pairs]
 

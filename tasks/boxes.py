@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+
+from conversion.errors import InvalidInput
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,3 +67,9 @@ class Detections:
         """The boxes in pixels of an image of height and width `size`, shape (K, 4)."""
         height, width = size
         return self.boxes * self.boxes.new_tensor([width, height, width, height])
+
+
+def require_same_images(predictions: Sequence[Detections], targets: Sequence[Boxes]) -> None:
+    """Raises InvalidInput unless there are as many predictions as targets."""
+    if len(predictions) != len(targets):
+        raise InvalidInput(f"There are predictions of {len(predictions)} images and boxes of {len(targets)}.")

@@ -22,7 +22,7 @@ from tasks.average_precision import (
     score,
 )
 from tasks.base import TASKS, Measure, Metric, Split
-from tasks.boxes import Boxes, Detections
+from tasks.boxes import Boxes, Detections, require_same_images
 from tasks.detection import Annotated, AnnotatedDetection, inside, skipped, skipping
 
 MOST = 100
@@ -60,8 +60,7 @@ class CocoAveragePrecision:
         Raises:
             InvalidInput: when there are not as many predictions as targets.
         """
-        if len(predictions) != len(targets):
-            raise InvalidInput(f"There are predictions of {len(predictions)} images and boxes of {len(targets)}.")
+        require_same_images(predictions, targets)
         self._found += predictions
         self._truth += targets
 

@@ -1,16 +1,18 @@
-"""One thread: the kit's networks are too small to share."""
+"""One thread, and registries that forget what a test registered."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
-import torch
+
+from adapters import NETWORKS
+from conversion.methods import METHODS
+from tasks import TASKS
+from tests.threads import one_thread
+
+__all__ = ["one_thread"]
 
 
-@pytest.fixture(autouse=True, scope="module")
-def one_thread() -> Iterator[None]:
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+@pytest.fixture(autouse=True)
+def registries(monkeypatch: pytest.MonkeyPatch) -> None:
+    for registry in (METHODS, TASKS, NETWORKS):
+        monkeypatch.setattr(registry, "_entries", dict(registry._entries))

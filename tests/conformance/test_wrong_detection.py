@@ -9,24 +9,18 @@ import pytest
 import torch
 from torch import Tensor
 
-from adapters import NETWORKS, Network
+from adapters import Network
 from adapters.yolov2 import YoloMini
 from benchmarks.conformance import networks, tasks
 from benchmarks.conformance.kit import judge
 from benchmarks.conformance.networks import NetworkBench
 from benchmarks.conformance.tasks import TaskBench
-from tasks import TASKS, Task
+from tasks import Task
 from tasks.average_precision import AveragePrecision
 from tasks.base import Measure, Split
 from tasks.boxes import Boxes, Detections
 from tasks.detection import Detection
 from tasks.mini_detection import MiniDetection, Scenes
-
-
-@pytest.fixture(autouse=True)
-def registry(monkeypatch: pytest.MonkeyPatch) -> None:
-    for names in (TASKS, NETWORKS):
-        monkeypatch.setattr(names, "_entries", dict(names._entries))
 
 
 class Sound(MiniDetection):

@@ -26,11 +26,6 @@ from conversion.stages import BiasCorrection, Stage, Thresholds
 counter = itertools.count()
 
 
-@pytest.fixture(autouse=True)
-def registry(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(METHODS, "_entries", dict(METHODS._entries))
-
-
 class Sound(Burst):
     """Keeps every promise; what is wrong with the others is what they change."""
 

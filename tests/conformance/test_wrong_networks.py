@@ -18,11 +18,6 @@ from benchmarks.conformance.networks import NetworkBench
 from tasks import Task
 
 
-@pytest.fixture(autouse=True)
-def registry(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(NETWORKS, "_entries", dict(NETWORKS._entries))
-
-
 class Module(nn.Module):
     """A small classifier, and what a forward function does to its scores."""
 

@@ -21,12 +21,6 @@ from tasks.base import Split
 from tasks.segmentation import MeanIoU, Segmentation
 
 
-@pytest.fixture(autouse=True)
-def registry(monkeypatch: pytest.MonkeyPatch) -> None:
-    for entries in (TASKS, NETWORKS):
-        monkeypatch.setattr(entries, "_entries", dict(entries._entries))
-
-
 class Sound(Segmentation):
     """Noise in three classes."""
 

@@ -24,11 +24,6 @@ from tasks.images import ImageClassification, ImageSplits, LabelledImages
 counter = itertools.count()
 
 
-@pytest.fixture(autouse=True)
-def registry(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(TASKS, "_entries", dict(TASKS._entries))
-
-
 def noise(count: int, seed: int) -> LabelledImages:
     generator = torch.Generator().manual_seed(seed)
     images = torch.randint(0, 256, (count, 1, 4, 4), generator=generator, dtype=torch.uint8)

@@ -7,18 +7,13 @@ from collections.abc import Iterator
 import pytest
 import torch
 
+from tests.threads import one_thread
+
+__all__ = ["one_thread"]
+
 
 @pytest.fixture(autouse=True)
 def same_weights_whatever_ran_before() -> Iterator[None]:
     with torch.random.fork_rng():
         torch.manual_seed(0)
         yield
-
-
-@pytest.fixture(autouse=True, scope="module")
-def one_thread() -> Iterator[None]:
-    """Toys are too small to share; threads that wait for each other on a busy machine take 50 times longer."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
