@@ -23,7 +23,9 @@ class Recipe:
 
     Attributes:
         augment: which of the augmentations in `adapters.augment` the training images get.
-        learning_rate: of SGD with momentum 0.9, at the start of a schedule that ends at 0.
+        optimizer: SGD with momentum 0.9, or AdamW.
+        learning_rate: at the start of the schedule.
+        final_rate: at the end of a cosine; the other schedules end where they end.
         schedule: how it falls from epoch to epoch, as a half cosine or as (1 - epoch / epochs)^0.9 (DeepLab's "poly").
         warmup: epochs before, in which it rises from a tenth; they count among `epochs`.
         milestones: epochs after which it falls to a tenth, in place of the schedule.
@@ -34,7 +36,9 @@ class Recipe:
 
     epochs: int = 300
     batch_size: int = 128
+    optimizer: Literal["sgd", "adamw"] = "sgd"
     learning_rate: float = 0.1
+    final_rate: float = 0.0
     weight_decay: float = 5e-4
     label_smoothing: float = 0.0
     augment: str = "cifar"

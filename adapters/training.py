@@ -1,4 +1,4 @@
-"""Trains a network on a task: SGD with momentum, and the schedule, warm-up and averaging of the network's recipe."""
+"""Trains a network on a task: the optimizer, schedule, warm-up and averaging of the network's recipe."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import Any, Literal, cast
 
 import torch
 from torch import Tensor, nn
-from torch.optim import SGD
+from torch.optim import SGD, AdamW, Optimizer
 from torch.optim.lr_scheduler import CosineAnnealingLR, LinearLR, LRScheduler, MultiStepLR, PolynomialLR, SequentialLR
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from torch.utils._pytree import tree_map
@@ -207,21 +207,25 @@ def _train_epoch(
 
 
 def _start(model: nn.Module, recipe: Recipe) -> TrainingState:
-    optimizer = SGD(model.parameters(), recipe.learning_rate, MOMENTUM, weight_decay=recipe.weight_decay)
+    optimizer: Optimizer
+    if recipe.optimizer == "adamw":
+        optimizer = AdamW(model.parameters(), recipe.learning_rate, weight_decay=recipe.weight_decay)
+    else:
+        optimizer = SGD(model.parameters(), recipe.learning_rate, MOMENTUM, weight_decay=recipe.weight_decay)
     average = None
     if recipe.ema:
         average = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(recipe.ema), use_buffers=True)
     return TrainingState(model, optimizer, _schedule(optimizer, recipe), average)
 
 
-def _schedule(optimizer: SGD, recipe: Recipe) -> LRScheduler:
+def _schedule(optimizer: Optimizer, recipe: Recipe) -> LRScheduler:
     falling: LRScheduler
     if recipe.milestones:
         falling = MultiStepLR(optimizer, [epoch - recipe.warmup for epoch in recipe.milestones])
     elif recipe.schedule == "poly":
         falling = PolynomialLR(optimizer, total_iters=max(1, recipe.epochs - recipe.warmup), power=POLY_POWER)
     else:
-        falling = CosineAnnealingLR(optimizer, T_max=max(1, recipe.epochs - recipe.warmup))
+        falling = CosineAnnealingLR(optimizer, max(1, recipe.epochs - recipe.warmup), recipe.final_rate)
     if not recipe.warmup:
         return falling
     rising = LinearLR(optimizer, start_factor=0.1, total_iters=recipe.warmup)

@@ -237,6 +237,17 @@ def test_the_learning_rate_rises_and_falls_as_the_recipe_says() -> None:
     assert rates(Recipe(epochs=6, warmup=2)) == pytest.approx([0.1, 0.55, *rates(Recipe(epochs=4))])
     assert rates(Recipe(epochs=6, milestones=(2, 4))) == pytest.approx([1, 1, 0.1, 0.1, 0.01, 0.01])
     assert rates(Recipe(epochs=6, warmup=1, milestones=(2, 4))) == pytest.approx([0.1, 1, 0.1, 0.1, 0.01, 0.01])
+    assert rates(Recipe(epochs=2, final_rate=0.05)) == pytest.approx([1, 0.75])  # A cosine from 0.1 to 0.05, halfway.
+
+
+def test_adamw_decays_weights_apart_from_their_gradient() -> None:
+    """Without a gradient AdamW only shrinks a weight by rate times decay; SGD's decay would carry momentum."""
+    state = _start(nn.Linear(1, 1, bias=False), Recipe(optimizer="adamw", learning_rate=0.1, weight_decay=0.5))
+    nn.init.constant_(state.model.weight, 1.0)
+    for step in range(1, 3):
+        state.model.weight.grad = torch.zeros(1, 1)
+        state.optimizer.step()
+        assert float(state.model.weight.detach()) == pytest.approx(0.95**step)
 
 
 def test_averaged_weights_are_what_is_scored_and_kept(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
