@@ -8,7 +8,6 @@ the ANN: a network that magnifies it magnifies the errors of its first layers, t
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable
 from typing import Annotated, Any
@@ -20,8 +19,9 @@ from rich.console import Console
 from rich.table import Table
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
-from torch.utils import _pytree as pytree
 
+from adapters.ultralytics_yolo import detector
+from benchmarks.outputs import relative_error
 from conversion import BenchmarkError, capture, convert, simulate
 
 IMAGES = (3, 64, 64)
@@ -81,38 +81,9 @@ def _dense(inputs: int, outputs: int) -> tuple[nn.Module, ...]:
     return nn.Linear(inputs, outputs), nn.BatchNorm1d(outputs), nn.ReLU()
 
 
-def yolo(activation: str, *, decoded: bool = False) -> nn.Module:
-    """YOLOv8n built from its own description, without weights.
-
-    Args:
-        activation: "SiLU" as published, or "ReLU".
-        decoded: put boxes together in the network; else it returns the box distributions and class scores of its head,
-            and boxes are decoded once from their means.
-    """
-    os.environ.setdefault("YOLO_OFFLINE", "true")
-    os.environ.setdefault("YOLO_AUTOINSTALL", "false")
-    from ultralytics.nn.tasks import DetectionModel
-
-    model: nn.Module = DetectionModel("yolov8n.yaml", ch=3, nc=CLASSES, verbose=False)
-    for part in model.modules():
-        if isinstance(getattr(part, "act", None), nn.SiLU):
-            part.act = getattr(nn, activation)()
-    head: Any = model.model[-1]  # type: ignore[index]
-    # Anchors are not cached, so that the batch size stays free.
-    head.dynamic = True
-    return model if decoded else Raw(model)
-
-
-class Raw(nn.Module):
-    """A detector without its decoding."""
-
-    def __init__(self, model: nn.Module) -> None:
-        super().__init__()
-        self.model = model
-
-    def forward(self, x: Tensor) -> dict[str, Tensor]:
-        output: dict[str, Tensor] = self.model(x)[1]
-        return {name: output[name] for name in ("boxes", "scores")}
+def yolo(activation: type[nn.Module]) -> nn.Module:
+    """YOLOv8n built from its own description, without weights; it returns maps, boxes are decoded from their means."""
+    return detector("yolov8n", CLASSES, activation)
 
 
 def vit(layers: int) -> nn.Module:
@@ -143,8 +114,8 @@ MODELS: dict[str, tuple[Callable[[], nn.Module], tuple[int, ...]]] = {
     "fcn_resnet50": (lambda: _segmentation("fcn_resnet50"), IMAGES),
     "vit_b_16": (lambda: vit(12), IMAGES),
     "swin_t": (lambda: _classifier("swin_t"), IMAGES),
-    "yolov8n (SiLU)": (lambda: yolo("SiLU"), IMAGES),
-    "yolov8n (ReLU)": (lambda: yolo("ReLU"), IMAGES),
+    "yolov8n (SiLU)": (lambda: yolo(nn.SiLU), IMAGES),
+    "yolov8n (ReLU)": (lambda: yolo(nn.ReLU), IMAGES),
     "pointnet (max)": (lambda: PointNet("max"), POINTS),
     "pointnet (mean)": (lambda: PointNet("mean"), POINTS),
 }
@@ -179,16 +150,6 @@ def settled(model: nn.Module, inputs: Tensor) -> tuple[nn.Module, Tensor]:
     with torch.no_grad():
         model(inputs)
     return model.eval(), inputs
-
-
-def flat(output: Any) -> Tensor:
-    """All of a network's outputs, one row for each sample."""
-    return torch.cat([part.flatten(1) for part in pytree.tree_leaves(output)], 1)
-
-
-def relative_error(found: Any, expected: Any) -> float:
-    """||found - expected|| / ||expected||"""
-    return float((flat(found) - flat(expected)).norm() / flat(expected).norm())
 
 
 def main(

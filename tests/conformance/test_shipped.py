@@ -10,6 +10,8 @@ import pytest
 from PIL import Image
 
 from adapters import NETWORKS
+from adapters.ultralytics_yolo import UltralyticsYolo
+from adapters.yolov2 import YoloNetwork
 from benchmarks.conformance import methods, networks, simulation, tasks
 from benchmarks.conformance.kit import judge
 from benchmarks.conformance.methods import MethodBench
@@ -46,6 +48,9 @@ SHIPPED = {
 # Deeper members of a family repeat its blocks; capturing them takes seconds and shows nothing new.
 DEEPER = {
     "resnet32", "resnet44", "resnet56", "resnet32_wide", "fcn_resnet50", "yolov2_d19", "yolov2_r34", "yolov2_r50",
+    "yolov2_d19_leaky",
+    *(name for name in NETWORKS if name.startswith("ultralytics/") and name not in
+      ("ultralytics/yolov3-tiny-relu", "ultralytics/yolo11n")),
 }  # fmt: skip
 CAPTURED = {networks.can_be_captured, networks.is_computed_alike_when_captured, networks.has_activations_for_neurons}
 
@@ -106,4 +111,4 @@ def test_networks(name: str) -> None:
     results = [judge(check, bench) for check in checks]
     assert [result for result in results if result.verdict == "failed"] == []
     needless = {result.name for result in results if result.verdict == "does not apply"}
-    assert needless == ({"decodes to classes"} if name.startswith("yolov2") else set())
+    assert needless == ({"decodes to classes"} if issubclass(NETWORKS[name], (YoloNetwork, UltralyticsYolo)) else set())
