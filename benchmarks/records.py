@@ -79,7 +79,7 @@ class Measured(BaseModel):
 
     Attributes:
         samples: columns `outcome` (the metric's score after the last step), `steps`, and those of
-            `conversion.counts.KINDS`, in the order of the test split.
+            `conversion.counts.KINDS`, and those of `benchmarks.answers`, in the order of the test split.
     """
 
     model_config = ConfigDict(arbitrary_types_allowed=True, frozen=True)
