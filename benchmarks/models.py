@@ -22,63 +22,12 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils import _pytree as pytree
 
+from adapters.pointnet import PointNet
 from conversion import BenchmarkError, capture, convert, simulate
 
 IMAGES = (3, 64, 64)
 POINTS = (3, 128)
 CLASSES = 10
-
-
-class TransformNet(nn.Module):
-    """PointNet's T-Net: a square matrix for each cloud, near the identity."""
-
-    def __init__(self, size: int, width: int, reduce: str) -> None:
-        super().__init__()
-        self.size, self.reduce = size, reduce
-        self.points = nn.Sequential(*_pointwise(size, 64), *_pointwise(64, 128), *_pointwise(128, width))
-        self.matrix = nn.Sequential(*_dense(width, width // 2), *_dense(width // 2, width // 4))
-        self.last = nn.Linear(width // 4, size * size)
-
-    def forward(self, x: Tensor) -> Tensor:
-        x = self.matrix(over_points(self.points(x), self.reduce))
-        matrix: Tensor = self.last(x).view(-1, self.size, self.size)
-        return matrix + torch.eye(self.size, dtype=x.dtype, device=x.device)
-
-
-class PointNet(nn.Module):
-    """PointNet for classification (Qi et al., CVPR 2017) with input and feature transforms; clouds are (N, 3, points).
-
-    Args:
-        reduce: "max" over points as published, or "mean" as in the code of the Adaptive Calibration paper.
-        width: of the global feature, 1024 as published.
-    """
-
-    def __init__(self, reduce: str = "max", width: int = 1024) -> None:
-        super().__init__()
-        self.reduce = reduce
-        self.input_transform, self.feature_transform = (TransformNet(size, width, reduce) for size in (3, 64))
-        self.first = nn.Sequential(*_pointwise(3, 64))
-        self.rest = nn.Sequential(*_pointwise(64, 128), *_pointwise(128, width))
-        self.classifier = nn.Sequential(*_dense(width, 512), *_dense(512, 256), nn.Linear(256, CLASSES))
-
-    def forward(self, x: Tensor) -> Tensor:
-        # (N, points, 3) times the cloud's own (N, 3, 3): a product of two signals.
-        x = self.first((x.transpose(1, 2) @ self.input_transform(x)).transpose(1, 2))
-        x = (x.transpose(1, 2) @ self.feature_transform(x)).transpose(1, 2)
-        logits: Tensor = self.classifier(over_points(self.rest(x), self.reduce))
-        return logits
-
-
-def over_points(x: Tensor, reduce: str) -> Tensor:
-    return x.max(2)[0] if reduce == "max" else x.mean(2)
-
-
-def _pointwise(inputs: int, outputs: int) -> tuple[nn.Module, ...]:
-    return nn.Conv1d(inputs, outputs, 1), nn.BatchNorm1d(outputs), nn.ReLU()
-
-
-def _dense(inputs: int, outputs: int) -> tuple[nn.Module, ...]:
-    return nn.Linear(inputs, outputs), nn.BatchNorm1d(outputs), nn.ReLU()
 
 
 def yolo(activation: str, *, decoded: bool = False) -> nn.Module:
@@ -145,8 +94,8 @@ MODELS: dict[str, tuple[Callable[[], nn.Module], tuple[int, ...]]] = {
     "swin_t": (lambda: _classifier("swin_t"), IMAGES),
     "yolov8n (SiLU)": (lambda: yolo("SiLU"), IMAGES),
     "yolov8n (ReLU)": (lambda: yolo("ReLU"), IMAGES),
-    "pointnet (max)": (lambda: PointNet("max"), POINTS),
-    "pointnet (mean)": (lambda: PointNet("mean"), POINTS),
+    "pointnet (max)": (lambda: PointNet(CLASSES, "max"), POINTS),
+    "pointnet (mean)": (lambda: PointNet(CLASSES, "mean"), POINTS),
 }
 
 

@@ -1,0 +1,69 @@
+"""Random changes to training clouds; they draw from torch's global generator, as all augmentations do."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import torch
+from torch import Tensor
+
+TURN = 2 * math.pi
+
+
+def rotation(axis: int, angle: Tensor) -> Tensor:
+    """A rotation about one axis (0 x, 1 y, 2 z) by an angle in radians, shape (3, 3)."""
+    cos, sin = float(angle.cos()), float(angle.sin())
+    matrix = torch.eye(3)
+    one, other = (axis + 1) % 3, (axis + 2) % 3
+    matrix[one, one], matrix[one, other], matrix[other, one], matrix[other, other] = cos, -sin, sin, cos
+    return matrix
+
+
+class Upright:
+    """The released code's: turned about y, which points up, by any angle, and every point moved by noise.
+
+    Args:
+        noise: standard deviation, in radii of the shape.
+    """
+
+    def __init__(self, noise: float = 0.02) -> None:
+        self.noise = noise
+
+    def __call__(self, cloud: Tensor, target: Any) -> tuple[Tensor, Any]:
+        """A cloud of shape (3, P) or with further channels, which stay as they are; the target stays, too."""
+        return _moved(cloud, self.turn(), self.noise), target
+
+    def turn(self) -> Tensor:
+        return rotation(1, TURN * torch.rand(()))
+
+
+class AlongAxes(Upright):
+    """For shapes along their principal axes: half turns about these, small turns, scales by axis, mirroring, noise.
+
+    The principal axes of a shape have no direction, so that it lies in one of four ways; a small change of shape turns
+    them a little. No class is the mirror image of another.
+
+    Args:
+        noise: standard deviation, in radii of the shape.
+        turned: standard deviation of the small turn about each axis, in radians.
+        scaled: largest change of the size along each axis.
+    """
+
+    def __init__(self, noise: float = 0.01, turned: float = 0.15, scaled: float = 0.15) -> None:
+        super().__init__(noise)
+        self.turned = turned
+        self.scaled = scaled
+
+    def turn(self) -> Tensor:
+        signs = 2.0 * torch.randint(2, (3,)) - 1
+        sizes = 1 + self.scaled * (2 * torch.rand(3) - 1)
+        matrix = torch.diag(signs * sizes)
+        for axis in range(3):
+            matrix = rotation(axis, self.turned * torch.randn(())) @ matrix
+        return matrix
+
+
+def _moved(cloud: Tensor, matrix: Tensor, noise: float) -> Tensor:
+    points = matrix @ cloud[:3] + noise * torch.randn(3, cloud.shape[1])
+    return torch.cat([points, cloud[3:]])
