@@ -39,10 +39,7 @@ class Upright:
 
 
 class AlongAxes(Upright):
-    """For shapes along their principal axes: half turns about these, small turns, scales by axis, mirroring, noise.
-
-    The principal axes of a shape have no direction, so that it lies in one of four ways; a small change of shape turns
-    them a little. No class is the mirror image of another.
+    """For shapes along their principal axes, which a change of pose turns a little: small turns, scales by axis, noise.
 
     Args:
         noise: standard deviation, in radii of the shape.
@@ -56,9 +53,7 @@ class AlongAxes(Upright):
         self.scaled = scaled
 
     def turn(self) -> Tensor:
-        signs = 2.0 * torch.randint(2, (3,)) - 1
-        sizes = 1 + self.scaled * (2 * torch.rand(3) - 1)
-        matrix = torch.diag(signs * sizes)
+        matrix = torch.diag(1 + self.scaled * (2 * torch.rand(3) - 1))
         for axis in range(3):
             matrix = rotation(axis, self.turned * torch.randn(())) @ matrix
         return matrix

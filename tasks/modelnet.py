@@ -15,7 +15,8 @@ class ModelNet(MeshClassification):
     input_shape = (3, 1024)
     suffix = ".off"
 
-    def upright(self, points: Points) -> Points:
+    def aligned(self, points: Points) -> Points:
+        """Turned so that y points up."""
         x, y, z = points.T
         return np.stack([x, z, -y], axis=1)
 

@@ -239,10 +239,10 @@ class MeshClassification(CloudFiles, CloudClassification):
 
     def read(self, file: CloudFile) -> tuple[Tensor, Tensor]:
         points = read_mesh(file.path).sample(self.points, file.generator())
-        return normalised(self.upright(points), file.path), torch.tensor(file.category)
+        return normalised(self.aligned(points), file.path), torch.tensor(file.category)
 
-    def upright(self, points: Points) -> Points:
-        """Points turned so that y points up."""
+    def aligned(self, points: Points) -> Points:
+        """Points turned to where shapes of the dataset are to lie."""
         return points
 
     def _folder(self) -> Path | None:

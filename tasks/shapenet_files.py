@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import io
 import json
 import math
 from collections.abc import Collection, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -120,27 +122,21 @@ def read_parts(path: Path, parts: Mapping[int, int]) -> tuple[NDArray[np.float64
         InvalidInput: the file is missing or empty; a row is malformed, not finite or has another label. The message
             names file and line.
     """
-    try:
-        rows = (
-            np.loadtxt(path.open(encoding="utf-8"), dtype=np.float64, ndmin=2, comments=None) if _text(path) else None
-        )
-    except ValueError:
-        rows = None
-    if (
-        rows is None
-        or rows.shape[1] != COLUMNS
-        or not np.isfinite(rows).all()
-        or not np.isin(rows[:, -1], list(parts)).all()
-    ):
-        raise InvalidInput(f"{_fault(path, parts)} {skipping(path)}")
+    text, rows = _text(path), None
+    if text.strip():
+        with suppress(ValueError):  # Found again, with its line, below.
+            rows = np.loadtxt(io.StringIO(text), dtype=np.float64, ndmin=2, comments=None)
+    sound = rows is not None and rows.shape[1] == COLUMNS and bool(np.isfinite(rows).all())
+    if rows is None or not sound or not np.isin(rows[:, -1], list(parts)).all():
+        raise InvalidInput(f"{_fault(path, text, parts)} {skipping(path)}")
     renamed = np.zeros(max(parts) + 1, dtype=np.uint8)
     renamed[list(parts)] = list(parts.values())
     return rows[:, :3], torch.from_numpy(renamed[rows[:, -1].astype(np.int64)])
 
 
-def _fault(path: Path, parts: Collection[int]) -> str:
+def _fault(path: Path, text: str, parts: Collection[int]) -> str:
     """What is wrong with a file of points, and in which line."""
-    lines = [(number, line) for number, line in enumerate(_text(path).splitlines(), 1) if line.strip()]
+    lines = [(number, line) for number, line in enumerate(text.splitlines(), 1) if line.strip()]
     if not lines:
         return f"The file {path} holds no point."
     for number, line in lines:
