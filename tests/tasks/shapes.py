@@ -36,7 +36,7 @@ def meshes(root: Path, folder: str, classes: Sequence[str], suffix: str, train: 
     seed = 0
     for name in classes:
         for part, count in (("train", train), ("test", test)):
-            for number in range(count):
+            for _ in range(count):
                 seed += 1
                 path = root / folder / name / part / f"{name}_{seed:04}{suffix}"
                 (obj if suffix == ".obj" else off)(path, vertices(seed), TETRAHEDRON)

@@ -55,7 +55,7 @@ def test_splits_are_the_lists(archive: Path) -> None:
 
 
 def test_reads_what_torch_geometric_reads(archive: Path, tmp_path: Path) -> None:
-    """The same points and labels, from the folder in which torch-geometric keeps them: all 30 of each come, some twice."""
+    """The same points and labels, from the folder in which torch-geometric keeps them; all 30 of each come."""
     from torch_geometric.datasets import ShapeNet
 
     (tmp_path / "ShapeNet").mkdir()
@@ -74,7 +74,7 @@ def test_reads_what_torch_geometric_reads(archive: Path, tmp_path: Path) -> None
 def _similarity(
     cloud: torch.Tensor, parts: torch.Tensor, pos: torch.Tensor, y: torch.Tensor
 ) -> tuple[float, torch.Tensor]:
-    """Scale and shift that take a normalised cloud back, from the extent of the whole; labels must agree at its ends."""
+    """Scale and shift that take a normalised cloud back, from its extent; labels must agree at its ends."""
     scale = float((pos.amax(0) - pos.amin(0))[0] / (cloud[0].max() - cloud[0].min()))
     centre = pos.amax(0) - scale * cloud.amax(1)
     for axis in range(3):
@@ -128,7 +128,7 @@ def test_clouds_are_centred_and_of_radius_1() -> None:
 
 @pytest.mark.parametrize("place", [0.0, 0.3, 1e6])
 def test_a_cloud_without_size_is_refused(place: float) -> None:
-    with pytest.raises(InvalidInput, match="a.txt lie in one place"):
+    with pytest.raises(InvalidInput, match=r"a\.txt lie in one place"):
         normalised(np.full((7, 3), place) + 1e-12 * place, Path("a.txt"))
 
 
@@ -169,14 +169,14 @@ def test_faults_are_named_by_file_and_line(content: str, reason: str, vases: Pat
 @pytest.mark.parametrize(
     ("damage", "reason"),
     [
-        (lambda folder: (folder / "synsetoffset2category.txt").unlink(), "There is no file .*synsetoffset2category.txt"),
+        (lambda folder: (folder / "synsetoffset2category.txt").unlink(), "There is no file .*2category.txt"),
         (lambda folder: (folder / "synsetoffset2category.txt").write_text("Urn\t1\n"), "Vase is not in .* names Urn"),
         (lambda folder: (folder / "synsetoffset2category.txt").write_text("Vase\n"), "line 1: 'Vase' is no category"),
         (lambda folder: (folder / "00000001/02001.txt").unlink(), "02001.txt is listed in .*test.* but not there"),
         (lambda folder: _list(folder, "test").unlink(), "There is no file .*shuffled_test"),
         (lambda folder: _list(folder, "val").write_text("[1"), "shuffled_val_file_list.json is no JSON"),
         (lambda folder: _list(folder, "val").write_text("[1]"), "has to hold names like"),
-        (lambda folder: _list(folder, "test").write_text('["shape_data/2/3"]'), r"no shape of category Vase \(00000001\)"),
+        (lambda folder: _list(folder, "test").write_text('["shape_data/2/3"]'), "no shape of category Vase"),
     ],
 )  # fmt: skip
 def test_what_is_missing(damage: Callable[[Path], object], reason: str, vases: Path) -> None:
