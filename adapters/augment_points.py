@@ -41,16 +41,28 @@ class Upright:
 class AlongAxes(Upright):
     """For shapes along their principal axes, which a change of pose turns a little: small turns, scales by axis, noise.
 
+    Some points are replaced by copies of others, as if fewer had been drawn (Qi et al., "PointNet++", 2017).
+
     Args:
         noise: standard deviation, in radii of the shape.
         turned: standard deviation of the small turn about each axis, in radians.
         scaled: largest change of the size along each axis.
+        dropped: largest share of points that are replaced.
     """
 
-    def __init__(self, noise: float = 0.01, turned: float = 0.15, scaled: float = 0.15) -> None:
+    def __init__(self, noise: float = 0.01, turned: float = 0.15, scaled: float = 0.15, dropped: float = 0.75) -> None:
         super().__init__(noise)
         self.turned = turned
         self.scaled = scaled
+        self.dropped = dropped
+
+    def __call__(self, cloud: Tensor, target: Any) -> tuple[Tensor, Any]:
+        """A cloud of shape (3, P), whose target is a class."""
+        count = cloud.shape[1]
+        order = torch.randperm(count)
+        kept = order[: max(1, round(count * (1 - self.dropped * float(torch.rand(())))))]
+        order[len(kept) :] = kept[torch.randint(len(kept), (count - len(kept),))]
+        return super().__call__(cloud[:, order], target)
 
     def turn(self) -> Tensor:
         matrix = torch.diag(1 + self.scaled * (2 * torch.rand(3) - 1))

@@ -300,6 +300,9 @@ class LightPartNetwork(PartNetwork):
     tasks = PARTS
     width = 256
     channels = 32
+    recipe = Recipe(
+        epochs=60, batch_size=16, optimizer="adamw", learning_rate=1e-3, weight_decay=1e-4, augment="points", warmup=2
+    )
 
 
 @NETWORKS.register("pointnet_parts_light")

@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils import _pytree as pytree
 
-from adapters.pointnet import PointNet
+from adapters.pointnet import PointNet, Reduce
 from conversion import BenchmarkError, capture, convert, simulate
 
 IMAGES = (3, 64, 64)
@@ -72,6 +72,15 @@ def vit(layers: int) -> nn.Module:
     return model
 
 
+def pointnet(reduce: Reduce, width: int = 1024) -> nn.Module:
+    """PointNet for classes, `width` features for a cloud."""
+    model = PointNet(CLASSES, reduce, width)
+    # The identity until they are trained.
+    for transform in (model.features.input_transform, model.features.feature_transform):
+        nn.init.normal_(transform.last.weight, std=0.02)
+    return model
+
+
 def _segmentation(name: str) -> nn.Module:
     build = getattr(published.segmentation, name)
     model: nn.Module = build(weights=None, weights_backbone=None, num_classes=CLASSES)
@@ -94,8 +103,8 @@ MODELS: dict[str, tuple[Callable[[], nn.Module], tuple[int, ...]]] = {
     "swin_t": (lambda: _classifier("swin_t"), IMAGES),
     "yolov8n (SiLU)": (lambda: yolo("SiLU"), IMAGES),
     "yolov8n (ReLU)": (lambda: yolo("ReLU"), IMAGES),
-    "pointnet (max)": (lambda: PointNet(CLASSES, "max"), POINTS),
-    "pointnet (mean)": (lambda: PointNet(CLASSES, "mean"), POINTS),
+    "pointnet (max)": (lambda: pointnet("max"), POINTS),
+    "pointnet (mean)": (lambda: pointnet("mean"), POINTS),
 }
 
 

@@ -156,13 +156,13 @@ for _category in PARTS:
 
 @TASKS.register("coseg_vases")
 class CosegVases(_InLayout, PartSegmentation):
-    """Parts of 297 vases (Wang et al., "Active Co-Analysis of a Set of Shapes", 2012), 1,024 points of each.
+    """Parts of 297 vases (Wang et al., "Active Co-Analysis of a Set of Shapes", 2012), 512 points of each.
 
     The labels are those of MeshCNN's edges (Hanocka et al., 2019), brought to the faces and points drawn on them.
     """
 
     name = "coseg_vases"
-    input_shape = (3, 1024)
+    input_shape = (3, 512)
     classes = ("neck", "handle", "body", "base")
     categories = {"Vase": range(4)}  # noqa: RUF012
     labels = {"Vase": range(4)}  # noqa: RUF012

@@ -202,17 +202,32 @@ def test_predictions_are_parts_of_the_category_that_was_told() -> None:
         assert found.dtype == torch.uint8 and set(found.unique().tolist()) <= set(own)
 
 
-@pytest.mark.parametrize("change", [Upright(0.0), AlongAxes(0.0, 0.3, 0.0)])
-def test_augmentation_turns_clouds(change: Any) -> None:
-    """Without noise distances stay; about y heights do too; labels and categories are not touched."""
+def test_augmentation_turns_clouds_about_y() -> None:
+    """Without noise distances and heights stay; labels and categories are not touched."""
     cloud, labels = clouds(1, 50, 5)[0].float(), torch.arange(50)
     torch.manual_seed(0)
-    changed, target = change(cloud, labels)
+    changed, target = Upright(0.0)(cloud, labels)
     before, after = (torch.cdist(points[:3].T.double(), points[:3].T.double()) for points in (cloud, changed))
     assert torch.allclose(before, after, atol=1e-4)
-    assert torch.allclose(changed[1], cloud[1], atol=1e-6) == (type(change) is Upright)
-    assert not torch.allclose(changed[0], cloud[0], atol=1e-2)
+    assert torch.allclose(changed[1], cloud[1], atol=1e-6) and not torch.allclose(changed[0], cloud[0], atol=1e-2)
     assert torch.equal(changed[3:], cloud[3:]) and target is labels
+
+
+def test_augmentation_along_axes_turns_a_little_and_replaces_points() -> None:
+    """Distances to the origin are those of the points that are kept: at least a quarter of them, none of them new."""
+    cloud = clouds(1, 400)[0].float()
+    radii = cloud.norm(dim=0)
+    torch.manual_seed(0)
+    kept, angles = [], []
+    for _ in range(200):
+        changed, target = AlongAxes(0.0, 0.15, 0.0)(cloud, 7)
+        nearest = (changed.norm(dim=0)[:, None] - radii).abs().min(1)
+        assert target == 7 and float(nearest.values.max()) < 1e-5
+        kept.append(len(nearest.indices.unique()) / 400)
+        angles.append(torch.nn.functional.cosine_similarity(changed, cloud[:, nearest.indices], dim=0).min())
+    assert min(kept) == pytest.approx(0.25, abs=0.02) and max(kept) == pytest.approx(1, abs=0.02)
+    # Three turns of 0.15 rad each: rarely more than three standard deviations of their sum.
+    assert float(torch.stack(angles).quantile(0.9)) > 0.9 > float(torch.stack(angles).min()) > 0.6
 
 
 def test_augmentation_moves_points_by_as_much_noise_as_it_says() -> None:

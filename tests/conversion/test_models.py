@@ -13,8 +13,7 @@ import torch
 import torchvision.models as published
 from torch import Tensor, nn
 
-from adapters.pointnet import PointNet
-from benchmarks.models import relative_error, settled, yolo
+from benchmarks.models import pointnet, relative_error, settled, yolo
 from conversion import ConversionGraph, capture, convert, simulate
 from conversion.roles import Role, packet
 from tests.conversion.toys import seeded
@@ -40,8 +39,8 @@ NETWORKS: dict[str, tuple[Callable[[], nn.Module], tuple[int, ...], int]] = {
     # Two norms, softmax, its product with the values and GELU in each block; norms that merge patches and end.
     "swin": (swin, (3, 32, 32), 4 * 5 + 2),
     # Five in each transform, four behind them and two products; a mean has one more behind each of the three.
-    "pointnet, max": (lambda: PointNet(10, "max", 32), (3, 24), 2 * 5 + 3 + 2 + 2),
-    "pointnet, mean": (lambda: PointNet(10, "mean", 32), (3, 24), 2 * 5 + 3 + 2 + 2 + 3),
+    "pointnet, max": (lambda: pointnet("max", 32), (3, 24), 2 * 5 + 3 + 2 + 2),
+    "pointnet, mean": (lambda: pointnet("mean", 32), (3, 24), 2 * 5 + 3 + 2 + 2 + 3),
 }
 
 
