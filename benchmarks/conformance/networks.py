@@ -19,10 +19,12 @@ from conversion import ConversionGraph, capture
 from conversion.errors import BenchmarkError
 from tasks import TASKS, Task
 from tasks.detection import Detection
+from tasks.point_parts import PartSegmentation
+from tasks.points import CloudTask
 from tasks.segmentation import Segmentation
 
 SAMPLES = 3
-# Networks for maps and detectors take images of any size, so the kit tries them on small ones.
+# Networks for maps, detectors and those for clouds take inputs of any size, so the kit tries them on small ones.
 LARGEST = 64
 
 
@@ -38,7 +40,7 @@ class NetworkBench:
 
     @cached_property
     def inputs(self) -> Tensor:
-        """Samples as a task gives them: random pixels."""
+        """Samples as a task gives them: random pixels, which do for points, too."""
         generator = torch.Generator().manual_seed(0)
         return torch.randint(0, 256, (SAMPLES, *shape_of(self.adapter.task)), generator=generator, dtype=torch.uint8)
 
@@ -57,8 +59,8 @@ class NetworkBench:
 
 
 def shape_of(task: Task) -> tuple[int, ...]:
-    """The shape of a sample to try a network with: the task's own, or for maps and boxes one of smaller sides."""
-    if not isinstance(task, (Detection, Segmentation)):
+    """The shape of a sample to try a network with: the task's own, or where any size does one of smaller sides."""
+    if not isinstance(task, (Detection, Segmentation, CloudTask)):
         return task.input_shape
     return (task.input_shape[0], *(min(side, LARGEST) for side in task.input_shape[1:]))
 
@@ -92,7 +94,7 @@ def is_called_as_registered(bench: NetworkBench) -> None:
 
 @torch.no_grad()
 def builds_for_every_task_it_names(bench: NetworkBench) -> None:
-    """For each task in `tasks`, one score for each class, at each pixel where targets are maps; or boxes come of it."""
+    """For each task in `tasks`, one score for each class, at each place where targets are maps; or boxes come of it."""
     demand(bool(bench.kind.tasks), "It names no task; list those it fits in `tasks`.")
     for name in bench.kind.tasks:
         adapter = bench.kind(TASKS[name]())
@@ -102,7 +104,7 @@ def builds_for_every_task_it_names(bench: NetworkBench) -> None:
         if isinstance(adapter.task, Detection):
             demand_detections(adapter.decode(output), 2, adapter.task)
             continue
-        maps = isinstance(adapter.task, Segmentation)
+        maps = isinstance(adapter.task, (Segmentation, PartSegmentation))
         expected = (2, len(adapter.task.classes), *(shape[1:] if maps else ()))
         demand(
             isinstance(output, Tensor) and tuple(output.shape) == expected,
@@ -136,14 +138,16 @@ def encodes_sample_by_sample(bench: NetworkBench) -> None:
 
 
 def decodes_to_classes(bench: NetworkBench) -> None:
-    """`decode` turns scores (N, classes, ...) into one class index for each sample or pixel; not of detectors."""
+    """`decode` turns scores (N, classes, ...) into one class index for each sample or place; not of detectors."""
     if isinstance(bench.adapter.task, Detection):
         raise DoesNotApply("The network finds boxes; what it decodes to was looked at for each of its tasks.")
     classes = len(bench.adapter.task.classes)
-    maps = isinstance(bench.adapter.task, Segmentation)
-    # A map of one row, its pixels of one class after the other, or as many samples.
-    scores = torch.eye(classes)[None, :, None] if maps else torch.eye(classes)
-    expected = torch.arange(classes)[None, None] if maps else torch.arange(classes)
+    scores, expected = torch.eye(classes), torch.arange(classes)
+    # A map of one row, its pixels of one class after the other; such a cloud; or as many samples.
+    if isinstance(bench.adapter.task, Segmentation):
+        scores, expected = scores[None, :, None], expected[None, None]
+    elif isinstance(bench.adapter.task, PartSegmentation):
+        scores, expected = scores[None], expected[None]
     predictions = bench.adapter.decode(scores)
     demand(
         isinstance(predictions, Tensor) and torch.equal(predictions.cpu().long(), expected),

@@ -14,7 +14,7 @@ import torchvision.models as published
 from torch import Tensor, nn
 
 from adapters.ultralytics_yolo import detector
-from benchmarks.models import PointNet, settled
+from benchmarks.models import pointnet, settled
 from benchmarks.outputs import relative_error
 from conversion import ConversionGraph, capture, convert, simulate
 from conversion.roles import Role, packet
@@ -40,8 +40,9 @@ NETWORKS: dict[str, tuple[Callable[[], nn.Module], tuple[int, ...], int]] = {
     "vit": (vit, (3, 32, 32), 9),
     # Two norms, softmax, its product with the values and GELU in each block; norms that merge patches and end.
     "swin": (swin, (3, 32, 32), 4 * 5 + 2),
-    "pointnet, max": (lambda: PointNet("max", 32), (3, 24), 17),
-    "pointnet, mean": (lambda: PointNet("mean", 32), (3, 24), 17),
+    # Five in each transform, four behind them and two products; a mean has one more behind each of the three.
+    "pointnet, max": (lambda: pointnet("max", 32), (3, 24), 2 * 5 + 3 + 2 + 2),
+    "pointnet, mean": (lambda: pointnet("mean", 32), (3, 24), 2 * 5 + 3 + 2 + 2 + 3),
 }
 
 
