@@ -255,7 +255,7 @@ class LightPointNetwork(PointNetwork):
     width = 256
     channels = 32
     recipe = Recipe(
-        epochs=200, batch_size=16, optimizer="adamw", learning_rate=2e-3, weight_decay=0.05, label_smoothing=0.1,
+        epochs=150, batch_size=16, optimizer="adamw", learning_rate=1e-3, weight_decay=0.05, label_smoothing=0.1,
         augment="points_along_axes", warmup=5,
     )  # fmt: skip
 
