@@ -1,5 +1,7 @@
-"""Random changes to encoded recordings of events, after NDA (Li et al., "Neuromorphic Data Augmentation", ECCV 2022) and
-EventDrop (Gu et al., IJCAI 2021)."""
+"""Random changes to encoded recordings of events.
+
+They follow NDA (Li et al., "Neuromorphic Data Augmentation", ECCV 2022) and EventDrop (Gu et al., IJCAI 2021).
+"""
 
 from __future__ import annotations
 

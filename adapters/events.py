@@ -6,6 +6,7 @@ Counts are scaled and never shifted: where no event comes, the input is zero, an
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import ClassVar
 
 import torch.nn.functional as F
 from torch import Tensor
@@ -72,3 +73,18 @@ def joined(counts: Tensor, side: int) -> Tensor:
     height, width = counts.shape[-2:]
     padded = F.pad(counts, (0, -width % side, 0, -height % side))
     return F.avg_pool2d(padded, side) * side**2
+
+
+class ResizedEventNetwork(EventNetwork):
+    """A network for inputs of 224x224 pixels: recordings are padded to squares and resized to the nearest pixel.
+
+    A pixel of a small camera then is several of the network's, and one of its events as many.
+    """
+
+    side: ClassVar[int] = 224
+
+    def pixels(self, counts: Tensor) -> Tensor:
+        height, width = counts.shape[-2:]
+        longest = max(height, width)
+        square = F.pad(counts, (0, longest - width, 0, longest - height))
+        return F.interpolate(square, (self.side, self.side), mode="nearest")

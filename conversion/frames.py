@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 
 from conversion.errors import InvalidInput
@@ -35,6 +37,11 @@ class Frames:
     def __getitem__(self, samples: slice) -> Frames:
         """Some of the samples."""
         return Frames(self.values[samples], self.event)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Of one step of all samples: (N, ...)."""
+        return len(self.values), *self.values.shape[2:]
 
     @property
     def mean(self) -> Tensor:
@@ -84,6 +91,21 @@ def steps_of(fed: Fed, T: int) -> list[Tensor]:
 def mean_of(fed: Fed) -> Tensor:
     """What the ANN sees."""
     return fed if isinstance(fed, Tensor) else fed.mean
+
+
+def together(parts: Sequence[Fed]) -> Fed:
+    """Samples of several batches as one.
+
+    Raises:
+        InvalidInput: some are constant and some change in time, or events count differently.
+    """
+    tensors = [part for part in parts if isinstance(part, Tensor)]
+    frames = [part for part in parts if isinstance(part, Frames)]
+    if (tensors and frames) or len({part.event for part in frames}) > 1:
+        raise InvalidInput("Batches are of different kinds; give all of them constant, or as the same kind of frames.")
+    if frames:
+        return Frames(torch.cat([part.values for part in frames]), frames[0].event)
+    return torch.cat(tensors)
 
 
 def batches_of(fed: Fed, size: int) -> list[Fed]:

@@ -8,7 +8,7 @@ that the counts sum up to the number of events.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar, NamedTuple, Protocol
+from typing import Any, ClassVar, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,11 +28,12 @@ class Sensor(NamedTuple):
     height: int
 
 
-class Cells(NamedTuple):
+@dataclass(frozen=True)
+class Cells:
     """What is not zero in an encoded recording: flat indices, ascending, and the value at each."""
 
     index: NDArray[np.int64]
-    value: NDArray[np.int64] | NDArray[np.float64]
+    value: NDArray[Any]
 
 
 class Encoding(Protocol):
@@ -69,7 +70,8 @@ def time_bins(t: NDArray[np.int64], bins: int) -> NDArray[np.int64]:
         bins: of equal length.
     """
     elapsed = t - t[0]
-    return np.minimum(elapsed * bins // max(int(elapsed[-1]), 1), bins - 1)
+    found: NDArray[np.int64] = np.minimum(elapsed * bins // max(int(elapsed[-1]), 1), bins - 1)
+    return found
 
 
 def count_cells(cell: NDArray[np.int64], size: int) -> Cells:
@@ -168,7 +170,7 @@ class TonicVoxels:
         return _cells(to_voxel_grid_numpy(events.copy(), (*sensor, 2), n_time_bins=self.n_time_bins))
 
 
-def _cells(encoded: NDArray[np.generic]) -> Cells:
+def _cells(encoded: NDArray[Any]) -> Cells:
     flat = encoded.reshape(-1)
     index = np.flatnonzero(flat)
     return Cells(index, flat[index])

@@ -1,13 +1,15 @@
-"""Files of event cameras: Prophesee's .dat, the 40-bit .bin of N-MNIST, jAER's .aedat 2 and 3.1, arrays of events.
+"""Files of event cameras: Prophesee's .dat, the 40-bit .bin of N-MNIST, .aedat 2.0 and 3.1, arrays of events.
 
-Every reader gives events in the order of the file. What cannot be read is refused with the name of the file: a file that
-ends within an event, an unknown header, no event at all, times that run backwards, pixels that the camera does not have.
+Every reader gives events in the order of the file. What cannot be read is refused with the name of the file: a file
+that ends within an event, an unknown header, no event at all, times that run backwards, pixels that the camera does not
+have.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,7 +17,9 @@ from numpy.typing import NDArray
 from conversion.errors import InvalidInput
 from tasks.event_encoding import EVENT, Events, Sensor
 
-Decoder = Callable[[NDArray[np.uint32]], tuple[NDArray[np.uint32], NDArray[np.uint32], NDArray[np.uint32]]]
+TICKS = 1_000_000
+Address = NDArray[np.uint32]
+Decoder = Callable[[Address], tuple[NDArray[Any], NDArray[Any], NDArray[Any]]]
 """Addresses to columns, rows and polarities."""
 
 
@@ -99,18 +103,19 @@ def read_aedat2(path: Path, decode: Decoder) -> Events:
     return _events(raw["t"][events], *decode(address[events]))
 
 
-def dvs128(address: NDArray[np.uint32]) -> tuple[NDArray[np.uint32], NDArray[np.uint32], NDArray[np.uint32]]:
+def dvs128(address: Address) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
     """Addresses of a DVS128, with the image upright as SpikingJelly has it (github.com/jackd/events-tfds/pull/1)."""
     return 127 - (address >> 8 & 0x7F), 127 - (address >> 1 & 0x7F), 1 - (address & 1)
 
 
-def davis346(address: NDArray[np.uint32]) -> tuple[NDArray[np.uint32], NDArray[np.uint32], NDArray[np.uint32]]:
+def davis346(address: Address) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
     """Addresses of a DAVIS346; jAER counts its pixels from the lower right corner."""
-    return 345 - (address >> 12 & 0x3FF), 259 - (address >> 22 & 0x1FF), address >> 11 & 1
+    signed = address.astype(np.int64)
+    return 345 - (signed >> 12 & 0x3FF), 259 - (signed >> 22 & 0x1FF), signed >> 11 & 1
 
 
-def davis_events(address: NDArray[np.uint32]) -> NDArray[np.bool_]:
-    """Which addresses of a DAVIS are changes of brightness: neither frames and inertia (bit 31) nor triggers (bit 10)."""
+def davis_events(address: Address) -> NDArray[np.bool_]:
+    """Which addresses of a DAVIS are changes of brightness: no frames and inertia (bit 31), no triggers (bit 10)."""
     found: NDArray[np.bool_] = (address & (1 << 31 | 1 << 10)) == 0
     return found
 
@@ -119,8 +124,8 @@ def read_aedat3(path: Path) -> Events:
     """AEDAT 3.1 as DVS Gesture has it: a header of lines, then packets; those of polarity events are read.
 
     A packet has 28 bytes of header (kind, source, size of an event, offset of its time, overflows of time, capacity,
-    events, valid events), and of each event 32 bits (bit 0 valid, bit 1 polarity, bits 2 to 16 y, 17 to 31 x) and 32 bits
-    of time, little-endian.
+    events, valid events), and of each event 32 bits (bit 0 valid, bit 1 polarity, bits 2 to 16 y, 17 to 31 x) and 32
+    bits of time, little-endian.
     """
     content, position = _past_comments(path)
     if not content.startswith(b"#!AER-DAT3.1"):
@@ -148,7 +153,8 @@ def read_npy(path: Path, columns: str, microseconds: int = 1) -> Events:
 
     Args:
         columns: what the columns are, "xytp" for instance; a polarity above zero is brighter, whatever the other is.
-        microseconds: in the unit of time.
+        microseconds: in the unit of time, where times are whole. Others are in no unit that a file would tell: they are
+            spread over a million ticks.
     """
     try:
         rows = np.load(path, allow_pickle=False)
@@ -157,14 +163,23 @@ def read_npy(path: Path, columns: str, microseconds: int = 1) -> Events:
     if rows.ndim != 2 or rows.shape[1] != len(columns):
         raise InvalidInput(f"The array in {path} has shape {rows.shape}; it should be (events, {len(columns)}).")
     found = {name: rows[:, column] for column, name in enumerate(columns)}
-    t = np.round(found["t"].astype(np.float64) * microseconds) if rows.dtype.kind == "f" else found["t"] * microseconds
+    t = found["t"] * microseconds if rows.dtype.kind in "iu" else _ticks(found["t"], path)
     return _events(t, found["x"], found["y"], found["p"] > 0)
+
+
+def _ticks(t: NDArray[Any], path: Path) -> NDArray[Any]:
+    if t.dtype.kind != "f" or not np.isfinite(t).all():
+        raise InvalidInput(f"The times in {path} are no finite numbers.")
+    elapsed = t.astype(np.float64) - (t.min() if len(t) else 0)
+    return np.round(elapsed * (TICKS / max(float(elapsed.max(initial=0)), 1e-300)))
 
 
 def _events(t: NDArray[np.generic], x: NDArray[np.generic], y: NDArray[np.generic], p: NDArray[np.generic]) -> Events:
     found = np.empty(len(t), EVENT)
-    for name, column in (("t", t), ("x", x), ("y", y), ("p", p)):
-        found[name] = column
+    found["t"], found["p"] = t, p
+    for name, column in (("x", x), ("y", y)):
+        # What no camera has stays off the sensor when it becomes smaller.
+        found[name] = np.clip(column, -1, np.iinfo(np.int16).max)
     return found
 
 

@@ -35,6 +35,7 @@ from tasks.event_files import checked
 from tasks.images import stratified
 
 VALIDATION_FRACTION, SEED = 0.1, 0
+SPLITS: tuple[Split, ...] = ("train", "validation", "test")
 ENCODINGS: Mapping[str, Encoding] = {
     "": VoxelGrid(9),
     "_temporal": Frames(16),
@@ -64,7 +65,7 @@ Kind = TypeVar("Kind", bound=type[EventTask])
 
 
 def with_encodings(dataset: Kind) -> Kind:
-    """Registers a dataset under its name, encoded as the paper does, and under one more name for each other encoding."""
+    """Registers a dataset under its name, encoded as the paper does, and under one more name for every encoding."""
     for suffix, encoding in ENCODINGS.items():
         name = dataset.name + suffix
         about = {"name": name, "encoding": encoding, "input_shape": encoding.shape(dataset.sensor)}
@@ -157,7 +158,7 @@ class RecordedEvents(EventTask):
         return self._made[name]
 
     def digest(self) -> str:
-        return hashlib.sha256("".join(map(self._digest_of, ("train", "validation", "test"))).encode()).hexdigest()
+        return hashlib.sha256("".join(self._digest_of(split) for split in SPLITS).encode()).hexdigest()
 
     def missing(self) -> str | None:
         if self.data_root is None:

@@ -1,4 +1,4 @@
-"""N-MNIST: digits on a screen, seen by a moving event camera (Orchard et al., Frontiers in Neuroscience 9:437, 2015)."""
+"""N-MNIST: digits seen by a moving event camera (Orchard et al., Frontiers in Neuroscience 9:437, 2015)."""
 
 from __future__ import annotations
 

@@ -11,6 +11,7 @@ from torch import Tensor
 from conversion.calibration import Calibration
 from conversion.early_exit import Sign, exit_bars, position_entropy
 from conversion.errors import InvalidInput
+from conversion.frames import batches_of
 from conversion.network import SpikingNetwork
 from conversion.simulate import simulate
 from conversion.stages.base import require_neurons
@@ -43,7 +44,7 @@ class EarlyExit:
         entropy = torch.zeros(network.T, dtype=torch.float64)
         correct = torch.zeros(network.T, dtype=torch.float64)
         for batch, targets in zip(
-            inputs.split(calibration.pass_batch), classes.split(calibration.pass_batch), strict=True
+            batches_of(inputs, calibration.pass_batch), classes.split(calibration.pass_batch), strict=True
         ):
 
             def learn(t: int, output: Any, targets: Tensor = targets) -> None:
