@@ -72,3 +72,4 @@ class EventMini(EventConvolutions):
     name = "event_mini"
     tasks = DRAWN
     widths = (16, 32, 64)
+    recipe = replace(RECIPE, epochs=20, batch_size=32)

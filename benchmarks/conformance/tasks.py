@@ -20,6 +20,7 @@ from benchmarks.conformance.predictions import demand_boxes, is_boxes, joined, p
 from conversion.errors import BenchmarkError, DataMissing
 from tasks import TASKS, Task
 from tasks.base import Batch, Metric, Split
+from tasks.events import EventTask
 from tasks.segmentation import IGNORE, Segmentation
 
 # Published datasets hold a few images twice; a split that reaches into another shares far more.
@@ -112,7 +113,7 @@ def says_what_is_missing(bench: TaskBench) -> None:
 
 
 def has_samples_as_it_says(bench: TaskBench) -> None:
-    """Images are uint8 of `input_shape`, targets classes, maps of them or boxes in their image, in every split."""
+    """Images are uint8 of `input_shape`, events counts of it, targets classes, maps of them or boxes in their image, in every split."""
     for split in ("train", "validation", "test"):
         task = bench.task()
         inputs, targets = next(iter(bench.batches(split)))
@@ -120,7 +121,12 @@ def has_samples_as_it_says(bench: TaskBench) -> None:
             tuple(inputs.shape[1:]) == tuple(bench.kind.input_shape),
             f"Samples of {split} have shape {tuple(inputs.shape[1:])}, input_shape is {bench.kind.input_shape}.",
         )
-        if inputs.dim() == 4:
+        if isinstance(task, EventTask):
+            demand(
+                inputs.dtype in (torch.uint8, torch.int16, torch.int32, torch.float32),
+                f"Encoded recordings of {split} are {inputs.dtype}; give uint8, int16, int32 or float32.",
+            )
+        elif inputs.dim() == 4:
             demand(inputs.dtype == torch.uint8, f"Images of {split} are {inputs.dtype}; give uint8, as on disk.")
         if isinstance(targets, Tensor) and targets.dim() == 1:
             demand(targets.dtype == torch.int64, f"Classes of {split} are {targets.dtype}; give int64.")
