@@ -37,9 +37,9 @@ class CellStore:
 
     def __init__(self, path: Path, shape: tuple[int, ...]) -> None:
         self.shape = shape
-        self._bytes = np.memmap(path, np.uint8, "r")
-        size = len(self._bytes)
         try:
+            self._bytes = np.memmap(path, np.uint8, "r")
+            size = len(self._bytes)
             if bytes(self._bytes[: len(MAGIC)]) != MAGIC:
                 raise ValueError
             footer = int(np.frombuffer(self._bytes[size - 8 :], "<u8")[0])

@@ -143,7 +143,9 @@ def read_aedat3(path: Path) -> Events:
             raw = np.frombuffer(content, np.dtype([("data", "<u4"), ("t", "<u4")]), number, position)
             raw = raw[raw["data"] & 1 == 1]
             data = raw["data"]
-            parts.append(_events(raw["t"] + (overflow << 31), data >> 17, data >> 2 & 0x7FFF, data >> 1 & 1))
+            parts.append(
+                _events(raw["t"].astype(np.int64) + (overflow << 31), data >> 17, data >> 2 & 0x7FFF, data >> 1 & 1)
+            )
         position += size * number
     return np.concatenate(parts) if parts else np.empty(0, EVENT)
 
@@ -163,7 +165,7 @@ def read_npy(path: Path, columns: str, microseconds: int = 1) -> Events:
     if rows.ndim != 2 or rows.shape[1] != len(columns):
         raise InvalidInput(f"The array in {path} has shape {rows.shape}; it should be (events, {len(columns)}).")
     found = {name: rows[:, column] for column, name in enumerate(columns)}
-    t = found["t"] * microseconds if rows.dtype.kind in "iu" else _ticks(found["t"], path)
+    t = found["t"].astype(np.int64) * microseconds if rows.dtype.kind in "iu" else _ticks(found["t"], path)
     return _events(t, found["x"], found["y"], found["p"] > 0)
 
 
@@ -179,17 +181,22 @@ def _events(t: NDArray[np.generic], x: NDArray[np.generic], y: NDArray[np.generi
     found["t"], found["p"] = t, p
     for name, column in (("x", x), ("y", y)):
         # What no camera has stays off the sensor when it becomes smaller.
-        found[name] = np.clip(column, -1, np.iinfo(np.int16).max)
+        found[name] = np.clip(column.astype(np.int64), -(2**15), 2**15 - 1)
     return found
 
 
 def _past_comments(path: Path) -> tuple[bytes, int]:
-    """A file's bytes, and where its lines that begin with # end."""
+    """A file's bytes, and where its lines of text that begin with # end.
+
+    An event may begin with that byte, too. What follows then is no text: the first byte of its time is small.
+    """
     content = path.read_bytes()
     position = 0
     while content[position : position + 1] == b"#":
         end = content.find(b"\n", position)
-        line = content[position : end if end >= 0 else len(content)]
+        line = content[position : end if end >= 0 else len(content)].removesuffix(b"\r")
+        if any(byte < 32 and byte != 9 for byte in line):
+            break
         position = end + 1 if end >= 0 else len(content)
         if line.startswith(b"#!END-HEADER"):
             break

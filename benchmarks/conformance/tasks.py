@@ -113,7 +113,7 @@ def says_what_is_missing(bench: TaskBench) -> None:
 
 
 def has_samples_as_it_says(bench: TaskBench) -> None:
-    """Images are uint8 of `input_shape`, events counts of it, targets classes, maps of them or boxes in their image, in every split."""
+    """Images are uint8 of `input_shape`, events numbers; targets classes, maps of them or boxes in their image."""
     for split in ("train", "validation", "test"):
         task = bench.task()
         inputs, targets = next(iter(bench.batches(split)))
