@@ -1,20 +1,19 @@
-"""Networks for event cameras that train on a CPU."""
+"""A network for event cameras that trains on a CPU."""
 
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import ClassVar
 
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from adapters.base import NETWORKS
 from adapters.cifar_resnet import BasicBlock
-from adapters.events import DRAWN, RECIPE, EventNetwork, joined
+from adapters.events import DRAWN, RECIPE, RECORDED, EventNetwork, joined
 from adapters.initialisation import initialise
 
-# Pixels on the longer side from which on neighbours are joined.
-LARGEST = 64
+# Pixels on the longer side; where a camera has more, neighbours are joined.
+LARGEST = 40
 
 
 class EventConvNet(nn.Module):
@@ -51,25 +50,15 @@ class EventConvNet(nn.Module):
 
 @NETWORKS.register("event_convnet")
 class EventConvolutions(EventNetwork):
-    """A small residual network; events of neighbouring pixels are joined where a camera has more than 64 on a side."""
+    """A small residual network; events of neighbouring pixels are joined where a camera has more than 40 on a side."""
 
     name = "event_convnet"
-    widths: ClassVar[tuple[int, int, int]] = (32, 64, 128)
-    recipe = replace(RECIPE, epochs=60, batch_size=32)
+    tasks = (*RECORDED, *DRAWN)
+    recipe = replace(RECIPE, epochs=40, batch_size=32)
 
     def build(self) -> EventConvNet:
-        return EventConvNet(self.channels, self.widths, len(self.task.classes))
+        return EventConvNet(self.channels, (16, 32, 64), len(self.task.classes))
 
     def pixels(self, counts: Tensor) -> Tensor:
         side = -(-max(counts.shape[-2:]) // LARGEST)
         return joined(counts, side) if side > 1 else counts
-
-
-@NETWORKS.register("event_mini")
-class EventMini(EventConvolutions):
-    """The same network at half the width, for simulated events; its weights are shipped."""
-
-    name = "event_mini"
-    tasks = DRAWN
-    widths = (16, 32, 64)
-    recipe = replace(RECIPE, epochs=20, batch_size=32)

@@ -67,7 +67,8 @@ def read_dat(path: Path) -> Events:
     _refuse_rest(len(content) - position - 2, 8, path)
     if len(content) == position + 2:
         return np.empty(0, EVENT)
-    return _events(*(Wizard(encoding="dat").read(path)[name] for name in ("t", "x", "y", "p")))
+    found = Wizard(encoding="dat").read(path)
+    return _events(*(found[name] for name in ("t", "x", "y", "p")))
 
 
 def read_bin(path: Path) -> Events:

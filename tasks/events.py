@@ -148,7 +148,7 @@ class RecordedEvents(EventTask):
 
     def split(self, name: Split) -> EncodedRecordings:
         if name not in self._made:
-            recordings = self._recordings[name]
+            recordings = self.recordings(name)
             path = self._cache / f"{self.name}-{name}-{self._key(name)}.cells"
             if not path.is_file():
                 write_cells(path, self._encoded(recordings))
@@ -156,6 +156,10 @@ class RecordedEvents(EventTask):
             labels = torch.tensor([recording.label for recording in recordings], dtype=torch.int64)
             self._made[name] = EncodedRecordings(store, labels)
         return self._made[name]
+
+    def recordings(self, split: Split) -> list[Recording]:
+        """The recordings of a split, in its order, without those that the user leaves out."""
+        return self._recordings[split]
 
     def digest(self) -> str:
         return hashlib.sha256("".join(self._digest_of(split) for split in SPLITS).encode()).hexdigest()
@@ -230,7 +234,7 @@ class RecordedEvents(EventTask):
             state = hashlib.sha256()
             whole = b""
             last: Path | None = None
-            for recording in self._recordings[split]:
+            for recording in self.recordings(split):
                 if recording.path != last:
                     whole, last = hashlib.sha256(recording.path.read_bytes()).digest(), recording.path
                 part = (self.name_of(recording.path), recording.label, recording.begin, recording.end)
