@@ -23,8 +23,8 @@ ROUNDS, BATCH = 5, 8
 def rates(task: RecordedEvents) -> tuple[float, float]:
     """Recordings a second of the training split, as the task encodes them: from files, and from the cache in batches.
 
-    Medians of five rounds in seconds of the processor, whatever else the machine does; the files are read once before, so
-    that they come from memory.
+    Medians of five rounds in seconds of the processor, whatever else the machine does; the files are read once before,
+    so that they come from memory.
     """
     recordings = task.recordings("train")
 

@@ -86,7 +86,7 @@ def recorded(images: NDArray[np.uint8]) -> Iterator[Events]:
     """What the camera sends of each of some images, uint8 of shape (N, 8, 8), in the order of time."""
     table = np.round(SCALE * np.log(DARK + np.arange(256))).astype(np.int32)
     last = table[_looked(images, (0, 0))]
-    found: list[tuple[NDArray[Any], ...]] = []
+    found: list[tuple[NDArray[Any], ...]] = [(np.empty(0, np.int64),) * 5]  # Where all is dark nothing comes.
     for look, offset in enumerate(PATH):
         now = table[_looked(images, (int(offset[0]), int(offset[1])))]
         change = now - last

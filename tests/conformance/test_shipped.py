@@ -18,8 +18,9 @@ from benchmarks.conformance.tasks import TaskBench
 from benchmarks.released import named_method
 from conversion.methods import METHODS, make_method
 from tasks import TASKS
+from tasks.events import EventTask
 from tasks.segmentation import Segmentation
-from tests.tasks import annotated, drawn
+from tests.tasks import annotated, drawn, recorded
 
 # Checks that do not apply are named, so that none is passed over by mistake.
 NO_EXIT = {"stops counting when a sample leaves"}
@@ -46,6 +47,7 @@ SHIPPED = {
 # Deeper members of a family repeat its blocks; capturing them takes seconds and shows nothing new.
 DEEPER = {
     "resnet32", "resnet44", "resnet56", "resnet32_wide", "fcn_resnet50", "yolov2_d19", "yolov2_r34", "yolov2_r50",
+    "event_resnet34", "event_vgg16",
 }  # fmt: skip
 CAPTURED = {networks.can_be_captured, networks.is_computed_alike_when_captured, networks.has_activations_for_neurons}
 
@@ -74,6 +76,11 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     years = {"VOC2007": {"trainval": 20, "test": 6}, "VOC2012": {"trainval": 20, "train": 12, "val": 8}}
     annotated.devkit(root, {"BCCD": {"train": 12, "val": 6, "test": 8}, **years})
     annotated.coco(root, {"train2017": 128, "val2017": 6})
+    for dataset in (
+        recorded.nmnist, recorded.ncars, recorded.cifar10dvs, recorded.action_recognition, recorded.ncaltech101,
+        recorded.dvsgesture,
+    ):  # fmt: skip
+        dataset(root)
     for name in ("cifar10", "cifar100"):
         for part, count, seed in (("train", 20, 1), ("test", 1, 2)):
             noise = np.random.default_rng(seed)
@@ -86,15 +93,19 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
-@pytest.mark.parametrize("name", list(TASKS))
+# Encodings share all but a function, which tests of its own look at; one dataset has all of them.
+OTHERWISE_ENCODED = {
+    name for name in TASKS if issubclass(TASKS[name], EventTask) and "_to" in name and not name.startswith("nmnist")
+} | {f"{name}_temporal" for name in ("action_recognition", "ncaltech101", "cifar10dvs", "dvsgesture", "ncars")}
+
+
+@pytest.mark.parametrize("name", [name for name in TASKS if name not in OTHERWISE_ENCODED])
 def test_tasks(name: str, data: Path) -> None:
     bench = TaskBench(TASKS[name], data / "maps" if issubclass(TASKS[name], Segmentation) else data)
     results = {check: judge(check, bench) for check in tasks.CHECKS}
     assert [result for result in results.values() if result.verdict == "failed"] == []
     needless = {check for check, result in results.items() if result.verdict == "does not apply"}
-    assert needless == (
-        {tasks.says_what_is_missing} if name in ("digits", "mini_detection", "mini_segmentation") else set()
-    )
+    assert needless == ({tasks.says_what_is_missing} if name == "digits" or name.startswith("mini_") else set())
 
 
 @pytest.mark.parametrize("name", list(NETWORKS))
