@@ -6,7 +6,6 @@ Counts are scaled and never shifted: where no event comes, the input is zero, an
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import ClassVar
 
 import torch.nn.functional as F
 from torch import Tensor
@@ -81,7 +80,7 @@ class ResizedEventNetwork(EventNetwork):
     A pixel of a small camera then is several of the network's, and one of its events as many.
     """
 
-    side: ClassVar[int] = 224
+    side: int = 224
 
     def pixels(self, counts: Tensor) -> Tensor:
         height, width = counts.shape[-2:]

@@ -21,7 +21,7 @@ class Counts:
     gives the synaptic operations when it is sent as n spikes (unary), in binary, or as one graded event.
 
     Attributes:
-        layers: names of the layers of neurons; before them that of the input, where it is made of events.
+        layers: names of the layers of neurons; before them "input", where it is made of events.
         tally: cumulated to step t = 1..T, shape (layers, T, N, 6), the last axis in the order of KINDS; float64.
         neurons: neurons per layer, each updated once a step; none in the input.
         fan_out: connections per layer, all its neurons together.
@@ -73,7 +73,7 @@ class Counts:
         every = 0 if constant_input else 1
         once = 1 - every
         return cls(
-            layers=tuple(node.name for node in tallies),
+            layers=tuple("input" if node.op == "placeholder" else node.name for node in tallies),
             tally=tally,
             neurons=tuple(0 if node.op == "placeholder" else connectivity.fan_out[node].numel() for node in tallies),
             fan_out=tuple(round(float(connectivity.fan_out[node].sum())) for node in tallies),

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from adapters import NETWORKS, Network, load_weights
 from adapters.augment import AUGMENTATIONS
+from adapters.events import ResizedEventNetwork
 from adapters.weights import save_weights
 from benchmarks.conformance.kit import Check, DoesNotApply, Failed, demand
 from benchmarks.conformance.predictions import demand_detections
@@ -35,7 +36,7 @@ class NetworkBench:
 
     @cached_property
     def adapter(self) -> Network:
-        return self.kind(TASKS[self.kind.tasks[0]]())
+        return bound(self.kind, self.kind.tasks[0])
 
     @cached_property
     def inputs(self) -> Tensor:
@@ -55,6 +56,14 @@ class NetworkBench:
     @cached_property
     def graph(self) -> ConversionGraph:
         return capture(self.model, self.images[:1])
+
+
+def bound(kind: type[Network], task: str) -> Network:
+    """A network for a task; if it resizes recordings of events, to small ones."""
+    adapter = kind(TASKS[task]())
+    if isinstance(adapter, ResizedEventNetwork):
+        adapter.side = LARGEST
+    return adapter
 
 
 def shape_of(task: Task) -> tuple[int, ...]:
@@ -96,7 +105,7 @@ def builds_for_every_task_it_names(bench: NetworkBench) -> None:
     """For each task in `tasks`, one score for each class, at each pixel where targets are maps; or boxes come of it."""
     demand(bool(bench.kind.tasks), "It names no task; list those it fits in `tasks`.")
     for name in bench.kind.tasks:
-        adapter = bench.kind(TASKS[name]())
+        adapter = bound(bench.kind, name)
         shape = shape_of(adapter.task)
         sample = torch.zeros(2, *shape, dtype=torch.uint8)
         # Of event cameras there are many tasks, which differ in shape: shapes alone are computed after the first.
