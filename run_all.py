@@ -54,7 +54,7 @@ from benchmarks.plan import due, impossible, summary
 from benchmarks.plan import plan as plan_cells
 from benchmarks.plugins import load_plugins, origin
 from benchmarks.profiles import refuse_foreign_profiles
-from benchmarks.released import Flags, chosen_method
+from benchmarks.released import Flags, chosen_method, defaults_of, released_network
 from benchmarks.reports import measure as measure_conversion
 from benchmarks.reports import show
 from benchmarks.runner import run as run_jobs
@@ -250,20 +250,22 @@ def gate(
 
 @app.command()
 def convert(
-    dataset: Annotated[str, typer.Option(help="A task, as `list tasks` names it.")],
-    arch: Annotated[str, typer.Option(help="A network, as `list networks` names it.")],
+    dataset: Annotated[str, typer.Option("--dataset", "--task", help="A task, as `list tasks` names it.")],
+    arch: Annotated[
+        str, typer.Option("--arch", "--network", help="A network, as `list networks` or the released scripts name it.")
+    ],
     steps: Annotated[int, typer.Option("--T", min=1, help="Timesteps.")],
     calib: Annotated[CalibrationName | None, typer.Option(help="light when left out.")] = None,
-    maxspike: Annotated[int | None, typer.Option(min=1, help="phi, and the target of --search; 4.")] = None,
+    maxspike: Annotated[int | None, typer.Option(min=1, help="phi, and the target of --search; as released.")] = None,
     search: Annotated[bool, typer.Option("--search", help="AdaFire: choose phi for each layer.")] = False,
     maxspike_ratio: Annotated[
         float | None, typer.Option("--maxspike_ratio", "--maxspike-ratio", help="Energy budget of --search; 1.0.")
     ] = None,
-    initialspike: Annotated[int | None, typer.Option(min=1, help="Largest phi of --search; 8.")] = None,
+    initialspike: Annotated[int | None, typer.Option(min=1, help="Largest phi of --search; as released.")] = None,
     desired_spike: Annotated[
         int | None, typer.Option("--desired_spike", "--desired-spike", help="Has to be that of --maxspike.")
     ] = None,
-    minspike: Annotated[int | None, typer.Option(min=1, help="Smallest phi of --search; 1.")] = None,
+    minspike: Annotated[int | None, typer.Option(min=1, help="Smallest phi of --search; as released.")] = None,
     search_threshold: Annotated[
         bool, typer.Option("--search_threshold", "--search-threshold", help="SSC: enlarge thresholds.")
     ] = False,
@@ -286,10 +288,11 @@ def convert(
         initialspike=initialspike, desired_spike=desired_spike, minspike=minspike, search_threshold=search_threshold,
         threshold_ratio=threshold_ratio, iat=iat,
     )  # fmt: skip
-    name, options = chosen_method(flags, method)
+    name, options = chosen_method(flags, method, defaults_of(dataset))
     for option, path in (("--output", output), ("--save", save)):
         if path is not None and not path.parent.is_dir():
             raise BenchmarkError(f"There is no folder {path.parent} for {option}; make it first.")
+    arch = released_network(dataset, arch)
     cell = Cell(
         task=dataset, network=arch, method=name, options=options, T=steps if METHODS[name].timed else None, seed=seed,
         limit=limit, calibration=calibration,
@@ -362,8 +365,10 @@ def doctor(data_root: DataOption = None, weights: WeightsOption = WEIGHTS) -> No
 
 @app.command()
 def train(
-    task: Annotated[str, typer.Option(help="What to train on.")],
-    network: Annotated[str, typer.Option(help="What to train.")],
+    task: Annotated[str, typer.Option("--task", "--dataset", help="What to train on.")],
+    network: Annotated[
+        str, typer.Option("--network", "--arch", help="What to train, also as the released scripts name it.")
+    ],
     data_root: DataOption = None,
     weights: WeightsOption = WEIGHTS,
     epochs: Annotated[int | None, typer.Option(help="In place of the network's recipe.")] = None,
@@ -378,8 +383,9 @@ def train(
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace weights that are there already.")] = False,
 ) -> None:
     """Trains a network; the best epoch on a validation split of the training set is kept."""
+    kind = NETWORKS[released_network(task, network)]
     result = train_network(
-        NETWORKS[network], TASKS[task](data_root), weights, epochs=epochs, batch_size=batch_size,
+        kind, TASKS[task](data_root), weights, epochs=epochs, batch_size=batch_size,
         learning_rate=learning_rate, seed=seed, device=device, precision=precision.value, resume=resume,
         overwrite=overwrite,
     )  # fmt: skip

@@ -17,6 +17,7 @@ from torchvision import tv_tensors
 from torchvision.transforms import v2
 
 from adapters.augment_points import AlongAxes, Upright
+from adapters.event_augment import EventAugment
 from tasks.boxes import Boxes
 
 Key = tuple[int, int]
@@ -139,9 +140,12 @@ AUGMENTATIONS: dict[str, Callable[[Sequence[int]], Transform]] = {
     "detection_any_way_up": lambda shape: _boxed(shape, v2.RandomVerticalFlip()),
     "points": lambda shape: Upright(),
     "points_along_axes": lambda shape: AlongAxes(),
+    "events": lambda shape: image_only(EventAugment(mirror=True)),
+    "events_upright": lambda shape: image_only(EventAugment(mirror=False)),
     "none": lambda shape: image_only(nn.Identity()),
 }
-"""Name to a function of a task's input shape (C, H, W) that makes the transform of its samples, images being uint8."""
+"""Name to a function of a task's input shape (C, H, W) that makes the transform of its samples, images being uint8;
+those of events take counts of any type, and frames of them in time."""
 
 
 class Augmented(Dataset[tuple[Tensor, Any]]):

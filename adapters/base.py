@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from conversion.errors import InvalidInput
+from conversion.frames import Fed
 from conversion.registry import Registry
 from tasks.base import Task
 
@@ -29,6 +30,8 @@ class Recipe:
         schedule: how it falls from epoch to epoch, as a half cosine or as (1 - epoch / epochs)^0.9 (DeepLab's "poly").
         warmup: epochs before, in which it rises from a tenth; they count among `epochs`.
         milestones: epochs after which it falls to a tenth, in place of the schedule.
+        mixup: alpha of mixup (Zhang et al., ICLR 2018), which half of the batches of the first three quarters of all
+            epochs get; 0 is none. Targets have to be classes.
         ema: decay per step of an exponential moving average of the weights, which is then what is scored and kept; 0
             keeps the weights themselves.
         validate_every: how many epochs apart the validation split is scored; the last epoch always is.
@@ -45,6 +48,7 @@ class Recipe:
     schedule: Literal["cosine", "poly"] = "cosine"
     warmup: int = 0
     milestones: tuple[int, ...] = ()
+    mixup: float = 0.0
     ema: float = 0.0
     validate_every: int = 1
 
@@ -73,10 +77,15 @@ class Network(ABC):
         """The untrained network for this task's input shape and classes."""
 
     def encode(self, inputs: Tensor) -> Tensor:
-        """Raw samples to what the network is fed at every step: (inputs / 255 - mean) / std, float32."""
+        """Raw samples to what the ANN is fed: (inputs / 255 - mean) / std, float32."""
         mean = torch.tensor(self.mean, device=inputs.device).view(-1, 1, 1)
         std = torch.tensor(self.std, device=inputs.device).view(-1, 1, 1)
         return (inputs.float() / 255 - mean) / std
+
+    def feed(self, inputs: Tensor) -> Fed:
+        """What the spiking network is fed: the same at every step, unless samples are frames in time, whose mean is
+        what `encode` gives."""
+        return self.encode(inputs)
 
     def decode(self, output: Any) -> Any:
         """The network's (mean) output to predictions: class indices of shape (N,) of class scores (N, classes)."""

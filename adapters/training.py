@@ -32,6 +32,8 @@ Precision = Literal["float32", "bfloat16"]
 MOMENTUM = 0.9
 POLY_POWER = 0.9
 EVALUATION_BATCH = 256
+# Which part of all epochs has mixup, and which part of their batches.
+MIXED, MIXUP_SHARE = 0.75, 0.5
 
 
 @dataclass(frozen=True)
@@ -190,9 +192,13 @@ def _train_epoch(
     for inputs, targets in loader:
         inputs = inputs.to(device)
         targets = tree_map(lambda part: part.to(device) if isinstance(part, Tensor) else part, targets)
+        fed, mixture = adapter.encode(inputs), None
+        if recipe.mixup and state.epoch < MIXED * recipe.epochs and torch.rand(()) < MIXUP_SHARE:
+            mixture = Mixture(len(fed), recipe.mixup)
+            fed = mixture.inputs(fed)
         with torch.autocast(device.type, torch.bfloat16, enabled=precision == "bfloat16"):
-            output = state.model(adapter.encode(inputs))
-        loss = adapter.loss(output, targets)
+            output = state.model(fed)
+        loss = adapter.loss(output, targets) if mixture is None else mixture.loss(adapter, output, targets)
         state.optimizer.zero_grad(set_to_none=True)
         loss.backward()
         state.optimizer.step()
@@ -204,6 +210,27 @@ def _train_epoch(
         progress.batch()
     state.scheduler.step()
     return total.item() / samples
+
+
+class Mixture:
+    """One batch of mixup: every sample with another of the batch, by one share for all.
+
+    Args:
+        size: of the batch.
+        alpha: the share is drawn from Beta(alpha, alpha).
+    """
+
+    def __init__(self, size: int, alpha: float) -> None:
+        # Drawn by torch's global generator, which the epoch has seeded.
+        self.share = float(torch.distributions.Beta(alpha, alpha).sample())
+        self.others = torch.randperm(size)
+
+    def inputs(self, fed: Tensor) -> Tensor:
+        return self.share * fed + (1 - self.share) * fed[self.others.to(fed.device)]
+
+    def loss(self, adapter: Network, output: Any, targets: Tensor) -> Tensor:
+        others = targets[self.others.to(targets.device)]
+        return self.share * adapter.loss(output, targets) + (1 - self.share) * adapter.loss(output, others)
 
 
 def _start(model: nn.Module, recipe: Recipe) -> TrainingState:

@@ -69,8 +69,8 @@ def calibration_set(prepared: Prepared, count: int, seed: int) -> Calibration:
     device = prepared.graph.example.device
     labelled = None
     if isinstance(held_out.targets, Tensor):  # Early exit learns from classes; boxes are none.
-        labelled = prepared.adapter.encode(held_out.inputs).to(device), held_out.targets
-    inputs = prepared.adapter.encode(samples).to(device)
+        labelled = prepared.adapter.feed(held_out.inputs.to(device)), held_out.targets
+    inputs = prepared.adapter.feed(samples.to(device))
     calibration = Calibration(prepared.graph, inputs, held_out=labelled, seed=seed)
     _ = calibration.histograms  # Every method needs them, so they are in no method's time.
     return calibration
@@ -92,7 +92,7 @@ def evaluate(
     answers = Answers()
     predictions: Any = None
     for batch in task.test(task.batch * (1 if network.exit is None else EXIT), limit):
-        inputs = adapter.encode(batch.inputs.to(prepared.graph.example.device))
+        inputs = adapter.feed(batch.inputs.to(prepared.graph.example.device))
         readout = simulate(network, inputs, at=list(metrics), fast=fast)
         for t, metric in metrics.items():
             predictions = adapter.decode(_finite(readout.mean(t)))
@@ -130,13 +130,14 @@ def _finite(output: Any) -> Any:
 
 
 def _layers(network: SpikingNetwork, counts: Counts, mean: Tensor) -> list[LayerCounts]:
-    """Per-layer counts of one mean sample; `mean` has shape (layers, 6)."""
+    """Per-layer counts of one mean sample; `mean` has shape (layers, 6). An input of events has no phi."""
+    phi = {node.name: neuron.phi for node, neuron in network.neurons.items()}
     return [
         LayerCounts(
-            name=node.name, neurons=counts.neurons[i], phi=neuron.phi, fan_out=counts.fan_out[i],
+            name=name, neurons=counts.neurons[i], phi=phi.get(name, 0), fan_out=counts.fan_out[i],
             **dict(zip(KINDS, mean[i].tolist(), strict=True)),
         )
-        for i, (node, neuron) in enumerate(network.neurons.items())
+        for i, name in enumerate(counts.layers)
     ]  # fmt: skip
 
 

@@ -1,15 +1,20 @@
-"""The flags of the scripts released with the Adaptive Calibration paper, as methods of this benchmark.
+"""The flags of the scripts released with the Adaptive Calibration paper, as methods and networks of this benchmark.
 
 What each flag meant there: docs/report.md.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
 
+from adapters import NETWORKS
 from conversion.errors import InvalidInput
+from tasks import TASKS
+from tasks.detection import Detection
+from tasks.events import EventTask
 
 Named = tuple[str, dict[str, Any]]
 
@@ -47,18 +52,57 @@ class Flags(BaseModel):
         return [f"--{name}" for name, value in self if value is not None and value is not False]
 
 
-# What the released scripts for CIFAR take when a flag is left out; the ratios as in their README.
-MAXSPIKE, INITIALSPIKE, MINSPIKE, RATIO = 4, 8, 1, 1.0
+@dataclass(frozen=True)
+class Defaults:
+    """What the released scripts take when a flag is left out. They differ from one family of datasets to the next."""
+
+    maxspike: int = 4
+    initialspike: int = 8
+    minspike: int = 1
+
+    def target(self, flags: Flags) -> int:
+        """phi, and what a search aims at.
+
+        For event cameras the released target is 1 where the smallest phi is 2; what their search then compares with is
+        the energy of 2.
+        """
+        if flags.maxspike is not None:
+            return flags.maxspike
+        smallest = self.minspike if flags.minspike is None else flags.minspike
+        return max(self.maxspike, smallest) if flags.search else self.maxspike
 
 
-def released_method(flags: Flags) -> Named:
+# The scripts for CIFAR and point clouds; for ImageNet and detection; for event cameras.
+CIFAR, LARGE, EVENTS = Defaults(), Defaults(8, 16, 2), Defaults(1, 8, 2)
+# As in the README of the scripts, whose own defaults lie between 0.95 and 1.
+RATIO = 1.0
+
+
+def defaults_of(dataset: str) -> Defaults:
+    """Those of the script that the released code has for datasets of this family."""
+    kind = TASKS[dataset]
+    if issubclass(kind, EventTask):
+        return EVENTS
+    return LARGE if issubclass(kind, Detection) or dataset.startswith("imagenet") else CIFAR
+
+
+def released_network(dataset: str, arch: str) -> str:
+    """The network that the released scripts call `arch` on this dataset; here those of event cameras have other names
+    than those of images."""
+    ours = f"event_{arch}"
+    if issubclass(TASKS[dataset], EventTask) and ours in NETWORKS and dataset in NETWORKS[ours].tasks:
+        return ours
+    return arch
+
+
+def released_method(flags: Flags, defaults: Defaults = CIFAR) -> Named:
     """The method, with its options, that the released scripts run for these flags.
 
     Raises:
         InvalidInput: flags that contradict each other, would be ignored, or ask for what there is no method for.
     """
-    _refuse_idle(flags)
-    phi = MAXSPIKE if flags.maxspike is None else flags.maxspike
+    _refuse_idle(flags, defaults)
+    phi = defaults.target(flags)
     if phi < 1:
         raise InvalidInput(f"--maxspike is {phi}, but a neuron fires at least 1 spike per step; give 1 or more.")
     light = flags.calib != "none"
@@ -72,7 +116,7 @@ def released_method(flags: Flags) -> Named:
             )
         return "calibration_advanced", {}
     if searched:
-        return _adafire(flags, phi, light)
+        return _adafire(flags, phi, light, defaults)
     if flags.iat:
         return "calibration_iat", {"light": light}
     if phi == 1:
@@ -90,26 +134,26 @@ def named_method(label: str) -> Named:
     return name, {option: value for option, _, value in pairs}
 
 
-def chosen_method(flags: Flags, label: str | None) -> Named:
+def chosen_method(flags: Flags, label: str | None, defaults: Defaults = CIFAR) -> Named:
     """The method of the flags, or the one that is named in their place.
 
     Raises:
         InvalidInput: both were given, or the flags do not go together.
     """
     if label is None:
-        return released_method(flags)
+        return released_method(flags, defaults)
     if flags.given():
         raise InvalidInput(f"--method takes the place of {', '.join(flags.given())}; give one or the other.")
     return named_method(label)
 
 
-def _adafire(flags: Flags, phi: int, light: bool) -> Named:
+def _adafire(flags: Flags, phi: int, light: bool, defaults: Defaults) -> Named:
     """AdaFire with what follows it. Without --search it may choose the one phi only, which leaves SSC and IAT."""
     name = "adafire" + "_ssc" * flags.search_threshold + "_iat" * flags.iat
     options: dict[str, Any] = {"phi": phi, "phi_init": phi, "phi_min": phi, "budget": RATIO, "light": light}
     if flags.search:
-        options["phi_init"] = INITIALSPIKE if flags.initialspike is None else flags.initialspike
-        options["phi_min"] = MINSPIKE if flags.minspike is None else flags.minspike
+        options["phi_init"] = defaults.initialspike if flags.initialspike is None else flags.initialspike
+        options["phi_min"] = defaults.minspike if flags.minspike is None else flags.minspike
         options["budget"] = RATIO if flags.maxspike_ratio is None else flags.maxspike_ratio
         if not options["phi_min"] <= phi <= options["phi_init"]:
             raise InvalidInput(
@@ -121,13 +165,13 @@ def _adafire(flags: Flags, phi: int, light: bool) -> Named:
     return name, options
 
 
-def _refuse_idle(flags: Flags) -> None:
+def _refuse_idle(flags: Flags, defaults: Defaults) -> None:
     """The released scripts ignore these without a word."""
     idle = ("maxspike_ratio", "initialspike", "desired_spike", "minspike")
     for name, owner in [*((name, "search") for name in idle), ("threshold_ratio", "search_threshold")]:
         if getattr(flags, name) is not None and not getattr(flags, owner):
             raise InvalidInput(f"--{name} does nothing without --{owner}; add that flag or drop this one.")
-    target = MAXSPIKE if flags.maxspike is None else flags.maxspike
+    target = defaults.target(flags)
     if flags.desired_spike not in (None, target):
         raise InvalidInput(
             f"--desired_spike is {flags.desired_spike} and --maxspike {target}, but the released scripts overwrite the "

@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict
 from rich.console import Console
 from rich.markdown import Markdown
 from rich.table import Table
+from torch import Tensor
 
 from benchmarks.cells import Cell
 from benchmarks.execute import Workbench
@@ -47,7 +48,9 @@ def measure(cell: Cell, bench: Workbench, advance: Callable[[int], None]) -> Con
     record = bench.measure(cell, advance).record
     ann = bench.measure(cell.model_copy(update={"method": "ann", "options": {}, "T": None, "seed": 0}), advance).record
     network = bench.convert(cell).network
-    return Conversion(ann=ann, record=record, roles=roles(network), worst=worst(record.report))
+    fed = bench.calibration(cell.task, cell.network, cell.calibration, cell.seed).fed
+    groups = roles(network, constant_input=isinstance(fed, Tensor))
+    return Conversion(ann=ann, record=record, roles=groups, worst=worst(record.report))
 
 
 def show(found: Conversion, price_list: str, console: Console) -> None:

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, fx
 
 from conversion.errors import InvalidInput
+from conversion.frames import Fed, Frames, batches_of, mean_of, steps_of, together
 from conversion.graph import ConversionGraph
 from conversion.histogram import ChannelHistogram
 
@@ -19,13 +20,15 @@ SWEEP_SIZE = 32 * 3 * 32 * 32
 class Calibration:
     """Training inputs that a conversion may look at, with the ANN's statistics on them.
 
-    One object serves every method and every T converted from the same graph: statistics are gathered once.
+    One object serves every method and every T converted from the same graph: statistics are gathered once. `fed` is
+    what a spiking network is fed, and `inputs`, of shape (N, ...), what the ANN sees.
 
     Args:
         graph: the captured ANN.
-        batches: inputs as the network is fed, each of shape (N, ...); a tensor counts as one batch.
-        held_out: other training samples with their classes, shapes (M, ...) and (M,), or (M, H, W) where every
-            position has a class; on them early exit learns how sure a correct prediction is.
+        batches: inputs as the network is fed, each of shape (N, ...), or frames in time; one of them alone is one
+            batch.
+        held_out: other training samples, fed alike, with their classes, shapes (M, ...) and (M,), or (M, H, W) where
+            every position has a class; on them early exit learns how sure a correct prediction is.
         seed: of whatever a stage draws at random.
 
     Raises:
@@ -33,10 +36,10 @@ class Calibration:
     """
 
     def __init__(
-        self, graph: ConversionGraph, batches: Iterable[Tensor] | Tensor,
-        held_out: tuple[Tensor, Tensor] | None = None, seed: int = 0,
+        self, graph: ConversionGraph, batches: Iterable[Fed] | Fed,
+        held_out: tuple[Fed, Tensor] | None = None, seed: int = 0,
     ) -> None:  # fmt: skip
-        parts = [batches] if isinstance(batches, Tensor) else list(batches)
+        parts = [batches] if isinstance(batches, (Tensor, Frames)) else list(batches)
         if not parts or not sum(len(part) for part in parts):
             raise InvalidInput("The calibration set is empty; give at least one batch of training inputs.")
         expected = tuple(graph.example.shape[1:])
@@ -53,9 +56,16 @@ class Calibration:
             )
         self.graph = graph
         self.seed = seed
-        self.inputs = torch.cat(parts)
-        if not all(bool(torch.isfinite(part).all()) for part in (self.inputs, *others)):
+        self.fed = together(parts)
+        self.inputs = mean_of(self.fed)
+        values = (part if isinstance(part, Tensor) else part.values for part in (self.fed, *others))
+        if not all(bool(torch.isfinite(value).all()) for value in values):
             raise InvalidInput("The calibration set holds values that are not finite.")
+
+    def sweeps(self, T: int, samples: int | None = None) -> list[list[Tensor]]:
+        """The samples, or the first of them, in the batches and steps of a sweep."""
+        fed = self.fed[slice(samples)]
+        return [[self.graph.cast(step) for step in steps_of(batch, T)] for batch in batches_of(fed, self.sweep_batch)]
 
     @property
     def sweep_batch(self) -> int:

@@ -8,20 +8,22 @@ from typing import Any
 from torch import Tensor
 
 from conversion.calibration import Calibration
+from conversion.frames import Fed
 from conversion.graph import ConversionGraph
 from conversion.methods import make_method
 from conversion.network import SpikingNetwork
 
 
 def convert(
-    graph: ConversionGraph, batches: Iterable[Tensor] | Tensor, method: str, *, T: int,
-    held_out: tuple[Tensor, Tensor] | None = None, seed: int = 0, **options: Any,
+    graph: ConversionGraph, batches: Iterable[Fed] | Fed, method: str, *, T: int,
+    held_out: tuple[Fed, Tensor] | None = None, seed: int = 0, **options: Any,
 ) -> SpikingNetwork:  # fmt: skip
     """Converts a captured ANN into a spiking network.
 
     Args:
         graph: of `capture`.
-        batches: calibration inputs as the network is fed, from the training set, each of shape (N, ...).
+        batches: calibration inputs as the network is fed, from the training set, each of shape (N, ...) or frames in
+            time.
         method: a name in METHODS.
         T: number of timesteps.
         held_out: other training samples with their classes, for methods that stop early.

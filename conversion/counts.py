@@ -21,9 +21,9 @@ class Counts:
     gives the synaptic operations when it is sent as n spikes (unary), in binary, or as one graded event.
 
     Attributes:
-        layers: names of the layers of neurons.
+        layers: names of the layers of neurons; before them "input", where it is made of events.
         tally: cumulated to step t = 1..T, shape (layers, T, N, 6), the last axis in the order of KINDS; float64.
-        neurons: neurons per layer, each updated once a step.
+        neurons: neurons per layer, each updated once a step; none in the input.
         fan_out: connections per layer, all its neurons together.
         macs_once: multiplications by analog values per sample that are needed once since the input is constant.
         macs_step: those that are needed at every step.
@@ -73,9 +73,9 @@ class Counts:
         every = 0 if constant_input else 1
         once = 1 - every
         return cls(
-            layers=tuple(node.name for node in tallies),
+            layers=tuple("input" if node.op == "placeholder" else node.name for node in tallies),
             tally=tally,
-            neurons=tuple(connectivity.fan_out[node].numel() for node in tallies),
+            neurons=tuple(0 if node.op == "placeholder" else connectivity.fan_out[node].numel() for node in tallies),
             fan_out=tuple(round(float(connectivity.fan_out[node].sum())) for node in tallies),
             macs_once=once * connectivity.macs_static,
             macs_step=connectivity.macs_step + every * connectivity.macs_static,

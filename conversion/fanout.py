@@ -39,7 +39,8 @@ class Connectivity:
     """Counts for one sample.
 
     Attributes:
-        fan_out: synaptic operations per spike, by layer, in the shape of one sample, float64.
+        fan_out: synaptic operations per spike, by layer (the input among them where it is made of events), in the shape
+            of one sample, float64.
         macs_static: multiplications by values that are constant in time when the input is.
         macs_step: multiplications by analog values that change from step to step, for one step.
         macs_head: those behind the first weights or nonlinear operation that follow the last neurons; they are done
@@ -57,12 +58,15 @@ class Connectivity:
 
 
 @torch.enable_grad()
-def connect(graph: ConversionGraph, spiking: Collection[fx.Node], *, difference: bool = True) -> Connectivity:
+def connect(
+    graph: ConversionGraph, spiking: Collection[fx.Node], *, difference: bool = True, driven: bool = False
+) -> Connectivity:
     """Counts the connections of a graph whose activations in `spiking` are layers of neurons.
 
     Args:
         graph: the captured network.
         spiking: firing nodes.
+        driven: the input is made of events, each of which is charged for its connections, as those of neurons are.
         difference: nonlinear nodes send the difference of the running mean, which costs more than their function.
 
     Raises:
@@ -73,6 +77,9 @@ def connect(graph: ConversionGraph, spiking: Collection[fx.Node], *, difference:
     events: Values = {graph.input: torch.zeros_like(graph.example, dtype=torch.float64)}
     analog: Values = {graph.input: torch.ones_like(graph.example, dtype=torch.float64)}
     leaves: dict[fx.Node, Tensor] = {}
+    if driven:
+        analog[graph.input] = _filled(0, graph.example)
+        leaves[graph.input] = events[graph.input].requires_grad_()
     arrived: list[Tensor] = []
     macs, operations = Counter[str](), Counter[str]()
     changing: set[fx.Node] = set()

@@ -88,6 +88,11 @@ class SpikingNetwork:
         """Who is connected to whom, for counting operations."""
         return connect(self.graph, self.neurons.keys(), difference=self.nonlinear == "difference")
 
+    @cached_property
+    def driven_connectivity(self) -> Connectivity:
+        """The same where the input is made of events, which are charged for their connections as spikes are."""
+        return connect(self.graph, self.neurons.keys(), difference=self.nonlinear == "difference", driven=True)
+
     def decode(self, means: Values, inputs: Tensor) -> Any:
         """The network's output for a batch of inputs from the mean values of its readout nodes."""
         cast = {node: mean.to(self.graph.dtype) for node, mean in means.items()}

@@ -151,7 +151,7 @@ def fire(
     potential = potential + (current + constant)
     spikes = torch.floor(potential / threshold).clamp(min=0).minimum(phi)
     sent = spikes * threshold
-    return potential - sent, sent.to(current.dtype), _tally(spikes, fan_out, single)
+    return potential - sent, sent.to(current.dtype), count_spikes(spikes, fan_out, single)
 
 
 def fire_signed(
@@ -169,10 +169,10 @@ def fire_signed(
     wanted = torch.floor((torch.where(summed > 0, summed, slope * summed) + offset) / threshold)
     spikes = (wanted - total).minimum(phi).maximum(-phi)
     sent = spikes * threshold
-    return potential - sent, total + spikes, sent.to(current.dtype), _tally(spikes.abs(), fan_out, single)
+    return potential - sent, total + spikes, sent.to(current.dtype), count_spikes(spikes.abs(), fan_out, single)
 
 
-def _tally(spikes: Tensor, fan_out: Tensor | None, single: bool) -> Tensor | None:
+def count_spikes(spikes: Tensor, fan_out: Tensor | None, single: bool) -> Tensor | None:
     """Spikes, binary digits and events per sample and second axis, plain and weighted by the fan-out.
 
     `single` says that phi is one, which saves two thirds of the sums.

@@ -139,8 +139,10 @@ def explain(network: SpikingNetwork, calibration: Calibration, samples: int = 12
     if samples < 1:
         raise InvalidInput(f"The report looks at {samples} samples; give at least 1.")
     sums = {node: _Sums() for node in network.neurons}
-    for batch in calibration.inputs[:samples].split(calibration.sweep_batch):
-        inputs = graph.cast(batch)
+    batches = zip(
+        calibration.inputs[:samples].split(calibration.sweep_batch), calibration.sweeps(network.T, samples), strict=True
+    )
+    for inputs, frames in batches:
         ann: dict[fx.Node, Tensor] = {}
         graph.run(inputs, observe=ann.__setitem__)
 
@@ -151,7 +153,7 @@ def explain(network: SpikingNetwork, calibration: Calibration, samples: int = 12
             sums[node].add(split, activation)
             return [sent]
 
-        sweep(network, [[inputs]], network.T, spike)
+        sweep(network, [frames], network.T, spike)
     return [_layer_report(network, node, sums.get(node)) for node in graph.firing]
 
 
@@ -278,10 +280,11 @@ def worst(report: Sequence[LayerReport]) -> str:
     )
 
 
-def roles(network: SpikingNetwork) -> list[RoleGroup]:
-    """What every operation is in time under a constant input, in groups; those without a member are left out."""
+def roles(network: SpikingNetwork, *, constant_input: bool = True) -> list[RoleGroup]:
+    """What every operation is in time, in groups; those without a member are left out. An input that is not constant
+    is one of events."""
     groups: dict[str, list[fx.Node]] = {}
-    for node, role in _roles_in_time(network).items():
+    for node, role in _roles_in_time(network, constant_input).items():
         groups.setdefault(role, []).append(node)
     return [
         RoleGroup.model_validate(
@@ -296,10 +299,11 @@ def roles(network: SpikingNetwork) -> list[RoleGroup]:
     ]
 
 
-def _roles_in_time(network: SpikingNetwork) -> dict[fx.Node, str]:
+def _roles_in_time(network: SpikingNetwork, constant_input: bool) -> dict[fx.Node, str]:
     rules, head = network.graph.rules, set(network.head)
     # Nodes whose value is no sum of spikes, which a synapse has to multiply.
-    analog = {network.graph.input}
+    analog = {network.graph.input} if constant_input else set[fx.Node]()
+    changing = network.changing(constant_input=constant_input)
     found: dict[fx.Node, str] = {}
     for node in network.graph.body:
         rule = rules[node]
@@ -308,7 +312,7 @@ def _roles_in_time(network: SpikingNetwork) -> dict[fx.Node, str]:
             analog.add(node)
         if node in head:
             found[node] = "readout"
-        elif node not in network.spiking:
+        elif node not in changing:
             found[node] = "constant"
         elif node in network.neurons:
             found[node] = "spiking"

@@ -24,6 +24,7 @@ from torch.utils import _pytree as pytree
 
 from conversion.counts import KINDS
 from conversion.errors import InvalidInput
+from conversion.frames import Fed, batches_of, mean_of, steps_of
 from conversion.graph import ConversionGraph, Values
 from conversion.network import SpikingNetwork
 from conversion.neuron import Layer, Neuron, worth_compiling
@@ -33,6 +34,8 @@ Energy = Literal["spikes", "synops_unary"]
 # Samples whose values are kept for all steps, and copies of samples that run side by side; a GPU is fed more of both.
 SAMPLES, STACK = 8, 64
 SAMPLES_GPU, STACK_GPU = 32, 256
+# Values that the layers of these samples may have in all steps: two numbers are kept of each.
+VALUES = 2**30
 
 logger = logging.getLogger(__name__)
 
@@ -54,13 +57,13 @@ class Sensitivity:
 
 @torch.no_grad()
 def measure(
-    network: SpikingNetwork, inputs: Tensor, candidates: Mapping[fx.Node, Sequence[Neuron]], energy: Energy
+    network: SpikingNetwork, inputs: Fed, candidates: Mapping[fx.Node, Sequence[Neuron]], energy: Energy
 ) -> Sensitivity:
     """Measures the candidates of every layer, one layer changed at a time.
 
     Args:
         network: the base state.
-        inputs: constant inputs, shape (N, ...).
+        inputs: constant inputs, shape (N, ...), or frames in time.
         candidates: by layer, the neurons that may take the place of its own. Its own are not simulated again.
         energy: what a layer's spikes are counted as, of `conversion.counts.KINDS`.
 
@@ -75,13 +78,12 @@ def measure(
     # Divergence and energy, summed over samples.
     sums = {node: torch.zeros(2, len(row), dtype=torch.float64) for node, row in candidates.items()}
     simulations = sum(len(row) for row in candidates.values()) / 2  # A candidate runs half of the network.
-    updates = (
-        simulations * len(inputs) * network.T * sum(map(torch.Tensor.numel, network.connectivity.fan_out.values()))
-    )
-    fast = worth_compiling(updates, graph.example.device)
+    values = network.T * sum(map(torch.Tensor.numel, network.connectivity.fan_out.values()))
+    samples = max(1, min(samples, VALUES // values))
+    fast = worth_compiling(simulations * len(inputs) * values, graph.example.device)
     base, done = 0.0, 0
-    for batch in inputs.split(samples):
-        run = _Base(network, graph.cast(batch), crossing, energy, fast)
+    for batch in batches_of(inputs, samples):
+        run = _Base(network, batch, crossing, energy, fast)
         base += run.divergence
         for node, row in candidates.items():
             for column, neuron in enumerate(row):
@@ -118,17 +120,18 @@ class _Base:
     """The unchanged network on one batch: what its layers receive, send and spend at every step."""
 
     def __init__(
-        self, network: SpikingNetwork, batch: Tensor, crossing: Mapping[fx.Node, Sequence[fx.Node]], energy: Energy,
+        self, network: SpikingNetwork, batch: Fed, crossing: Mapping[fx.Node, Sequence[fx.Node]], energy: Energy,
         fast: bool,
     ) -> None:  # fmt: skip
-        self.network, self.batch, self.crossing, self.kind = network, batch, crossing, KINDS.index(energy)
+        self.network, self.crossing, self.kind = network, crossing, KINDS.index(energy)
+        self.frames = [network.graph.cast(step) for step in steps_of(batch, network.T)]
         self.fast = fast
         self.energy: dict[fx.Node, float] = {}
         currents = {node.all_input_nodes[0] for node in network.neurons}
-        self.trains = sweep(network, [[batch]], network.T, self._spike, also=currents.union(*crossing.values()))
-        self.reference = network.graph.run(batch)
+        self.trains = sweep(network, [self.frames], network.T, self._spike, also=currents.union(*crossing.values()))
+        self.reference = network.graph.run(mean_of(batch))
         replay = {node: self.trains[node][0] for node in network.readout}
-        self.divergence = float(symmetric_kl(self._output(batch, replay), self.reference).sum())
+        self.divergence = float(symmetric_kl(self._output(self.frames, replay), self.reference).sum())
 
     def change(self, node: fx.Node, neurons: Sequence[Neuron]) -> Tensor:
         """Divergence and energy with each of some neurons in the place of a layer's: shape (2, neurons)."""
@@ -141,7 +144,7 @@ class _Base:
         }
         replay[node] = [torch.cat(sent) for sent in zip(*(train for train, _ in fired), strict=True)]
         reference = pytree.tree_map(lambda part: torch.cat([part] * copies), self.reference)
-        output = self._output(torch.cat([self.batch] * copies), replay)
+        output = self._output([torch.cat([frame] * copies) for frame in self.frames], replay)
         divergence = symmetric_kl(output, reference).view(copies, -1).sum(1).cpu()
         return torch.stack([divergence, torch.tensor([spent for _, spent in fired], dtype=torch.float64)])
 
@@ -162,19 +165,19 @@ class _Base:
             spent += float(tally[self.kind].sum(dtype=torch.float64))
         return sent, spent
 
-    def _output(self, inputs: Tensor, replay: Mapping[fx.Node, Sequence[Any]]) -> Any:
+    def _output(self, frames: Sequence[Tensor], replay: Mapping[fx.Node, Sequence[Any]]) -> Any:
         """The network's output after T steps, with known values of some nodes at every step."""
         network = self.network
         layers = {
             node: Layer(neuron, network.T, network.graph.channel_axis(node), fast=self.fast)
             for node, neuron in network.neurons.items()
         }
-        steps = Steps(network, [inputs], lambda node, current: layers[node].step(current)[0], replay)
+        steps = Steps(network, frames, lambda node, current: layers[node].step(current)[0], replay)
         sums: Values = {}
         for _ in range(network.T):
             for node, value in steps.advance().items():
                 sums[node] = add(sums.get(node), value)
-        return network.decode({node: total / network.T for node, total in sums.items()}, inputs)
+        return network.decode({node: total / network.T for node, total in sums.items()}, frames[0])
 
 
 def _crossing(network: SpikingNetwork, node: fx.Node) -> list[fx.Node]:

@@ -15,14 +15,16 @@ from torch.utils._pytree import tree_map
 from conversion.counts import Counts
 from conversion.early_exit import is_power_of_two
 from conversion.errors import InvalidInput
+from conversion.fanout import Connectivity
+from conversion.frames import Frames
 from conversion.graph import Values
 from conversion.layout import keep
 from conversion.network import SpikingNetwork
-from conversion.neuron import Layer
+from conversion.neuron import Layer, count_spikes
 from conversion.schedules import Steps, add, sweep
 
-# A constant input (N, ...), or one for each step.
-Inputs = Tensor | Sequence[Tensor]
+# A constant input (N, ...), one for each step, or frames that are grouped to steps.
+Inputs = Tensor | Sequence[Tensor] | Frames
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,7 +59,8 @@ def simulate(
 
     Args:
         network: the converted network.
-        inputs: shape (N, ...), fed at every step; or a sequence of T such tensors, one for each step.
+        inputs: shape (N, ...), fed at every step; a sequence of T such tensors, one for each step; or frames in time.
+            Frames of events are counted as the first layer of spikes, with their connections to what they meet.
         T: number of steps; the network's own when left out.
         schedule: of `conversion.schedules`; both give the same result.
         at: the steps to read out, all of 1..T when left out.
@@ -80,7 +83,12 @@ def simulate(
     if observe is not None and (network.exit is not None or schedule == "sweep"):
         raise InvalidInput("Outputs are observed in the step schedule, while no sample leaves.")
     frames = _frames(network, inputs, T)
-    layers = _Layers(network, count, fast)
+    # Without neurons it is an ANN, to which events are numbers as others are.
+    driven = isinstance(inputs, Frames) and inputs.event is not None and bool(network.neurons)
+    connectivity = network.driven_connectivity if driven else network.connectivity
+    layers = _Layers(network, connectivity, count, fast)
+    if isinstance(inputs, Frames) and driven and count:
+        layers.arrivals = inputs.events(T)
     if schedule == "sweep":
         outputs, steps = _sweep(network, frames, T, layers), torch.full((len(frames[0]),), T, device=frames[0].device)
     else:
@@ -89,19 +97,32 @@ def simulate(
     if not count:
         return Readout(outputs, steps, None)
     constant = isinstance(inputs, Tensor)
-    return Readout(outputs, steps, Counts.of(network.connectivity, layers.tallies, steps, T, constant_input=constant))
+    return Readout(outputs, steps, Counts.of(connectivity, layers.tallies, steps, T, constant_input=constant))
 
 
 class _Layers:
     """The state of all layers of neurons, and what they fired at every step."""
 
-    def __init__(self, network: SpikingNetwork, count: bool, fast: bool) -> None:
-        fan_out = network.connectivity.fan_out if count else {}
+    def __init__(self, network: SpikingNetwork, connectivity: Connectivity, count: bool, fast: bool) -> None:
+        fan_out = connectivity.fan_out if count else {}
         self.layers = {
             node: Layer(neuron, network.T, network.graph.channel_axis(node), fan_out.get(node), fast)
             for node, neuron in network.neurons.items()
         }
-        self.tallies: dict[fx.Node, list[Tensor]] = {node: [] for node in self.layers}
+        # The input is a layer where it is made of spikes.
+        origins = [node for node in fan_out if node is network.graph.input]
+        self.tallies: dict[fx.Node, list[Tensor]] = {node: [] for node in (*origins, *self.layers)}
+        self.arrivals: list[Tensor] = []
+        self._origin = (origins[0], fan_out[origins[0]]) if origins else None
+
+    def arrive(self, t: int, samples: Tensor) -> None:
+        """Counts the events that step t brings to the samples that take it."""
+        if self.arrivals and self._origin is not None:
+            node, fan_out = self._origin
+            events = self.arrivals[t - 1][samples]
+            tally = count_spikes(events, fan_out.to(events), single=False)
+            assert tally is not None
+            self.tallies[node].append(tally.sum(2, dtype=torch.float64))
 
     def spike(self, node: fx.Node, current: Tensor) -> Tensor:
         sent, tally = self.layers[node].step(current)
@@ -115,6 +136,8 @@ class _Layers:
 
 
 def _sweep(network: SpikingNetwork, frames: list[Tensor], T: int, layers: _Layers) -> dict[int, Any]:
+    for t in range(1, T + 1):
+        layers.arrive(t, torch.arange(len(frames[0]), device=frames[0].device))
     trains = sweep(network, [frames], T, lambda node, train: [[layers.spike(node, current) for current in train[0]]])
     sums: Values = {}
     outputs: dict[int, Any] = {}
@@ -139,6 +162,7 @@ def _step(
     rule = network.exit
     for t in range(1, T + 1):
         if len(alive):
+            layers.arrive(t, alive)
             sums = {node: add(sums.get(node), value) for node, value in schedule.advance().items()}
         looks = rule is not None and (rule.looks(t) or is_power_of_two(t))
         if len(alive) and (t in read or looks or observe is not None):
@@ -171,6 +195,8 @@ def _put(samples: Tensor, value: Tensor, fresh: Tensor) -> Tensor:
 
 
 def _frames(network: SpikingNetwork, inputs: Inputs, T: int) -> list[Tensor]:
+    if isinstance(inputs, Frames):
+        inputs = inputs.steps(T)
     frames = [inputs] if isinstance(inputs, Tensor) else list(inputs)
     if not isinstance(inputs, Tensor) and len(frames) != T:
         raise InvalidInput(f"The input has {len(frames)} frames for T = {T} steps; give one frame for each step.")

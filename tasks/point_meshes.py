@@ -21,7 +21,7 @@ from conversion.errors import DataMissing, InvalidInput
 from tasks.base import Split
 from tasks.imagefolder import folder_gap
 from tasks.points import CloudClassification, CloudFile, CloudFiles, Points, normalised
-from tasks.skipping import skipped, skipping
+from tasks.skipping import SKIPPED, skipped, skipping
 
 Faces = NDArray[np.int64]
 PARTS: tuple[Split, ...] = ("train", "test")
@@ -227,7 +227,7 @@ class MeshClassification(CloudFiles, CloudClassification):
         if gap is not None:
             return gap
         try:
-            self._listed(folder)
+            self._listed(folder, skipped(folder))
         except DataMissing as error:
             return str(error)
         return None
@@ -235,7 +235,13 @@ class MeshClassification(CloudFiles, CloudClassification):
     def files(self) -> dict[Split, list[CloudFile]]:
         folder = self._folder()
         assert folder is not None  # `require` has said so before.
-        return self._listed(folder)
+        return self._listed(folder, skipped(folder))
+
+    def left_out(self) -> dict[str, int]:
+        folder = self._folder()
+        assert folder is not None  # Asked of a task whose data were read.
+        everything, kept = self._listed(folder, frozenset()), self.files()
+        return {f"shapes on {SKIPPED}": sum(map(len, everything.values())) - sum(map(len, kept.values()))}
 
     def read(self, file: CloudFile) -> tuple[Tensor, Tensor]:
         points = read_mesh(file.path).sample(self.points, file.generator())
@@ -250,8 +256,7 @@ class MeshClassification(CloudFiles, CloudClassification):
         found = (self.data_root / folder for folder in self.folders)
         return next((folder for folder in found if folder.is_dir()), None)
 
-    def _listed(self, folder: Path) -> dict[Split, list[CloudFile]]:
-        left_out = skipped(folder)
+    def _listed(self, folder: Path, left_out: frozenset[str]) -> dict[Split, list[CloudFile]]:
         meshes = partial(_meshes, folder, self.suffix, left_out)
         return {
             part: [file for label, name in enumerate(self.classes) for file in meshes(name, label, part)]

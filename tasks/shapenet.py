@@ -13,6 +13,7 @@ from tasks.base import TASKS, Split
 from tasks.point_parts import PartSegmentation
 from tasks.points import CloudClassification, CloudFile, CloudFiles, Clouds, chosen, normalised
 from tasks.shapenet_files import ShapeNetFolder, read_parts
+from tasks.skipping import SKIPPED
 
 POINTS = 2500
 FOLDERS = ("shapenetcore_partanno_segmentation_benchmark_v0_normal", "ShapeNet/raw")
@@ -52,6 +53,9 @@ class _InLayout(CloudFiles):
 
     def files(self) -> dict[Split, list[CloudFile]]:
         return self._folder.splits()
+
+    def left_out(self) -> dict[str, int]:
+        return {f"shapes on {SKIPPED}": self._folder.skips()}
 
     @cached_property
     def _folder(self) -> ShapeNetFolder:

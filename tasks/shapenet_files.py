@@ -71,6 +71,11 @@ class ShapeNetFolder:
         left_out = skipped(self.path)
         return {split: self._listed(split, left_out) for split in LIST_NAMES}
 
+    def skips(self) -> int:
+        """How many of the listed shapes are left out."""
+        everything = (self._listed(split, frozenset()) for split in LIST_NAMES)
+        return sum(map(len, everything)) - sum(map(len, self.splits().values()))
+
     def _listed(self, split: Split, left_out: frozenset[str]) -> list[CloudFile]:
         path = self._list(split)
         labels = {self.folders[name]: index for index, name in enumerate(self.categories)}

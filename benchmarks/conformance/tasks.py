@@ -20,6 +20,7 @@ from benchmarks.conformance.predictions import demand_boxes, is_boxes, joined, p
 from conversion.errors import BenchmarkError, DataMissing
 from tasks import TASKS, Task
 from tasks.base import Batch, Metric, Split
+from tasks.events import EventTask
 from tasks.point_parts import PartSegmentation
 from tasks.points import CloudTask
 from tasks.segmentation import IGNORE, Segmentation
@@ -114,7 +115,7 @@ def says_what_is_missing(bench: TaskBench) -> None:
 
 
 def has_samples_as_it_says(bench: TaskBench) -> None:
-    """In every split samples have `input_shape`; targets are classes, of pixels or points, too, or boxes."""
+    """Samples have `input_shape`, images as uint8; targets are classes, of pixels or points, too, or boxes inside."""
     for split in ("train", "validation", "test"):
         task = bench.task()
         inputs, targets = next(iter(bench.batches(split)))
@@ -122,7 +123,12 @@ def has_samples_as_it_says(bench: TaskBench) -> None:
             tuple(inputs.shape[1:]) == tuple(bench.kind.input_shape),
             f"Samples of {split} have shape {tuple(inputs.shape[1:])}, input_shape is {bench.kind.input_shape}.",
         )
-        if inputs.dim() == 4:
+        if isinstance(task, EventTask):
+            demand(
+                inputs.dtype in (torch.uint8, torch.int16, torch.int32, torch.float32),
+                f"Encoded recordings of {split} are {inputs.dtype}; give uint8, int16, int32 or float32.",
+            )
+        elif inputs.dim() == 4:
             demand(inputs.dtype == torch.uint8, f"Images of {split} are {inputs.dtype}; give uint8, as on disk.")
         if isinstance(task, CloudTask):
             demand_clouds(inputs, split)

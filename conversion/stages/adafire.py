@@ -97,7 +97,7 @@ class AdaFire:
         else:
             base = BiasCorrection()(replace(self.place, phi=self.phi)(network, calibration), calibration)
             candidates = self._recalibrated(base, steps, calibration)
-        inputs = calibration.inputs[: self.samples]
+        inputs = calibration.fed[: self.samples]
         table = measure(base, inputs, candidates, "spikes" if self.form == "released" else "synops_unary")
         uniform = sum(row[steps.index(self.phi)] for row in table.energy)
         smallest = smallest_budget(table.energy)

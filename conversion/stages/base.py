@@ -40,9 +40,8 @@ def correct(network: SpikingNetwork, calibration: Calibration, correction: Corre
         axis = network.graph.channel_axis(node)
         return [fire_train(corrected[node], network.T, axis, train) for train in currents]
 
-    batches = [[network.graph.cast(batch)] for batch in calibration.inputs.split(calibration.sweep_batch)]
     with torch.no_grad():
-        sweep(network, batches, network.T, spike)
+        sweep(network, calibration.sweeps(network.T), network.T, spike)
     return network.with_neurons(corrected)
 
 

@@ -11,6 +11,7 @@ from torch import Tensor
 from conversion.calibration import Calibration
 from conversion.early_exit import SettledRule, Sign, exit_bars, is_power_of_two, position_entropy, relative_change
 from conversion.errors import InvalidInput
+from conversion.frames import batches_of
 from conversion.network import SpikingNetwork
 from conversion.simulate import simulate
 from conversion.stages.base import require_neurons
@@ -43,7 +44,7 @@ class EarlyExit:
         entropy = torch.zeros(network.T, dtype=torch.float64)
         correct = torch.zeros(network.T, dtype=torch.float64)
         for batch, targets in zip(
-            inputs.split(calibration.pass_batch), classes.split(calibration.pass_batch), strict=True
+            batches_of(inputs, calibration.pass_batch), classes.split(calibration.pass_batch), strict=True
         ):
 
             def learn(t: int, output: Any, targets: Tensor = targets) -> None:
@@ -82,7 +83,7 @@ class SettledExit:
         require_neurons(network, "Early exit")
         looks = [t for t in range(1, network.T) if is_power_of_two(t)]
         changes, distances = [], []
-        for batch in calibration.inputs.split(calibration.pass_batch):
+        for batch in batches_of(calibration.fed, calibration.pass_batch):
             outputs = simulate(replace(network, exit=None), batch, at=[*looks, network.T], count=False).outputs
             changes.append([relative_change(outputs[t], outputs[t // 2]) for t in looks[1:]])
             distances.append([relative_change(outputs[network.T], outputs[t]) for t in looks[1:]])

@@ -151,8 +151,7 @@ def _means(earlier: SpikingNetwork, calibration: Calibration) -> Values:
     def spike(node: fx.Node, currents: Trains) -> Trains:
         return [fire_train(earlier.neurons[node], earlier.T, graph.channel_axis(node), train) for train in currents]
 
-    batches = [[graph.cast(batch)] for batch in calibration.inputs.split(calibration.sweep_batch)]
-    trains = sweep(earlier, batches, earlier.T, spike)
+    trains = sweep(earlier, calibration.sweeps(earlier.T), earlier.T, spike)
     return {
         node: node.meta["layout"].join([torch.stack(list(train)).mean(0) for train in trains[node]])
         for node in earlier.readout

@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import pytest
 import safetensors
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from adapters import NETWORKS, find_weights, load_weights, train
 from adapters.base import Network, Recipe
 from adapters.digits import DigitsNetwork
 from adapters.resume import TrainingState
-from adapters.training import _start, evaluate
+from adapters.training import Mixture, _start, evaluate
 from conversion.errors import CheckpointError, DataMissing, InvalidInput
 from tasks import TASKS
 from tasks.base import Split
@@ -289,3 +292,43 @@ def test_an_interrupted_run_with_an_average_resumes_to_the_same_weights(tmp_path
     with pytest.raises(Interrupted):
         train(Fragile, Digits(), parts)
     assert train(Averaged, Digits(), parts).sha256 == whole.sha256
+
+
+def test_mixup_blends_inputs_and_losses_by_one_share() -> None:
+    """Of two samples of two classes: the loss is linear in the targets, so it is that of blended one-hot targets."""
+    torch.manual_seed(0)
+    adapter = DigitsNetwork(Digits())
+    inputs, targets, output = torch.rand(6, 1, 8, 8), torch.arange(6), torch.randn(6, 10)
+    mixture = Mixture(6, alpha=0.5)
+    assert 0 <= mixture.share <= 1 and sorted(mixture.others.tolist()) == list(range(6))
+    torch.testing.assert_close(
+        mixture.inputs(inputs), mixture.share * inputs + (1 - mixture.share) * inputs[mixture.others]
+    )
+    blended = mixture.share * F.one_hot(targets, 10) + (1 - mixture.share) * F.one_hot(targets[mixture.others], 10)
+    expected = -(blended * output.log_softmax(1)).sum(1).mean()
+    torch.testing.assert_close(mixture.loss(adapter, output, targets), expected)
+
+
+def test_mixup_rests_in_the_last_quarter(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of 4 epochs the first 3 have it, in about half of their batches of 9."""
+    mixed: list[int] = []
+
+    class Mixed(DigitsNetwork):
+        recipe = replace(DigitsNetwork.recipe, epochs=4, batch_size=128, mixup=0.5)
+
+    def counted(self: Mixture, size: int, alpha: float) -> None:
+        mixed.append(size)
+        self.share, self.others = 1.0, torch.arange(size)
+
+    monkeypatch.setattr(Mixture, "__init__", counted)
+    epochs: list[int] = []
+    complete = TrainingState.complete_epoch
+
+    def completed(self: TrainingState, accuracy: float | None) -> None:
+        epochs.append(len(mixed))
+        complete(self, accuracy)
+
+    monkeypatch.setattr(TrainingState, "complete_epoch", completed)
+    train(Mixed, Digits(), tmp_path)
+    batches = [after - before for before, after in pairwise([0, *epochs])]
+    assert all(0 < count < 9 for count in batches[:3]) and batches[3] == 0

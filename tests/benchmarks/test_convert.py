@@ -14,7 +14,7 @@ import pytest
 from benchmarks.cells import Cell
 from benchmarks.execute import ROOT, Workbench
 from benchmarks.prices import PRICES
-from benchmarks.released import Flags, chosen_method, named_method, released_method
+from benchmarks.released import Flags, chosen_method, defaults_of, named_method, released_method, released_network
 from benchmarks.reports import Conversion, layer_table, markdown, measure
 from benchmarks.suite_files import load_suite
 from conversion import InvalidInput
@@ -68,6 +68,36 @@ SEARCH = {"phi": 4, "phi_init": 8, "phi_min": 1, "budget": 1.0, "light": True}
 )  # fmt: skip
 def test_the_released_flags_name_a_method(flags: dict[str, Any], expected: tuple[str, dict[str, Any]]) -> None:
     assert released_method(Flags(**flags)) == expected
+
+
+@pytest.mark.parametrize(
+    ("dataset", "flags", "expected"),
+    [
+        # One spike for event cameras; a search there aims at the energy of 2, the smallest it may choose.
+        ("cifar10dvs", {}, ("calibration", {"light": True})),
+        ("ncars_temporal", {"search": True}, ("adafire", SEARCH | {"phi": 2, "phi_min": 2})),
+        ("action_recognition", {"search": True, "minspike": 1}, ("adafire", SEARCH | {"phi": 1})),
+        (
+            "ncaltech101", {"search": True, "search_threshold": True, "maxspike": 4, "minspike": 1},
+            ("adafire_ssc", SEARCH | {"ssc_budget": 1.0}),
+        ),
+        ("bccd", {"search": True}, ("adafire", SEARCH | {"phi": 8, "phi_init": 16, "phi_min": 2})),
+        ("cifar100", {"search": True}, ("adafire", SEARCH)),
+    ],
+)  # fmt: skip
+def test_what_is_left_out_is_as_released_for_the_dataset(
+    dataset: str, flags: dict[str, Any], expected: tuple[str, dict[str, Any]]
+) -> None:
+    assert released_method(Flags(**flags), defaults_of(dataset)) == expected
+
+
+def test_networks_of_event_cameras_answer_to_their_released_names() -> None:
+    assert released_network("cifar10dvs", "resnet18") == "event_resnet18"
+    assert released_network("ncars_temporal", "vgg16") == "event_vgg16"
+    assert released_network("ncars", "event_convnet") == "event_convnet"
+    assert released_network("cifar10", "resnet18") == "resnet18"
+    # There is no such network for simulated events; the name stays, and what fits is said later.
+    assert released_network("mini_events", "resnet18") == "resnet18"
 
 
 @pytest.mark.parametrize(

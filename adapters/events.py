@@ -1,0 +1,89 @@
+"""What networks for event cameras share: the tasks they fit, and how counts of events become their input.
+
+Counts are scaled and never shifted: where no event comes, the input is zero, and a spiking network is driven by events.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import torch.nn.functional as F
+from torch import Tensor
+
+from adapters.base import Network, Recipe
+from conversion.frames import Fed, Frames
+from tasks import TASKS
+from tasks.base import Task
+from tasks.events import EventTask
+
+DRAWN = tuple(name for name in TASKS if issubclass(TASKS[name], EventTask) and name.startswith("mini_"))
+RECORDED = tuple(name for name in TASKS if issubclass(TASKS[name], EventTask) and name not in DRAWN)
+
+
+class EventNetwork(Network):
+    """A network for encoded recordings of events.
+
+    A voxel grid is one input, its bins and polarities being channels. Frames in time are fed one after the other with
+    two channels; the ANN sees their mean. A frame is multiplied by their number, so that the mean counts all events.
+    """
+
+    tasks = RECORDED
+    task: EventTask
+
+    def __init__(self, task: Task) -> None:
+        super().__init__(task)
+        if self.recipe.augment == "events" and self.task.upright:
+            self.recipe = replace(self.recipe, augment="events_upright")
+
+    @property
+    def channels(self) -> int:
+        """Of the network's input."""
+        return self.task.input_shape[-3]
+
+    def pixels(self, counts: Tensor) -> Tensor:
+        """Counts of shape (..., H, W) as large as the network takes them."""
+        return counts
+
+    def encode(self, inputs: Tensor) -> Tensor:
+        """Encoded recordings to what the ANN is fed: counts, float32; of frames, the sum over all."""
+        counts = inputs.float()
+        return self.pixels(counts.sum(1) if self.task.encoding.temporal else counts)
+
+    def feed(self, inputs: Tensor) -> Fed:
+        if not self.task.encoding.temporal:
+            return self.encode(inputs)
+        frames = inputs.shape[1]
+        return Frames(self.pixels(inputs.float().flatten(0, 1)).unflatten(0, (-1, frames)) * frames, event=frames)
+
+
+# The recipe of the paper's released code for event cameras.
+RECIPE = Recipe(
+    epochs=300, batch_size=16, optimizer="adamw", learning_rate=1e-3, final_rate=1e-5, weight_decay=0.06,
+    label_smoothing=0.1, augment="events", mixup=0.5,
+)  # fmt: skip
+
+
+def joined(counts: Tensor, side: int) -> Tensor:
+    """Sums over squares of `side` x `side` pixels, so that no event is lost; zeros are added at the right and below.
+
+    Args:
+        counts: shape (N, C, H, W).
+    """
+    height, width = counts.shape[-2:]
+    padded = F.pad(counts, (0, -width % side, 0, -height % side))
+    return F.avg_pool2d(padded, side) * side**2
+
+
+class ResizedEventNetwork(EventNetwork):
+    """A network for inputs of 224x224 pixels: recordings are padded to squares and resized to the nearest pixel.
+
+    A pixel of a small camera then is several of the network's, and one of its events as many.
+    """
+
+    side: int = 224
+
+    def pixels(self, counts: Tensor) -> Tensor:
+        height, width = counts.shape[-2:]
+        longest = max(height, width)
+        square = F.pad(counts, (0, longest - width, 0, longest - height))
+        return F.interpolate(square, (self.side, self.side), mode="nearest")

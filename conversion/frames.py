@@ -1,0 +1,113 @@
+"""Inputs that change in time: frames of equal length, grouped exactly to the steps of a simulation."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from conversion.errors import InvalidInput
+
+
+@dataclass(frozen=True, eq=False)
+class Frames:
+    """A sequence of frames for each sample. The ANN sees their mean; step t of a spiking network sees its own frames.
+
+    Attributes:
+        values: shape (N, F, ...), as the network is fed.
+        event: what one event adds to a frame, where frames hold whole numbers of events: they are then counted as
+            spikes, and what they meet as synaptic operations. None where values are analog.
+    """
+
+    values: Tensor
+    event: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.values.dim() < 3 or not self.values.shape[1]:
+            raise InvalidInput(f"Frames have shape {tuple(self.values.shape)}; give (N, F, ...) with at least 1 frame.")
+        if self.event is not None and not self.event > 0:
+            raise InvalidInput(f"An event adds {self.event} to a frame; give a positive number.")
+
+    def __len__(self) -> int:
+        """The number of samples."""
+        return len(self.values)
+
+    def __getitem__(self, samples: slice) -> Frames:
+        """Some of the samples."""
+        return Frames(self.values[samples], self.event)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Of one step of all samples: (N, ...)."""
+        return len(self.values), *self.values.shape[2:]
+
+    @property
+    def mean(self) -> Tensor:
+        """What the ANN sees: shape (N, ...)."""
+        return self.values.mean(1)
+
+    def steps(self, T: int) -> list[Tensor]:
+        """One input for each of T steps, shapes (N, ...); their mean is `mean`.
+
+        A step has the mean of F / T frames; or, where T is a multiple of F, every frame is fed for T / F steps.
+
+        Raises:
+            InvalidInput: neither T nor the number of frames is a multiple of the other.
+        """
+        count = self.values.shape[1]
+        if count % T and T % count:
+            raise InvalidInput(
+                f"{count} frames cannot be spread over T = {T} steps so that all count the same; take a T that divides "
+                f"{count}, or a multiple of it."
+            )
+        if count >= T:
+            return list(self.values.unflatten(1, (T, count // T)).mean(2).unbind(1))
+        return [frame for frame in self.values.unbind(1) for _ in range(T // count)]
+
+    def events(self, T: int) -> list[Tensor]:
+        """How many events each of T steps brings, in the shape of `steps`; those of a frame that is fed for several
+        steps come in each of them.
+
+        Raises:
+            InvalidInput: frames are analog.
+        """
+        if self.event is None:
+            raise InvalidInput("Events are counted in frames of events; these are analog.")
+        grouped = max(1, self.values.shape[1] // T)
+        return [(step * (grouped / self.event)).round() for step in self.steps(T)]
+
+
+Fed = Tensor | Frames
+"""A constant input, shape (N, ...), or one that changes in time."""
+
+
+def steps_of(fed: Fed, T: int) -> list[Tensor]:
+    """One input for all steps, or one for each of T."""
+    return [fed] if isinstance(fed, Tensor) else fed.steps(T)
+
+
+def mean_of(fed: Fed) -> Tensor:
+    """What the ANN sees."""
+    return fed if isinstance(fed, Tensor) else fed.mean
+
+
+def together(parts: Sequence[Fed]) -> Fed:
+    """Samples of several batches as one.
+
+    Raises:
+        InvalidInput: some are constant and some change in time, or events count differently.
+    """
+    tensors = [part for part in parts if isinstance(part, Tensor)]
+    frames = [part for part in parts if isinstance(part, Frames)]
+    if (tensors and frames) or len({part.event for part in frames}) > 1:
+        raise InvalidInput("Batches are of different kinds; give all of them constant, or as the same kind of frames.")
+    if frames:
+        return Frames(torch.cat([part.values for part in frames]), frames[0].event)
+    return torch.cat(tensors)
+
+
+def batches_of(fed: Fed, size: int) -> list[Fed]:
+    """The samples in batches."""
+    return [fed[first : first + size] for first in range(0, len(fed), size)]
