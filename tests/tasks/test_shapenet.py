@@ -104,10 +104,10 @@ def test_every_category_has_a_task_of_its_own() -> None:
 
 
 def test_a_cloud_with_fewer_points_than_asked_is_resampled_with_replacement(vases: Path) -> None:
-    """30 rows make 1,024 points: every row comes, the others again, each with its own label."""
+    """30 rows make 512 points: every row comes, the others again, each with its own label."""
     split = TASKS["coseg_vases"](vases.parent).split("train")
     cloud, parts = split[0]
-    assert (cloud.shape, parts.shape, parts.dtype) == ((3, 1024), (1024,), torch.uint8)
+    assert (cloud.shape, parts.shape, parts.dtype) == ((3, 512), (512,), torch.uint8)
     rows = {(*point, part) for point, part in zip(cloud.T.tolist(), parts.tolist(), strict=True)}
     assert len(rows) == 30
     assert sorted(part for *_, part in rows) == sorted(np.resize(range(4), 30).tolist())
