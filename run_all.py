@@ -178,16 +178,24 @@ def _selected(
 def report(
     suite: SuiteOption = "mini", task: TaskOption = None, network: NetworkOption = None, method: MethodOption = None,
     steps: StepsOption = None, seed: SeedOption = None, limit: LimitOption = None, results: ResultsOption = RESULTS,
-    price_list: PricesOption = None,
+    price_list: PricesOption = None, data_root: DataOption = None,
+    pictures: Annotated[
+        int | None, typer.Option(min=0, help="T of the pictures; 0 draws none, the fewest steps when left out.")
+    ] = None,
 ) -> None:  # fmt: skip
-    """Writes the tables of a suite and the leaderboard again from the records; measures nothing.
+    """Writes tables, pictures and the leaderboard of a suite again from the records; measures nothing.
 
-    A selection is what is shown; the files hold the whole suite.
+    A selection is what is shown and drawn; the tables hold the whole suite.
     """
     chosen, cells, store = _selected(suite, limit, price_list, task, network, method, steps, seed, results)
     if not any(store.cells.glob("*")):
         raise BenchmarkError(f"There are no records of suite {chosen.name} in {store.cells}; run it first.")
     _write(chosen, store, results, cells)
+    if pictures != 0:
+        from benchmarks.pictures import draw  # Here, because matplotlib takes a moment to load.
+
+        for line in draw(cells, store, store.folder / "pictures", pictures, data_root):
+            print(line, file=sys.stderr)
 
 
 def _write(suite: Suite, store: Store, results: Path, cells: list[Cell]) -> None:

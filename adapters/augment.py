@@ -16,6 +16,7 @@ from torch.utils.data import Dataset, Sampler
 from torchvision import tv_tensors
 from torchvision.transforms import v2
 
+from adapters.augment_points import AlongAxes, Upright
 from adapters.event_augment import EventAugment
 from tasks.boxes import Boxes
 
@@ -137,6 +138,8 @@ AUGMENTATIONS: dict[str, Callable[[Sequence[int]], Transform]] = {
     "scale_crop_half": lambda shape: ScaleCropFlip([side // 2 for side in shape[-2:]]),
     "detection": _boxed,
     "detection_any_way_up": lambda shape: _boxed(shape, v2.RandomVerticalFlip()),
+    "points": lambda shape: Upright(),
+    "points_along_axes": lambda shape: AlongAxes(),
     "events": lambda shape: image_only(EventAugment(mirror=True)),
     "events_upright": lambda shape: image_only(EventAugment(mirror=False)),
     "none": lambda shape: image_only(nn.Identity()),

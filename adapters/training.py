@@ -109,7 +109,7 @@ def train(
         raise InvalidInput(
             f"{output} exists already; pass --overwrite to replace it, or name another --weights folder."
         )
-    output_dir.mkdir(parents=True, exist_ok=True)
+    output.parent.mkdir(parents=True, exist_ok=True)
     identity = {"network": network.name, "task": task.name, "seed": seed, "precision": precision}
     settings = {**identity, **asdict(recipe), "data": task.digest()}
 

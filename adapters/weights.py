@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import pickle
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -17,7 +18,8 @@ import safetensors.torch
 import torch
 from torch import Tensor, nn
 
-from conversion.errors import CheckpointError
+from adapters.foreign import read_modules
+from conversion.errors import CheckpointError, InvalidInput
 from conversion.files import write_atomically
 
 SHIPPED = Path(__file__).parent / "checkpoints"
@@ -43,6 +45,9 @@ def find_weights(network: str, task: str, directory: Path | None) -> Path:
     if task == "voc_segmentation":
         # As published by torchvision, for instance deeplabv3_resnet50_coco-cd0a2569.pth: VOC's classes, COCO's images.
         patterns.append(f"{network}_coco-*.pth")
+    if network.startswith("ultralytics/") and task.startswith("coco"):
+        # As published by ultralytics, for instance yolov8n.pt.
+        patterns.append(f"{network.removeprefix('ultralytics/')}.pt")
     if directory is not None:
         for pattern in patterns:
             for path in sorted(directory.glob(pattern)):
@@ -60,7 +65,8 @@ def find_weights(network: str, task: str, directory: Path | None) -> Path:
 def load_weights(model: nn.Module, path: Path) -> str:
     """Copies the weights in `path` into `model`; a file that does not fit leaves the model as it was.
 
-    Wrappers ({"state_dict": ...}, {"model": ...}) and the "module." prefix of data-parallel training are taken off.
+    Wrappers ({"state_dict": ...}, {"model": ...}), whole networks of ultralytics and the "module." prefix of
+    data-parallel training are taken off.
     Auxiliary heads, which only training uses, are passed over unless the network has one.
     Batch norms may lack `num_batches_tracked`, which inference does not use.
 
@@ -100,16 +106,24 @@ def _parse(content: bytes, path: Path) -> Any:
     try:
         if path.suffix == ".safetensors":
             return safetensors.torch.load(content)
-        return torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
+        try:
+            return torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
+        except pickle.UnpicklingError:  # More than tensors: a network perhaps.
+            return read_modules(content)
+    except InvalidInput as error:
+        raise CheckpointError(f"The checkpoint {path} is not opened: {error}") from error
     except Exception as error:  # Damaged bytes surface as whatever the parser tripped over.
         reason = next(iter(str(error).splitlines()), type(error).__name__)
         raise CheckpointError(f"The checkpoint {path} is damaged or no weights file: {reason}") from error
 
 
 def _unwrap(content: Any, path: Path) -> dict[str, Tensor]:
-    for key in ("state_dict", "model"):
-        if isinstance(content, Mapping) and isinstance(content.get(key), Mapping):
-            content = content[key]
+    for key in ("state_dict", "ema", "model"):  # ultralytics validates the average of its weights, if there is one.
+        inner = content.get(key) if isinstance(content, Mapping) else None
+        if isinstance(inner, nn.Module):
+            inner = inner.float().state_dict()
+        if isinstance(inner, Mapping):
+            content = inner
     if not isinstance(content, Mapping) or not all(isinstance(value, Tensor) for value in content.values()):
         raise CheckpointError(f"The checkpoint {path} holds no state dict, a mapping from names to tensors.")
     return dict(content)

@@ -1,4 +1,6 @@
-"""YOLOv2 (Redmon, Farhadi, "YOLO9000: Better, Faster, Stronger", CVPR 2017) with ReLU, so that all of it can spike.
+"""YOLOv2 (Redmon, Farhadi, "YOLO9000: Better, Faster, Stronger", CVPR 2017), all of which can spike.
+
+With ReLU, and as published with leaky ReLU, whose neurons fire spikes of both signs.
 
 The released code of the paper has it on Darknet-19 and ResNet-50. Its prediction tensor comes from a convolution behind
 the last activation; boxes are decoded once, from the tensor averaged over time.
@@ -7,6 +9,7 @@ the last activation; boxes are decoded once, from the tensor averaged over time.
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from typing import Any, ClassVar
 
 import torch
@@ -37,6 +40,8 @@ BEFORE_NMS, AFTER_NMS = 1000, 300
 """Most boxes of one image that enter suppression, and that are left; VOC has at most 56 on one."""
 
 
+LEAKY = partial(nn.LeakyReLU, 0.1)
+"""Darknet's slope."""
 ANY_WAY_UP = ("bccd",)
 """Tasks whose images have no upper side: they are mirrored both ways in training."""
 
@@ -160,6 +165,16 @@ class YoloDarknet19(YoloNetwork):
         return YOLOv2(Darknet19(), len(self.anchors), len(self.task.classes))
 
 
+@NETWORKS.register("yolov2_d19_leaky")
+class YoloDarknet19Leaky(YoloNetwork):
+    """YOLOv2 on Darknet-19 with its published activation."""
+
+    name = "yolov2_d19_leaky"
+
+    def build(self) -> YOLOv2:
+        return YOLOv2(Darknet19(LEAKY), len(self.anchors), len(self.task.classes), activation=LEAKY)
+
+
 @NETWORKS.register("yolov2_r34")
 class YoloResNet34(YoloNetwork):
     """YOLOv2 on ResNet-34; its weights start at random."""
@@ -188,6 +203,16 @@ class YoloTiny(YoloNetwork):
 
     def build(self) -> TinyYOLOv2:
         return TinyYOLOv2(len(self.anchors), len(self.task.classes))
+
+
+@NETWORKS.register("yolov2_tiny_leaky")
+class YoloTinyLeaky(YoloNetwork):
+    """Tiny YOLOv2 with its published activation."""
+
+    name = "yolov2_tiny_leaky"
+
+    def build(self) -> TinyYOLOv2:
+        return TinyYOLOv2(len(self.anchors), len(self.task.classes), LEAKY)
 
 
 @NETWORKS.register("yolov2_light")

@@ -60,4 +60,6 @@ class Cell(BaseModel):
         """A stable name: what can be read of it, and a hash of all of it."""
         spec = json.dumps(self.model_dump(mode="json"), sort_keys=True)
         digest = hashlib.sha256(spec.encode()).hexdigest()[:10]
-        return f"{self.task}-{self.network}-{self.method}-T{self.T or 0}-{digest}"
+        # Names of networks may have a slash: "ultralytics/yolov8n".
+        network = self.network.replace("/", "-")
+        return f"{self.task}-{network}-{self.method}-T{self.T or 0}-{digest}"

@@ -17,6 +17,7 @@ from torch import Tensor
 from torch.utils._pytree import tree_leaves, tree_map
 
 from adapters import Network, load_weights
+from benchmarks.answers import Answers
 from benchmarks.prices import Totals
 from benchmarks.records import LayerCounts, Value
 from conversion import Calibration, ConversionGraph, Counts, SpikingNetwork, capture, simulate
@@ -88,11 +89,15 @@ def evaluate(
     tallies: list[Tensor] = []
     steps: list[Tensor] = []
     counts: Counts | None = None
+    answers = Answers()
+    predictions: Any = None
     for batch in task.test(task.batch * (1 if network.exit is None else EXIT), limit):
         inputs = adapter.feed(batch.inputs.to(prepared.graph.example.device))
         readout = simulate(network, inputs, at=list(metrics), fast=fast)
         for t, metric in metrics.items():
-            metric.update(adapter.decode(_finite(readout.mean(t))), batch.targets)
+            predictions = adapter.decode(_finite(readout.mean(t)))
+            metric.update(predictions, batch.targets)
+        answers.add(predictions, batch.targets)  # Of the last step, which comes last.
         counts = readout.counts
         assert counts is not None  # Asked for by default.
         tallies.append(counts.tally[:, -1])
@@ -108,7 +113,7 @@ def evaluate(
         totals=_totals(taken, counts, layers),
         layers=layers,
         exits=_exits(network, taken),
-        samples=_samples(last.outcomes(), taken, tally.sum(0)),
+        samples=_samples(last.outcomes(), taken, tally.sum(0), answers),
     )
 
 
@@ -145,10 +150,11 @@ def _totals(steps: Tensor, counts: Counts, layers: list[LayerCounts]) -> Totals:
     )  # fmt: skip
 
 
-def _samples(outcomes: Tensor, steps: Tensor, counts: Tensor) -> pd.DataFrame:
+def _samples(outcomes: Tensor, steps: Tensor, counts: Tensor, answers: Answers) -> pd.DataFrame:
     """One row for each sample; `counts` has shape (N, 6) and holds whole numbers."""
     columns = dict(zip(KINDS, counts.round().long().T.numpy(), strict=True))
-    return pd.DataFrame({"outcome": outcomes.numpy(), "steps": steps.int().numpy(), **columns})
+    table = {"outcome": outcomes.numpy(), "steps": steps.int().numpy(), **columns, **answers.columns()}
+    return pd.DataFrame(table)
 
 
 def _exits(network: SpikingNetwork, steps: Tensor) -> list[float]:

@@ -8,7 +8,6 @@ the ANN: a network that magnifies it magnifies the errors of its first layers, t
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable
 from typing import Annotated, Any
@@ -20,8 +19,10 @@ from rich.console import Console
 from rich.table import Table
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
-from torch.utils import _pytree as pytree
 
+from adapters.pointnet import PointNet, Reduce
+from adapters.ultralytics_yolo import detector
+from benchmarks.outputs import relative_error
 from conversion import BenchmarkError, capture, convert, simulate
 
 IMAGES = (3, 64, 64)
@@ -29,90 +30,9 @@ POINTS = (3, 128)
 CLASSES = 10
 
 
-class TransformNet(nn.Module):
-    """PointNet's T-Net: a square matrix for each cloud, near the identity."""
-
-    def __init__(self, size: int, width: int, reduce: str) -> None:
-        super().__init__()
-        self.size, self.reduce = size, reduce
-        self.points = nn.Sequential(*_pointwise(size, 64), *_pointwise(64, 128), *_pointwise(128, width))
-        self.matrix = nn.Sequential(*_dense(width, width // 2), *_dense(width // 2, width // 4))
-        self.last = nn.Linear(width // 4, size * size)
-
-    def forward(self, x: Tensor) -> Tensor:
-        x = self.matrix(over_points(self.points(x), self.reduce))
-        matrix: Tensor = self.last(x).view(-1, self.size, self.size)
-        return matrix + torch.eye(self.size, dtype=x.dtype, device=x.device)
-
-
-class PointNet(nn.Module):
-    """PointNet for classification (Qi et al., CVPR 2017) with input and feature transforms; clouds are (N, 3, points).
-
-    Args:
-        reduce: "max" over points as published, or "mean" as in the code of the Adaptive Calibration paper.
-        width: of the global feature, 1024 as published.
-    """
-
-    def __init__(self, reduce: str = "max", width: int = 1024) -> None:
-        super().__init__()
-        self.reduce = reduce
-        self.input_transform, self.feature_transform = (TransformNet(size, width, reduce) for size in (3, 64))
-        self.first = nn.Sequential(*_pointwise(3, 64))
-        self.rest = nn.Sequential(*_pointwise(64, 128), *_pointwise(128, width))
-        self.classifier = nn.Sequential(*_dense(width, 512), *_dense(512, 256), nn.Linear(256, CLASSES))
-
-    def forward(self, x: Tensor) -> Tensor:
-        # (N, points, 3) times the cloud's own (N, 3, 3): a product of two signals.
-        x = self.first((x.transpose(1, 2) @ self.input_transform(x)).transpose(1, 2))
-        x = (x.transpose(1, 2) @ self.feature_transform(x)).transpose(1, 2)
-        logits: Tensor = self.classifier(over_points(self.rest(x), self.reduce))
-        return logits
-
-
-def over_points(x: Tensor, reduce: str) -> Tensor:
-    return x.max(2)[0] if reduce == "max" else x.mean(2)
-
-
-def _pointwise(inputs: int, outputs: int) -> tuple[nn.Module, ...]:
-    return nn.Conv1d(inputs, outputs, 1), nn.BatchNorm1d(outputs), nn.ReLU()
-
-
-def _dense(inputs: int, outputs: int) -> tuple[nn.Module, ...]:
-    return nn.Linear(inputs, outputs), nn.BatchNorm1d(outputs), nn.ReLU()
-
-
-def yolo(activation: str, *, decoded: bool = False) -> nn.Module:
-    """YOLOv8n built from its own description, without weights.
-
-    Args:
-        activation: "SiLU" as published, or "ReLU".
-        decoded: put boxes together in the network; else it returns the box distributions and class scores of its head,
-            and boxes are decoded once from their means.
-    """
-    os.environ.setdefault("YOLO_OFFLINE", "true")
-    os.environ.setdefault("YOLO_AUTOINSTALL", "false")
-    from ultralytics.nn.tasks import DetectionModel
-
-    model: nn.Module = DetectionModel("yolov8n.yaml", ch=3, nc=CLASSES, verbose=False)
-    for part in model.modules():
-        if isinstance(getattr(part, "act", None), nn.SiLU):
-            part.act = getattr(nn, activation)()
-    head: Any = model.model[-1]  # type: ignore[index]
-    # Anchors are not cached, so that the batch size stays free.
-    head.dynamic = True
-    return model if decoded else Raw(model)
-
-
-class Raw(nn.Module):
-    """A detector without its decoding."""
-
-    def __init__(self, model: nn.Module) -> None:
-        super().__init__()
-        self.model = model
-
-    def forward(self, x: Tensor) -> dict[str, Tensor]:
-        output: dict[str, Tensor] = self.model(x)[1]
-        return {name: output[name] for name in ("boxes", "scores")}
+def yolo(activation: type[nn.Module]) -> nn.Module:
+    """YOLOv8n built from its own description, without weights; it returns maps, boxes are decoded from their means."""
+    return detector("yolov8n", CLASSES, activation)
 
 
 def vit(layers: int) -> nn.Module:
@@ -120,6 +40,15 @@ def vit(layers: int) -> nn.Module:
     model: nn.Module = published.VisionTransformer(64, 16, layers, 12, 768, 3072, num_classes=CLASSES)
     # Zero until it is trained.
     nn.init.normal_(model.heads.head.weight, std=0.02)  # type: ignore[union-attr,arg-type]
+    return model
+
+
+def pointnet(reduce: Reduce, width: int = 1024) -> nn.Module:
+    """PointNet for classes, `width` features for a cloud."""
+    model = PointNet(CLASSES, reduce, width)
+    # The identity until they are trained.
+    for transform in (model.features.input_transform, model.features.feature_transform):
+        nn.init.normal_(transform.last.weight, std=0.02)
     return model
 
 
@@ -143,10 +72,10 @@ MODELS: dict[str, tuple[Callable[[], nn.Module], tuple[int, ...]]] = {
     "fcn_resnet50": (lambda: _segmentation("fcn_resnet50"), IMAGES),
     "vit_b_16": (lambda: vit(12), IMAGES),
     "swin_t": (lambda: _classifier("swin_t"), IMAGES),
-    "yolov8n (SiLU)": (lambda: yolo("SiLU"), IMAGES),
-    "yolov8n (ReLU)": (lambda: yolo("ReLU"), IMAGES),
-    "pointnet (max)": (lambda: PointNet("max"), POINTS),
-    "pointnet (mean)": (lambda: PointNet("mean"), POINTS),
+    "yolov8n (SiLU)": (lambda: yolo(nn.SiLU), IMAGES),
+    "yolov8n (ReLU)": (lambda: yolo(nn.ReLU), IMAGES),
+    "pointnet (max)": (lambda: pointnet("max"), POINTS),
+    "pointnet (mean)": (lambda: pointnet("mean"), POINTS),
 }
 
 
@@ -179,16 +108,6 @@ def settled(model: nn.Module, inputs: Tensor) -> tuple[nn.Module, Tensor]:
     with torch.no_grad():
         model(inputs)
     return model.eval(), inputs
-
-
-def flat(output: Any) -> Tensor:
-    """All of a network's outputs, one row for each sample."""
-    return torch.cat([part.flatten(1) for part in pytree.tree_leaves(output)], 1)
-
-
-def relative_error(found: Any, expected: Any) -> float:
-    """||found - expected|| / ||expected||"""
-    return float((flat(found) - flat(expected)).norm() / flat(expected).norm())
 
 
 def main(

@@ -48,6 +48,7 @@ class Record(BaseModel):
         fingerprint: digests of the inputs that the result depends on.
         sources: by module, the digest of the code that the result depends on, see `benchmarks.sources`.
         provenance: versions, device and the like, for people.
+        left_out: how much of the dataset was in no split, by reason.
         samples: the file beside the record that holds what was measured of every sample; "" where none was kept.
     """
 
@@ -67,6 +68,7 @@ class Record(BaseModel):
     fingerprint: dict[str, str] = {}
     sources: dict[str, str] = {}
     provenance: dict[str, str] = {}
+    left_out: dict[str, int] = {}
     convert_s: float = 0.0
     evaluate_s: float = 0.0
     samples: str = ""
@@ -77,7 +79,7 @@ class Measured(BaseModel):
 
     Attributes:
         samples: columns `outcome` (the metric's score after the last step), `steps`, and those of
-            `conversion.counts.KINDS`, in the order of the test split.
+            `conversion.counts.KINDS`, and those of `benchmarks.answers`, in the order of the test split.
     """
 
     model_config = ConfigDict(arbitrary_types_allowed=True, frozen=True)

@@ -1,7 +1,7 @@
-"""IAT: confident samples stop early (section 3.3 of the paper).
+"""When a sample may stop before step T: IAT's rule (section 3.3 of the paper), and one for outputs without classes.
 
-With Z_t the sum of the logits of steps 1..t and e_t the entropy of softmax(Z_t) divided by that of C equal classes, a
-sample leaves at the first step t with 1 - e_t > alpha_t. The bar
+IAT: with Z_t the sum of the logits of steps 1..t and e_t the entropy of softmax(Z_t) divided by that of C equal
+classes, a sample leaves at the first step t with 1 - e_t > alpha_t. The bar
 
     alpha_t = base + scale exp(-(E_t - min E) / delta)
 
@@ -10,6 +10,10 @@ follows how sure correct predictions of held-out training samples are at step t:
 The paper defines this for classes. For networks that classify every position of a map we take the mean over all
 positions as a sample's entropy, and every position that is right as a correct prediction; this reading is ours. A map
 of one position is the paper's case. A sample leaves with all its positions at once, padded ones among them.
+
+Settled outputs: boxes have no entropy, so there a sample leaves when its output y has stopped moving. At steps 2, 4, 8
+... it is compared with what it was at half of them, and leaves if |y_t - y_t/2| <= bar |y_t|. This rule is ours; it
+needs no labels and serves classes and maps as well.
 """
 
 from __future__ import annotations
@@ -17,19 +21,38 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 import torch
 from torch import Tensor
+from torch.utils import _pytree as pytree
 
 from conversion.errors import InvalidInput
 
 Sign = Literal["code", "paper_text"]
 
 
+class Exit(Protocol):
+    """Decides which samples are done."""
+
+    def looks(self, t: int) -> bool:
+        """Whether it decides at step t."""
+        ...
+
+    def leaves(self, output: Any, t: int, earlier: Any) -> Tensor:
+        """Which samples are done, bool of shape (N,).
+
+        Args:
+            output: the network's, from the mean of steps 1..t.
+            t: the step.
+            earlier: outputs of the same samples at the last power of two before t; None at t = 1.
+        """
+        ...
+
+
 @dataclass(frozen=True)
 class ExitRule:
-    """The bars of every step.
+    """IAT's: the bars of every step.
 
     Attributes:
         alpha: alpha_t for t = 1..T; a simulation of more steps goes on with the last.
@@ -37,9 +60,46 @@ class ExitRule:
 
     alpha: tuple[float, ...]
 
-    def leaves(self, output: Tensor, t: int) -> Tensor:
-        """Which samples are done, bool of shape (N,), from the mean logits of steps 1..t, shape (N, C, ...)."""
+    def looks(self, t: int) -> bool:
+        return True
+
+    def leaves(self, output: Any, t: int, earlier: Any) -> Tensor:
+        """Which samples are done, from mean logits of shape (N, C, ...)."""
         return 1 - normalised_entropy(output, t) > self.alpha[min(t, len(self.alpha)) - 1]
+
+
+@dataclass(frozen=True)
+class SettledRule:
+    """Ours, for outputs of any kind.
+
+    Attributes:
+        bar: largest change since half the steps, relative to the output, with which a sample leaves.
+    """
+
+    bar: float
+
+    def looks(self, t: int) -> bool:
+        return is_power_of_two(t)
+
+    def leaves(self, output: Any, t: int, earlier: Any) -> Tensor:
+        """Which samples are done, from outputs of any structure with the samples on the first axis."""
+        if earlier is None:
+            return torch.zeros_like(relative_change(output, output), dtype=torch.bool)
+        return relative_change(output, earlier) <= self.bar
+
+
+def is_power_of_two(t: int) -> bool:
+    """1, 2, 4, 8 ..."""
+    return t & (t - 1) == 0
+
+
+def relative_change(output: Any, earlier: Any) -> Tensor:
+    """|output - earlier| / |output| of each sample, all its numbers together: float32 of shape (N,)."""
+    now, before = (
+        torch.cat([part.float().flatten(1) for part in pytree.tree_leaves(values)], 1) for values in (output, earlier)
+    )
+    change: Tensor = (now - before).norm(dim=1) / now.norm(dim=1).clamp(min=torch.finfo(torch.float32).tiny)
+    return change
 
 
 def normalised_entropy(output: Any, t: int) -> Tensor:
@@ -62,7 +122,8 @@ def position_entropy(output: Any, t: int) -> Tensor:
         shape = tuple(output.shape) if isinstance(output, Tensor) else type(output).__name__
         raise InvalidInput(
             f"IAT decides by the entropy of class scores, so it needs a network whose output has shape (N, classes) "
-            f"or (N, classes, ...) with at least 2 classes; this one's is {shape}. Use the same method without IAT."
+            f"or (N, classes, ...) with at least 2 classes; this one's is {shape}. Use rule=settled, which looks at "
+            "how much the output still moves."
         )
     logits = (t * output.to(torch.promote_types(output.dtype, torch.float32))).log_softmax(1)
     return -(logits.exp() * logits).sum(1) / math.log(output.shape[1])

@@ -12,7 +12,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, fx
 
-from conversion.early_exit import ExitRule
+from conversion.early_exit import Exit
 from conversion.errors import InvalidInput
 from conversion.fanout import Connectivity, connect
 from conversion.graph import ConversionGraph, Values, evaluate
@@ -40,7 +40,7 @@ class SpikingNetwork:
     T: int
     neurons: Mapping[fx.Node, Neuron] = field(default_factory=lambda: MappingProxyType({}))
     weights: Mapping[fx.Node, Tensor] = field(default_factory=lambda: MappingProxyType({}))
-    exit: ExitRule | None = None
+    exit: Exit | None = None
     nonlinear: Nonlinear = "difference"
 
     def __post_init__(self) -> None:

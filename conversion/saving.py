@@ -19,7 +19,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save as serialised
 from torch import Tensor, fx
 
-from conversion.early_exit import ExitRule
+from conversion.early_exit import Exit, ExitRule, SettledRule
 from conversion.errors import CheckpointError, InvalidInput
 from conversion.files import write_atomically
 from conversion.graph import ConversionGraph
@@ -40,6 +40,14 @@ class _Layer(BaseModel):
     rho: float
 
 
+class _Exit(BaseModel):
+    """When samples leave: the bars of `ExitRule`, or the one of `SettledRule`."""
+
+    model_config = ConfigDict(extra="forbid")
+    alpha: list[float] | None = None
+    bar: float = 0.0
+
+
 class _Header(BaseModel):
     """What is no tensor of a network.
 
@@ -56,7 +64,7 @@ class _Header(BaseModel):
     parameters: str
     T: int
     nonlinear: Nonlinear
-    exit: list[float] | None
+    exit: _Exit | None
     neurons: dict[str, _Layer]
     weights: list[str]
 
@@ -69,7 +77,7 @@ def save(network: SpikingNetwork, path: Path) -> None:
     graph = network.graph
     header = _Header(
         activations=_activations(graph), dtype=str(graph.dtype), parameters=_parameters(graph), T=network.T,
-        nonlinear=network.nonlinear, exit=None if network.exit is None else list(network.exit.alpha),
+        nonlinear=network.nonlinear, exit=_written(network.exit),
         neurons={
             node.name: _Layer(phi=neuron.phi, start=neuron.start, signed=neuron.signed, slope=neuron.slope,
                               rho=neuron.rho)
@@ -114,10 +122,26 @@ def load(graph: ConversionGraph, path: Path) -> SpikingNetwork:
         }
         return SpikingNetwork(
             graph, header.T, MappingProxyType({node: neuron.to(device) for node, neuron in neurons.items()}),
-            MappingProxyType(weights), None if header.exit is None else ExitRule(tuple(header.exit)), header.nonlinear,
+            MappingProxyType(weights), _exit(header.exit), header.nonlinear,
         )  # fmt: skip
     except (KeyError, RuntimeError, InvalidInput) as error:
         raise CheckpointError(f"The converted network {path} is damaged: {error}") from error
+
+
+def _written(rule: Exit | None) -> _Exit | None:
+    if rule is None:
+        return None
+    if isinstance(rule, ExitRule):
+        return _Exit(alpha=list(rule.alpha))
+    if isinstance(rule, SettledRule):
+        return _Exit(bar=rule.bar)
+    raise InvalidInput(f"Samples leave by a {type(rule).__name__}, which is no rule of ours and cannot be written.")
+
+
+def _exit(written: _Exit | None) -> Exit | None:
+    if written is None:
+        return None
+    return SettledRule(written.bar) if written.alpha is None else ExitRule(tuple(written.alpha))
 
 
 def _read(path: Path) -> tuple[_Header, dict[str, Tensor]]:

@@ -34,6 +34,8 @@ Energy = Literal["spikes", "synops_unary"]
 # Samples whose values are kept for all steps, and copies of samples that run side by side; a GPU is fed more of both.
 SAMPLES, STACK = 8, 64
 SAMPLES_GPU, STACK_GPU = 32, 256
+# Values that the layers of these samples may have in all steps: two numbers are kept of each.
+VALUES = 2**30
 
 logger = logging.getLogger(__name__)
 
@@ -76,10 +78,9 @@ def measure(
     # Divergence and energy, summed over samples.
     sums = {node: torch.zeros(2, len(row), dtype=torch.float64) for node, row in candidates.items()}
     simulations = sum(len(row) for row in candidates.values()) / 2  # A candidate runs half of the network.
-    updates = (
-        simulations * len(inputs) * network.T * sum(map(torch.Tensor.numel, network.connectivity.fan_out.values()))
-    )
-    fast = worth_compiling(updates, graph.example.device)
+    values = network.T * sum(map(torch.Tensor.numel, network.connectivity.fan_out.values()))
+    samples = max(1, min(samples, VALUES // values))
+    fast = worth_compiling(simulations * len(inputs) * values, graph.example.device)
     base, done = 0.0, 0
     for batch in batches_of(inputs, samples):
         run = _Base(network, batch, crossing, energy, fast)

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
+from functools import partial
+from operator import itemgetter
 from typing import Any, Literal
 
 import torch
 from torch import Tensor, fx
+from torch.utils._pytree import tree_map
 
 from conversion.counts import Counts
+from conversion.early_exit import is_power_of_two
 from conversion.errors import InvalidInput
 from conversion.fanout import Connectivity
 from conversion.frames import Frames
@@ -154,30 +158,40 @@ def _step(
     sums: Values = {}
     outputs: dict[int, Any] = {}
     answer: Any = None
+    earlier: Any = None
+    rule = network.exit
     for t in range(1, T + 1):
         if len(alive):
             layers.arrive(t, alive)
             sums = {node: add(sums.get(node), value) for node, value in schedule.advance().items()}
-        if len(alive) and (t in read or network.exit is not None or observe is not None):
+        looks = rule is not None and (rule.looks(t) or is_power_of_two(t))
+        if len(alive) and (t in read or looks or observe is not None):
             means = {node: total / t for node, total in sums.items()}
             output = network.decode(means, frames[0][alive])
-            if network.exit is None:
+            if rule is None:
                 answer = output
                 if observe is not None:
                     observe(t, output)
             else:
-                done = network.exit.leaves(output, t)
-                answer = output if t == 1 else answer.index_copy(0, alive, output)
+                answer = output if answer is None else tree_map(partial(_put, alive), answer, output)
+                done = rule.leaves(output, t, earlier) if rule.looks(t) else torch.zeros_like(alive, dtype=torch.bool)
                 steps[alive[done]] = t
+                if is_power_of_two(t):
+                    earlier = output
                 if bool(done.any()) and t < T:
                     stay = (~done).nonzero().squeeze(1)
                     alive = alive[stay]
                     sums = {node: keep(node, total, stay) for node, total in sums.items()}
+                    earlier = tree_map(itemgetter(stay), earlier)
                     schedule.keep(stay)
                     layers.keep(stay)
         if t in read:
             outputs[t] = answer
     return outputs, steps
+
+
+def _put(samples: Tensor, value: Tensor, fresh: Tensor) -> Tensor:
+    return value.index_copy(0, samples, fresh)
 
 
 def _frames(network: SpikingNetwork, inputs: Inputs, T: int) -> list[Tensor]:

@@ -133,6 +133,10 @@ class Task(ABC):
         size = len(self.split("test"))  # type: ignore[arg-type]
         return size if limit is None else min(size, limit)
 
+    def left_out(self) -> dict[str, int]:
+        """How much of the dataset is in no split, by reason: what the user skips, what a documented rule drops."""
+        return {}
+
     @abstractmethod
     def digest(self) -> str:
         """Hex digest that changes when any training or test sample does: the data revision of a record."""

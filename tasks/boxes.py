@@ -21,6 +21,7 @@ class Boxes:
         ignored: objects that need not be found, bool of shape (M,): VOC's difficult ones, crowds of COCO.
         size: height and width of the original image.
         image: which image it is, for error messages.
+        without_area: how many boxes its annotation holds besides, which nothing can overlap.
     """
 
     boxes: Tensor
@@ -28,14 +29,16 @@ class Boxes:
     ignored: Tensor
     size: tuple[int, int]
     image: str = ""
+    without_area: int = 0
 
     @classmethod
     def of(
-        cls, boxes: list[list[float]], labels: list[int], ignored: list[bool], size: tuple[int, int], image: str = ""
-    ) -> Boxes:
+        cls, boxes: list[list[float]], labels: list[int], ignored: list[bool], size: tuple[int, int], image: str = "",
+        without_area: int = 0,
+    ) -> Boxes:  # fmt: skip
         """From plain lists of one length."""
         return cls(torch.tensor(boxes).reshape(-1, 4), torch.tensor(labels).long(), torch.tensor(ignored).bool(), size,
-                   image)  # fmt: skip
+                   image, without_area)  # fmt: skip
 
     @property
     def fractions(self) -> Tensor:

@@ -7,8 +7,9 @@ from pathlib import Path
 
 from conversion.errors import DataMissing
 from tasks.base import TASKS, Split
-from tasks.masks import ImageMaskPairs, Pair, absent, digest_of, read_map
+from tasks.masks import ImageMaskPairs, Pair, absent, digest_of, kept, read_map
 from tasks.segmentation import IGNORE, Segmentation
+from tasks.skipping import SKIPPED
 
 VOID = 11
 FOLDERS: dict[Split, str] = {"train": "train", "validation": "val", "test": "test"}
@@ -54,8 +55,17 @@ class CamVid(Segmentation):
         assert self.data_root is not None  # `require` has said so before.
         return _digest(self.data_root.resolve())
 
+    def left_out(self) -> dict[str, int]:
+        assert self.data_root is not None  # Asked of a task whose data were read.
+        counts = (len(_all(self.data_root, f)) - len(_pairs(self.data_root, f)) for f in FOLDERS.values())
+        return {f"images on {SKIPPED}": sum(counts)}
+
 
 def _pairs(root: Path, folder: str) -> list[Pair]:
+    return kept(_all(root, folder), root / "camvid")
+
+
+def _all(root: Path, folder: str) -> list[Pair]:
     images = root / "camvid" / folder
     if not images.is_dir():
         raise DataMissing(f"There is no folder {images}.")

@@ -5,7 +5,8 @@ from __future__ import annotations
 import contextlib
 import io
 import json
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,8 @@ from tasks.average_precision import (
 )
 from tasks.base import TASKS, Measure, Metric, Split
 from tasks.boxes import Boxes, Detections, require_same_images
-from tasks.detection import Annotated, AnnotatedDetection, inside, skipped, skipping
+from tasks.detection import Annotated, AnnotatedDetection, inside
+from tasks.skipping import skipped, skipping
 
 MOST = 100
 """Detections of one image that COCO's metric looks at."""
@@ -147,16 +149,16 @@ def _rank(images: Sequence[dict[str, Any] | None]) -> Ranked:
     return Ranked(index[order], right[:, order], wrong[:, order], positives)
 
 
-def read_coco(path: Path, images: Path, classes: Sequence[str], left_out: frozenset[str]) -> list[Annotated]:
-    """All images of an annotation file, by id, those without an object among them.
+def read_coco(path: Path, images: Path, classes: Sequence[str], left_out: Collection[str] = ()) -> list[Annotated]:
+    """The images of an annotation file, by id, those without an object among them.
 
-    Boxes without area, of which COCO has a few, are dropped: nothing can overlap them.
+    Boxes without area, of which COCO has a few, are counted and dropped: nothing can overlap them.
 
     Args:
         path: of the JSON file.
         images: folder of the image files.
         classes: names; a class's position here is its label, whatever its id in the file.
-        left_out: stems of images to pass over.
+        left_out: stems of images to pass over, with what is annotated on them.
 
     Raises:
         InvalidInput: the file is damaged or empty, an annotation is of an unknown image or class, or a box is outside
@@ -170,11 +172,14 @@ def read_coco(path: Path, images: Path, classes: Sequence[str], left_out: frozen
     except (ValueError, KeyError, TypeError) as error:
         raise InvalidInput(f"{path} is no annotation file of COCO ({error}); unpack it again.") from error
     found: dict[int, list[tuple[list[float], int, bool]]] = {identity: [] for identity in entries}
+    dropped: Counter[int] = Counter()
     for annotation in annotations:
         where = f"{path}, annotation {annotation.get('id')}"
         image = entries.get(annotation.get("image_id"))
         if image is None:
             raise InvalidInput(f"{where}: there is no image {annotation.get('image_id')} in the file.")
+        if Path(image["file_name"]).stem in left_out:
+            continue
         name = names.get(annotation.get("category_id"))
         if name is None or name not in classes:
             raise InvalidInput(
@@ -185,6 +190,8 @@ def read_coco(path: Path, images: Path, classes: Sequence[str], left_out: frozen
         box = inside([x, y, x + width, y + height], (image["height"], image["width"]), where)
         if box[0] < box[2] and box[1] < box[3]:
             found[image["id"]].append((box, list(classes).index(name), bool(annotation.get("iscrowd", 0))))
+        else:
+            dropped[image["id"]] += 1
     return [
         Annotated(
             images / entries[identity]["file_name"],
@@ -192,6 +199,7 @@ def read_coco(path: Path, images: Path, classes: Sequence[str], left_out: frozen
                 [box for box, _, _ in found[identity]], [label for _, label, _ in found[identity]],
                 [crowd for _, _, crowd in found[identity]],
                 (entries[identity]["height"], entries[identity]["width"]), Path(entries[identity]["file_name"]).stem,
+                dropped[identity],
             ),
         )
         for identity in sorted(entries) if Path(entries[identity]["file_name"]).stem not in left_out
@@ -233,7 +241,10 @@ class CocoLayout(AnnotatedDetection):
         """One folder's images."""
         assert self.data_root is not None  # `missing` has said so before.
         base = self.data_root / "coco"
-        return read_coco(base / "annotations" / f"instances_{year}.json", base / year, self.classes, skipped(base))
+        annotations, left_out = base / "annotations" / f"instances_{year}.json", skipped(base)
+        samples = read_coco(annotations, base / year, self.classes, left_out)
+        self.skips += sum((base / year / f"{stem}.jpg").is_file() for stem in left_out)
+        return samples
 
 
 @TASKS.register("coco_detection")

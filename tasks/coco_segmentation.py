@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from functools import lru_cache
 from importlib.util import find_spec
 from pathlib import Path
@@ -18,8 +18,10 @@ from conversion.errors import InvalidInput
 from tasks.base import TASKS, Split
 from tasks.masks import absent, cut, read_image, require_fit, require_room
 from tasks.segmentation import Segmentation, padded
+from tasks.skipping import SKIPPED, skipped, skipping
 
 VALIDATION_FRACTION, VALIDATION_MAX, VALIDATION_SEED = 0.1, 5000, 0
+PARTS = ("train2017", "val2017")
 
 
 @TASKS.register("coco_segmentation")
@@ -57,7 +59,7 @@ class CocoSegmentation(Segmentation):
             return "No data root was given (--data-root)."
         if find_spec("pycocotools") is None:
             return "The library pycocotools is not installed."
-        for part in ("train2017", "val2017"):
+        for part in PARTS:
             path = _annotations(self.data_root, part)
             if not path.is_file():
                 return f"The file {path} is not there."
@@ -81,6 +83,10 @@ class CocoSegmentation(Segmentation):
             chosen = train if name == "train" else validation
         return InstanceMaps(instances, chosen, self.data_root / "coco" / part, self.input_shape, self.padding)
 
+    def left_out(self) -> dict[str, int]:
+        assert self.data_root is not None  # Asked of a task whose data were read.
+        return {f"images on {SKIPPED}": sum(_read(_annotations(self.data_root, part)).skips for part in PARTS)}
+
     def digest(self) -> str:
         """Over the annotation files, and over names and sizes of the images: reading 19 GB would take minutes."""
         self.require()
@@ -93,23 +99,28 @@ class Instances:
 
     Attributes:
         path: the file.
-        images: its images, by ascending id.
+        images: its images, by ascending id, but those that the user leaves out.
+        skips: how many these are.
         by_image: annotations by image id, crowds left out, in the file's order.
         index: class index of every category id.
     """
 
-    def __init__(self, path: Path, content: Any) -> None:
+    def __init__(self, path: Path, content: Any, left_out: Collection[str] = ()) -> None:
         self.path = path
         try:
             self.images: list[dict[str, Any]] = sorted(content["images"], key=lambda image: image["id"])
             names = {category["id"]: category["name"] for category in content["categories"]}
             annotations = content["annotations"]
+            self.names = {image["id"]: image["file_name"] for image in self.images}
         except (KeyError, TypeError) as error:
             raise InvalidInput(
                 f"{path} is no annotation file of COCO; it needs lists 'images', 'annotations' and 'categories'."
             ) from error
         if not self.images or not annotations:
             raise InvalidInput(f"{path} holds no {'annotation' if self.images else 'image'}; unpack the archive again.")
+        omitted = {identity for identity, name in self.names.items() if Path(name).stem in left_out}
+        self.images = [image for image in self.images if image["id"] not in omitted]
+        self.skips = len(omitted)
         self.index = {}
         for number, name in names.items():
             if name not in CocoSegmentation.classes:
@@ -117,6 +128,8 @@ class Instances:
             self.index[number] = CocoSegmentation.classes.index(name)
         self.by_image: dict[int, list[dict[str, Any]]] = {image["id"]: [] for image in self.images}
         for annotation in annotations:
+            if annotation.get("image_id") in omitted:
+                continue
             self._check(annotation)
             if not annotation.get("iscrowd", 0):
                 self.by_image[annotation["image_id"]].append(annotation)
@@ -127,16 +140,17 @@ class Instances:
             raise InvalidInput(f"{where}: there is no category {annotation.get('category_id')} in the file.")
         if annotation.get("image_id") not in self.by_image:
             raise InvalidInput(f"{where}: there is no image {annotation.get('image_id')} in the file.")
+        advice = skipping(self.path.parent / self.names[annotation["image_id"]])
         shape = annotation.get("segmentation")
         if isinstance(shape, Mapping) and {"counts", "size"} <= shape.keys():
             return
         if not isinstance(shape, list) or not shape:
-            raise InvalidInput(f"{where}: it has no segmentation; give polygons or a run-length code.")
+            raise InvalidInput(f"{where}: it has no segmentation; give polygons or a run-length code. {advice}")
         for polygon in shape:
             # pycocotools would take four numbers for a box.
             if not isinstance(polygon, list) or len(polygon) < 6 or len(polygon) % 2:
                 points = len(polygon) / 2 if isinstance(polygon, list) else 0
-                raise InvalidInput(f"{where}: a polygon has {points:g} points; it needs at least 3.")
+                raise InvalidInput(f"{where}: a polygon has {points:g} points; it needs at least 3. {advice}")
 
 
 class InstanceMaps(Dataset[tuple[Tensor, Tensor]]):
@@ -197,19 +211,23 @@ def _annotations(root: Path, part: str) -> Path:
     return root / "coco" / "annotations" / f"instances_{part}.json"
 
 
-@lru_cache(maxsize=4)
 def _read(path: Path) -> Instances:
+    return _parsed(path, skipped(path.parent.parent))
+
+
+@lru_cache(maxsize=4)
+def _parsed(path: Path, left_out: frozenset[str]) -> Instances:
     try:
         content = json.loads(path.read_bytes())
     except ValueError as error:
         raise InvalidInput(f"{path} is damaged or no JSON: {error}") from error
-    return Instances(path, content)
+    return Instances(path, content, left_out)
 
 
 @lru_cache(maxsize=2)
 def _digest(root: Path) -> str:
     state = hashlib.sha256()
-    for part in ("train2017", "val2017"):
+    for part in PARTS:
         path = _annotations(root, part)
         state.update(path.read_bytes())
         for image in _read(path).images:

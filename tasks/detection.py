@@ -20,6 +20,7 @@ from conversion.errors import InvalidInput
 from tasks.average_precision import AveragePrecision
 from tasks.base import Metric, Split, Task
 from tasks.boxes import Boxes
+from tasks.skipping import SKIPPED, skipping
 
 CACHE_BYTES = 2**30
 """Decoded images of a split are kept in memory when all of them need no more."""
@@ -91,22 +92,6 @@ def read_image(path: Path, original: tuple[int, int], size: tuple[int, int]) -> 
     return torch.from_numpy(pixels.copy()).permute(2, 0, 1).contiguous()
 
 
-def skipping(path: Path) -> str:
-    """How a user leaves out an image that cannot be repaired: the advice at the end of an error message."""
-    return f"To leave it out, write {path.stem} on a line of {path.parent.parent / SKIPPED}."
-
-
-SKIPPED = "skip.txt"
-"""Beside a dataset's image folders: images that the user leaves out of every split, one on a line, by stem."""
-
-
-def skipped(folder: Path) -> frozenset[str]:
-    """The images that the user leaves out; what follows a # is a remark."""
-    path = folder / SKIPPED
-    lines = path.read_text().splitlines() if path.is_file() else []
-    return frozenset(name for line in lines if (name := line.partition("#")[0].strip()))
-
-
 def inside(box: Sequence[float], size: tuple[int, int], where: str) -> list[float]:
     """A box (x1, y1, x2, y2) clipped to an image of height and width `size`.
 
@@ -154,13 +139,22 @@ class AnnotatedDetection(Detection):
 
     @abstractmethod
     def read(self) -> dict[Split, list[Annotated]]:
-        """The splits; one without "validation" has a seeded tenth of its training split, at most 1,000, cut off."""
+        """The splits; one without "validation" has a seeded tenth of its training split, at most 1,000, cut off.
+
+        What the user leaves out is counted in `skips`.
+        """
+
+    skips = 0
 
     def split(self, name: Split) -> AnnotatedImages:
         return self._splits[name]
 
     def digest(self) -> str:
         return self._digest
+
+    def left_out(self) -> dict[str, int]:
+        boxes = sum(sample.boxes.without_area for split in self._splits.values() for sample in split.samples)
+        return {f"images on {SKIPPED}": self.skips, "boxes without area": boxes}
 
     @cached_property
     def _splits(self) -> dict[Split, AnnotatedImages]:

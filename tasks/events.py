@@ -19,7 +19,6 @@ from conversion.errors import InvalidInput
 from tasks import event_encoding, event_files
 from tasks.base import TASKS, Split, Task
 from tasks.classification import Accuracy
-from tasks.detection import SKIPPED, skipped
 from tasks.event_cache import CellStore, write_cells
 from tasks.event_encoding import (
     Cells,
@@ -33,6 +32,7 @@ from tasks.event_encoding import (
 )
 from tasks.event_files import checked
 from tasks.images import stratified
+from tasks.skipping import SKIPPED, skipped
 
 VALIDATION_FRACTION, SEED = 0.1, 0
 SPLITS: tuple[Split, ...] = ("train", "validation", "test")
@@ -171,6 +171,10 @@ class RecordedEvents(EventTask):
             return f"There is no folder {self.data_root / self.folder}."
         return self.gap(self.data_root / self.folder)
 
+    def left_out(self) -> dict[str, int]:
+        self.recordings("train")
+        return {f"recordings on {SKIPPED}": self._skips}
+
     @abstractmethod
     def gap(self, root: Path) -> str | None:
         """What is not in the dataset's own folder, as a sentence; None when all is there."""
@@ -209,11 +213,12 @@ class RecordedEvents(EventTask):
     @cached_property
     def _recordings(self) -> dict[Split, list[Recording]]:
         self.require()
-        left_out = skipped(self.root)
+        left_out, listed = skipped(self.root), self.listing()
         splits = {
             name: [recording for recording in recordings if self.name_of(recording.path) not in left_out]
-            for name, recordings in self.listing().items()
+            for name, recordings in listed.items()
         }
+        self._skips = sum(map(len, listed.values())) - sum(map(len, splits.values()))
         if "validation" not in splits:
             labels = torch.tensor([recording.label for recording in splits["train"]])
             parts = stratified(labels, VALIDATION_FRACTION, SEED)

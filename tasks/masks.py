@@ -14,6 +14,7 @@ from torch.utils.data import Dataset
 
 from conversion.errors import InvalidInput
 from tasks.segmentation import IGNORE, padded
+from tasks.skipping import skipped, skipping
 
 Pair = tuple[Path, Path]
 """The files of an image and of its map."""
@@ -85,7 +86,7 @@ def require_fit(mask: Tensor, mask_path: Path | str, image: Tensor, image_path: 
         (height, width), (rows, columns) = mask.shape, image.shape[1:]
         raise InvalidInput(
             f"The map {mask_path} is {width}x{height} pixels, its image {image_path} {columns}x{rows}; "
-            "they must be of one size."
+            f"they must be of one size. {skipping(image_path)}"
         )
 
 
@@ -106,6 +107,12 @@ def require_room(image: Tensor, path: Path, shape: tuple[int, ...]) -> None:
             f"The image {path} is {image.shape[2]}x{image.shape[1]} pixels; this task takes at most "
             f"{shape[2]}x{shape[1]}. Is it a file of the dataset?"
         )
+
+
+def kept(pairs: Sequence[Pair], folder: Path) -> list[Pair]:
+    """The pairs that the list in a dataset's folder does not leave out."""
+    left_out = skipped(folder)
+    return [pair for pair in pairs if pair[0].stem not in left_out]
 
 
 def absent(paths: Iterable[Path]) -> Path | None:
@@ -141,7 +148,9 @@ def _decode(path: Path, mode: str | None) -> np.ndarray:
         with Image.open(path, formats=FORMATS) as image:
             return np.array(image.convert(mode) if mode else image)
     except FileNotFoundError as error:
-        raise InvalidInput(f"The file {path} is not there; unpack the dataset again.") from error
+        raise InvalidInput(f"The file {path} is not there; unpack the dataset again. {skipping(path)}") from error
     # What Pillow raises depends on where the damage is; ultralytics, once imported, makes it ask for a HEIF plugin.
     except (OSError, SyntaxError, ValueError, ImportError) as error:
-        raise InvalidInput(f"The image {path} is not a readable JPEG or PNG file; replace it.") from error
+        raise InvalidInput(
+            f"The image {path} is not a readable JPEG or PNG file; replace it. {skipping(path)}"
+        ) from error

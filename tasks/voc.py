@@ -11,7 +11,8 @@ from xml.etree import ElementTree
 from conversion.errors import DataMissing, InvalidInput
 from tasks.base import TASKS, Split
 from tasks.boxes import Boxes
-from tasks.detection import Annotated, AnnotatedDetection, inside, skipped, skipping
+from tasks.detection import Annotated, AnnotatedDetection, inside
+from tasks.skipping import skipped, skipping
 
 Lists = Mapping[Split, tuple[tuple[str, str], ...]]
 
@@ -24,7 +25,7 @@ def read_annotation(path: Path, classes: Sequence[str], *, drop_empty: bool = Fa
     Args:
         path: of the XML file.
         classes: names; a class's position here is its label.
-        drop_empty: pass over boxes without area, which nothing can overlap.
+        drop_empty: count boxes without area, which nothing can overlap, and pass over them.
 
     Raises:
         InvalidInput: the file is missing, empty or no annotation, a class is not listed, or a box is outside of the
@@ -46,6 +47,7 @@ def read_annotation(path: Path, classes: Sequence[str], *, drop_empty: bool = Fa
     boxes: list[list[float]] = []
     labels: list[int] = []
     difficult: list[bool] = []
+    dropped = 0
     for item, line in zip(root.iterfind("object"), lines, strict=False):
         where = f"{path}, line {line}"
         name = (item.findtext("name") or "").strip()
@@ -55,12 +57,13 @@ def read_annotation(path: Path, classes: Sequence[str], *, drop_empty: bool = Fa
         box = inside(corners, (height, width), where)
         if box[0] == box[2] or box[1] == box[3]:
             if drop_empty:
+                dropped += 1
                 continue
             raise InvalidInput(f"{where}: the box of '{name}' has no area; correct it. {skipping(path)}")
         boxes.append(box)
         labels.append(classes.index(name))
         difficult.append((item.findtext("difficult") or "0").strip() == "1")
-    return Boxes.of(boxes, labels, difficult, (height, width), path.stem)
+    return Boxes.of(boxes, labels, difficult, (height, width), path.stem, dropped)
 
 
 def _number(element: ElementTree.Element, name: str, where: str) -> float:
@@ -97,7 +100,9 @@ class VocLayout(AnnotatedDetection):
         base = self.data_root / "VOCdevkit" / folder
         path = base / "ImageSets" / "Main" / f"{name}.txt"
         left_out = skipped(base)
-        images = [image for image in path.read_text().split() if image not in left_out]
+        listed = path.read_text().split()
+        images = [image for image in listed if image not in left_out]
+        self.skips += len(listed) - len(images)
         if not images:
             raise DataMissing(f"The list {path} names no image.")
         return [

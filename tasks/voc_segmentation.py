@@ -11,8 +11,9 @@ from torch import Tensor
 
 from conversion.errors import DataMissing, InvalidInput
 from tasks.base import TASKS, Split
-from tasks.masks import ImageMaskPairs, Pair, absent, cut, digest_of, read_map
+from tasks.masks import ImageMaskPairs, Pair, absent, cut, digest_of, kept, read_map
 from tasks.segmentation import Segmentation
+from tasks.skipping import SKIPPED
 
 VALIDATION_FRACTION, VALIDATION_MAX, VALIDATION_SEED = 0.1, 500, 0
 
@@ -61,6 +62,11 @@ class VocSegmentation(Segmentation):
         assert self.data_root is not None  # `require` has said so before.
         return _digest(self.data_root.resolve())
 
+    def left_out(self) -> dict[str, int]:
+        assert self.data_root is not None  # Asked of a task whose data were read.
+        listed, used = _listed(self.data_root), _pairs(self.data_root)
+        return {f"images on {SKIPPED}": sum(map(len, listed)) - sum(map(len, used))}
+
 
 def read_voc(path: Path) -> Tensor:
     """A map of VOC, a PNG with a palette, or of SBD, a MATLAB file."""
@@ -75,6 +81,13 @@ def read_voc(path: Path) -> Tensor:
 
 
 def _pairs(root: Path) -> tuple[list[Pair], list[Pair]]:
+    """Those of `_listed` that the user does not leave out."""
+    training, test = _listed(root)
+    voc, sbd = root / "VOCdevkit" / "VOC2012", root / "sbd"
+    return kept(kept(training, voc), sbd), kept(test, voc)
+
+
+def _listed(root: Path) -> tuple[list[Pair], list[Pair]]:
     """The files of the training set, sorted by name, and of the test set, in its list's order.
 
     Raises:

@@ -15,16 +15,19 @@ from adapters.events import ResizedEventNetwork
 from adapters.weights import save_weights
 from benchmarks.conformance.kit import Check, DoesNotApply, Failed, demand
 from benchmarks.conformance.predictions import demand_detections
+from benchmarks.outputs import flat, relative_error
 from conversion import ConversionGraph, capture
 from conversion.errors import BenchmarkError
 from conversion.frames import mean_of
 from tasks import TASKS, Task
 from tasks.detection import Detection
 from tasks.events import EventTask
+from tasks.point_parts import PartSegmentation
+from tasks.points import CloudTask
 from tasks.segmentation import Segmentation
 
 SAMPLES = 3
-# Networks for maps and detectors take images of any size, so the kit tries them on small ones.
+# Networks for maps, detectors and those for clouds take inputs of any size, so the kit tries them on small ones.
 LARGEST = 64
 
 
@@ -40,7 +43,7 @@ class NetworkBench:
 
     @cached_property
     def inputs(self) -> Tensor:
-        """Samples as a task gives them: random pixels."""
+        """Samples as a task gives them: random pixels, which do for points, too."""
         generator = torch.Generator().manual_seed(0)
         return torch.randint(0, 256, (SAMPLES, *shape_of(self.adapter.task)), generator=generator, dtype=torch.uint8)
 
@@ -67,8 +70,8 @@ def bound(kind: type[Network], task: str) -> Network:
 
 
 def shape_of(task: Task) -> tuple[int, ...]:
-    """The shape of a sample to try a network with: the task's own, or for maps and boxes one of smaller sides."""
-    if not isinstance(task, (Detection, Segmentation)):
+    """The shape of a sample to try a network with: the task's own, or where any size does one of smaller sides."""
+    if not isinstance(task, (Detection, Segmentation, CloudTask)):
         return task.input_shape
     return (task.input_shape[0], *(min(side, LARGEST) for side in task.input_shape[1:]))
 
@@ -102,7 +105,7 @@ def is_called_as_registered(bench: NetworkBench) -> None:
 
 @torch.no_grad()
 def builds_for_every_task_it_names(bench: NetworkBench) -> None:
-    """For each task in `tasks`, one score for each class, at each pixel where targets are maps; or boxes come of it."""
+    """For each task in `tasks`, one score for each class, at each place where targets are maps; or boxes come of it."""
     demand(bool(bench.kind.tasks), "It names no task; list those it fits in `tasks`.")
     for name in bench.kind.tasks:
         adapter = bound(bench.kind, name)
@@ -115,7 +118,7 @@ def builds_for_every_task_it_names(bench: NetworkBench) -> None:
         if isinstance(adapter.task, Detection):
             demand_detections(adapter.decode(output), 2, adapter.task)
             continue
-        maps = isinstance(adapter.task, Segmentation)
+        maps = isinstance(adapter.task, (Segmentation, PartSegmentation))
         expected = (2, len(adapter.task.classes), *(shape[1:] if maps else ()))
         demand(
             isinstance(output, Tensor) and tuple(output.shape) == expected,
@@ -160,14 +163,16 @@ def is_fed_what_it_encodes(bench: NetworkBench) -> None:
 
 
 def decodes_to_classes(bench: NetworkBench) -> None:
-    """`decode` turns scores (N, classes, ...) into one class index for each sample or pixel; not of detectors."""
+    """`decode` turns scores (N, classes, ...) into one class index for each sample or place; not of detectors."""
     if isinstance(bench.adapter.task, Detection):
         raise DoesNotApply("The network finds boxes; what it decodes to was looked at for each of its tasks.")
     classes = len(bench.adapter.task.classes)
-    maps = isinstance(bench.adapter.task, Segmentation)
-    # A map of one row, its pixels of one class after the other, or as many samples.
-    scores = torch.eye(classes)[None, :, None] if maps else torch.eye(classes)
-    expected = torch.arange(classes)[None, None] if maps else torch.arange(classes)
+    scores, expected = torch.eye(classes), torch.arange(classes)
+    # A map of one row, its pixels of one class after the other; such a cloud; or as many samples.
+    if isinstance(bench.adapter.task, Segmentation):
+        scores, expected = scores[None, :, None], expected[None, None]
+    elif isinstance(bench.adapter.task, PartSegmentation):
+        scores, expected = scores[None], expected[None]
     predictions = bench.adapter.decode(scores)
     demand(
         isinstance(predictions, Tensor) and torch.equal(predictions.cpu().long(), expected),
@@ -178,9 +183,9 @@ def decodes_to_classes(bench: NetworkBench) -> None:
 @torch.no_grad()
 def answers_sample_by_sample(bench: NetworkBench) -> None:
     """In inference mode the output of a sample is the same again and in any batch."""
-    whole = bench.model(bench.images)
-    demand(torch.equal(bench.model(bench.images), whole), "The same batch gives other outputs the second time.")
-    alone = torch.cat([bench.model(image[None]) for image in bench.images])
+    whole = flat(bench.model(bench.images))
+    demand(torch.equal(flat(bench.model(bench.images)), whole), "The same batch gives other outputs the second time.")
+    alone = torch.cat([flat(bench.model(image[None])) for image in bench.images])
     demand(torch.allclose(whole, alone, atol=1e-8), "The output of a sample depends on the others in its batch.")
 
 
@@ -192,8 +197,7 @@ def can_be_captured(bench: NetworkBench) -> None:
 @torch.no_grad()
 def is_computed_alike_when_captured(bench: NetworkBench) -> None:
     """The captured graph computes what the module computes."""
-    expected, found = bench.model(bench.images), bench.graph.run(bench.images)
-    error = float((found - expected).norm() / expected.norm().clamp(min=1e-12))
+    error = relative_error(bench.graph.run(bench.images), bench.model(bench.images))
     demand(error < 1e-6, f"Outputs differ by {error:.1g} of their norm; let forward depend on the input alone.")
 
 
@@ -208,7 +212,7 @@ def keeps_its_weights(bench: NetworkBench) -> None:
     model, other = built(bench.adapter, seed=0), built(bench.adapter, seed=1)
     images = bench.adapter.encode(bench.inputs)
     demand(
-        not torch.allclose(model(images), other(images)),
+        not torch.allclose(flat(model(images)), flat(other(images))),
         "Two seeds give the same outputs; draw initial weights from torch's generator.",
     )
     with TemporaryDirectory() as folder:
@@ -216,7 +220,7 @@ def keeps_its_weights(bench: NetworkBench) -> None:
         save_weights(path, model.state_dict(), {})
         load_weights(other, path)
     demand(
-        torch.equal(model(images), other(images)),
+        torch.equal(flat(model(images)), flat(other(images))),
         "They do not; keep everything that decides outputs in parameters and buffers.",
     )
 

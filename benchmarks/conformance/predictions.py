@@ -27,7 +27,7 @@ def predictions(targets: Any, relabel: Relabel) -> Any:
     Raises:
         DoesNotApply: targets are of a kind that the kit knows nothing of.
     """
-    if isinstance(targets, Tensor) and targets.dim() in (1, 3):  # Classes, or maps of them.
+    if isinstance(targets, Tensor) and targets.dim() in (1, 2, 3):  # Classes, those of points, or maps of them.
         return relabel(targets)
     if is_boxes(targets):
         return [_found(truth, relabel) for truth in targets]

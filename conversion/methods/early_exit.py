@@ -1,6 +1,8 @@
-"""IAT on top of other methods: confident samples stop early."""
+"""Early exit on top of other methods: confident samples stop early, or those whose output has settled."""
 
 from __future__ import annotations
+
+from typing import Literal
 
 from pydantic import BaseModel, Field
 
@@ -9,19 +11,25 @@ from conversion.methods.adaptive import AdaFireSSC, Adaptive
 from conversion.methods.base import METHODS
 from conversion.methods.calibration import CalibrationLight
 from conversion.neuron import Start
-from conversion.stages import EarlyExit, Stage
+from conversion.stages import EarlyExit, SettledExit, Stage
 
 
 class Exits(BaseModel):
-    """Options of IAT, shared by the methods that stop early."""
+    """Options shared by the methods that stop early: those of IAT, and of the rule for outputs without classes."""
 
+    rule: Literal["entropy", "settled"] = Field(default="entropy", description="IAT's, or ours for boxes and the like")
+    tolerance: float = Field(
+        default=0.05, gt=0, allow_inf_nan=False, description="mean relative distance from step T's output, of settled"
+    )
     base: float = Field(default=0.6, allow_inf_nan=False, description="alpha_base of Eq. 18")
     scale: float = Field(default=0.4, allow_inf_nan=False, description="beta of Eq. 18")
     delta: float = Field(default=1.0, gt=0, allow_inf_nan=False, description="delta of Eq. 18")
     sign: Sign = Field(default="code", description="entropy as in the released code, or as in the paper's text")
 
-    def exit(self) -> EarlyExit:
+    def exit(self) -> Stage:
         """The stage that sets the bars; it comes last."""
+        if self.rule == "settled":
+            return SettledExit(self.tolerance)
         return EarlyExit(self.base, self.scale, self.delta, self.sign)
 
 

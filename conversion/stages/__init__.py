@@ -3,7 +3,7 @@
 from conversion.stages.adafire import AdaFire
 from conversion.stages.base import Stage
 from conversion.stages.bias import BiasCorrection, TemporalBias
-from conversion.stages.early_exit import EarlyExit
+from conversion.stages.early_exit import EarlyExit, SettledExit
 from conversion.stages.energy_aware import EnergyAwareThresholds
 from conversion.stages.potential import PotentialCorrection
 from conversion.stages.quantise import Quantise
@@ -19,6 +19,7 @@ __all__ = [
     "EnergyAwareThresholds",
     "PotentialCorrection",
     "Quantise",
+    "SettledExit",
     "Stage",
     "TemporalBias",
     "Thresholds",

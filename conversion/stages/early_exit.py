@@ -1,4 +1,4 @@
-"""IAT: when a confident sample may stop (section 3.3 of the paper)."""
+"""When a sample may stop: IAT (section 3.3 of the paper), and a rule of ours for outputs without classes."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from conversion.calibration import Calibration
-from conversion.early_exit import Sign, exit_bars, position_entropy
+from conversion.early_exit import SettledRule, Sign, exit_bars, is_power_of_two, position_entropy, relative_change
 from conversion.errors import InvalidInput
 from conversion.frames import batches_of
 from conversion.network import SpikingNetwork
@@ -37,8 +37,8 @@ class EarlyExit:
         if calibration.held_out is None:
             raise InvalidInput(
                 "IAT learns from labels how sure a correct prediction is: give held_out=(inputs, classes), training "
-                "samples that are not in the calibration set. Boxes are no such labels: with them, use the "
-                "same method without IAT."
+                "samples that are not in the calibration set. Boxes are no such labels: with them, use "
+                "rule=settled."
             )
         inputs, classes = calibration.held_out
         entropy = torch.zeros(network.T, dtype=torch.float64)
@@ -64,3 +64,54 @@ class EarlyExit:
         # Where nothing is right yet nothing is known: as unsure as can be.
         mean = torch.where(correct > 0, entropy / correct.clamp(min=1), 1.0)
         return replace(network, exit=exit_bars(mean.tolist(), self.base, self.scale, self.delta, self.sign))
+
+
+@dataclass(frozen=True)
+class SettledExit:
+    """Lets samples go when their output has settled; learns from calibration samples what change is small enough.
+
+    The bar is the largest with which the outputs that samples leave with are, on average, within `tolerance` of those
+    after all T steps.
+
+    Attributes:
+        tolerance: |y_left - y_T| / |y_T|, mean over samples.
+    """
+
+    tolerance: float = 0.05
+
+    def __call__(self, network: SpikingNetwork, calibration: Calibration) -> SpikingNetwork:
+        require_neurons(network, "Early exit")
+        looks = [t for t in range(1, network.T) if is_power_of_two(t)]
+        changes, distances = [], []
+        for batch in batches_of(calibration.fed, calibration.pass_batch):
+            outputs = simulate(replace(network, exit=None), batch, at=[*looks, network.T], count=False).outputs
+            changes.append([relative_change(outputs[t], outputs[t // 2]) for t in looks[1:]])
+            distances.append([relative_change(outputs[network.T], outputs[t]) for t in looks[1:]])
+        bar = settling_bar(_table(changes), _table(distances), self.tolerance)
+        return replace(network, exit=SettledRule(bar))
+
+
+def settling_bar(changes: Tensor, distances: Tensor, tolerance: float) -> float:
+    """The largest change that may let samples go.
+
+    Args:
+        changes: of every sample at every look, shape (N, K).
+        distances: of its output then from the last one, shape (N, K); who never leaves has the last one itself.
+        tolerance: most that the distances of all samples may be on average.
+
+    Returns:
+        One of the changes; -1, with which nobody leaves, where none will do.
+    """
+    stayed = torch.zeros(len(changes), 1)
+    for bar in changes.unique().flip(0).tolist():
+        gone = torch.cat([changes <= bar, torch.ones(len(changes), 1, dtype=torch.bool)], 1)
+        left = gone.int().argmax(1, keepdim=True)  # The first look with a change so small.
+        if float(torch.cat([distances, stayed], 1).gather(1, left).mean()) <= tolerance:
+            return float(bar)
+    return -1.0
+
+
+def _table(batches: list[list[Tensor]]) -> Tensor:
+    """Batches of looks as one tensor (N, K) on the CPU."""
+    rows = [torch.stack(looks, 1).cpu() if looks else torch.zeros(0, 0) for looks in batches]
+    return torch.cat(rows)

@@ -17,7 +17,9 @@ from adapters.backbones import Darknet19, NarrowResNet, TinyDarknet, resnet34_ba
 from adapters.training import evaluate
 from adapters.yolo_loss import yolo_loss
 from adapters.yolov2 import TinyYOLOv2, YoloMini, YOLOv2
-from conversion import capture
+from benchmarks.models import settled
+from benchmarks.outputs import relative_error
+from conversion import capture, convert, simulate
 from conversion.errors import InvalidInput
 from conversion.roles import Role
 from tasks import TASKS
@@ -212,6 +214,18 @@ def test_all_that_follows_the_first_neurons_is_fed_by_spikes_up_to_the_predictio
     assert all(rule.path is not None for rule in roles if rule.role is not Role.FIRING)
     last = [node for node in graph.body if not set(node.users) - {graph.output}]
     assert [str(node.target) for node in last] == ["aten.conv2d.default"]
+
+
+@torch.no_grad()
+def test_leaky_activations_become_neurons_that_fire_both_signs() -> None:
+    torch.manual_seed(0)
+    tiny = NETWORKS["yolov2_tiny_leaky"](TASKS["bccd"]()).build()
+    assert not any(isinstance(part, nn.ReLU) for part in tiny.modules())
+    # Its head alone, on maps that the backbone could give.
+    model, maps = settled(nn.Sequential(tiny.neck, tiny.predict), torch.randn(4, 1024, 4, 4))  # type: ignore[arg-type]
+    network = convert(capture(model, maps[:1]), maps, "burst", T=64, phi=4)
+    assert [(neuron.signed, neuron.slope) for neuron in network.neurons.values()] == [(True, 0.1)]
+    assert relative_error(simulate(network, maps).mean(64), model(maps)) < 0.02
 
 
 def test_the_shipped_network_finds_drawn_shapes() -> None:

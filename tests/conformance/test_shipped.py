@@ -10,6 +10,8 @@ import pytest
 from PIL import Image
 
 from adapters import NETWORKS
+from adapters.ultralytics_yolo import UltralyticsYolo
+from adapters.yolov2 import YoloNetwork
 from benchmarks.conformance import methods, networks, simulation, tasks
 from benchmarks.conformance.kit import judge
 from benchmarks.conformance.methods import MethodBench
@@ -20,7 +22,8 @@ from conversion.methods import METHODS, make_method
 from tasks import TASKS
 from tasks.events import EventTask
 from tasks.segmentation import Segmentation
-from tests.tasks import annotated, drawn, recorded
+from tasks.shapenet import PARTS
+from tests.tasks import annotated, drawn, recorded, shapes
 
 # Checks that do not apply are named, so that none is passed over by mistake.
 NO_EXIT = {"stops counting when a sample leaves"}
@@ -47,6 +50,9 @@ SHIPPED = {
 # Deeper members of a family repeat its blocks; capturing them takes seconds and shows nothing new.
 DEEPER = {
     "resnet32", "resnet44", "resnet56", "resnet32_wide", "fcn_resnet50", "yolov2_d19", "yolov2_r34", "yolov2_r50",
+    "yolov2_d19_leaky",
+    *(name for name in NETWORKS if name.startswith("ultralytics/") and name not in
+      ("ultralytics/yolov3-tiny-relu", "ultralytics/yolo11n")),
     "event_resnet34", "event_vgg16",
 }  # fmt: skip
 CAPTURED = {networks.can_be_captured, networks.is_computed_alike_when_captured, networks.has_activations_for_neurons}
@@ -76,6 +82,11 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     years = {"VOC2007": {"trainval": 20, "test": 6}, "VOC2012": {"trainval": 20, "train": 12, "val": 8}}
     annotated.devkit(root, {"BCCD": {"train": 12, "val": 6, "test": 8}, **years})
     annotated.coco(root, {"train2017": 128, "val2017": 6})
+    layout = {name: (f"{number:08}", labels) for number, (name, labels) in enumerate(PARTS.items(), 1)}
+    shapes.shapenet(root, "ShapeNet/raw", layout, train=5, validation=4, test=4)
+    shapes.shapenet(root, "shapenet_like", {"Vase": ("00000001", range(4))}, train=6, validation=6, test=6)
+    for name, suffix in (("shrec16", ".obj"), ("modelnet10", ".off"), ("modelnet40", ".off")):
+        shapes.meshes(root, TASKS[name].folders[-1], TASKS[name].classes, suffix)  # type: ignore[attr-defined]
     for dataset in (
         recorded.nmnist, recorded.ncars, recorded.cifar10dvs, recorded.action_recognition, recorded.ncaltech101,
         recorded.dvsgesture,
@@ -117,4 +128,4 @@ def test_networks(name: str) -> None:
     results = [judge(check, bench) for check in checks]
     assert [result for result in results if result.verdict == "failed"] == []
     needless = {result.name for result in results if result.verdict == "does not apply"}
-    assert needless == ({"decodes to classes"} if name.startswith("yolov2") else set())
+    assert needless == ({"decodes to classes"} if issubclass(NETWORKS[name], (YoloNetwork, UltralyticsYolo)) else set())

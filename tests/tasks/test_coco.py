@@ -65,6 +65,25 @@ def test_what_is_wrong_is_named_with_file_and_id(content: object, message: str, 
         read(tmp_path, content)
 
 
+def test_an_image_with_a_bad_annotation_can_be_left_out_and_is_counted(tmp_path: Path) -> None:
+    base = tmp_path / "coco"
+    images = [{"id": i, "file_name": f"{i}.jpg", "width": 20, "height": 20} for i in range(4)]
+    boxes = [{"id": i, "image_id": i, "category_id": 1, "bbox": [0, 0, 5, 5 * (i != 2)]} for i in range(4)]
+    boxes[3]["category_id"] = 9
+    (base / "annotations").mkdir(parents=True)
+    (base / "train2017").mkdir()
+    content = {"images": images, "annotations": boxes, "categories": [{"id": 1, "name": "dog"}]}
+    (base / "annotations/instances_train2017.json").write_text(json.dumps(content))
+    for entry in images:
+        Image.new("RGB", (20, 20)).save(base / "train2017" / str(entry["file_name"]))
+    with pytest.raises(InvalidInput, match=r"annotation 3: category 9 .* write 3 on a line"):
+        Coco128(tmp_path).split("test")
+    (base / "skip.txt").write_text("3")
+    task = Coco128(tmp_path)
+    assert task.test_size() == 3
+    assert task.left_out() == {"images on skip.txt": 1, "boxes without area": 1}
+
+
 def test_coco_and_its_first_128_images_have_disjoint_splits(tmp_path: Path) -> None:
     base = tmp_path / "coco"
     for year, count in (("train2017", 130), ("val2017", 3)):

@@ -169,6 +169,51 @@ def test_a_bad_image_is_named(tmp_path: Path) -> None:
         TASKS["camvid"](root).split("validation")[1]
 
 
+@pytest.mark.parametrize(
+    ("name", "folder", "image", "count"),
+    [
+        ("camvid", "camvid", "camvid/test/2001.png", 1),
+        ("voc_segmentation", "VOCdevkit/VOC2012", "VOCdevkit/VOC2012/JPEGImages/{}.jpg", 1),
+        # The drawn images of training and test have the same names.
+        ("coco_segmentation", "coco", "coco/val2017/{}", 2),
+    ],
+)
+def test_a_bad_image_is_left_out_and_counted_when_the_user_says_so(
+    name: str, folder: str, image: str, count: int, tmp_path: Path
+) -> None:
+    task = TASKS[name](LAYOUTS[name](tmp_path))
+    test = task.split("test")
+    if name == "coco_segmentation":
+        image = image.format(test.instances.images[0]["file_name"])  # type: ignore[attr-defined]
+    elif name == "voc_segmentation":
+        image = image.format(test.pairs[0][0].stem)  # type: ignore[attr-defined]
+    path = tmp_path / image
+    path.write_bytes(path.read_bytes()[:60])
+    with pytest.raises(InvalidInput, match="not a readable") as error:
+        list(task.test(2))
+    advice = tmp_path / folder / "skip.txt"
+    assert f"write {path.stem} on a line of {advice}" in str(error.value)
+    assert not any(task.left_out().values())
+    advice.write_text(path.stem)
+    again = TASKS[name](tmp_path)
+    assert again.test_size() == len(test) - 1 == sum(len(batch.inputs) for batch in again.test(2))  # type: ignore[arg-type]
+    assert again.left_out() == {"images on skip.txt": count}
+
+
+def test_an_image_with_a_bad_polygon_can_be_left_out(tmp_path: Path) -> None:
+    root = drawn.coco(tmp_path)
+    path = root / "coco/annotations/instances_val2017.json"
+    content = json.loads(path.read_bytes())
+    content["annotations"][0]["segmentation"] = [[1, 1, 2, 2]]
+    path.write_text(json.dumps(content))
+    gap = CocoSegmentation(root).missing()
+    bad = next(i for i in content["images"] if i["id"] == content["annotations"][0]["image_id"])
+    stem = Path(bad["file_name"]).stem
+    assert gap is not None and "2 points" in gap and f"write {stem} on a line of {root / 'coco/skip.txt'}" in gap
+    (root / "coco/skip.txt").write_text(stem)
+    assert CocoSegmentation(root).missing() is None
+
+
 def test_a_damaged_file_of_sbd_is_named(tasks: dict[str, Task], tmp_path: Path) -> None:
     (tmp_path / "sbd/cls/2008_000003.mat").write_bytes(b"no map")
     split = tasks["voc_segmentation"].split("train")
@@ -208,7 +253,8 @@ def test_a_bad_annotation_is_named_before_work_starts(
         ("[]", "is no annotation file of COCO"),
         ('{"images": [], "annotations": [], "categories": []}', "holds no image"),
         (
-            '{"images": [{"id": 1}], "annotations": [0], "categories": [{"id": 2, "name": "unicorn"}]}',
+            '{"images": [{"id": 1, "file_name": "1.jpg"}], "annotations": [0], '
+            '"categories": [{"id": 2, "name": "unicorn"}]}',
             "'unicorn', is none",
         ),
     ],

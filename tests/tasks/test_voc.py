@@ -66,7 +66,8 @@ def test_a_pixel_over_the_border_is_rounding_and_is_clipped(tmp_path: Path) -> N
 
 def test_boxes_without_area_are_dropped_only_when_asked(tmp_path: Path) -> None:
     path = written(tmp_path, annotation(("WBC", (7, 7, 7, 7), 0), GOOD))
-    assert read_annotation(path, CLASSES, drop_empty=True).labels.tolist() == [0]
+    read = read_annotation(path, CLASSES, drop_empty=True)
+    assert read.labels.tolist() == [0] and read.without_area == 1
     with pytest.raises(InvalidInput, match="line 2: the box of 'WBC' has no area"):
         read_annotation(path, CLASSES)
 
@@ -108,6 +109,7 @@ def test_a_bad_image_is_named_and_left_out_only_when_the_user_says_so(
     assert [boxes.image for batch in again.test(2) for boxes in batch.targets] == ["test00", "test02"]
     assert again.test_size() == 2
     assert again.digest() != task.digest()
+    assert again.left_out() == {"images on skip.txt": 1, "boxes without area": 0}
 
 
 def test_lists_and_folders_that_are_not_there_are_named(tmp_path: Path) -> None:

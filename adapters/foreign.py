@@ -1,0 +1,41 @@
+"""Checkpoints that hold a whole network, as ultralytics publishes them, read without running what they say.
+
+Such a file names the classes that it is made of. Only layers of torch and of ultralytics are let in, which have no
+effect beyond themselves when they are put together; a file that names anything else is refused.
+"""
+
+from __future__ import annotations
+
+import io
+from importlib import import_module
+from typing import Any
+
+import torch
+from torch import nn
+from torch.serialization import get_unsafe_globals_in_checkpoint, safe_globals
+
+from adapters.ultralytics_yolo import library
+from conversion.errors import InvalidInput
+
+LAYERS = ("torch.nn.modules.", "ultralytics.nn.")
+
+
+def read_modules(content: bytes) -> Any:
+    """What `torch.save` wrote of a network and plain values.
+
+    Raises:
+        InvalidInput: the file names something that is no layer.
+    """
+    named = get_unsafe_globals_in_checkpoint(io.BytesIO(content))
+    if any(name.startswith("ultralytics.") for name in named):
+        library()  # Before anything of it is imported: it is told there not to report.
+    with safe_globals([_layer(name) for name in named]):
+        return torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
+
+
+def _layer(name: str) -> Any:
+    module, _, attribute = name.rpartition(".")
+    found = getattr(import_module(module), attribute, None) if name.startswith(LAYERS) else None
+    if not (isinstance(found, type) and issubclass(found, nn.Module)):
+        raise InvalidInput(f"it names {name}, which is no layer of torch or ultralytics and may do anything.")
+    return found
