@@ -7,6 +7,7 @@ that the counts sum up to the number of events.
 
 from __future__ import annotations
 
+import importlib
 from dataclasses import dataclass
 from typing import Any, ClassVar, NamedTuple, Protocol
 
@@ -53,6 +54,19 @@ class Encoding(Protocol):
     def cells(self, events: Events, sensor: Sensor) -> Cells:
         """The encoded recording; `events` are on the sensor and in the order of time."""
         ...
+
+
+def library(module: str) -> Any:
+    """A module that only tasks of event cameras need.
+
+    Raises:
+        InvalidInput: it is not installed; says how to install it.
+    """
+    try:
+        return importlib.import_module(module)
+    except ImportError as error:
+        name = module.partition(".")[0]
+        raise InvalidInput(f"This needs {name}, which is not installed: pip install -e '.[events]'.") from error
 
 
 def dense(cells: Cells, shape: tuple[int, ...]) -> NDArray[np.generic]:
@@ -145,10 +159,9 @@ class TonicFrames:
         return self.n_time_bins or self.n_event_bins or 0, 2, sensor.height, sensor.width
 
     def cells(self, events: Events, sensor: Sensor) -> Cells:
-        from tonic.functional import to_frame_numpy
-
+        to_frame = library("tonic.functional").to_frame_numpy
         options = {"n_time_bins": self.n_time_bins, "n_event_bins": self.n_event_bins, "overlap": self.overlap}
-        return _cells(to_frame_numpy(events, (*sensor, 2), **options).astype(np.int64))
+        return _cells(to_frame(events, (*sensor, 2), **options).astype(np.int64))
 
 
 @dataclass(frozen=True)
@@ -162,12 +175,11 @@ class TonicVoxels:
         return self.n_time_bins, sensor.height, sensor.width
 
     def cells(self, events: Events, sensor: Sensor) -> Cells:
-        from tonic.functional import to_voxel_grid_numpy
-
         if events["t"][0] == events["t"][-1]:
             raise InvalidInput("tonic's ToVoxelGrid divides by the length of a recording, and this one has none.")
+        to_voxels = library("tonic.functional").to_voxel_grid_numpy
         # A copy, because tonic writes -1 into the polarities that it is given.
-        return _cells(to_voxel_grid_numpy(events.copy(), (*sensor, 2), n_time_bins=self.n_time_bins))
+        return _cells(to_voxels(events.copy(), (*sensor, 2), n_time_bins=self.n_time_bins))
 
 
 def _cells(encoded: NDArray[Any]) -> Cells:

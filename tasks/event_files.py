@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from conversion.errors import InvalidInput
-from tasks.event_encoding import EVENT, Events, Sensor
+from tasks.event_encoding import EVENT, Events, Sensor, library
 
 TICKS = 1_000_000
 Address = NDArray[np.uint32]
@@ -50,8 +50,6 @@ def checked(events: Events, sensor: Sensor, path: Path) -> Events:
 
 def read_dat(path: Path) -> Events:
     """Prophesee's .dat, version 2: lines that begin with %, two bytes (kind and size of an event), 8 bytes an event."""
-    from expelliarmus import Wizard
-
     content = path.read_bytes()
     position, version = 0, ""
     while content[position : position + 1] == b"%":
@@ -67,7 +65,7 @@ def read_dat(path: Path) -> Events:
     _refuse_rest(len(content) - position - 2, 8, path)
     if len(content) == position + 2:
         return np.empty(0, EVENT)
-    found = Wizard(encoding="dat").read(path)
+    found = library("expelliarmus").Wizard(encoding="dat").read(path)
     return _events(*(found[name] for name in ("t", "x", "y", "p")))
 
 

@@ -15,6 +15,7 @@ from adapters.base import Recipe
 from benchmarks.conformance import networks
 from benchmarks.conformance.kit import judge
 from benchmarks.conformance.networks import NetworkBench
+from conversion.frames import Fed, Frames
 from tasks import Task
 
 
@@ -77,6 +78,13 @@ class BatchStatistics(Sound):
         return super().encode(inputs) - super().encode(inputs).mean()
 
 
+class FadedIn(Sound):
+    """Is fed frames that grow up to what the ANN sees, in place of around it."""
+
+    def feed(self, inputs: Tensor) -> Fed:
+        return Frames(self.encode(inputs)[:, None] * torch.linspace(0, 1, 4).view(1, 4, 1, 1, 1))
+
+
 class Reversed(Sound):
     """Finds the least likely class."""
 
@@ -121,6 +129,7 @@ WRONG: dict[Callable[[NetworkBench], None], tuple[type[Network], str]] = {
     networks.builds_for_every_task_it_names: (OneShort, r"output has shape \(2, 9\); it needs \(2, 10\)"),
     networks.refuses_other_tasks: (Welcoming, "without a word; call super"),
     networks.encodes_sample_by_sample: (BatchStatistics, "depends on the batch that it is in"),
+    networks.is_fed_what_it_encodes: (FadedIn, "give frames whose mean is what the ANN sees"),
     networks.decodes_to_classes: (Reversed, "largest at 0..9"),
     networks.answers_sample_by_sample: (computing(lambda x: x - x.mean(0)), "depends on the others in its batch"),
     networks.can_be_captured: (computing(sorts), "sort"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -140,6 +141,13 @@ def test_another_version_is_refused_by_its_number(tmp_path: Path) -> None:
 def test_arrays_that_are_no_events_are_refused(rows: np.ndarray, tmp_path: Path) -> None:  # type: ignore[type-arg]
     with pytest.raises(InvalidInput, match=r"odd\.npy"):
         read_npy(recorded.npy(tmp_path / "odd.npy", rows), "xytp")
+
+
+def test_a_missing_library_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = recorded.dat(tmp_path / "some.dat", recorded.drawn(Sensor(120, 100), 5, seed=0))
+    monkeypatch.setitem(sys.modules, "expelliarmus", None)
+    with pytest.raises(InvalidInput, match=r"needs expelliarmus, .* pip install -e '\.\[events\]'"):
+        read_dat(path)
 
 
 def test_nothing_is_unpickled(tmp_path: Path) -> None:
