@@ -27,6 +27,7 @@ from tasks import Task
 
 # Where samples leave, batches are so many times as large: they stay large enough.
 EXIT = 4
+SPIKES = KINDS.index("spikes")
 
 
 @dataclass(frozen=True)
@@ -48,6 +49,7 @@ class Evaluation:
     totals: Totals
     layers: list[LayerCounts]
     exits: list[float]
+    activity: list[float]
     samples: pd.DataFrame
 
 
@@ -87,6 +89,7 @@ def evaluate(
     task, adapter = prepared.task, prepared.adapter
     metrics = {t: task.metric() for t in moments(network.T, sparse=task.dense)}
     tallies: list[Tensor] = []
+    fired: Tensor | float = 0.0
     steps: list[Tensor] = []
     counts: Counts | None = None
     answers = Answers()
@@ -101,6 +104,7 @@ def evaluate(
         counts = readout.counts
         assert counts is not None  # Asked for by default.
         tallies.append(counts.tally[:, -1])
+        fired = fired + counts.tally[_neurons(network, counts), ..., SPIKES].sum((0, 2))
         steps.append(counts.steps)
         advance(len(batch.inputs))
     assert counts is not None  # A test split has at least one sample.
@@ -113,6 +117,7 @@ def evaluate(
         totals=_totals(taken, counts, layers),
         layers=layers,
         exits=_exits(network, taken),
+        activity=_activity(fired, len(taken)),
         samples=_samples(last.outcomes(), taken, tally.sum(0), answers),
     )
 
@@ -155,6 +160,18 @@ def _samples(outcomes: Tensor, steps: Tensor, counts: Tensor, answers: Answers) 
     columns = dict(zip(KINDS, counts.round().long().T.numpy(), strict=True))
     table = {"outcome": outcomes.numpy(), "steps": steps.int().numpy(), **columns, **answers.columns()}
     return pd.DataFrame(table)
+
+
+def _neurons(network: SpikingNetwork, counts: Counts) -> list[int]:
+    """Which of the layers have neurons: an input of events is one without."""
+    neurons = {node.name for node in network.neurons}
+    return [index for index, name in enumerate(counts.layers) if name in neurons]
+
+
+def _activity(fired: Tensor | float, samples: int) -> list[float]:
+    """Spikes of one sample in each step, from those of all samples up to each, shape (T,)."""
+    steps: list[float] = torch.as_tensor(fired).diff(prepend=torch.zeros(1, dtype=torch.float64)).div(samples).tolist()
+    return steps if any(steps) else []
 
 
 def _exits(network: SpikingNetwork, steps: Tensor) -> list[float]:

@@ -148,6 +148,7 @@ class Workbench:
             curve=found.curve,
             totals=found.totals,
             exits=found.exits,
+            activity=found.activity,
             report=converted.report or [],
             layers=found.layers,
             fingerprint=self.fingerprint(cell),

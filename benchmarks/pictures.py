@@ -1,13 +1,14 @@
 """Pictures of what networks answered: truth, ANN and conversions side by side (Figure 7 of the paper).
 
 A picture for each of the first test samples and a contact sheet of all of them, from the answers that a run keeps
-beside its records and the samples of the task; a confusion matrix for every row of a classification table.
+beside its records and the samples of the task; a confusion matrix for every row of a classification table; and of
+recordings of events their frames, step by step, over the spikes that each step costs.
 """
 
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,8 +27,10 @@ from benchmarks.answers import KEPT, Answer, read
 from benchmarks.cells import Cell
 from benchmarks.store import Store
 from conversion.errors import BenchmarkError
+from conversion.frames import Frames
 from tasks import TASKS, Task
 from tasks.boxes import Boxes, Detections
+from tasks.events import EventTask
 
 LEAST_SCORE = 0.1
 """Boxes that are less sure are not drawn, as in the paper's released code."""
@@ -80,6 +83,10 @@ def draw(cells: Sequence[Cell], store: Store, folder: Path, T: int | None, data_
                 picture = _confusion(samples, kind.classes, f"{task}, {label}, T={wanted}")
                 picture.savefig(place / f"{name}.png", dpi=110)
             said.append(f"{place}: {len(rows)} confusion matrices")
+            if issubclass(kind, EventTask) and kind.encoding.temporal and kind(data_root).missing() is None:
+                activity = {cell.recipe.label: _activity(cell, store) for cell in group if wanted == cell.T}
+                recordings = next(kind(data_root).test(KEPT, group[0].limit)).inputs
+                frames_in_time(recordings, activity, wanted).savefig(place / "frames.png", dpi=110)
         elif gap := kind(data_root).missing():
             said.append(f"No pictures of {task}: {gap}")
         else:
@@ -95,6 +102,41 @@ def _samples(cell: Cell, store: Store) -> pd.DataFrame | None:
         return None
     samples = store.samples(record) if record is not None and record.status == "done" else None
     return samples if samples is not None and {"answer", "prediction"} & set(samples.columns) else None
+
+
+def _activity(cell: Cell, store: Store) -> list[float]:
+    record = store.load(cell)
+    return record.activity if record is not None else []
+
+
+def frames_in_time(recordings: Tensor, activity: Mapping[str, Sequence[float]], T: int) -> Figure:
+    """What is fed at each of T steps, brighter in red and darker in blue, over the spikes of the step.
+
+    Args:
+        recordings: counts of events, shape (N, F, 2, H, W).
+        activity: by method the mean spikes of one sample in each step.
+        T: neither it nor F may leave a rest when divided by the other.
+    """
+    steps = [torch.stack(Frames(sample[None].float()).steps(T))[:, 0] for sample in recordings]
+    picture = Figure((max(6.0, 1.1 * T), 1.2 * len(steps) + 2), layout="constrained")
+    grid = picture.add_gridspec(len(steps) + 1, T, height_ratios=[*[1.0] * len(steps), 1.8])
+    for row, frames in enumerate(steps):
+        top = float(frames.max().clamp(min=1e-9))
+        for t, frame in enumerate(frames):
+            axis = picture.add_subplot(grid[row, t])
+            axis.set_axis_off()
+            darker, brighter = (frame / top).sqrt()
+            colour = torch.stack([1 - darker, 1 - torch.maximum(darker, brighter), 1 - brighter], -1)
+            axis.imshow(colour.numpy())
+            if row == 0:
+                axis.set_title(f"t={t + 1}", fontsize=8)
+    axis = picture.add_subplot(grid[-1, :])
+    for label, spikes in activity.items():
+        if spikes:
+            axis.step(range(1, len(spikes) + 1), spikes, where="mid", label=label)
+    axis.set(xlabel="step", ylabel="spikes of one sample", xlim=(0.5, T + 0.5), ylim=(0, None))
+    axis.legend(fontsize=7)
+    return picture
 
 
 def _answers(task: Task, rows: dict[str, pd.DataFrame], limit: int | None, place: Path) -> int:

@@ -45,6 +45,7 @@ class Record(BaseModel):
         report: what every layer adds to the error, measured on calibration samples.
         curve: the primary metric after step t of this conversion, where it was scored; extra information, no cell of
             its own.
+        activity: spikes of one sample in step t = 1..T, all layers of neurons together.
         fingerprint: digests of the inputs that the result depends on.
         sources: by module, the digest of the code that the result depends on, see `benchmarks.sources`.
         provenance: versions, device and the like, for people.
@@ -64,6 +65,7 @@ class Record(BaseModel):
     totals: Totals | None = None
     layers: list[LayerCounts] = []
     exits: list[float] = []
+    activity: list[float] = []
     report: list[LayerReport] = []
     fingerprint: dict[str, str] = {}
     sources: dict[str, str] = {}
