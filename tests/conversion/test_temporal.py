@@ -205,7 +205,7 @@ def test_samples_that_stay_go_on_as_if_they_were_alone(name: str, static: bool) 
     frames = [x] if static else [x + 0.1 * t * x.flip(0) for t in range(T)]
 
     def run(parts: list[Tensor], leave_after: int) -> list[Tensor]:
-        layers = _Layers(network, count=False, fast=False)
+        layers = _Layers(network, network.connectivity, count=False, fast=False)
         steps = Steps(network, parts, layers.spike)
         found = []
         for t in range(T):
