@@ -65,6 +65,25 @@ def test_every_name_has_its_place_in_the_documentation(page: str, names: list[st
     assert [name for name in names if not re.search(rf"`[^`]*\b{name}\b[^`]*`", text)] == []
 
 
+def test_the_figures_of_detection_are_the_published_ones() -> None:
+    published = pd.read_csv(ROOT / "results/published/bccd/results.csv")
+    published = published[published["metric"] == "ap50"].set_index(["method", "T"])
+    header, *rows = re.findall(
+        r"^\| (?:method|`[a-z_]+.*?`) \| .*(?:T=|\().* \|$", (ROOT / "docs/dense.md").read_text(), flags=re.M
+    )
+    steps = [int(T) for T in re.findall(r"T=(\d+)", header)]
+    found = {}
+    for row in rows:
+        method, *cells = (cell.strip() for cell in row.strip("|").split("|"))
+        found |= {(method.strip("`"), T): cell for T, cell in zip(steps, cells, strict=True) if cell}
+    assert found.keys() == {key for key in published.index if key[0] != "ann"}
+    for key, cell in found.items():
+        row = published.loc[key]
+        steps_taken = "" if row["mean_T"] in (1, key[1]) else f", {row['mean_T']:.1f} steps"
+        energy = 100 * row["energy_unary_mJ"] / row["energy_ann_mJ"]
+        assert cell == f"{row['value']:.2f} ({energy:.0f}{steps_taken})"
+
+
 def test_the_figures_of_the_readme_are_the_published_ones() -> None:
     published = pd.read_csv(ROOT / "results/published/cifar10/results.csv")
     published = published[published["profile"] == "full"]
