@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from adapters import NETWORKS
 from benchmarks.cells import Cell
 from benchmarks.execute import ROOT, Workbench
 from benchmarks.records import Record
@@ -21,6 +22,8 @@ from benchmarks.suite_files import load_suite
 from conversion import InvalidInput
 from conversion import stages as all_stages
 from conversion.methods import METHODS
+from conversion.registry import Registry
+from tasks import TASKS
 
 CELLS = [cell for cell in load_suite("mini").cells() if cell.task == "digits"]
 BENCH = Workbench(None, None, "cpu", "float32")
@@ -276,6 +279,14 @@ def test_a_plugin_is_followed_in_its_own_package(plugin: Callable[[], type], tmp
     asked = Sources()
     burst = asked.of(METHODS["burst"])
     assert (asked.of(own), asked.of(METHODS["burst"])) == (after, burst)
+
+
+@pytest.mark.parametrize("registry", [TASKS, NETWORKS], ids=["tasks", "networks"])
+def test_the_code_of_everything_that_ships_is_found(registry: Registry[type]) -> None:
+    """Some are made by loops, and have to say where their code is."""
+    sources = Sources()
+    for name in registry:
+        assert registry[name].__module__ in sources.of(registry[name]), name
 
 
 def test_code_that_is_in_no_file_is_refused() -> None:
