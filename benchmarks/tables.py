@@ -123,9 +123,9 @@ def markdown(suite: Suite, frame: pd.DataFrame) -> str:
         samples = "" if profile == "full" else f" ({profile} test samples)"
         lines += [f"## {task}, {network}{samples}", ""]
         metrics = group["metric"].dropna().unique()
-        for metric in metrics if len(metrics) else ["metric"]:
+        for index, metric in enumerate(metrics if len(metrics) else ["metric"]):
             of_metric = group[group["metric"].isin([metric]) | group["metric"].isna()]
-            lines += _section(str(metric), of_metric)
+            lines += _section(str(metric), of_metric, costs=index == 0)
             if suite.ablation is not None:
                 lines += ablation(of_metric, suite.ablation)
             if suite.iso_energy is not None:
@@ -134,7 +134,8 @@ def markdown(suite: Suite, frame: pd.DataFrame) -> str:
     return "\n".join(lines)
 
 
-def _section(metric: str, group: pd.DataFrame) -> list[str]:
+def _section(metric: str, group: pd.DataFrame, *, costs: bool) -> list[str]:
+    """The table of one metric; with what the rows cost, which is the same for all metrics."""
     lines = []
     for row in group[(group["method"] == "ann") & (group["status"] == "done")].to_dict("records"):
         lines += [
@@ -152,7 +153,7 @@ def _section(metric: str, group: pd.DataFrame) -> list[str]:
         ("Energy of one sample in mJ, unary / graded", _energy),
         ("Spikes of one sample, thousands", _spikes),
     ]
-    for title, text in blocks:
+    for title, text in blocks if costs else blocks[:1]:
         rows = []
         for method, of_method in timed.groupby("method", sort=False):
             rows.append([f"`{method}`", *[_over_seeds(of_method[of_method["T"] == T], text) for T in steps]])

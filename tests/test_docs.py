@@ -65,6 +65,14 @@ def test_every_name_has_its_place_in_the_documentation(page: str, names: list[st
     assert [name for name in names if not re.search(rf"`[^`]*\b{name}\b[^`]*`", text)] == []
 
 
+def test_published_pages_say_once_for_each_network_what_it_costs() -> None:
+    """Of several metrics the costs are the same."""
+    pages = [path.read_text() for path in ROOT.glob("results/published/*/results.md")]
+    assert len(pages) >= 5
+    for page in pages:
+        assert page.count("Energy, % of the ANN's, unary / graded:") == page.count("\n## ") > 0
+
+
 def test_the_figures_of_detection_are_the_published_ones() -> None:
     published = pd.read_csv(ROOT / "results/published/bccd/results.csv")
     published = published[published["metric"] == "ap50"].set_index(["method", "T"])
