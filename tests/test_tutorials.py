@@ -108,7 +108,7 @@ def test_a_task(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     printed = follow("tutorial-task.md", files, folder, capsys)
     assert "task shapes: ready" in printed["python run_all.py doctor --data-root data"]
     assert "17 passed, 0 failed" in printed["python run_all.py check shapes --data-root data"]
-    assert "12 passed, 0 failed" in printed["python run_all.py check shapes_convnet"]
+    assert "13 passed, 0 failed" in printed["python run_all.py check shapes_convnet"]
     found = values(folder / "results/own_shapes/results.csv")
     assert set(found) == {("ann", ""), *((m, T) for m in ("calibration", "burst:phi=4") for T in ("2", "8"))}
     assert found["burst:phi=4", "8"] > 80
