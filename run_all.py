@@ -10,7 +10,6 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
-from rich.markdown import Markdown
 from rich.progress import Progress
 
 from adapters import NETWORKS, find_weights
@@ -22,9 +21,7 @@ from benchmarks.engines import make_engine, usual_workers
 from benchmarks.estimate import time_needed
 from benchmarks.execute import Workbench
 from benchmarks.gate import judge_all
-from benchmarks.leaderboard import write_leaderboard
 from benchmarks.options import (
-    PUBLISHED,
     RESULTS,
     WEIGHTS,
     CalibrationName,
@@ -54,6 +51,7 @@ from benchmarks.plan import due, impossible, summary
 from benchmarks.plan import plan as plan_cells
 from benchmarks.plugins import load_plugins, origin
 from benchmarks.profiles import refuse_foreign_profiles
+from benchmarks.publish import publish
 from benchmarks.released import Flags, chosen_method, defaults_of, released_network
 from benchmarks.reports import measure as measure_conversion
 from benchmarks.reports import show
@@ -63,7 +61,6 @@ from benchmarks.store import Store
 from benchmarks.suite import Suite
 from benchmarks.suite_files import load_suite, suite_names
 from benchmarks.suite_schema import schema_text
-from benchmarks.tables import collect, markdown, write_tables
 from benchmarks.watch import status as show_status
 from benchmarks.worker import Job, Settings, fail, workbench
 from conversion import save as save_network
@@ -122,7 +119,7 @@ def run(
         run_jobs([jobs[cell.id] for cell in todo], crew, store, None if needed.unknown else needed.seconds)
     except KeyboardInterrupt:
         interrupted = True
-    _write(chosen, store, results, cells)
+    publish(chosen, store, results, cells)
     if interrupted:
         print("Interrupted. What is finished is stored; the same command does the rest.", file=sys.stderr)
         raise typer.Exit(130)
@@ -190,27 +187,12 @@ def report(
     chosen, cells, store = _selected(suite, limit, price_list, task, network, method, steps, seed, results)
     if not any(store.cells.glob("*")):
         raise BenchmarkError(f"There are no records of suite {chosen.name} in {store.cells}; run it first.")
-    _write(chosen, store, results, cells)
+    publish(chosen, store, results, cells)
     if pictures != 0:
         from benchmarks.pictures import draw  # Here, because matplotlib takes a moment to load.
 
         for line in draw(cells, store, store.folder / "pictures", pictures, data_root):
             print(line, file=sys.stderr)
-
-
-def _write(suite: Suite, store: Store, results: Path, cells: list[Cell]) -> None:
-    frame = collect(suite, store)
-    page = write_tables(suite, store, frame)
-    # The repository's leaderboard is that of the published results; your own stands beside your own.
-    leaderboard = Path("leaderboard.md") if results == PUBLISHED else results / "leaderboard.md"
-    write_leaderboard(results, leaderboard)
-    shown = markdown(suite, frame[frame["cell"].isin([cell.id for cell in cells])])
-    console = Console()
-    if console.is_terminal:
-        console.print(Markdown(shown))
-    else:
-        print(shown)
-    print(f"Written: {page.with_name('results.csv')}, {page}, {leaderboard}", file=sys.stderr)
 
 
 @app.command()

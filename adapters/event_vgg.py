@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from adapters.base import NETWORKS
 from adapters.events import RECIPE, ResizedEventNetwork
 from adapters.initialisation import initialise
-from adapters.vgg import STAGES
+from adapters.vgg import STAGES, features
 
 # Configuration A of Simonyan, Zisserman, "Very Deep Convolutional Networks", 2015; D is that of the CIFAR network.
 SHALLOW = ((64,), (128,), (256, 256), (512, 512), (512, 512))
@@ -27,15 +27,8 @@ class PlainVgg(nn.Module):
 
     def __init__(self, channels: int, stages: tuple[tuple[int, ...], ...], classes: int) -> None:
         super().__init__()
-        layers: list[nn.Module] = []
-        inputs = channels
-        for stage in stages:
-            for outputs in stage:
-                layers += [nn.Conv2d(inputs, outputs, 3, padding=1), nn.ReLU()]
-                inputs = outputs
-            layers.append(nn.AvgPool2d(2))
-        self.features = nn.Sequential(*layers)
-        self.classifier = nn.Linear(inputs, classes)
+        self.features = features(channels, stages, normalised=False)
+        self.classifier = nn.Linear(stages[-1][-1], classes)
         initialise(self)
 
     def forward(self, x: Tensor) -> Tensor:

@@ -12,6 +12,24 @@ from adapters.initialisation import initialise
 STAGES = ((64, 64), (128, 128), (256, 256, 256), (512, 512, 512), (512, 512, 512))
 
 
+def features(channels: int, stages: tuple[tuple[int, ...], ...], *, normalised: bool) -> nn.Sequential:
+    """Stages of 3x3 convolution, batch norm if asked for, and ReLU, each closed by 2x2 average pooling.
+
+    Args:
+        channels: of the input.
+        stages: channels of the convolutions of each stage.
+        normalised: with batch norm.
+    """
+    layers: list[nn.Module] = []
+    for stage in stages:
+        for outputs in stage:
+            norm = [nn.BatchNorm2d(outputs)] if normalised else []
+            layers += [nn.Conv2d(channels, outputs, 3, padding=1), *norm, nn.ReLU()]
+            channels = outputs
+        layers.append(nn.AvgPool2d(2))
+    return nn.Sequential(*layers)
+
+
 class Vgg(nn.Module):
     """Stages of 3x3 convolution, batch norm and ReLU, each closed by 2x2 average pooling.
 
@@ -24,15 +42,8 @@ class Vgg(nn.Module):
 
     def __init__(self, stages: tuple[tuple[int, ...], ...], classes: int) -> None:
         super().__init__()
-        layers: list[nn.Module] = []
-        inputs = 3
-        for stage in stages:
-            for outputs in stage:
-                layers += [nn.Conv2d(inputs, outputs, 3, padding=1), nn.BatchNorm2d(outputs), nn.ReLU()]
-                inputs = outputs
-            layers.append(nn.AvgPool2d(2))
-        self.features = nn.Sequential(*layers)
-        self.classifier = nn.Linear(inputs, classes)
+        self.features = features(3, stages, normalised=True)
+        self.classifier = nn.Linear(stages[-1][-1], classes)
         initialise(self)
 
     def forward(self, x: Tensor) -> Tensor:

@@ -22,6 +22,7 @@ from benchmarks.prices import Totals
 from benchmarks.records import LayerCounts, Value
 from conversion import Calibration, ConversionGraph, Counts, SpikingNetwork, capture, simulate
 from conversion.counts import KINDS
+from conversion.early_exit import is_power_of_two
 from conversion.errors import InvalidInput
 from tasks import Task
 
@@ -124,7 +125,7 @@ def evaluate(
 
 def moments(T: int, *, sparse: bool) -> list[int]:
     """The steps at which a simulation is scored: all, or powers of two and the last."""
-    return [t for t in range(1, T + 1) if not sparse or t == T or t.bit_count() == 1]
+    return [t for t in range(1, T + 1) if not sparse or t == T or is_power_of_two(t)]
 
 
 def _finite(output: Any) -> Any:

@@ -84,7 +84,8 @@ class SettledRule:
     def leaves(self, output: Any, t: int, earlier: Any) -> Tensor:
         """Which samples are done, from outputs of any structure with the samples on the first axis."""
         if earlier is None:
-            return torch.zeros_like(relative_change(output, output), dtype=torch.bool)
+            first = pytree.tree_leaves(output)[0]
+            return torch.zeros(len(first), dtype=torch.bool, device=first.device)
         return relative_change(output, earlier) <= self.bar
 
 

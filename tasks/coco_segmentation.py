@@ -16,7 +16,9 @@ from torch.utils.data import Dataset
 
 from conversion.errors import InvalidInput
 from tasks.base import TASKS, Split
-from tasks.masks import absent, cut, read_image, require_fit, require_room
+from tasks.coco import CocoLayout
+from tasks.images import cut
+from tasks.masks import absent, read_image, require_fit, require_room
 from tasks.segmentation import Segmentation, padded
 from tasks.skipping import SKIPPED, skipped, skipping
 
@@ -36,19 +38,7 @@ class CocoSegmentation(Segmentation):
     name = "coco_segmentation"
     input_shape = (3, 641, 641)
     batch = 2
-    # fmt: off
-    classes = (
-        "background", "person", "bicycle", "car", "motorcycle", "airplane", "bus", "train", "truck", "boat",
-        "traffic light", "fire hydrant", "stop sign", "parking meter", "bench", "bird", "cat", "dog", "horse", "sheep",
-        "cow", "elephant", "bear", "zebra", "giraffe", "backpack", "umbrella", "handbag", "tie", "suitcase", "frisbee",
-        "skis", "snowboard", "sports ball", "kite", "baseball bat", "baseball glove", "skateboard", "surfboard",
-        "tennis racket", "bottle", "wine glass", "cup", "fork", "knife", "spoon", "bowl", "banana", "apple", "sandwich",
-        "orange", "broccoli", "carrot", "hot dog", "pizza", "donut", "cake", "chair", "couch", "potted plant", "bed",
-        "dining table", "toilet", "tv", "laptop", "mouse", "remote", "keyboard", "cell phone", "microwave", "oven",
-        "toaster", "sink", "refrigerator", "book", "clock", "vase", "scissors", "teddy bear", "hair drier",
-        "toothbrush",
-    )
-    # fmt: on
+    classes = ("background", *CocoLayout.classes)
     layout = (
         "coco/{train2017,val2017}/*.jpg and coco/annotations/instances_{train2017,val2017}.json; "
         "pip install 'adaptive-calibration-bench[detection]' for pycocotools."

@@ -20,6 +20,7 @@ from conversion.errors import InvalidInput
 from tasks.average_precision import AveragePrecision
 from tasks.base import Metric, Split, Task
 from tasks.boxes import Boxes
+from tasks.images import cut
 from tasks.skipping import SKIPPED, skipping
 
 CACHE_BYTES = 2**30
@@ -161,7 +162,9 @@ class AnnotatedDetection(Detection):
         self.require()
         splits = self.read()
         if "validation" not in splits:
-            splits["train"], splits["validation"] = cut(splits["train"])
+            training = splits["train"]
+            parts = cut(len(training), VALIDATION_FRACTION, VALIDATION_MAX, VALIDATION_SEED)
+            splits["train"], splits["validation"] = ([training[index] for index in part] for part in parts)
         _, height, width = self.input_shape
         return {name: AnnotatedImages(samples, (height, width)) for name, samples in splits.items()}
 
@@ -177,12 +180,3 @@ class AnnotatedDetection(Detection):
                 # A file that is missing is an error only to those who look at it.
                 state.update(sample.path.read_bytes() if sample.path.is_file() else b"missing")
         return state.hexdigest()
-
-
-def cut(samples: Sequence[Annotated]) -> tuple[list[Annotated], list[Annotated]]:
-    """Training samples and, drawn from them by a fixed seed, validation samples; both in the order given."""
-    count = min(round(VALIDATION_FRACTION * len(samples)), VALIDATION_MAX)
-    shuffle = torch.randperm(len(samples), generator=torch.Generator().manual_seed(VALIDATION_SEED))
-    drawn = set(shuffle[:count].tolist())
-    kept = [sample for index, sample in enumerate(samples) if index not in drawn]
-    return kept, [samples[index] for index in sorted(drawn)]

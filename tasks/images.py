@@ -107,3 +107,10 @@ def stratified(labels: Tensor, fraction: float, seed: int) -> tuple[Tensor, Tens
         shuffled = members[torch.randperm(len(members), generator=generator)]
         drawn[shuffled[: round(fraction * len(members))]] = True
     return torch.nonzero(~drawn).flatten(), torch.nonzero(drawn).flatten()
+
+
+def cut(count: int, fraction: float, most: int, seed: int) -> tuple[list[int], list[int]]:
+    """Indices left and indices drawn of 0..count-1, each ascending: the training and the validation split."""
+    drawn = torch.randperm(count, generator=torch.Generator().manual_seed(seed))[: min(round(fraction * count), most)]
+    taken = set(drawn.tolist())
+    return [index for index in range(count) if index not in taken], sorted(taken)

@@ -136,13 +136,6 @@ def digest_of(paths: Iterable[Path], root: Path) -> str:
     return state.hexdigest()
 
 
-def cut(count: int, fraction: float, most: int, seed: int) -> tuple[list[int], list[int]]:
-    """Indices left and indices drawn of 0..count-1, each ascending: the training and the validation split."""
-    drawn = torch.randperm(count, generator=torch.Generator().manual_seed(seed))[: min(round(fraction * count), most)]
-    taken = set(drawn.tolist())
-    return [index for index in range(count) if index not in taken], sorted(taken)
-
-
 def _decode(path: Path, mode: str | None) -> np.ndarray:
     try:
         with Image.open(path, formats=FORMATS) as image:

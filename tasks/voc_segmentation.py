@@ -11,9 +11,11 @@ from torch import Tensor
 
 from conversion.errors import DataMissing, InvalidInput
 from tasks.base import TASKS, Split
-from tasks.masks import ImageMaskPairs, Pair, absent, cut, digest_of, kept, read_map
+from tasks.images import cut
+from tasks.masks import ImageMaskPairs, Pair, absent, digest_of, kept, read_map
 from tasks.segmentation import Segmentation
 from tasks.skipping import SKIPPED
+from tasks.voc import PascalVoc
 
 VALIDATION_FRACTION, VALIDATION_MAX, VALIDATION_SEED = 0.1, 500, 0
 
@@ -28,10 +30,7 @@ class VocSegmentation(Segmentation):
 
     name = "voc_segmentation"
     input_shape = (3, 513, 513)
-    classes = (
-        "background", "aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair", "cow",
-        "diningtable", "dog", "horse", "motorbike", "person", "pottedplant", "sheep", "sofa", "train", "tvmonitor",
-    )  # fmt: skip
+    classes = ("background", *PascalVoc.classes)
     layout = (
         "VOCdevkit/VOC2012/ as unpacked (JPEGImages, SegmentationClass, ImageSets/Segmentation), with either "
         "ImageSets/Segmentation/trainaug.txt and SegmentationClassAug/*.png beside them, or sbd/ as torchvision's "
