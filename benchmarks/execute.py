@@ -154,7 +154,7 @@ class Workbench:
             fingerprint=self.fingerprint(cell),
             sources=self.sources(cell),
             provenance=self._provenance(fast),
-            left_out={reason: count for reason, count in prepared.task.left_out().items() if count},
+            departures={reason: count for reason, count in prepared.task.departures().items() if count},
             convert_s=round(converted.seconds, 3),
             evaluate_s=round(finished - started, 3),
         )

@@ -49,7 +49,7 @@ class Record(BaseModel):
         fingerprint: digests of the inputs that the result depends on.
         sources: by module, the digest of the code that the result depends on, see `benchmarks.sources`.
         provenance: versions, device and the like, for people.
-        left_out: how much of the dataset was in no split, by reason.
+        departures: how the data are not as in the dataset, counted by kind (`Task.departures`).
         samples: the file beside the record that holds what was measured of every sample; "" where none was kept.
     """
 
@@ -70,7 +70,7 @@ class Record(BaseModel):
     fingerprint: dict[str, str] = {}
     sources: dict[str, str] = {}
     provenance: dict[str, str] = {}
-    left_out: dict[str, int] = {}
+    departures: dict[str, int] = {}
     convert_s: float = 0.0
     evaluate_s: float = 0.0
     samples: str = ""

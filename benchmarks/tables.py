@@ -20,7 +20,7 @@ COLUMNS = [
     "suite", "task", "network", "method", "T", "mean_T", "seed", "profile", "metric", "value", "ci_low", "ci_high", "n",
     "ann_value", "spikes", "synops_unary", "synops_graded", "macs", "energy_unary_mJ", "energy_graded_mJ",
     "energy_ann_mJ", "price_list", "precision", "device", "convert_s", "evaluate_s", "status", "reason", "cell",
-    "calibration", "synops_binary", "energy_binary_mJ", "flops", "left_out",
+    "calibration", "synops_binary", "energy_binary_mJ", "flops", "departures",
 ]  # fmt: skip
 INTEGERS = ["T", "n"]
 
@@ -84,7 +84,7 @@ def _measured(record: Record, ann: Record | None, price_list: str) -> Iterable[d
         "evaluate_s": record.evaluate_s,
         "status": "done",
         "reason": "",
-        "left_out": "; ".join(f"{count} {reason}" for reason, count in record.left_out.items()),
+        "departures": "; ".join(f"{count} {reason}" for reason, count in record.departures.items()),
     }
     for metric, value in record.metrics.items():
         reference = ann.metrics[metric].value if ann is not None else None
@@ -141,7 +141,7 @@ def _section(metric: str, group: pd.DataFrame, *, costs: bool) -> list[str]:
         lines += [
             f"ANN: {metric} **{row['value']:.2f}** [{row['ci_low']:.2f}, {row['ci_high']:.2f}] on {row['n']} samples, "
             f"{row['macs'] / 1e6:.3g} M MACs, {row['energy_unary_mJ']:.4g} mJ; {row['precision']}, {row['device']}."
-            + (f" Left out of the dataset: {row['left_out']}." if row["left_out"] else ""),
+            + (f" Not as in the dataset: {row['departures']}." if row["departures"] else ""),
             "",
         ]
     timed = group[group["T"].notna()]

@@ -133,8 +133,8 @@ class Task(ABC):
         size = len(self.split("test"))  # type: ignore[arg-type]
         return size if limit is None else min(size, limit)
 
-    def left_out(self) -> dict[str, int]:
-        """How much of the dataset is in no split, by reason: what the user skips, what a documented rule drops."""
+    def departures(self) -> dict[str, int]:
+        """How the data are not as in the dataset, counted by kind: what the user skips, what documented rules do."""
         return {}
 
     @abstractmethod

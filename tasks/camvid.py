@@ -55,7 +55,7 @@ class CamVid(Segmentation):
         assert self.data_root is not None  # `require` has said so before.
         return _digest(self.data_root.resolve())
 
-    def left_out(self) -> dict[str, int]:
+    def departures(self) -> dict[str, int]:
         assert self.data_root is not None  # Asked of a task whose data were read.
         counts = (len(_all(self.data_root, f)) - len(_pairs(self.data_root, f)) for f in FOLDERS.values())
         return {f"images on {SKIPPED}": sum(counts)}

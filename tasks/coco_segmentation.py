@@ -73,7 +73,7 @@ class CocoSegmentation(Segmentation):
             chosen = train if name == "train" else validation
         return InstanceMaps(instances, chosen, self.data_root / "coco" / part, self.input_shape, self.padding)
 
-    def left_out(self) -> dict[str, int]:
+    def departures(self) -> dict[str, int]:
         assert self.data_root is not None  # Asked of a task whose data were read.
         return {f"images on {SKIPPED}": sum(_read(_annotations(self.data_root, part)).skips for part in PARTS)}
 

@@ -153,7 +153,7 @@ class AnnotatedDetection(Detection):
     def digest(self) -> str:
         return self._digest
 
-    def left_out(self) -> dict[str, int]:
+    def departures(self) -> dict[str, int]:
         boxes = sum(sample.boxes.without_area for split in self._splits.values() for sample in split.samples)
         return {f"images on {SKIPPED}": self.skips, "boxes without area": boxes}
 

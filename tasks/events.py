@@ -171,7 +171,7 @@ class RecordedEvents(EventTask):
             return f"There is no folder {self.data_root / self.folder}."
         return self.gap(self.data_root / self.folder)
 
-    def left_out(self) -> dict[str, int]:
+    def departures(self) -> dict[str, int]:
         self.recordings("train")
         return {f"recordings on {SKIPPED}": self._skips}
 

@@ -237,7 +237,7 @@ class MeshClassification(CloudFiles, CloudClassification):
         assert folder is not None  # `require` has said so before.
         return self._listed(folder, skipped(folder))
 
-    def left_out(self) -> dict[str, int]:
+    def departures(self) -> dict[str, int]:
         folder = self._folder()
         assert folder is not None  # Asked of a task whose data were read.
         everything, kept = self._listed(folder, frozenset()), self.files()

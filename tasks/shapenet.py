@@ -12,7 +12,7 @@ from torch.utils.data import Dataset
 from tasks.base import TASKS, Split
 from tasks.point_parts import PartSegmentation
 from tasks.points import CloudClassification, CloudFile, CloudFiles, Clouds, chosen, normalised
-from tasks.shapenet_files import ShapeNetFolder, read_parts
+from tasks.shapenet_files import ShapeNetFolder, count_points, read_parts
 from tasks.skipping import SKIPPED
 
 POINTS = 2500
@@ -54,8 +54,15 @@ class _InLayout(CloudFiles):
     def files(self) -> dict[Split, list[CloudFile]]:
         return self._folder.splits()
 
-    def left_out(self) -> dict[str, int]:
-        return {f"shapes on {SKIPPED}": self._folder.skips()}
+    def departures(self) -> dict[str, int]:
+        return {
+            f"shapes on {SKIPPED}": self._folder.skips(),
+            f"test shapes of fewer than {self.points} points, filled up": self._filled_up,
+        }
+
+    @cached_property
+    def _filled_up(self) -> int:
+        return sum(count_points(file.path) < self.points for file in self._splits["test"].files)
 
     @cached_property
     def _folder(self) -> ShapeNetFolder:

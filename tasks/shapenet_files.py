@@ -139,6 +139,11 @@ def read_parts(path: Path, parts: Mapping[int, int]) -> tuple[NDArray[np.float64
     return rows[:, :3], torch.from_numpy(renamed[rows[:, -1].astype(np.int64)])
 
 
+def count_points(path: Path) -> int:
+    """How many rows the file of a shape has."""
+    return sum(bool(line.strip()) for line in path.read_bytes().splitlines())
+
+
 def _fault(path: Path, text: str, parts: Collection[int]) -> str:
     """What is wrong with a file of points, and in which line."""
     lines = [(number, line) for number, line in enumerate(text.splitlines(), 1) if line.strip()]

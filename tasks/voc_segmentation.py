@@ -61,7 +61,7 @@ class VocSegmentation(Segmentation):
         assert self.data_root is not None  # `require` has said so before.
         return _digest(self.data_root.resolve())
 
-    def left_out(self) -> dict[str, int]:
+    def departures(self) -> dict[str, int]:
         assert self.data_root is not None  # Asked of a task whose data were read.
         listed, used = _listed(self.data_root), _pairs(self.data_root)
         return {f"images on {SKIPPED}": sum(map(len, listed)) - sum(map(len, used))}

@@ -81,7 +81,7 @@ def test_an_image_with_a_bad_annotation_can_be_left_out_and_is_counted(tmp_path:
     (base / "skip.txt").write_text("3")
     task = Coco128(tmp_path)
     assert task.test_size() == 3
-    assert task.left_out() == {"images on skip.txt": 1, "boxes without area": 1}
+    assert task.departures() == {"images on skip.txt": 1, "boxes without area": 1}
 
 
 def test_coco_and_its_first_128_images_have_disjoint_splits(tmp_path: Path) -> None:

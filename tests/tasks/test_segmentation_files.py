@@ -193,11 +193,11 @@ def test_a_bad_image_is_left_out_and_counted_when_the_user_says_so(
         list(task.test(2))
     advice = tmp_path / folder / "skip.txt"
     assert f"write {path.stem} on a line of {advice}" in str(error.value)
-    assert not any(task.left_out().values())
+    assert not any(task.departures().values())
     advice.write_text(path.stem)
     again = TASKS[name](tmp_path)
     assert again.test_size() == len(test) - 1 == sum(len(batch.inputs) for batch in again.test(2))  # type: ignore[arg-type]
-    assert again.left_out() == {"images on skip.txt": count}
+    assert again.departures() == {"images on skip.txt": count}
 
 
 def test_an_image_with_a_bad_polygon_can_be_left_out(tmp_path: Path) -> None:

@@ -192,7 +192,18 @@ def _list(folder: Path, split: str) -> Path:
 def test_a_shape_is_left_out(vases: Path) -> None:
     (vases / "00000001/02001.txt").unlink()
     (vases / "skip.txt").write_text("02001\n")
-    assert len(TASKS["coseg_vases"](vases.parent).split("test")) == 1  # type: ignore[arg-type]
+    task = TASKS["coseg_vases"](vases.parent)
+    assert len(task.split("test")) == 1  # type: ignore[arg-type]
+    assert task.departures()["shapes on skip.txt"] == 1
+
+
+def test_clouds_that_are_filled_up_are_counted(vases: Path) -> None:
+    shape = vases / "00000001/02000.txt"
+    rows = shape.read_text().splitlines()
+    shape.write_text("\n".join(rows * 18) + "\n\n")
+    task = TASKS["coseg_vases"](vases.parent)
+    assert (len(rows) * 18, len(task.split("test"))) == (540, 2)  # type: ignore[arg-type]
+    assert task.departures() == {"shapes on skip.txt": 0, "test shapes of fewer than 512 points, filled up": 1}
 
 
 def test_a_category_without_test_shapes_is_refused(archive: Path, tmp_path: Path) -> None:

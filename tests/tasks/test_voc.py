@@ -109,7 +109,7 @@ def test_a_bad_image_is_named_and_left_out_only_when_the_user_says_so(
     assert [boxes.image for batch in again.test(2) for boxes in batch.targets] == ["test00", "test02"]
     assert again.test_size() == 2
     assert again.digest() != task.digest()
-    assert again.left_out() == {"images on skip.txt": 1, "boxes without area": 0}
+    assert again.departures() == {"images on skip.txt": 1, "boxes without area": 0}
 
 
 def test_lists_and_folders_that_are_not_there_are_named(tmp_path: Path) -> None:
