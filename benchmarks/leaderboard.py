@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -10,21 +13,49 @@ from benchmarks.comparisons import frontier
 from benchmarks.markdown import table
 from benchmarks.seeds import complete, half_width
 from conversion.files import write_atomically
+from tasks import TASKS
 
 PREAMBLE = """# Leaderboard
 
 Generated from the results.csv of every suite by `python run_all.py report`; do not edit. "Same T" is no fair axis: a
-burst neuron does in one step what a single spike does in phi. So rows compete on accuracy against energy. A row is
-listed if no other row of the same task, network, test samples, calibration samples, precision and price list has at
-least its accuracy for less energy, with a burst of n spikes priced as n spikes (unary); the graded column prices it as
-one event. Rows are means over seeds. In italics the ANN and the quantised twins, which are no spiking networks and do
-not compete.
+burst neuron does in one step what a single spike does in phi. So rows compete on accuracy against energy, with a burst
+of n spikes priced as n spikes (unary); the graded column prices it as one event. Scores are those of a task's first
+metric. Rows of the summary are named by their test scores, which flatters them a little where test samples are few.
 """
-KEYS = ["task", "network", "profile", "calibration", "precision", "price_list", "metric"]
+FRONTS = """A row is listed if no other row of the same task, network, test samples, calibration samples, precision and
+price list has at least its score for less energy. Rows are means over seeds. In italics the ANN and the quantised
+twins, which are no spiking networks and compete among themselves.
+"""
+KEYS = ["task", "network", "profile", "calibration", "precision", "price_list"]
 FIGURES = ["value", "ci_low", "ci_high", "n", "energy_unary_mJ", "energy_graded_mJ", "energy_ann_mJ"]
 SEVERAL = """Brackets hold the 95 % interval of drawing the test samples; of several seeds, the t-interval of the mean.
 Rows of which a seed is missing are left out.
 """
+NEAR, SHARE = 1.0, 0.5
+"""What the summary asks for: how many points below the ANN, and which share of its energy."""
+SUMMARY = ["task", "network", "ANN", f"within {NEAR:g} point of it", f"at most {100 * SHARE:g} % of its energy"]
+
+
+@dataclass(frozen=True)
+class Board:
+    """The rows that compete with each other, and those beside them.
+
+    Attributes:
+        keys: what they have in common, by the names of KEYS.
+        metric: their score.
+        ann, twins, rows: means over seeds.
+    """
+
+    keys: dict[str, Any]
+    metric: str
+    ann: pd.DataFrame
+    twins: pd.DataFrame
+    rows: pd.DataFrame
+
+    @property
+    def samples(self) -> str:
+        """On how many it was measured."""
+        return f"{'all' if self.keys['profile'] == 'full' else 'the first'} {self.ann['n'].iloc[0]:.0f} test samples"
 
 
 def write_leaderboard(results: Path, path: Path) -> None:
@@ -34,27 +65,57 @@ def write_leaderboard(results: Path, path: Path) -> None:
 
 
 def leaderboard(frame: pd.DataFrame) -> str:
-    """The page, from the tidy tables of any number of suites."""
-    lines = [PREAMBLE]
+    """The page, from the tidy tables of any number of suites: a summary, then the front of every network."""
     done = complete(frame).drop_duplicates(["cell", "metric", "precision", "price_list"])
-    if done.groupby([*KEYS, "method", "T"]).size().gt(1).any():
+    done = done[done["metric"] == done.groupby("task")["metric"].transform("first")]
+    several = bool(done.groupby([*KEYS, "method", "T"]).size().gt(1).any())
+    boards = sorted(_boards(done), key=lambda board: _made_up(board.keys["task"]))
+    lines = [PREAMBLE, *table(SUMMARY, map(_summary, boards)), "", FRONTS]
+    if several:
         lines.append(SEVERAL)
-    for keys, group in done.groupby(KEYS):
-        named = dict(zip(KEYS, keys, strict=True))
-        rows = pd.DataFrame([_row(of_row) for _, of_row in group.groupby(["method", "T"], dropna=False, sort=False)])
-        ann, others = rows[rows["method"] == "ann"], rows[rows["method"] != "ann"]
-        if ann.empty or others.empty:
-            continue
-        samples = f"{'all' if named['profile'] == 'full' else 'the first'} {ann['n'].iloc[0]:.0f} test samples"
+    for board in boards:
+        header = ["method", "T", board.metric, "unary, % of ANN", "graded, % of ANN", "unary, mJ"]
         lines += [
-            f"## {named['task']}, {named['network']}: {samples}",
+            f"## {board.keys['task']}, {board.keys['network']}: {board.samples}",
             "",
-            f"{named['calibration']} calibration samples, {named['precision']}, prices `{named['price_list']}`.",
+            f"{board.keys['calibration']} calibration samples, {board.keys['precision']}, "
+            f"prices `{board.keys['price_list']}`.",
+            "",
+            *table(header, _body(board)),
             "",
         ]
-        header = ["method", "T", str(named["metric"]), "unary, % of ANN", "graded, % of ANN", "unary, mJ"]
-        lines += [*table(header, _body(ann, others)), ""]
     return "\n".join(lines)
+
+
+def _boards(done: pd.DataFrame) -> Iterator[Board]:
+    for keys, group in done.groupby(KEYS):
+        rows = pd.DataFrame([_row(of_row) for _, of_row in group.groupby(["method", "T"], dropna=False, sort=False)])
+        ann, twins = rows["method"] == "ann", rows["method"].str.startswith("quantised_ann")
+        if ann.any() and not (ann | twins).all():
+            named = dict(zip(KEYS, keys, strict=True))
+            yield Board(named, str(group["metric"].iloc[0]), rows[ann], rows[twins], rows[~ann & ~twins])
+
+
+def _made_up(task: str) -> bool:
+    """Whether a task needs nothing on disk: such ones come last."""
+    return task in TASKS and TASKS[task]().missing() is None
+
+
+def _summary(board: Board) -> list[str]:
+    ann, rows = board.ann.iloc[0], board.rows
+    near = rows[rows["value"] >= ann["value"] - NEAR].sort_values(["energy_unary_mJ", "value"], ascending=[True, False])
+    cheap = rows[rows["energy_unary_mJ"] <= SHARE * rows["energy_ann_mJ"]].sort_values("value", ascending=False)
+    return [
+        f"{board.keys['task']} ({board.samples})",
+        str(board.keys["network"]),
+        f"{ann['value']:.2f}",
+        *(_told(found.iloc[0]) if len(found) else "none" for found in (near, cheap)),
+    ]
+
+
+def _told(row: pd.Series[Any]) -> str:
+    share = 100 * row["energy_unary_mJ"] / row["energy_ann_mJ"]
+    return f"{row['value']:.2f} at {share:.1f} %: `{row['method']}`, T={row['T']:.0f}"
 
 
 def _row(seeds: pd.DataFrame) -> dict[str, object]:
@@ -67,12 +128,10 @@ def _row(seeds: pd.DataFrame) -> dict[str, object]:
     return row
 
 
-def _body(ann: pd.DataFrame, others: pd.DataFrame) -> list[list[str]]:
-    twins = others["method"].str.startswith("quantised_ann")
-    competing = set(others[~twins]["method"])
-    shown = pd.concat([ann, frontier(others[~twins], "energy_unary_mJ"), others[twins]]).sort_values(
-        "energy_unary_mJ", ascending=False
-    )
+def _body(board: Board) -> list[list[str]]:
+    competing = set(board.rows["method"])
+    fronts = (frontier(rows, "energy_unary_mJ") for rows in (board.rows, board.twins))
+    shown = pd.concat([board.ann, *fronts]).sort_values("energy_unary_mJ", ascending=False)
     body = []
     for row in shown.to_dict("records"):
         body.append([

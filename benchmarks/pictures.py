@@ -19,6 +19,7 @@ import torch
 from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 from torch import Tensor
 from torchvision.utils import draw_bounding_boxes, draw_segmentation_masks
@@ -38,6 +39,8 @@ PANEL = 2.6
 """Inches that a panel is wide."""
 SIDE = 240
 """Pixels that the shorter side of an image has at least when something is drawn on it."""
+WRITTEN = 12
+"""So many classes have the shares of a confusion matrix written into it."""
 
 
 @dataclass(frozen=True)
@@ -118,8 +121,10 @@ def frames_in_time(recordings: Tensor, activity: Mapping[str, Sequence[float]], 
         T: neither it nor F may leave a rest when divided by the other.
     """
     steps = [torch.stack(Frames(sample[None].float()).steps(T))[:, 0] for sample in recordings]
-    picture = Figure((max(6.0, 1.1 * T), 1.2 * len(steps) + 2), layout="constrained")
-    grid = picture.add_gridspec(len(steps) + 1, T, height_ratios=[*[1.0] * len(steps), 1.8])
+    height, width = recordings.shape[-2:]
+    tall = 1.3 * height / width
+    picture = Figure((max(6.5, 1.3 * T), (tall + 0.05) * len(steps) + 3.2), layout="constrained")
+    grid = picture.add_gridspec(len(steps) + 1, T, height_ratios=[*[tall] * len(steps), 2.0])
     for row, frames in enumerate(steps):
         top = float(frames.max().clamp(min=1e-9))
         for t, frame in enumerate(frames):
@@ -133,9 +138,10 @@ def frames_in_time(recordings: Tensor, activity: Mapping[str, Sequence[float]], 
     axis = picture.add_subplot(grid[-1, :])
     for label, spikes in activity.items():
         if spikes:
-            axis.step(range(1, len(spikes) + 1), spikes, where="mid", label=label)
+            axis.plot(range(1, len(spikes) + 1), spikes, marker="o", markersize=4, label=label)
     axis.set(xlabel="step", ylabel="spikes of one sample", xlim=(0.5, T + 0.5), ylim=(0, None))
-    axis.legend(fontsize=7)
+    axis.xaxis.set_major_locator(MaxNLocator(integer=True))
+    picture.legend(loc="outside lower center", ncols=3, fontsize=7)
     return picture
 
 
@@ -228,16 +234,20 @@ def _palette(count: int) -> list[tuple[int, int, int]]:
 def _confusion(samples: pd.DataFrame, classes: Sequence[str], title: str) -> Figure:
     """Shares of a class's samples, rows, that were taken for each class, columns."""
     shares = confusion(samples["target"].to_numpy(), samples["prediction"].to_numpy(), len(classes))
-    side = 2.5 + 0.28 * len(classes)
+    side = 3.0 + 0.28 * len(classes)
     picture = Figure((side, side), layout="constrained")
     axis = picture.subplots()
     drawn = axis.imshow(shares, cmap="Blues", vmin=0, vmax=1)
     picture.colorbar(drawn, shrink=0.7)
+    if len(classes) <= WRITTEN:
+        for (row, column), share in np.ndenumerate(shares):
+            colour = "white" if share > 0.5 else "black"
+            axis.text(column, row, f"{share:.2f}", ha="center", va="center", fontsize=6, color=colour)
     ticks = range(len(classes))
     axis.set_xticks(ticks, classes, rotation=90, fontsize=7)
     axis.set_yticks(ticks, classes, fontsize=7)
     axis.set(xlabel="predicted", ylabel="true")
-    axis.set_title(title, fontsize=9)
+    picture.suptitle(title, fontsize=9)
     return picture
 
 

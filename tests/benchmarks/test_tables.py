@@ -176,6 +176,27 @@ def test_the_leaderboard_lists_the_front_beside_ann_and_twin() -> None:
     assert "`calibration`" not in board
 
 
+def test_the_leaderboard_begins_with_what_is_near_the_network_and_what_is_cheap() -> None:
+    rows = [("ann", 96, 1.0), ("burst:phi=4", 95, 0.8), ("burst:phi=8", 96, 0.9), ("a", 70, 0.3), ("b", 80, 0.5)]
+    board = leaderboard(frame_of(rows))
+    assert "| digits (all 100 test samples) | net | 96.00 | 95.00 at 80.0 %: `burst:phi=4`, T=4 |" in board
+    assert "| 80.00 at 50.0 %: `b`, T=4 |" in board
+    assert "| 96.00 | none | none |" in leaderboard(frame_of([("ann", 96, 1.0), ("a", 90, 0.8)]))
+
+
+def test_the_leaderboard_has_the_first_metric_of_a_task_and_what_needs_data_first() -> None:
+    real = frame_of([("ann", 96, 1.0), ("burst:phi=4", 95, 0.5)])
+    board = leaderboard(pd.concat([real, real.assign(metric="second"), real.assign(task="ncars", cell=["a", "b"])]))
+    assert "second" not in board
+    assert board.index("## ncars, net") < board.index("## digits, net")
+
+
+def test_a_twin_that_another_beats_is_not_listed() -> None:
+    rows = [("ann", 96, 1.0), ("b", 95, 0.9), ("quantised_ann:phi=4", 95, 0.5), ("quantised_ann:phi=8", 95, 0.7)]
+    board = leaderboard(frame_of(rows))
+    assert "quantised_ann:phi=4" in board and "quantised_ann:phi=8" not in board
+
+
 def test_the_leaderboard_averages_seeds_and_keeps_precisions_apart() -> None:
     rows = [("ann", 96, 1.0), ("burst:phi=4", 95, 0.5), ("burst:phi=4", 91, 0.5)]
     single = frame_of(rows)
