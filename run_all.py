@@ -14,13 +14,21 @@ from rich.progress import Progress
 
 from adapters import NETWORKS, find_weights
 from adapters import train as train_network
-from benchmarks import conformance, gate_reports
-from benchmarks.baselines import read_baseline, take_baseline, write_baseline
+from benchmarks import conformance
 from benchmarks.cells import Cell
 from benchmarks.engines import make_engine, usual_workers
-from benchmarks.estimate import time_needed
-from benchmarks.execute import Workbench
-from benchmarks.gate import judge_all
+from benchmarks.execution.estimate import time_needed
+from benchmarks.execution.plan import due, impossible, summary
+from benchmarks.execution.plan import plan as plan_cells
+from benchmarks.execution.reports import measure as measure_conversion
+from benchmarks.execution.reports import show
+from benchmarks.execution.runner import run as run_jobs
+from benchmarks.execution.watch import status as show_status
+from benchmarks.execution.workbench import Workbench
+from benchmarks.execution.worker import Job, Settings, fail, workbench
+from benchmarks.gate import reports as gate_reports
+from benchmarks.gate.baselines import read_baseline, take_baseline, write_baseline
+from benchmarks.gate.judge import judge_all
 from benchmarks.options import (
     RESULTS,
     WEIGHTS,
@@ -47,22 +55,15 @@ from benchmarks.options import (
     WeightsOption,
     WorkersOption,
 )  # fmt: skip
-from benchmarks.plan import due, impossible, summary
-from benchmarks.plan import plan as plan_cells
+from benchmarks.pages.profiles import refuse_foreign_profiles
+from benchmarks.pages.publish import publish
 from benchmarks.plugins import load_plugins, origin
-from benchmarks.profiles import refuse_foreign_profiles
-from benchmarks.publish import publish
+from benchmarks.records.store import Store
 from benchmarks.released import Flags, chosen_method, defaults_of, released_network
-from benchmarks.reports import measure as measure_conversion
-from benchmarks.reports import show
-from benchmarks.runner import run as run_jobs
-from benchmarks.selection import select
-from benchmarks.store import Store
-from benchmarks.suite import Suite
-from benchmarks.suite_files import load_suite, suite_names
-from benchmarks.suite_schema import schema_text
-from benchmarks.watch import status as show_status
-from benchmarks.worker import Job, Settings, fail, workbench
+from benchmarks.suites.files import load_suite, suite_names
+from benchmarks.suites.schema import schema_text
+from benchmarks.suites.selection import select
+from benchmarks.suites.suite import Suite
 from conversion import save as save_network
 from conversion.errors import BenchmarkError
 from conversion.files import write_atomically
@@ -189,7 +190,7 @@ def report(
         raise BenchmarkError(f"There are no records of suite {chosen.name} in {store.cells}; run it first.")
     publish(chosen, store, results, cells)
     if pictures != 0:
-        from benchmarks.pictures import draw  # Here, because matplotlib takes a moment to load.
+        from benchmarks.pages.pictures import draw  # Here, because matplotlib takes a moment to load.
 
         for line in draw(cells, store, store.folder / "pictures", pictures, data_root):
             print(line, file=sys.stderr)

@@ -15,7 +15,7 @@ import time
 import torch
 
 from adapters import NETWORKS
-from benchmarks.evaluate import moments
+from benchmarks.execution.evaluate import moments
 from conversion import Calibration, capture, simulate
 from conversion.methods import make_method
 from tasks import TASKS

@@ -12,10 +12,10 @@ import typer
 
 from benchmarks.cells import Cell
 from benchmarks.engines import Local
-from benchmarks.runner import run
-from benchmarks.store import Store
-from benchmarks.suite_files import load_suite
-from benchmarks.worker import Job, Settings
+from benchmarks.execution.runner import run
+from benchmarks.execution.worker import Job, Settings
+from benchmarks.records.store import Store
+from benchmarks.suites.files import load_suite
 from conversion.calibration import Calibration
 from conversion.methods import METHODS, Method
 from conversion.network import SpikingNetwork

@@ -9,9 +9,9 @@ import pandas as pd
 import pytest
 
 from adapters import NETWORKS, find_weights, load_weights
-from benchmarks.leaderboard import leaderboard
+from benchmarks.pages.leaderboard import leaderboard
 from benchmarks.prices import PRICES
-from benchmarks.suite_files import load_suite, suite_names
+from benchmarks.suites.files import load_suite, suite_names
 from conversion.methods import METHODS
 from tasks import TASKS
 

@@ -8,7 +8,7 @@ from typing import Protocol
 
 import torch
 
-from benchmarks.worker import Ended, Job
+from benchmarks.execution.worker import Ended, Job
 from conversion.errors import BenchmarkError
 
 # More workers than this have to be asked for: each holds the data and a network of its own in memory.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from benchmarks.worker import Ended, Job, attempt
+from benchmarks.execution.worker import Ended, Job, attempt
 
 
 class Inline:

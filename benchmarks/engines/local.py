@@ -15,9 +15,9 @@ import torch
 from pebble import ProcessExpired, ProcessPool
 
 from benchmarks.engines.base import cores
-from benchmarks.leases import watch_over
-from benchmarks.records import Cause
-from benchmarks.worker import Ended, Job, attempt, fail, finished_since
+from benchmarks.execution.worker import Ended, Job, attempt, fail, finished_since
+from benchmarks.records.leases import watch_over
+from benchmarks.records.record import Cause
 
 ROOT = Path(__file__).parent.parent.parent
 # Seconds within which a process must have begun its job.

@@ -11,8 +11,8 @@ from typing import Any
 import torch
 
 from benchmarks.engines.base import EngineMissing
-from benchmarks.leases import Leases
-from benchmarks.worker import Ended, Job, attempt, fail, finished_since
+from benchmarks.execution.worker import Ended, Job, attempt, fail, finished_since
+from benchmarks.records.leases import Leases
 from conversion.errors import BenchmarkError
 
 ROOT = Path(__file__).parent.parent.parent

@@ -9,12 +9,12 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from benchmarks.baselines import Baseline, take_baseline
 from benchmarks.cells import Cell
-from benchmarks.gate import Gate, judge_all
+from benchmarks.gate.baselines import Baseline, take_baseline
+from benchmarks.gate.judge import Gate, judge_all
 from benchmarks.prices import Totals
-from benchmarks.records import Record, Value
-from benchmarks.store import Store
+from benchmarks.records.record import Record, Value
+from benchmarks.records.store import Store
 
 INPUTS = {"weights": "w" * 8, "data": "d" * 8, "precision": "float32"}
 SYNOPS = 20_000.0

@@ -7,7 +7,7 @@ import io
 import pandas as pd
 import torch
 
-from benchmarks.answers import KEPT, Answers, read
+from benchmarks.records.answers import KEPT, Answers, read
 from tasks.boxes import Detections
 
 

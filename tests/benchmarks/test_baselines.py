@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from benchmarks.baselines import read_baseline, take_baseline, write_baseline
-from benchmarks.execute import ROOT
-from benchmarks.records import Record
-from benchmarks.suite_files import load_suite
+from benchmarks.execution.workbench import ROOT
+from benchmarks.gate.baselines import read_baseline, take_baseline, write_baseline
+from benchmarks.records.record import Record
+from benchmarks.suites.files import load_suite
 from conversion.errors import BenchmarkError, InvalidInput
 from tests.benchmarks.measurements import Runs, cells, flipped, save
 

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from benchmarks.comparisons import Ablation, IsoEnergy, ablation, iso_energy, value_at
+from benchmarks.pages.comparisons import Ablation, IsoEnergy, ablation, iso_energy, value_at
 
 
 def rows(points: list[tuple[str, int, float, float, float]]) -> pd.DataFrame:

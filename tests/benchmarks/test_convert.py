@@ -12,11 +12,11 @@ from typing import Any
 import pytest
 
 from benchmarks.cells import Cell
-from benchmarks.execute import ROOT, Workbench
+from benchmarks.execution.reports import Conversion, layer_table, markdown, measure
+from benchmarks.execution.workbench import ROOT, Workbench
 from benchmarks.prices import PRICES
 from benchmarks.released import Flags, chosen_method, defaults_of, named_method, released_method, released_network
-from benchmarks.reports import Conversion, layer_table, markdown, measure
-from benchmarks.suite_files import load_suite
+from benchmarks.suites.files import load_suite
 from conversion import InvalidInput
 from run_all import main
 

@@ -12,9 +12,9 @@ import pytest
 import torch
 
 from benchmarks.cells import Cell
-from benchmarks.converted import Conversions, held, spec
-from benchmarks.execute import Workbench
-from benchmarks.sources import Sources
+from benchmarks.execution.workbench import Workbench
+from benchmarks.freshness.sources import Sources
+from benchmarks.records.converted import Conversions, held, spec
 from conversion import Calibration, SpikingNetwork, capture, load, simulate
 from conversion.stages import SSC, AdaFire, BiasCorrection, EarlyExit, Stage, Thresholds
 from run_all import main
@@ -182,7 +182,7 @@ def test_a_report_of_other_code_is_made_again_from_the_same_network(
     run.clear()
     other = bench(kept)
     other.conversions._explained = "of other code"
-    monkeypatch.setattr("benchmarks.converted.explain", lambda network, calibration: [])
+    monkeypatch.setattr("benchmarks.records.converted.explain", lambda network, calibration: [])
     assert other.convert(cell()).report == [] != report
     assert run == []
 

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from benchmarks.engines import Inline, Local
-from benchmarks.runner import run
-from benchmarks.store import Store
-from benchmarks.worker import Job, Settings
+from benchmarks.execution.runner import run
+from benchmarks.execution.worker import Job, Settings
+from benchmarks.records.store import Store
 from conversion.errors import BenchmarkError
 from tests.benchmarks.conftest import CellOf
 

@@ -16,10 +16,10 @@ from benchmarks.cells import Cell
 from benchmarks.engines import Engine, Inline, Local, make_engine
 from benchmarks.engines.base import cores, usual_workers
 from benchmarks.engines.local import _begin, death
-from benchmarks.leases import Leases
-from benchmarks.runner import run
-from benchmarks.store import Store
-from benchmarks.worker import Ended, Job, Settings, attempt, workbench
+from benchmarks.execution.runner import run
+from benchmarks.execution.worker import Ended, Job, Settings, attempt, workbench
+from benchmarks.records.leases import Leases
+from benchmarks.records.store import Store
 from conversion.errors import BenchmarkError
 from tests.benchmarks.conftest import CellOf
 

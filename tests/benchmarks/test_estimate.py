@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from benchmarks.cells import Cell
-from benchmarks.estimate import Total, estimate, total
-from benchmarks.records import Record, Value
+from benchmarks.execution.estimate import Total, estimate, total
+from benchmarks.records.record import Record, Value
 
 
 def cell(method: str, T: int | None, *, limit: int | None = None, seed: int = 0, **options: Any) -> Cell:

@@ -15,13 +15,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
-from benchmarks.baselines import OPERATIONS, Row, take_baseline
 from benchmarks.cells import Cell
-from benchmarks.gate import INCONCLUSIVE, PASS, REGRESSION, TOLERANCE, Comparison, Gate, judge, judge_all
-from benchmarks.gate_reports import COLUMNS, junit, markdown, show
-from benchmarks.paired import adjusted, compare
-from benchmarks.records import Cause, Record
-from benchmarks.store import RECORD, Store
+from benchmarks.gate.baselines import OPERATIONS, Row, take_baseline
+from benchmarks.gate.judge import INCONCLUSIVE, PASS, REGRESSION, TOLERANCE, Comparison, Gate, judge, judge_all
+from benchmarks.gate.paired import adjusted, compare
+from benchmarks.gate.reports import COLUMNS, junit, markdown, show
+from benchmarks.records.record import Cause, Record
+from benchmarks.records.store import RECORD, Store
 from tests.benchmarks.measurements import INPUTS, SYNOPS, Runs, cells, flipped, right, save
 
 # One point of accuracy of 1,000 samples: ten that were right are wrong.

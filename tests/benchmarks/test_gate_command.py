@@ -13,9 +13,9 @@ import pytest
 import typer.main
 import yaml
 
-from benchmarks.execute import ROOT
-from benchmarks.store import RECORD, Store
-from benchmarks.suite_files import load_suite
+from benchmarks.execution.workbench import ROOT
+from benchmarks.records.store import RECORD, Store
+from benchmarks.suites.files import load_suite
 from run_all import app, main
 from tests.benchmarks.measurements import SYNOPS, flipped, right, save
 

@@ -13,10 +13,10 @@ from pathlib import Path
 import psutil
 import pytest
 
-from benchmarks import leases as module
-from benchmarks.leases import EXPIRY, Lease, Leases, alive, watch_over
-from benchmarks.store import Store
-from benchmarks.suite_files import load_suite
+from benchmarks.records import leases as module
+from benchmarks.records.leases import EXPIRY, Lease, Leases, alive, watch_over
+from benchmarks.records.store import Store
+from benchmarks.suites.files import load_suite
 
 CELLS = load_suite("smoke").cells()
 

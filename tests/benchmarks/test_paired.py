@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from benchmarks.paired import LEVEL, Paired, adjusted, compare, smallest_loss
+from benchmarks.gate.paired import LEVEL, Paired, adjusted, compare, smallest_loss
 from tests.benchmarks.measurements import flipped, right
 
 DOCS = Path(__file__).parents[2] / "docs" / "gate.md"

@@ -12,8 +12,15 @@ from PIL import Image
 from torch import Tensor
 from typer.testing import CliRunner
 
-from benchmarks.pictures import boxes_on_image, confusion, frames_in_time, map_on_image, painter_of, parts_of_cloud
-from benchmarks.store import Store
+from benchmarks.pages.pictures import (
+    boxes_on_image,
+    confusion,
+    frames_in_time,
+    map_on_image,
+    painter_of,
+    parts_of_cloud,
+)
+from benchmarks.records.store import Store
 from run_all import app
 from tasks.boxes import Boxes, Detections
 

@@ -9,12 +9,12 @@ import pytest
 
 from benchmarks.cells import Cell
 from benchmarks.engines import Inline
-from benchmarks.execute import Workbench
-from benchmarks.plan import Planned, Rerun, due, impossible, plan, summary
-from benchmarks.records import Record
-from benchmarks.runner import run
-from benchmarks.store import Store
-from benchmarks.worker import Job, Settings, workbench
+from benchmarks.execution.plan import Planned, Rerun, due, impossible, plan, summary
+from benchmarks.execution.runner import run
+from benchmarks.execution.workbench import Workbench
+from benchmarks.execution.worker import Job, Settings, workbench
+from benchmarks.records.record import Record
+from benchmarks.records.store import Store
 from conversion.errors import BenchmarkError
 from tests.benchmarks.conftest import CellOf
 

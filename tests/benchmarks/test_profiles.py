@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 
 from benchmarks.cells import Cell
-from benchmarks.profiles import foreign_profiles, refuse_foreign_profiles
-from benchmarks.records import Record
-from benchmarks.store import Store
-from benchmarks.suite_files import load_suite
+from benchmarks.pages.profiles import foreign_profiles, refuse_foreign_profiles
+from benchmarks.records.record import Record
+from benchmarks.records.store import Store
+from benchmarks.suites.files import load_suite
 from conversion.errors import InvalidInput
 from run_all import main
 

@@ -12,10 +12,10 @@ from typing import Any
 import pytest
 
 from benchmarks.engines import EngineMissing, Ray, make_engine
-from benchmarks.leases import Leases
-from benchmarks.runner import run
-from benchmarks.store import Store
-from benchmarks.worker import Job, Settings
+from benchmarks.execution.runner import run
+from benchmarks.execution.worker import Job, Settings
+from benchmarks.records.leases import Leases
+from benchmarks.records.store import Store
 from tests.benchmarks.conftest import CellOf
 
 ray = pytest.importorskip("ray", reason="Ray comes with the extra 'cluster'")

@@ -17,14 +17,14 @@ import pytest
 
 from benchmarks.cells import Cell
 from benchmarks.engines import Inline, Local
-from benchmarks.execute import ROOT, Workbench
-from benchmarks.plan import due, plan
-from benchmarks.records import Record
-from benchmarks.runner import run
-from benchmarks.selection import select
-from benchmarks.store import Store
-from benchmarks.suite_files import load_suite
-from benchmarks.worker import Job, Settings, workbench
+from benchmarks.execution.plan import due, plan
+from benchmarks.execution.runner import run
+from benchmarks.execution.workbench import ROOT, Workbench
+from benchmarks.execution.worker import Job, Settings, workbench
+from benchmarks.records.record import Record
+from benchmarks.records.store import Store
+from benchmarks.suites.files import load_suite
+from benchmarks.suites.selection import select
 from conversion.methods import METHODS
 from run_all import main
 

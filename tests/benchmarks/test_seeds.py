@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from benchmarks.execute import Workbench
-from benchmarks.seeds import half_width, shortage
+from benchmarks.execution.workbench import Workbench
+from benchmarks.pages.seeds import half_width, shortage
 
 
 def test_the_interval_of_a_mean_by_hand() -> None:

@@ -15,10 +15,10 @@ import pytest
 
 from adapters import NETWORKS
 from benchmarks.cells import Cell
-from benchmarks.execute import ROOT, Workbench
-from benchmarks.records import Record
-from benchmarks.sources import IMPORTED, PACKAGES, Sources, changed_modules, combined
-from benchmarks.suite_files import load_suite
+from benchmarks.execution.workbench import ROOT, Workbench
+from benchmarks.freshness.sources import IMPORTED, PACKAGES, Sources, changed_modules, combined
+from benchmarks.records.record import Record
+from benchmarks.suites.files import load_suite
 from conversion import InvalidInput
 from conversion import stages as all_stages
 from conversion.methods import METHODS
@@ -101,7 +101,7 @@ IAT = {"adafire_iat", "adafire_ssc_iat", "calibration_iat"}
         ("tasks/digits.py", "0.3, 0.1, 0", "0.2, 0.1, 0", EVERY, "evaluation"),
         ("tasks/classification.py", "0.95", "0.9", EVERY, "evaluation"),
         ("adapters/digits.py", "nn.AvgPool2d(2)", "nn.MaxPool2d(2)", EVERY, "evaluation"),
-        ("benchmarks/evaluate.py", "EXIT = 4", "EXIT = 2", EVERY, "evaluation"),
+        ("benchmarks/execution/evaluate.py", "EXIT = 4", "EXIT = 2", EVERY, "evaluation"),
     ],
 )  # fmt: skip
 def test_a_change_reaches_exactly_the_cells_that_use_it(
@@ -126,8 +126,8 @@ def test_a_change_of_what_no_cell_uses_reaches_none(tree: Path, before: Prints) 
         ("tasks/cifar.py", "0.1, 5000, 0", "0.1, 5000, 1"),
         ("conversion/report.py", "samples: int = 128", "samples: int = 64"),
         ("conversion/errors.py", "n=3, cutoff=0.5", "n=2, cutoff=0.5"),
-        ("benchmarks/execute.py", "import platform", "import platform\nimport json"),
-        ("benchmarks/tables.py", "INTEGERS = [", 'INTEGERS = ["seed", '),
+        ("benchmarks/execution/workbench.py", "import platform", "import platform\nimport json"),
+        ("benchmarks/pages/tables.py", "INTEGERS = [", 'INTEGERS = ["seed", '),
     ]:
         edit(tree / file, old, new)
     assert changed(before, prints(tree)) == {}
@@ -203,7 +203,8 @@ def test_a_process_that_runs_the_changed_code_says_the_same(tree: Path) -> None:
     edit(tree / "conversion/stages/ssc.py", "1 + 0.5 * step", "1 + 0.25 * step")
     shutil.copytree(ROOT / "adapters/checkpoints", tree / "adapters/checkpoints", dirs_exist_ok=True)
     script = (
-        "import json; from benchmarks.execute import Workbench; from benchmarks.suite_files import load_suite; "
+        "import json; from benchmarks.execution.workbench import Workbench; "
+        "from benchmarks.suites.files import load_suite; "
         "bench = Workbench(None, None, 'cpu', 'float32'); "
         "cells = [cell for cell in load_suite('mini').cells() if cell.task == 'digits']; "
         "print(json.dumps({cell.id: bench.fingerprint(cell) for cell in cells}))"

@@ -11,9 +11,9 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from benchmarks.records import Record, Value
-from benchmarks.store import DamagedRecord, Store
-from benchmarks.suite_files import load_suite
+from benchmarks.records.record import Record, Value
+from benchmarks.records.store import DamagedRecord, Store
+from benchmarks.suites.files import load_suite
 from conversion.errors import BenchmarkError
 
 CELL = load_suite("smoke").cells()[1]

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from benchmarks.cells import Cell
-from benchmarks.selection import select
-from benchmarks.suite import Suite
-from benchmarks.suite_files import load_suite, suite_names
+from benchmarks.suites.files import load_suite, suite_names
+from benchmarks.suites.selection import select
+from benchmarks.suites.suite import Suite
 from conversion.errors import BenchmarkError, InvalidInput, UnknownName
 
 MINIMAL = """

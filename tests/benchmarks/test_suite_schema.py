@@ -10,8 +10,8 @@ import yaml
 from jsonschema import Draft202012Validator
 
 from adapters import NETWORKS
-from benchmarks.suite_files import SUITES, load_suite, suite_names
-from benchmarks.suite_schema import schema_text, suite_schema
+from benchmarks.suites.files import SUITES, load_suite, suite_names
+from benchmarks.suites.schema import schema_text, suite_schema
 from conversion.errors import InvalidInput
 from conversion.methods import METHODS, Method
 from conversion.stages import Stage

@@ -7,14 +7,14 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from benchmarks.comparisons import frontier
-from benchmarks.leaderboard import leaderboard
+from benchmarks.pages.comparisons import frontier
+from benchmarks.pages.leaderboard import leaderboard
+from benchmarks.pages.tables import COLUMNS, collect, markdown, write_tables
 from benchmarks.prices import Totals
-from benchmarks.records import Record, Value
-from benchmarks.store import Store
-from benchmarks.suite import Suite
-from benchmarks.suite_files import load_suite
-from benchmarks.tables import COLUMNS, collect, markdown, write_tables
+from benchmarks.records.record import Record, Value
+from benchmarks.records.store import Store
+from benchmarks.suites.files import load_suite
+from benchmarks.suites.suite import Suite
 
 SUITE = load_suite("smoke")
 

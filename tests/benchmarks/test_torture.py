@@ -15,11 +15,11 @@ import pytest
 
 from benchmarks.cells import Cell
 from benchmarks.engines import Inline
-from benchmarks.leases import Leases
-from benchmarks.runner import run
-from benchmarks.store import Store
-from benchmarks.suite_files import load_suite
-from benchmarks.worker import Job, Settings
+from benchmarks.execution.runner import run
+from benchmarks.execution.worker import Job, Settings
+from benchmarks.records.leases import Leases
+from benchmarks.records.store import Store
+from benchmarks.suites.files import load_suite
 from run_all import main
 
 SUITE = """

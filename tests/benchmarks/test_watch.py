@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from benchmarks.leases import Leases, Running
-from benchmarks.records import Record, Value
-from benchmarks.store import Store
-from benchmarks.watch import Watch, duration, outcome, running_table, status
-from benchmarks.worker import Ended
+from benchmarks.execution.watch import Watch, duration, outcome, running_table, status
+from benchmarks.execution.worker import Ended
+from benchmarks.records.leases import Leases, Running
+from benchmarks.records.record import Record, Value
+from benchmarks.records.store import Store
 from tests.benchmarks.conftest import CellOf
 
 

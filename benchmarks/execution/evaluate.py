@@ -1,0 +1,182 @@
+"""What a cell's figures come from besides its method: the captured network, and its evaluation on the test split.
+
+A change of anything that these functions reach makes every record stale (`benchmarks.freshness`); the rest of the
+workbench is not among it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import torch
+from torch import Tensor
+from torch.utils._pytree import tree_leaves, tree_map
+
+from adapters import Network, load_weights
+from benchmarks.prices import Totals
+from benchmarks.records.answers import Answers
+from benchmarks.records.record import LayerCounts, Value
+from conversion import Calibration, ConversionGraph, Counts, SpikingNetwork, capture, simulate
+from conversion.counts import KINDS
+from conversion.early_exit import is_power_of_two
+from conversion.errors import InvalidInput
+from tasks import Task
+
+# Where samples leave, batches are so many times as large: they stay large enough.
+EXIT = 4
+SPIKES = KINDS.index("spikes")
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A trained network, bound to its task and captured."""
+
+    task: Task
+    adapter: Network
+    graph: ConversionGraph
+    weights: str
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What was measured on the test split; see the fields of `Record` and `Measured`."""
+
+    metrics: dict[str, Value]
+    curve: dict[int, float]
+    totals: Totals
+    layers: list[LayerCounts]
+    exits: list[float]
+    activity: list[float]
+    samples: pd.DataFrame
+
+
+def prepare(task: Task, adapter: Network, weights: Path, device: torch.device, dtype: torch.dtype) -> Prepared:
+    """Builds a network with trained weights and captures it.
+
+    Raises:
+        CheckpointError: the weights do not fit.
+    """
+    model = adapter.build()
+    digest = load_weights(model, weights)
+    example = adapter.encode(torch.zeros(1, *task.input_shape, dtype=torch.uint8))
+    return Prepared(task, adapter, capture(model.eval(), example).to(device).to(dtype), digest)
+
+
+def calibration_set(prepared: Prepared, count: int, seed: int) -> Calibration:
+    """Draws the training samples that conversions may look at, with the ANN's statistics on them."""
+    samples, held_out = prepared.task.calibration(count, seed), prepared.task.held_out(count, seed)
+    device = prepared.graph.example.device
+    labelled = None
+    if isinstance(held_out.targets, Tensor):  # Early exit learns from classes; boxes are none.
+        labelled = prepared.adapter.feed(held_out.inputs.to(device)), held_out.targets
+    inputs = prepared.adapter.feed(samples.to(device))
+    calibration = Calibration(prepared.graph, inputs, held_out=labelled, seed=seed)
+    _ = calibration.histograms  # Every method needs them, so they are in no method's time.
+    return calibration
+
+
+def evaluate(
+    prepared: Prepared, network: SpikingNetwork, limit: int | None, fast: bool, advance: Callable[[int], None]
+) -> Evaluation:
+    """Simulates the test split, or its first `limit` samples; `advance` is told of every batch of samples done.
+
+    Raises:
+        InvalidInput: the outputs are not finite.
+    """
+    task, adapter = prepared.task, prepared.adapter
+    metrics = {t: task.metric() for t in moments(network.T, sparse=task.dense)}
+    tallies: list[Tensor] = []
+    fired: Tensor | float = 0.0
+    steps: list[Tensor] = []
+    counts: Counts | None = None
+    answers = Answers()
+    predictions: Any = None
+    for batch in task.test(task.batch * (1 if network.exit is None else EXIT), limit):
+        inputs = adapter.feed(batch.inputs.to(prepared.graph.example.device))
+        readout = simulate(network, inputs, at=list(metrics), fast=fast)
+        for t, metric in metrics.items():
+            predictions = adapter.decode(_finite(readout.mean(t)))
+            metric.update(predictions, batch.targets)
+        answers.add(predictions, batch.targets)  # Of the last step, which comes last.
+        counts = readout.counts
+        assert counts is not None  # Asked for by default.
+        tallies.append(counts.tally[:, -1])
+        fired = fired + counts.tally[_neurons(network, counts), ..., SPIKES].sum((0, 2))
+        steps.append(counts.steps)
+        advance(len(batch.inputs))
+    assert counts is not None  # A test split has at least one sample.
+    tally, taken = torch.cat(tallies, dim=1), torch.cat(steps)
+    layers = _layers(network, counts, tally.mean(1))
+    last = metrics[network.T]
+    return Evaluation(
+        metrics={k: Value(**vars(v)) for k, v in last.compute().items()},
+        curve={t: metric.compute()[task.primary_metric].value for t, metric in metrics.items()},
+        totals=_totals(taken, counts, layers),
+        layers=layers,
+        exits=_exits(network, taken),
+        activity=_activity(fired, len(taken)),
+        samples=_samples(last.outcomes(), taken, tally.sum(0), answers),
+    )
+
+
+def moments(T: int, *, sparse: bool) -> list[int]:
+    """The steps at which a simulation is scored: all, or powers of two and the last."""
+    return [t for t in range(1, T + 1) if not sparse or t == T or is_power_of_two(t)]
+
+
+def _finite(output: Any) -> Any:
+    """An output of one tensor or many, on the CPU."""
+    if not all(bool(torch.isfinite(part).all()) for part in tree_leaves(output) if isinstance(part, Tensor)):
+        raise InvalidInput("The network's output is not finite.")
+    return tree_map(lambda part: part.cpu() if isinstance(part, Tensor) else part, output)
+
+
+def _layers(network: SpikingNetwork, counts: Counts, mean: Tensor) -> list[LayerCounts]:
+    """Per-layer counts of one mean sample; `mean` has shape (layers, 6). An input of events has no phi."""
+    phi = {node.name: neuron.phi for node, neuron in network.neurons.items()}
+    return [
+        LayerCounts(
+            name=name, neurons=counts.neurons[i], phi=phi.get(name, 0), fan_out=counts.fan_out[i],
+            **dict(zip(KINDS, mean[i].tolist(), strict=True)),
+        )
+        for i, name in enumerate(counts.layers)
+    ]  # fmt: skip
+
+
+def _totals(steps: Tensor, counts: Counts, layers: list[LayerCounts]) -> Totals:
+    sums = {kind: sum(getattr(layer, kind) for layer in layers) for kind in KINDS}
+    return Totals(
+        steps=float(steps.mean()), neurons=sum(counts.neurons),
+        macs_once=counts.macs_once, macs_step=counts.macs_step, macs_head=counts.macs_head,
+        flops_once=counts.flops_once, flops_step=counts.flops_step, **sums,
+    )  # fmt: skip
+
+
+def _samples(outcomes: Tensor, steps: Tensor, counts: Tensor, answers: Answers) -> pd.DataFrame:
+    """One row for each sample; `counts` has shape (N, 6) and holds whole numbers."""
+    columns = dict(zip(KINDS, counts.round().long().T.numpy(), strict=True))
+    table = {"outcome": outcomes.numpy(), "steps": steps.int().numpy(), **columns, **answers.columns()}
+    return pd.DataFrame(table)
+
+
+def _neurons(network: SpikingNetwork, counts: Counts) -> list[int]:
+    """Which of the layers have neurons: an input of events is one without."""
+    neurons = {node.name for node in network.neurons}
+    return [index for index, name in enumerate(counts.layers) if name in neurons]
+
+
+def _activity(fired: Tensor | float, samples: int) -> list[float]:
+    """Spikes of one sample in each step, from those of all samples up to each, shape (T,)."""
+    steps: list[float] = torch.as_tensor(fired).diff(prepend=torch.zeros(1, dtype=torch.float64)).div(samples).tolist()
+    return steps if any(steps) else []
+
+
+def _exits(network: SpikingNetwork, steps: Tensor) -> list[float]:
+    """Share of the samples that left after each step; nothing where all take every step."""
+    if network.exit is None:
+        return []
+    return [float((steps == t).double().mean()) for t in range(1, network.T + 1)]

@@ -1,0 +1,89 @@
+"""What there is to do: the cells of a suite compared with the store."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from benchmarks.cells import Cell
+from benchmarks.execution.workbench import Workbench
+from benchmarks.execution.worker import explain
+from benchmarks.freshness.sources import changed_modules
+from benchmarks.records.store import Store
+from conversion.errors import BenchmarkError
+
+State = Literal["new", "done", "stale", "failed", "impossible"]
+Rerun = Literal["missing", "failed", "stale", "all"]
+
+
+# The inputs that are code; a record knows their modules.
+CODE = {"method", "evaluation"}
+
+
+@dataclass(frozen=True)
+class Planned:
+    """A cell, its state, and why it has it: the inputs that changed, how it failed, what is missing."""
+
+    cell: Cell
+    state: State
+    why: str = ""
+
+
+def plan(cells: Sequence[Cell], bench: Workbench, store: Store) -> list[Planned]:
+    """Compares cells with the store. Loads data and networks, so that what cannot run is known before work starts.
+
+    Raises:
+        BenchmarkError: a record was written by a newer version.
+    """
+    return [_state(cell, bench, store) for cell in cells]
+
+
+def _state(cell: Cell, bench: Workbench, store: Store) -> Planned:
+    state, reason = store.state(cell)
+    try:
+        fingerprint = bench.fingerprint(cell)
+    except Exception as error:  # A network or task may break in any way; the others go on.
+        # What was measured elsewhere stays what it is.
+        return Planned(cell, "done" if state == "done" else "impossible", explain(error))
+    record = store.load(cell) if state == "done" else None
+    if record is None:
+        return Planned(cell, "new") if state == "missing" else Planned(cell, "failed", reason)
+    changed = [key for key, value in fingerprint.items() if record.fingerprint.get(key) != value]
+    if not changed:
+        return Planned(cell, "done")
+    if CODE.intersection(changed):
+        modules = changed_modules(record, bench.sources(cell))
+        changed = [key for key in changed if key not in CODE or not modules] + modules
+    return Planned(cell, "stale", ", ".join(changed))
+
+
+def due(planned: Sequence[Planned], rerun: Rerun) -> list[Cell]:
+    """The cells to run: new ones always, and with "failed", "stale" or "all" those too."""
+    states: dict[Rerun, set[State]] = {
+        "missing": {"new"},
+        "failed": {"new", "failed"},
+        "stale": {"new", "failed", "stale"},
+        "all": {"new", "failed", "stale", "done"},
+    }
+    return [item.cell for item in planned if item.state in states[rerun]]
+
+
+def impossible(planned: Sequence[Planned]) -> list[Planned]:
+    """The cells that cannot be measured.
+
+    Raises:
+        BenchmarkError: none of the cells can; says why.
+    """
+    found = [item for item in planned if item.state == "impossible"]
+    if found and len(found) == len(planned):
+        raise BenchmarkError("\n".join(dict.fromkeys(item.why for item in found)))
+    return found
+
+
+def summary(planned: Sequence[Planned]) -> str:
+    """How many cells are in which state: "60 cells: 12 done, 48 new"."""
+    counts = Counter(item.state for item in planned)
+    order: tuple[State, ...] = ("done", "new", "stale", "failed", "impossible")
+    return f"{len(planned)} cells: " + ", ".join(f"{counts[state]} {state}" for state in order if counts[state])

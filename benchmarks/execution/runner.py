@@ -1,0 +1,51 @@
+"""Runs jobs on an engine until every cell has its record, its own or that of another run."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+
+from benchmarks.engines import Engine
+from benchmarks.execution.watch import Watch
+from benchmarks.execution.worker import Ended, Job
+from benchmarks.records.leases import Leases
+from benchmarks.records.store import Store
+from conversion.errors import BenchmarkError
+
+# Seconds between looks at cells that another run works on.
+PATIENCE = 1.0
+
+
+def run(jobs: Sequence[Job], engine: Engine, store: Store, seconds: float | None = None) -> list[tuple[Job, Ended]]:
+    """Runs jobs; each ends as a record, "done" or "failed".
+
+    Args:
+        seconds: how long all of it may take, for those who wait; None where nothing is known.
+
+    Raises:
+        BenchmarkError: no record can be written any more; those that were are whole.
+    """
+    finished: list[tuple[Job, Ended]] = []
+    leases = Leases(store)
+    waiting, elsewhere = list(jobs), list[Job]()
+    with Watch(store, len(jobs), engine.workers, seconds) as watch:
+        while waiting or elsewhere:
+            held = []
+            for job, ended in engine.run(waiting):
+                if ended.status == "unwritable":
+                    raise BenchmarkError(
+                        f"{ended.reason} {len(finished)} cells are stored; the next run does the others."
+                    )
+                if ended.status == "held":
+                    held.append(job)
+                else:
+                    finished.append((job, ended))
+                    watch.end(job.cell, ended)
+            if held:
+                watch.say(f"{len(held)} cells are being measured by another run; waiting for their records")
+            elsewhere += held
+            waiting = []
+            while elsewhere and not (waiting := [job for job in elsewhere if not leases.held(job.cell)]):
+                time.sleep(PATIENCE)
+            elsewhere = [job for job in elsewhere if job not in waiting]
+    return finished

@@ -1,0 +1,131 @@
+"""What a run shows: a live table on a terminal, a line for each cell in a log; and `status`, from another shell."""
+
+from __future__ import annotations
+
+import socket
+import sys
+import time
+from collections.abc import Sequence
+from typing import Self
+
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from benchmarks.cells import Cell
+from benchmarks.execution.worker import Ended
+from benchmarks.records.leases import Leases, Running
+from benchmarks.records.record import Record
+from benchmarks.records.store import Store
+
+
+class Watch:
+    """Shows a run while its `with` block lasts.
+
+    Args:
+        store: whose leases tell what is being worked on.
+        total: how many cells there are to do.
+        workers: how many at once; 0 where the engine does not know.
+        seconds: how long all of it may take; None where nothing is known.
+    """
+
+    def __init__(self, store: Store, total: int, workers: int, seconds: float | None) -> None:
+        self.store, self.total, self.workers, self.seconds = store, total, workers, seconds
+        self.done = self.failed = 0
+        self.started = time.monotonic()
+        self.console = Console(stderr=True)
+        self.live = Live(
+            console=self.console,
+            get_renderable=self._table,
+            refresh_per_second=2,
+            transient=True,
+            redirect_stdout=False,
+        )
+
+    def __enter__(self) -> Self:
+        if self.console.is_terminal and self.total:
+            self.live.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.live.stop()
+
+    def end(self, cell: Cell, ended: Ended) -> None:
+        """Tells that a cell ended."""
+        self.done += ended.status == "done"
+        self.failed += ended.status == "failed"
+        record = self.store.load(cell) if ended.status == "done" else None
+        self.say(f"[{self.done + self.failed}/{self.total}] {cell.label}: {outcome(record, ended.reason)}")
+
+    def say(self, line: str) -> None:
+        """Prints a line above the table, or to the log."""
+        if self.live.is_started:
+            self.console.print(line, highlight=False, markup=False)
+        else:
+            print(line, file=sys.stderr, flush=True)
+
+    def _table(self) -> RenderableType:
+        running = list(Leases(self.store).running())
+        head = f"{self.done} done, {self.failed} failed, {len(running)} running, "
+        head += f"{self.total - self.done - self.failed - len(running)} waiting{self._left()}"
+        return Group(running_table(running), Text(head))
+
+    def _left(self) -> str:
+        spent, ended = time.monotonic() - self.started, self.done + self.failed
+        if self.seconds is not None:
+            left = self.seconds - spent
+        elif ended:
+            left = spent / ended * (self.total - ended)
+        else:
+            return ""
+        return f"; about {duration(max(left, 0))} left"
+
+
+def outcome(record: Record | None, reason: str = "") -> str:
+    """How a cell ended, in a line."""
+    if record is None or record.status == "failed":
+        return f"failed: {reason if record is None else record.reason}"
+    value = record.metrics[record.primary_metric]
+    seconds = f"converted in {record.convert_s:.1f} s, evaluated in {record.evaluate_s:.1f} s"
+    return f"{record.primary_metric} {value.value:.2f} [{value.ci_low:.2f}, {value.ci_high:.2f}], {seconds}"
+
+
+def running_table(running: Sequence[Running]) -> Table:
+    """The cells that are being worked on, with their progress over the test split."""
+    table = Table(box=None, padding=(0, 1, 0, 0), show_header=False)
+    for item in running:
+        what = (
+            "loads data" if not item.total else "converts" if not item.done else f"{item.done} of {item.total} samples"
+        )
+        where = "" if item.host == socket.gethostname() else f" on {item.host}"
+        bar = ProgressBar(total=item.total or 1, completed=item.done, width=20)
+        table.add_row(item.label, bar, what, f"{duration(time.time() - item.started)}, process {item.pid}{where}")
+    return table
+
+
+def status(cells: Sequence[Cell], store: Store, console: Console) -> None:
+    """Prints what is stored of a suite and what is being worked on, whoever runs it."""
+    counts = {"done": 0, "failed": 0, "missing": 0}
+    failed = []
+    for cell in cells:
+        state, reason = store.state(cell)
+        counts[state] += 1
+        if state == "failed":
+            failed.append(f"{cell.label}: {reason}")
+    running = list(Leases(store).running())
+    console.print(f"{len(cells)} cells: " + ", ".join(f"{count} {state}" for state, count in counts.items()))
+    for line in failed:
+        console.print(f"failed: {line}", highlight=False, markup=False)
+    console.print(f"{len(running)} running" if running else "nothing is running")
+    if running:
+        console.print(running_table(running))
+
+
+def duration(seconds: float) -> str:
+    """Seconds for people: "45 s", "3 min", "2 h 05 min"."""
+    minutes = round(seconds / 60)
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60:02d} min"

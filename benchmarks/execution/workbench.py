@@ -1,0 +1,208 @@
+"""Measures one cell: build, capture, convert, simulate, score."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import platform
+import subprocess
+import time
+from collections.abc import Callable
+from functools import cache, lru_cache
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+import torchvision
+
+from adapters import NETWORKS, find_weights, resolve_device
+from benchmarks.cells import Cell
+from benchmarks.execution.evaluate import Prepared, calibration_set, evaluate, prepare
+from benchmarks.freshness.sources import Sources, combined
+from benchmarks.records.converted import Conversions, Converted, held, spec
+from benchmarks.records.record import Measured, Record
+from conversion import Calibration, SpikingNetwork
+from conversion.neuron import worth_compiling
+from tasks import TASKS, Task
+
+Precision = Literal["auto", "float32", "bfloat16"]
+ROOT = Path(__file__).parents[2]
+
+
+class Workbench:
+    """What cells share: data, captured networks and calibration statistics, each made once.
+
+    Args:
+        data_root: folder of the datasets.
+        weights: folder of checkpoints, before those that ship with the benchmark.
+        device: as torch names it.
+        precision: of weights and activations; potentials keep float32. "auto" is bfloat16 on a GPU that has it.
+        converted: folder that keeps converted networks, see `Conversions`; None keeps none on disk.
+    """
+
+    def __init__(
+        self, data_root: Path | None, weights: Path | None, device: str, precision: Precision,
+        converted: Path | None = None,
+    ) -> None:  # fmt: skip
+        self.data_root, self.weights = data_root, weights
+        self.device = resolve_device(device)
+        if precision == "auto":
+            precision = "bfloat16" if self.device.type == "cuda" and torch.cuda.is_bf16_supported() else "float32"
+        self.precision = precision
+        # Convolutions on a GPU would otherwise round their inputs to 10 bits and still call it float32.
+        torch.backends.cudnn.allow_tf32 = False
+        # Read before work starts: a commit made meanwhile is not what runs.
+        self.revision = {
+            "git": _git("rev-parse", "HEAD") or "no git checkout",
+            "dirty": str(bool(_git("status", "--porcelain", "--untracked-files=no"))).lower(),
+        }
+        # Cells of one network follow each other; those before are let go.
+        self.task = lru_cache(maxsize=1)(self._task)
+        self.network = lru_cache(maxsize=1)(self._network)
+        self.calibration = lru_cache(maxsize=2)(self._calibration)
+        self.source = Sources()
+        self.conversions = Conversions(converted, self.source, self._now)
+
+    def _task(self, name: str) -> Task:
+        task = TASKS[name](self.data_root)
+        task.require()
+        return task
+
+    def _network(self, task_name: str, name: str) -> Prepared:
+        self.calibration.cache_clear()  # Statistics belong to one captured graph.
+        task = self.task(task_name)
+        adapter = NETWORKS[name](task)
+        weights = find_weights(name, task_name, self.weights)
+        return prepare(task, adapter, weights, self.device, getattr(torch, self.precision))
+
+    def _calibration(self, task_name: str, name: str, count: int, seed: int) -> Calibration:
+        return calibration_set(self.network(task_name, name), count, seed)
+
+    def fingerprint(self, cell: Cell) -> dict[str, str]:
+        """What the cell's result depends on; a record with another fingerprint is stale.
+
+        `method` is the code of the method and its stages, `evaluation` that of everything else that decides a figure.
+        """
+        return {
+            "method": combined(self.source.of(*_recipe(cell))) + _settings(cell),
+            "evaluation": combined(self._sources(cell, prepare, calibration_set, evaluate)),
+            **self._inputs(cell),
+        }
+
+    def sources(self, cell: Cell) -> dict[str, str]:
+        """The code that the cell's result depends on: a digest for each module."""
+        return self._sources(cell, prepare, calibration_set, evaluate, *_recipe(cell))
+
+    def _sources(self, cell: Cell, *roots: Callable[..., Any]) -> dict[str, str]:
+        prepared = self.network(cell.task, cell.network)
+        return self.source.of(type(prepared.task), type(prepared.adapter), *roots)
+
+    def _inputs(self, cell: Cell) -> dict[str, str]:
+        prepared = self.network(cell.task, cell.network)
+        return {
+            "weights": prepared.weights,
+            "data": prepared.task.digest(),
+            "precision": self.precision,
+            "device": self.device.type,
+            "torch": str(torch.__version__),
+            "torchvision": str(torchvision.__version__),
+        }
+
+    def convert(self, cell: Cell) -> Converted:
+        """The network that a cell is about. Stages that were run before are not run again; see `Conversions`."""
+        graph = self.network(cell.task, cell.network).graph
+        key = (cell.task, cell.network, cell.calibration, cell.seed)
+        return self.conversions.convert(
+            cell.recipe.stages(), graph, cell.T or 1, self._basis(cell), lambda: self.calibration(*key)
+        )
+
+    def forget(self, cell: Cell) -> None:
+        """Makes sure that the next conversion for the cell begins from the ANN."""
+        self.conversions.forget(cell.recipe.stages(), cell.T or 1, self._basis(cell))
+
+    def _basis(self, cell: Cell) -> dict[str, str | int]:
+        """What a conversion depends on beside T and the stages."""
+        return {
+            "task": cell.task, "network": cell.network, "calibration": cell.calibration, "seed": cell.seed,
+            "code": combined(self._sources(cell, prepare, calibration_set)), **self._inputs(cell),
+        }  # fmt: skip
+
+    def measure(self, cell: Cell, advance: Callable[[int], None]) -> Measured:
+        """Converts and evaluates one cell; `advance` is told of every batch of samples done.
+
+        Raises:
+            BenchmarkError: the method cannot be applied to the network, or the outputs are not finite.
+        """
+        prepared = self.network(cell.task, cell.network)
+        converted = self.convert(cell)
+        network = converted.network
+        started = self._now()
+        fast = self._worth_compiling(network, prepared.task.test_size(cell.limit))
+        found = evaluate(prepared, network, cell.limit, fast, advance)
+        finished = self._now()
+        record = Record(
+            cell=cell,
+            status="done",
+            metrics=found.metrics,
+            primary_metric=prepared.task.primary_metric,
+            curve=found.curve,
+            totals=found.totals,
+            exits=found.exits,
+            activity=found.activity,
+            report=converted.report or [],
+            layers=found.layers,
+            fingerprint=self.fingerprint(cell),
+            sources=self.sources(cell),
+            provenance=self._provenance(fast),
+            departures={reason: count for reason, count in prepared.task.departures().items() if count},
+            convert_s=round(converted.seconds, 3),
+            evaluate_s=round(finished - started, 3),
+        )
+        return Measured(record=record, samples=found.samples)
+
+    def _worth_compiling(self, network: SpikingNetwork, samples: int) -> bool:
+        updates = samples * network.T * sum(fan.numel() for fan in network.connectivity.fan_out.values())
+        return worth_compiling(updates, self.device)
+
+    def _now(self) -> float:
+        if self.device.type == "cuda":
+            torch.cuda.synchronize(self.device)
+        return time.perf_counter()
+
+    def _provenance(self, compiled: bool) -> dict[str, str]:
+        device = torch.cuda.get_device_name(self.device) if self.device.type == "cuda" else platform.machine()
+        return {
+            **self.revision,
+            "python": platform.python_version(),
+            "torch": str(torch.__version__),
+            "torchvision": str(torchvision.__version__),
+            "device": f"{self.device.type} ({device})",
+            "threads": str(torch.get_num_threads()),
+            "compiled_neurons": str(compiled).lower(),
+        }
+
+
+def _recipe(cell: Cell) -> tuple[Callable[..., Any], ...]:
+    """A cell's method, its stages and what these hold, for their code."""
+    recipe = cell.recipe
+    try:
+        return type(recipe), *held(recipe.stages())
+    except Exception:  # Measuring the cell fails with it, and says so.
+        return (type(recipe),)
+
+
+def _settings(cell: Cell) -> str:
+    """What the stages of a cell's method are set to, in short; the code of another method may have set it."""
+    try:
+        return "-" + hashlib.sha256(json.dumps(spec(cell.recipe.stages())).encode()).hexdigest()[:8]
+    except Exception:  # Stages that are no plain values have their code alone; one that fails is said when measured.
+        return ""
+
+
+@cache
+def _git(*arguments: str) -> str:
+    try:
+        result = subprocess.run(["git", *arguments], cwd=ROOT, capture_output=True, text=True, timeout=10, check=True)
+    except (OSError, subprocess.SubprocessError):
+        return ""
+    return result.stdout.strip()

@@ -1,0 +1,165 @@
+"""What a worker does: one cell, from the right to work on it to its record. Engines call it wherever they please."""
+
+from __future__ import annotations
+
+import errno
+import traceback
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import lru_cache
+from pathlib import Path
+from typing import Literal
+
+import torch
+
+from benchmarks.cells import Cell
+from benchmarks.execution.workbench import Precision, Workbench
+from benchmarks.plugins import load_plugins
+from benchmarks.records.leases import Lease, Leases
+from benchmarks.records.record import Cause, Record
+from benchmarks.records.store import DamagedRecord, Store
+from conversion.errors import BenchmarkError
+
+Status = Literal["done", "failed", "held", "unwritable"]
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Where cells are measured, and with what; see `Workbench`."""
+
+    data_root: Path | None = None
+    weights: Path | None = None
+    device: str = "cpu"
+    precision: Precision = "auto"
+    converted: Path | None = None
+
+
+@dataclass(frozen=True)
+class Job:
+    """One cell to measure, as it is sent to a worker.
+
+    Attributes:
+        results, suite: name the store.
+        again: measure even if there is a fresh record.
+        command: what the user typed, for the record.
+    """
+
+    cell: Cell
+    results: Path
+    suite: str
+    settings: Settings
+    again: bool = False
+    command: str = ""
+
+    @property
+    def store(self) -> Store:
+        return Store(self.results, self.suite)
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How a job ended.
+
+    Attributes:
+        status: "done" or "failed" have a record; "held" is being worked on by another run; of an "unwritable" one no
+            record could be written.
+        reason: in words, of what went wrong.
+        broken: the failure was none that the benchmark foresees, so that the process had better end, too.
+    """
+
+    status: Status
+    reason: str = ""
+    broken: bool = False
+
+
+@lru_cache(maxsize=1)
+def workbench(settings: Settings) -> Workbench:
+    """What the cells that are measured in this process share."""
+    return Workbench(settings.data_root, settings.weights, settings.device, settings.precision, settings.converted)
+
+
+def attempt(job: Job) -> Ended:
+    """Measures a cell unless somebody else does or did, and stores its record; whatever goes wrong is a record, too."""
+    load_plugins()
+    try:
+        lease = Leases(job.store).take(job.cell)
+        if lease is None:
+            return Ended("held")
+        with lease:
+            return _measure(job, lease)
+    except OSError as error:
+        return unwritable(job, error)
+
+
+def _measure(job: Job, lease: Lease) -> Ended:
+    fingerprint: dict[str, str] = {}
+    try:
+        bench = workbench(job.settings)
+        lease.total = bench.task(job.cell.task).test_size(job.cell.limit)
+        fingerprint = bench.fingerprint(job.cell)
+        if not job.again and _fresh(job, fingerprint):
+            return Ended("done")
+        measured = bench.measure(job.cell, lease.advance)
+    except Exception as error:  # Whatever goes wrong in one cell, the others go on.
+        foreseen = isinstance(error, BenchmarkError)
+        if not foreseen:
+            traceback.print_exc()
+        return fail(job, explain(error), "refused" if foreseen else "error", fingerprint, broken=not foreseen)
+    provenance = measured.record.provenance | _moment(job)
+    job.store.save(measured.record.model_copy(update={"provenance": provenance}), measured.samples)
+    return Ended("done")
+
+
+def fail(
+    job: Job, reason: str, cause: Cause, fingerprint: dict[str, str] | None = None, *, broken: bool = False
+) -> Ended:
+    """Stores that a cell failed, and why."""
+    record = Record(
+        cell=job.cell, status="failed", reason=reason, cause=cause, fingerprint=fingerprint or {},
+        provenance=_moment(job),
+    )  # fmt: skip
+    try:
+        job.store.save(record)
+    except OSError as error:
+        return unwritable(job, error)
+    return Ended("failed", reason, broken)
+
+
+def unwritable(job: Job, error: OSError) -> Ended:
+    """Says that the store takes no more records."""
+    return Ended("unwritable", f"{error.filename or job.store.folder} cannot be written: {error.strerror or error}.")
+
+
+def _moment(job: Job) -> dict[str, str]:
+    return {"finished": datetime.now(UTC).isoformat(timespec="milliseconds"), "command": job.command}
+
+
+def finished_since(job: Job, moment: float) -> bool:
+    """Whether a cell was measured after a moment, in seconds since the epoch, on this machine's clock."""
+    try:
+        record = job.store.load(job.cell)
+    except DamagedRecord:
+        return False
+    finished = record.provenance.get("finished") if record is not None and record.status == "done" else None
+    return finished is not None and datetime.fromisoformat(finished).timestamp() >= moment
+
+
+def explain(error: Exception) -> str:
+    """An error in one line."""
+    if isinstance(error, BenchmarkError):
+        return str(error)
+    text = next(iter(str(error).splitlines()), "")
+    if isinstance(error, (MemoryError, torch.OutOfMemoryError)) or "can't allocate memory" in text:
+        return f"out of memory: {text}" if text else "out of memory"
+    if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+        return f"the disk is full: {error.filename or text}"
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__
+
+
+def _fresh(job: Job, fingerprint: dict[str, str]) -> bool:
+    """Whether another run has measured the cell since this one was planned."""
+    try:
+        record = job.store.load(job.cell)
+    except DamagedRecord:
+        return False
+    return record is not None and record.status == "done" and record.fingerprint == fingerprint

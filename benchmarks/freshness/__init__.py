@@ -1,0 +1,1 @@
+"""Which code a record depends on, and whether it has changed since."""

@@ -1,0 +1,92 @@
+"""Which code a result depends on: what its method, its task and its network reach, and nothing else (closure.py)."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from benchmarks.freshness.closure import Closure, digest
+from benchmarks.records.record import Record
+from conversion.errors import InvalidInput
+
+ROOT = Path(__file__).parents[2]
+PACKAGES = ("conversion", "tasks", "adapters", "benchmarks")
+# Never followed, though bases are of their making.
+FOREIGN = sys.stdlib_module_names | {"pydantic", "torch", "torchvision"}
+# The code as this process, or the one that it was forked from, imported it; files may say something else later.
+IMPORTED = {file: file.read_text(encoding="utf-8") for package in PACKAGES for file in (ROOT / package).rglob("*.py")}
+
+
+class Sources:
+    """The code of the benchmark, and that of plug-ins wherever it is.
+
+    Args:
+        folder: of the benchmark's own packages.
+    """
+
+    def __init__(self, folder: Path = ROOT) -> None:
+        self._folder = folder
+        self._closures: dict[frozenset[str], Closure] = {}
+        self._reached: dict[tuple[Any, ...], dict[str, str]] = {}
+
+    def of(self, *roots: Callable[..., Any]) -> dict[str, str]:
+        """Digests of the code that classes, functions and the classes of other objects reach, by module.
+
+        Followed are the benchmark's own packages and those of the roots and of their bases.
+
+        Raises:
+            InvalidInput: a root is not in a file.
+        """
+        parts = tuple(dict.fromkeys(part for root in roots for part in _parts(root)))
+        if parts not in self._reached:
+            closure = self._closure({part.__module__ for part in parts})
+            names = []
+            for part in parts:
+                name = part.__module__, part.__qualname__.partition(".")[0]
+                if closure.binds(name):
+                    names.append(name)
+                elif part in roots:
+                    raise InvalidInput(
+                        f"The source of {name[0]}.{part.__qualname__} cannot be found, so nobody could tell when "
+                        "results of it are out of date; put it into a file."
+                    )
+            self._reached[parts] = closure.of(names)
+        return self._reached[parts]
+
+    def _closure(self, modules: set[str]) -> Closure:
+        """The code that is followed from roots in these modules, whatever was followed before."""
+        plugins = frozenset(module for module in modules if module.partition(".")[0] not in PACKAGES)
+        if plugins not in self._closures:
+            folders, files = dict.fromkeys(PACKAGES, self._folder), {}
+            for module in plugins:
+                file = getattr(sys.modules.get(module), "__file__", None)
+                if file is not None:
+                    files[module] = Path(file)
+                    up = module.count(".") + (files[module].stem == "__init__")
+                    folders[module.partition(".")[0]] = files[module].parents[up]
+            self._closures[plugins] = Closure(folders, files, IMPORTED)
+        return self._closures[plugins]
+
+
+def _parts(root: Callable[..., Any]) -> Iterator[Any]:
+    """A class with its bases, a function, or the class of any other object."""
+    if not hasattr(root, "__qualname__"):
+        root = type(root)
+    for part in root.__mro__ if isinstance(root, type) else (root,):
+        if part.__module__.partition(".")[0] not in FOREIGN:
+            yield part
+
+
+def combined(sources: Mapping[str, str]) -> str:
+    """One digest of the digests of modules."""
+    return digest(repr(sorted(sources.items())))[:16]
+
+
+def changed_modules(record: Record, now: Mapping[str, str]) -> list[str]:
+    """The modules whose digests are other than when a cell was measured; none of records that do not hold them."""
+    if not record.sources:
+        return []
+    modules = record.sources.keys() | now.keys()
+    return sorted(module for module in modules if record.sources.get(module) != now.get(module))

@@ -1,0 +1,1 @@
+"""A run against a committed baseline: regression, pass or inconclusive."""

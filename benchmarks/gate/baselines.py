@@ -1,0 +1,226 @@
+"""A baseline: what a suite measured once, committed, for the gate to compare later runs with.
+
+`NAME.json` says what was measured, one figure a line, to be read in a diff. `NAME.parquet` beside it holds the outcome
+of every sample, without which nothing can be compared in pairs; the first names the digest of the second.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from benchmarks.cells import Cell
+from benchmarks.records.record import Record
+from benchmarks.records.store import Store
+from conversion.errors import BenchmarkError, InvalidInput
+from conversion.files import write_atomically
+
+SCHEMA = 1
+# Without the same of each of these, figures of two runs say nothing about the code between them.
+INPUTS = ("weights", "data", "precision")
+Operation = Literal["synops_unary", "synops_binary", "synops_graded", "macs", "flops"]
+OPERATIONS: tuple[Operation, ...] = ("synops_unary", "synops_binary", "synops_graded", "macs", "flops")
+
+
+class Incomparable(BenchmarkError):
+    """A record that nothing can be compared with."""
+
+
+class Row(BaseModel):
+    """One measured cell, as far as the gate looks at it.
+
+    Attributes:
+        id: of the cell.
+        method: its label, with options.
+        n: samples measured.
+        weights, data: digests.
+        operations: of one mean sample.
+        steps: taken on average.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    id: str
+    task: str
+    network: str
+    method: str
+    T: int | None
+    seed: int
+    profile: str
+    calibration: int
+    n: int
+    metric: str
+    value: float
+    weights: str
+    data: str
+    precision: str
+    operations: dict[Operation, float] = Field(min_length=len(OPERATIONS))
+    steps: float
+
+    @property
+    def label(self) -> str:
+        """The cell in a few words."""
+        parts = [self.task, self.network, self.method, *([] if self.T is None else [f"T={self.T}"])]
+        return " ".join([*parts, self.profile, *([f"seed={self.seed}"] if self.seed else [])])
+
+
+class Page(BaseModel):
+    """What the JSON file holds."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    schema_version: int = SCHEMA
+    suite: str
+    samples_sha256: str
+    cells: list[Row] = Field(min_length=1)
+
+
+@dataclass(frozen=True)
+class Baseline:
+    """Rows of a suite, and the outcome of every sample by the id of its cell."""
+
+    suite: str
+    rows: Sequence[Row]
+    outcomes: dict[str, NDArray[Any]]
+
+
+def measured(record: Record, store: Store) -> tuple[Row, NDArray[Any]]:
+    """The row of a cell that was measured, and the outcome of every sample, shape (n,).
+
+    Raises:
+        Incomparable: the record does not say what it was measured with, or its outcomes are not there or not finite.
+    """
+    cell, totals, value = record.cell, record.totals, record.metrics.get(record.primary_metric)
+    unsaid = [name for name in INPUTS if not record.fingerprint.get(name)]
+    if unsaid or totals is None or value is None:
+        raise Incomparable(f"its record does not say its {' and '.join(unsaid or ['figures'])}; measure it again")
+    samples = store.samples(record)
+    if samples is None or "outcome" not in samples or len(samples) != value.n:
+        raise Incomparable("the outcomes of its samples are not beside its record; measure it again")
+    outcomes = samples["outcome"].to_numpy()
+    if not np.isfinite(outcomes).all():
+        raise Incomparable("outcomes of its samples are not finite")
+    row = Row(
+        id=cell.id, task=cell.task, network=cell.network, method=cell.recipe.label, T=cell.T, seed=cell.seed,
+        profile=cell.profile, calibration=cell.calibration, n=value.n, metric=record.primary_metric, value=value.value,
+        operations={name: getattr(totals, name) for name in OPERATIONS}, steps=totals.steps,
+        **{name: record.fingerprint[name] for name in INPUTS},
+    )  # fmt: skip
+    return row, outcomes
+
+
+def take_baseline(suite: str, cells: Sequence[Cell], store: Store) -> Baseline:
+    """The baseline of a suite as it was measured last.
+
+    Raises:
+        BenchmarkError: a cell is missing, failed, or could not be compared later; names each.
+    """
+    rows, outcomes, defects = [], {}, []
+    for cell in cells:
+        record = store.load(cell)
+        if record is None:
+            defects.append(f"{cell.label} is missing")
+        elif record.status == "failed":
+            defects.append(f"{cell.label} failed ({record.reason})")
+        else:
+            try:
+                row, outcomes[cell.id] = measured(record, store)
+                rows.append(row)
+            except Incomparable as error:
+                defects.append(f"{cell.label}: {error}")
+    if defects:
+        raise BenchmarkError(
+            f"{store.folder} makes no baseline: {len(defects)} of {len(cells)} cells are not as they should be. "
+            f"{'; '.join(defects)}. Run the suite first, then take the baseline again."
+        )
+    return Baseline(suite, rows, outcomes)
+
+
+def write_baseline(baseline: Baseline, path: Path) -> Path:
+    """Writes or replaces both files; returns the one of the samples.
+
+    Raises:
+        InvalidInput: the path does not end in .json, or its folder is not there.
+    """
+    beside = _beside(path)
+    if not path.parent.is_dir():
+        raise InvalidInput(f"There is no folder {path.parent} for the baseline; make it first.")
+    lengths = [len(baseline.outcomes[row.id]) for row in baseline.rows]
+    names = pd.Categorical(np.repeat([row.id for row in baseline.rows], lengths))
+    scores = np.concatenate([baseline.outcomes[row.id] for row in baseline.rows])
+    content = pd.DataFrame({"cell": names, "outcome": scores}).to_parquet(index=False, compression="zstd")
+    page = Page(suite=baseline.suite, samples_sha256=hashlib.sha256(content).hexdigest(), cells=list(baseline.rows))
+    write_atomically(beside, content)
+    write_atomically(path, (page.model_dump_json(indent=1) + "\n").encode())
+    return beside
+
+
+def read_baseline(path: Path) -> Baseline:
+    """Reads both files.
+
+    Raises:
+        InvalidInput: one is missing, damaged or of a newer version, or the two do not belong together; says which.
+    """
+    beside = _beside(path)
+    for file in (path, beside):
+        if not file.is_file():
+            raise InvalidInput(
+                f"There is no {file}. Write a baseline with: run_all.py gate --suite NAME --baseline {path} --update"
+            )
+    page = _read_page(path)
+    content = beside.read_bytes()
+    if hashlib.sha256(content).hexdigest() != page.samples_sha256:
+        raise InvalidInput(
+            f"{beside.name} is not the file that {path} was written with; take both of {path.parent} from one "
+            "revision, or write the baseline again."
+        )
+    samples = pd.read_parquet(io.BytesIO(content))
+    outcomes = {str(id): group.to_numpy() for id, group in samples.groupby("cell", observed=True)["outcome"]}
+    for row in page.cells:
+        if len(outcomes.get(row.id, ())) != row.n:
+            raise InvalidInput(f"{beside} does not hold the {row.n} samples of {row.id}; write the baseline again.")
+    return Baseline(page.suite, page.cells, outcomes)
+
+
+def _beside(path: Path) -> Path:
+    if path.suffix != ".json":
+        raise InvalidInput(f"A baseline is named by its JSON file, as in smoke.json; {path.name} does not end so.")
+    return path.with_suffix(".parquet")
+
+
+def _read_page(path: Path) -> Page:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except json.JSONDecodeError as error:
+        raise InvalidInput(f"The baseline {path} is no valid JSON: {error}.") from None
+    except UnicodeDecodeError:
+        raise InvalidInput(f"The baseline {path} is no text; write it again.") from None
+    version = content.get("schema_version") if isinstance(content, dict) else None
+    if isinstance(version, int) and version > SCHEMA:
+        raise InvalidInput(f"The baseline {path} was written by a newer version of this benchmark; update it.")
+    try:
+        page = Page.model_validate(content)
+    except ValidationError as error:
+        raise InvalidInput(f"The baseline {path}: {_describe(error)}") from None
+    ids = [row.id for row in page.cells]
+    if twice := next((id for id in ids if ids.count(id) > 1), None):
+        raise InvalidInput(f"The baseline {path} holds {twice} twice; write it again.")
+    return page
+
+
+def _describe(error: ValidationError) -> str:
+    first = min(error.errors(), key=lambda found: found["type"] != "extra_forbidden")
+    where = ".".join(str(part) for part in first["loc"]) or "it"
+    if first["type"] != "extra_forbidden":
+        return f"'{where}' is wrong: {first['msg']}."
+    (near,) = get_close_matches(str(first["loc"][-1]), {*Page.model_fields, *Row.model_fields}, n=1, cutoff=0)
+    return f"there is no key '{where}'; did you mean '{near}'?"

@@ -1,0 +1,149 @@
+"""The gate: does what was measured now still keep what a committed baseline promises? (docs/gate.md)"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from benchmarks.gate.baselines import INPUTS, OPERATIONS, Baseline, Incomparable, Row, measured
+from benchmarks.gate.paired import LEVEL, Paired, adjusted, compare
+from benchmarks.records.record import Record
+from benchmarks.records.store import RECORD, Store
+
+Verdict = Literal["pass", "regressed", "improved", "missing", "incomparable"]
+# Counts are deterministic but for spikes that rounding moves across a threshold.
+TOLERANCE = 1e-3
+PASS, REGRESSION, INCONCLUSIVE = 0, 4, 5
+# Failures that say nothing of the code: no data, no memory, no time.
+UNMEASURED = {"impossible", "killed", "time limit"}
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """A cell in the baseline and now.
+
+    Attributes:
+        paired: of the samples' outcomes.
+        p: of `paired`, adjusted for all cells compared.
+    """
+
+    before: Row
+    now: Row
+    paired: Paired
+    p: float = 1.0
+
+
+@dataclass(frozen=True)
+class Judged:
+    """A cell of the baseline with its verdict, the reason in words, and the figures where there are two to compare."""
+
+    row: Row
+    verdict: Verdict
+    reason: str
+    comparison: Comparison | None = None
+
+
+@dataclass(frozen=True)
+class Gate:
+    """All verdicts; `new` are cells that were measured but are not in the baseline."""
+
+    suite: str
+    cells: Sequence[Judged]
+    new: Sequence[str]
+
+    @property
+    def exit_code(self) -> int:
+        """4 when a cell regressed, else 5 when one is missing or incomparable, else 0."""
+        verdicts = {judged.verdict for judged in self.cells}
+        if "regressed" in verdicts:
+            return REGRESSION
+        return PASS if verdicts and verdicts <= {"pass", "improved"} else INCONCLUSIVE
+
+    @property
+    def conclusion(self) -> str:
+        """The outcome in one line."""
+        word = {PASS: "pass", REGRESSION: "regression", INCONCLUSIVE: "inconclusive"}[self.exit_code]
+        counted = Counter(judged.verdict for judged in self.cells)
+        found = ", ".join(f"{number} {verdict}" for verdict, number in counted.most_common())
+        new = f"; {len(self.new)} new, without a verdict" if self.new else ""
+        return f"Gate of suite {self.suite}: {word}. Of {len(self.cells)} cells {found}{new}."
+
+
+def judge_all(baseline: Baseline, store: Store) -> Gate:
+    """Compares the records of a store with a baseline.
+
+    Raises:
+        BenchmarkError: a record was written by a newer version.
+    """
+    records = {record.cell.id: record for record in store.records()}
+    found = [_look_up(row, baseline, store, records.get(row.id)) for row in baseline.rows]
+    comparisons = [item for item in found if isinstance(item, Comparison)]
+    ps = iter(adjusted([comparison.paired for comparison in comparisons]))
+    cells = []
+    for item in found:
+        if isinstance(item, Comparison):
+            comparison = Comparison(item.before, item.now, item.paired, next(ps))
+            cells.append(Judged(item.before, *judge(comparison), comparison))
+        else:
+            cells.append(item)
+    known = {row.id for row in baseline.rows}
+    return Gate(baseline.suite, cells, [record.cell.label for id, record in records.items() if id not in known])
+
+
+def _look_up(row: Row, baseline: Baseline, store: Store, record: Record | None) -> Comparison | Judged:
+    """The two sides of a cell, or the verdict where there are none."""
+    if record is None:
+        if (store.cells / row.id / RECORD).is_file():
+            return Judged(row, "incomparable", "its record is damaged; measure it again")
+        return Judged(row, "missing", f"there is no record of it in {store.folder}")
+    if record.status == "failed":
+        if record.cause in UNMEASURED:
+            return Judged(row, "incomparable", f"it could not be measured: {record.reason}")
+        return Judged(row, "regressed", f"it ran when the baseline was taken, and fails now: {record.reason}")
+    if 2 * 0.5**row.n > LEVEL:
+        return Judged(row, "incomparable", f"{row.n} samples are too few to tell a loss from chance")
+    try:
+        now, outcomes = measured(record, store)
+    except Incomparable as error:
+        return Judged(row, "incomparable", str(error))
+    if other := [name for name in (*INPUTS, "metric", "n") if getattr(now, name) != getattr(row, name)]:
+        shown = [name if name in ("weights", "data") else f"{name} ({_change(row, now, name)})" for name in other]
+        return Judged(row, "incomparable", f"measured with other {' and '.join(shown)}")
+    return Comparison(row, now, compare(baseline.outcomes[row.id], outcomes))
+
+
+def _change(before: Row, now: Row, name: str) -> str:
+    return f"{getattr(before, name)} before, {getattr(now, name)} now"
+
+
+def judge(comparison: Comparison) -> tuple[Verdict, str]:
+    """The verdict on a cell and the reason: worse in anything is regressed, else better in anything is improved."""
+    worse, better, same = [], [], []
+    before, now, paired = comparison.before, comparison.now, comparison.paired
+    if not paired.lost + paired.won:
+        same.append("every sample came out as before")
+    else:
+        counted = f"{paired.lost} samples lost, {paired.won} won, p = {comparison.p:.2g} among all cells"
+        if comparison.p > LEVEL:
+            same.append(f"{before.metric} within chance: {counted}")
+        elif paired.mean < 0:
+            worse.append(f"{before.metric} fell: {counted}")
+        else:
+            better.append(f"{before.metric} rose: {counted}")
+    for name in OPERATIONS:
+        if not math.isclose(before.operations[name], now.operations[name], rel_tol=TOLERANCE):
+            change = relative(before.operations[name], now.operations[name])
+            (worse if change > 0 else better).append(f"{name} {change:+.2%}")
+    if worse:
+        return "regressed", "; ".join(worse) + (f"; although {', '.join(better)}" if better else "")
+    return ("improved", "; ".join(better)) if better else ("pass", "; ".join(same))
+
+
+def relative(before: float, now: float) -> float:
+    """Relative change; infinite where there was nothing before."""
+    if before == now:
+        return 0.0
+    return (now - before) / before if before else math.inf

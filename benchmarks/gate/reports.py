@@ -1,0 +1,126 @@
+"""What the gate found: for a screen, as Markdown, and as JUnit XML for a continuous integration system."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from xml.etree import ElementTree
+
+from rich.console import Console
+from rich.table import Table
+
+from benchmarks.gate.baselines import OPERATIONS, Row
+from benchmarks.gate.judge import Gate, Judged, relative
+from benchmarks.pages.markdown import table
+
+COLUMNS = [
+    "cell", "before -> now", "points", "lost / won", "p", "p among all", "synops, %: unary / binary / graded", "steps",
+    "verdict", "reason",
+]  # fmt: skip
+# What fits a terminal; reasons follow below.
+ON_SCREEN = [column for column in COLUMNS if column not in ("p", "steps", "reason")]
+SHOWN = OPERATIONS[:3]
+COLOURS = {"pass": "green", "improved": "cyan", "regressed": "red", "missing": "yellow", "incomparable": "yellow"}
+# What XML 1.0 cannot hold, not even escaped.
+FORBIDDEN = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+
+
+def show(found: Gate, console: Console) -> None:
+    """Prints the verdicts: a table and the reasons below it on a terminal, the Markdown page elsewhere."""
+    if not console.is_terminal:
+        print(markdown(found), end="")
+        return
+    grid = Table(box=None, padding=(0, 1, 0, 0))
+    for column in ON_SCREEN:
+        grid.add_column(column.replace(": ", "\n"), no_wrap=column != "cell", overflow="fold")
+    for judged in found.cells:
+        line = dict(zip(COLUMNS, _line(judged), strict=True))
+        grid.add_row(*(line[column] for column in ON_SCREEN), style=COLOURS[judged.verdict])
+    reasons = [f"{judged.row.label}: {judged.verdict}, {judged.reason}." for judged in found.cells if _notable(judged)]
+    console.print(grid)
+    for text in (*reasons, *_new(found)):
+        console.print(text, markup=False, highlight=False)
+
+
+def markdown(found: Gate) -> str:
+    """The page of a gate: the conclusion, a row for each cell, and what is new."""
+    rows = [[_escaped(text) for text in _line(judged)] for judged in found.cells]
+    return "\n".join(["# Gate", "", found.conclusion, "", *table(COLUMNS, rows), "", *_new(found), ""])
+
+
+def junit(found: Gate) -> bytes:
+    """JUnit XML: a test case for each cell; regressed is a failure, missing or incomparable an error.
+
+    An inconclusive gate is no success, so nothing is reported as skipped: systems show that as green.
+    """
+    verdicts = [judged.verdict for judged in found.cells]
+    failures = verdicts.count("regressed")
+    errors = verdicts.count("missing") + verdicts.count("incomparable")
+    counts = {"tests": str(len(verdicts)), "failures": str(failures), "errors": str(errors)}
+    root = ElementTree.Element("testsuites", counts)
+    suite = ElementTree.SubElement(root, "testsuite", {"name": f"gate {found.suite}", **counts, "skipped": "0"})
+    for judged in found.cells:
+        row = judged.row
+        place = ".".join((found.suite, row.task, row.network, row.profile))
+        case = ElementTree.SubElement(suite, "testcase", {"classname": place, "name": _name(row), "time": "0"})
+        said = FORBIDDEN.sub("?", f"{judged.verdict}: {judged.reason}")
+        if judged.verdict == "regressed":
+            ElementTree.SubElement(case, "failure", {"message": said, "type": judged.verdict}).text = said
+        elif judged.verdict in ("missing", "incomparable"):
+            ElementTree.SubElement(case, "error", {"message": said, "type": judged.verdict}).text = said
+        else:
+            ElementTree.SubElement(case, "system-out").text = said
+    ElementTree.indent(root)
+    return bytes(ElementTree.tostring(root, encoding="utf-8", xml_declaration=True))
+
+
+def _notable(judged: Judged) -> bool:
+    """Whether a reader wants the reason: all but a cell in which no sample changed."""
+    paired = judged.comparison.paired if judged.comparison else None
+    return judged.verdict != "pass" or paired is None or paired.lost + paired.won > 0
+
+
+def _name(row: Row) -> str:
+    return f"{row.method}{'' if row.T is None else f' T={row.T}'} seed={row.seed}"
+
+
+def _line(judged: Judged) -> list[str]:
+    row, comparison = judged.row, judged.comparison
+    if comparison is None:
+        return [
+            row.label,
+            f"{row.value:.2f} ->",
+            "",
+            "",
+            "",
+            "",
+            "",
+            f"{row.steps:.4g} ->",
+            judged.verdict,
+            judged.reason,
+        ]
+    now, paired = comparison.now, comparison.paired
+    return [
+        row.label,
+        f"{row.value:.2f} -> {now.value:.2f}",
+        f"{now.value - row.value:+.2f}",
+        f"{paired.lost} / {paired.won}",
+        f"{paired.p:.2g}",
+        f"{comparison.p:.2g}",
+        " / ".join(_percent(relative(row.operations[name], now.operations[name])) for name in SHOWN),
+        f"{row.steps:.4g} -> {now.steps:.4g}",
+        judged.verdict,
+        judged.reason,
+    ]
+
+
+def _percent(change: float) -> str:
+    return f"{round(100 * change, 2) + 0.0:+.2f}"  # No negative zero.
+
+
+def _new(found: Gate) -> Sequence[str]:
+    return [f"Not in the baseline, without a verdict: {', '.join(found.new)}."] if found.new else []
+
+
+def _escaped(text: str) -> str:
+    return " ".join(text.replace("|", "\\|").split())

@@ -1,0 +1,1 @@
+"""What readers get: tables, comparisons, pictures and the leaderboard."""

@@ -1,0 +1,146 @@
+"""The leaderboard: for every task and network, what no other row beats in both accuracy and energy."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from benchmarks.pages.comparisons import frontier
+from benchmarks.pages.markdown import table
+from benchmarks.pages.seeds import complete, half_width
+from conversion.files import write_atomically
+from tasks import TASKS
+
+PREAMBLE = """# Leaderboard
+
+Generated from the results.csv of every suite by `python run_all.py report`; do not edit. "Same T" is no fair axis: a
+burst neuron does in one step what a single spike does in phi. So rows compete on accuracy against energy, with a burst
+of n spikes priced as n spikes (unary); the graded column prices it as one event. Scores are those of a task's first
+metric. Rows of the summary are named by their test scores, which flatters them a little where test samples are few.
+"""
+FRONTS = """A row is listed if no other row of the same task, network, test samples, calibration samples, precision and
+price list has at least its score for less energy. Rows are means over seeds. In italics the ANN and the quantised
+twins, which are no spiking networks and compete among themselves.
+"""
+KEYS = ["task", "network", "profile", "calibration", "precision", "price_list"]
+FIGURES = ["value", "ci_low", "ci_high", "n", "energy_unary_mJ", "energy_graded_mJ", "energy_ann_mJ"]
+SEVERAL = """Brackets hold the 95 % interval of drawing the test samples; of several seeds, the t-interval of the mean.
+Rows of which a seed is missing are left out.
+"""
+NEAR, SHARE = 1.0, 0.5
+"""What the summary asks for: how many points below the ANN, and which share of its energy."""
+SUMMARY = ["task", "network", "ANN", f"within {NEAR:g} point of it", f"at most {100 * SHARE:g} % of its energy"]
+
+
+@dataclass(frozen=True)
+class Board:
+    """The rows that compete with each other, and those beside them.
+
+    Attributes:
+        keys: what they have in common, by the names of KEYS.
+        metric: their score.
+        ann, twins, rows: means over seeds.
+    """
+
+    keys: dict[str, Any]
+    metric: str
+    ann: pd.DataFrame
+    twins: pd.DataFrame
+    rows: pd.DataFrame
+
+    @property
+    def samples(self) -> str:
+        """On how many it was measured."""
+        return f"{'all' if self.keys['profile'] == 'full' else 'the first'} {self.ann['n'].iloc[0]:.0f} test samples"
+
+
+def write_leaderboard(results: Path, path: Path) -> None:
+    """Writes the leaderboard of all suites that have a results.csv under `results`."""
+    frames = [pd.read_csv(file) for file in sorted(results.glob("*/results.csv"))]
+    write_atomically(path, leaderboard(pd.concat(frames, ignore_index=True)).encode())
+
+
+def leaderboard(frame: pd.DataFrame) -> str:
+    """The page, from the tidy tables of any number of suites: a summary, then the front of every network."""
+    done = complete(frame).drop_duplicates(["cell", "metric", "precision", "price_list"])
+    done = done[done["metric"] == done.groupby("task")["metric"].transform("first")]
+    several = bool(done.groupby([*KEYS, "method", "T"]).size().gt(1).any())
+    boards = sorted(_boards(done), key=lambda board: _made_up(board.keys["task"]))
+    lines = [PREAMBLE, *table(SUMMARY, map(_summary, boards)), "", FRONTS]
+    if several:
+        lines.append(SEVERAL)
+    for board in boards:
+        header = ["method", "T", board.metric, "unary, % of ANN", "graded, % of ANN", "unary, mJ"]
+        lines += [
+            f"## {board.keys['task']}, {board.keys['network']}: {board.samples}",
+            "",
+            f"{board.keys['calibration']} calibration samples, {board.keys['precision']}, "
+            f"prices `{board.keys['price_list']}`.",
+            "",
+            *table(header, _body(board)),
+            "",
+        ]
+    return "\n".join(lines)
+
+
+def _boards(done: pd.DataFrame) -> Iterator[Board]:
+    for keys, group in done.groupby(KEYS):
+        rows = pd.DataFrame([_row(of_row) for _, of_row in group.groupby(["method", "T"], dropna=False, sort=False)])
+        ann, twins = rows["method"] == "ann", rows["method"].str.startswith("quantised_ann")
+        if ann.any() and not (ann | twins).all():
+            named = dict(zip(KEYS, keys, strict=True))
+            yield Board(named, str(group["metric"].iloc[0]), rows[ann], rows[twins], rows[~ann & ~twins])
+
+
+def _made_up(task: str) -> bool:
+    """Whether a task needs nothing on disk: such ones come last."""
+    return task in TASKS and TASKS[task]().missing() is None
+
+
+def _summary(board: Board) -> list[str]:
+    ann, rows = board.ann.iloc[0], board.rows
+    near = rows[rows["value"] >= ann["value"] - NEAR].sort_values(["energy_unary_mJ", "value"], ascending=[True, False])
+    cheap = rows[rows["energy_unary_mJ"] <= SHARE * rows["energy_ann_mJ"]].sort_values("value", ascending=False)
+    return [
+        f"{board.keys['task']} ({board.samples})",
+        str(board.keys["network"]),
+        f"{ann['value']:.2f}",
+        *(_told(found.iloc[0]) if len(found) else "none" for found in (near, cheap)),
+    ]
+
+
+def _told(row: pd.Series[Any]) -> str:
+    share = 100 * row["energy_unary_mJ"] / row["energy_ann_mJ"]
+    return f"{row['value']:.2f} at {share:.1f} %: `{row['method']}`, T={row['T']:.0f}"
+
+
+def _row(seeds: pd.DataFrame) -> dict[str, object]:
+    """The mean over the seeds of a row; with several, its interval is that over seeds."""
+    row = {"method": seeds["method"].iloc[0], "T": seeds["T"].iloc[0], "seeds": len(seeds)}
+    row |= {str(name): mean for name, mean in seeds[FIGURES].mean().items()}
+    if len(seeds) > 1:
+        half = half_width(seeds["value"])
+        row |= {"ci_low": row["value"] - half, "ci_high": row["value"] + half}
+    return row
+
+
+def _body(board: Board) -> list[list[str]]:
+    competing = set(board.rows["method"])
+    fronts = (frontier(rows, "energy_unary_mJ") for rows in (board.rows, board.twins))
+    shown = pd.concat([board.ann, *fronts]).sort_values("energy_unary_mJ", ascending=False)
+    body = []
+    for row in shown.to_dict("records"):
+        body.append([
+            f"`{row['method']}`" if row["method"] in competing else f"*`{row['method']}`*",
+            "" if pd.isna(row["T"]) else f"{row['T']:.0f}",
+            f"{row['value']:.2f} [{row['ci_low']:.2f}, {row['ci_high']:.2f}]"
+            + (f" ({row['seeds']} seeds)" if row["seeds"] > 1 else ""),
+            f"{100 * row['energy_unary_mJ'] / row['energy_ann_mJ']:.1f}",
+            f"{100 * row['energy_graded_mJ'] / row['energy_ann_mJ']:.1f}",
+            f"{row['energy_unary_mJ']:.4g}",
+        ])  # fmt: skip
+    return body

@@ -1,0 +1,220 @@
+"""Tables are functions of records: a tidy CSV and a Markdown page for each suite."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+import pandas as pd
+
+from benchmarks.pages.comparisons import ablation, iso_energy
+from benchmarks.pages.markdown import table
+from benchmarks.pages.seeds import ROW, half_width, shortage
+from benchmarks.prices import PRICES
+from benchmarks.records.record import Record
+from benchmarks.records.store import Store
+from benchmarks.suites.suite import Suite
+from conversion.files import write_atomically
+
+COLUMNS = [
+    "suite", "task", "network", "method", "T", "mean_T", "seed", "profile", "metric", "value", "ci_low", "ci_high", "n",
+    "ann_value", "spikes", "synops_unary", "synops_graded", "macs", "energy_unary_mJ", "energy_graded_mJ",
+    "energy_ann_mJ", "price_list", "precision", "device", "convert_s", "evaluate_s", "status", "reason", "cell",
+    "calibration", "synops_binary", "energy_binary_mJ", "flops", "departures",
+]  # fmt: skip
+INTEGERS = ["T", "n"]
+
+
+def collect(suite: Suite, store: Store) -> pd.DataFrame:
+    """The tidy table of a suite: one row for each cell and metric, missing and failed cells included."""
+    cells = suite.cells()
+    states = {cell.id: store.state(cell) for cell in cells}
+    records = {cell.id: store.load(cell) for cell in cells if states[cell.id][0] == "done"}
+    anns = {
+        (record.cell.task, record.cell.network, record.cell.profile): record
+        for record in records.values()
+        if record is not None and record.cell.method == "ann"
+    }
+    rows: list[dict[str, object]] = []
+    for cell in cells:
+        state, reason = states[cell.id]
+        record = records.get(cell.id)
+        base: dict[str, object] = {
+            "suite": suite.name, "task": cell.task, "network": cell.network, "method": cell.recipe.label, "T": cell.T,
+            "seed": cell.seed, "profile": cell.profile, "price_list": suite.price_list, "cell": cell.id,
+            "calibration": cell.calibration,
+        }  # fmt: skip
+        ann = anns.get((cell.task, cell.network, cell.profile))
+        if record is None:
+            rows.append(base | {"status": state, "reason": reason or "not run yet"})
+        elif changed := _differences(record, ann):
+            # Rows of other weights, precision or code do not belong beside each other.
+            rows.append(base | {"status": "stale", "reason": f"measured with another {changed} than the ANN"})
+        else:
+            rows += [base | row for row in _measured(record, ann, suite.price_list)]
+    frame = pd.DataFrame(rows, columns=COLUMNS)
+    return frame.astype(dict.fromkeys(INTEGERS, "Int64"))
+
+
+def _differences(record: Record, ann: Record | None) -> str:
+    if ann is None:
+        return ""
+    shared = {key: value for key, value in record.fingerprint.items() if key != "method"}
+    return ", ".join(key for key, value in shared.items() if ann.fingerprint.get(key) != value)
+
+
+def _measured(record: Record, ann: Record | None, price_list: str) -> Iterable[dict[str, object]]:
+    prices, totals = PRICES[price_list], record.totals
+    assert totals is not None
+    counted = {
+        "mean_T": totals.steps if record.cell.T is not None else None,
+        "spikes": totals.spikes,
+        "synops_unary": totals.synops_unary,
+        "synops_binary": totals.synops_binary,
+        "synops_graded": totals.synops_graded,
+        "macs": totals.macs,
+        "flops": totals.flops,
+        "energy_unary_mJ": prices.millijoules(totals, "unary"),
+        "energy_binary_mJ": prices.millijoules(totals, "binary"),
+        "energy_graded_mJ": prices.millijoules(totals, "graded"),
+        "energy_ann_mJ": prices.millijoules(ann.totals, "unary") if ann is not None and ann.totals else None,
+        "precision": record.fingerprint["precision"],
+        "device": record.provenance["device"],
+        "convert_s": record.convert_s,
+        "evaluate_s": record.evaluate_s,
+        "status": "done",
+        "reason": "",
+        "departures": "; ".join(f"{count} {reason}" for reason, count in record.departures.items()),
+    }
+    for metric, value in record.metrics.items():
+        reference = ann.metrics[metric].value if ann is not None else None
+        yield counted | {"metric": metric, "ann_value": reference, **value.model_dump()}
+
+
+def write_tables(suite: Suite, store: Store, frame: pd.DataFrame) -> Path:
+    """Writes results.csv and results.md, of what `collect` gave, into the suite's folder; returns the latter."""
+    store.folder.mkdir(parents=True, exist_ok=True)
+    write_atomically(store.folder / "results.csv", frame.to_csv(index=False, float_format="%.6g").encode())
+    page = store.folder / "results.md"
+    write_atomically(page, markdown(suite, frame).encode())
+    return page
+
+
+def markdown(suite: Suite, frame: pd.DataFrame) -> str:
+    """The page of a suite: accuracy and energy of every task, network and profile; methods as rows, T as columns."""
+    prices = PRICES[suite.price_list]
+    lines = [f"# {suite.title}", ""]
+    if suite.note:
+        lines += [suite.note.strip(), ""]
+    lines += [
+        f"Calibration looks at {suite.calibration} training samples at most. Energy is priced by `{suite.price_list}`: "
+        f"{prices.source}. A burst of n spikes is priced as n spikes (unary) / as one graded event. Accuracies carry "
+        "the half width of their 95 % interval.",
+        "",
+    ]
+    if _several_seeds(frame):
+        lines += [
+            "Figures of several seeds are their mean ± the half width of its 95 % t-interval over seeds: what the draw "
+            "of the calibration samples does. With one seed an accuracy carries the interval of drawing test samples. "
+            "Comparisons are of means over seeds.",
+            "",
+        ]
+    for (task, network, profile), group in frame.groupby(["task", "network", "profile"], sort=False):
+        samples = "" if profile == "full" else f" ({profile} test samples)"
+        lines += [f"## {task}, {network}{samples}", ""]
+        metrics = group["metric"].dropna().unique()
+        for index, metric in enumerate(metrics if len(metrics) else ["metric"]):
+            of_metric = group[group["metric"].isin([metric]) | group["metric"].isna()]
+            lines += _section(str(metric), of_metric, costs=index == 0)
+            if suite.ablation is not None:
+                lines += ablation(of_metric, suite.ablation)
+            if suite.iso_energy is not None:
+                lines += iso_energy(of_metric, suite.iso_energy)
+    lines += ["Generated by `run_all.py`; every figure is a row of results.csv beside this file.", ""]
+    return "\n".join(lines)
+
+
+def _section(metric: str, group: pd.DataFrame, *, costs: bool) -> list[str]:
+    """The table of one metric; with what the rows cost, which is the same for all metrics."""
+    lines = []
+    for row in group[(group["method"] == "ann") & (group["status"] == "done")].to_dict("records"):
+        lines += [
+            f"ANN: {metric} **{row['value']:.2f}** [{row['ci_low']:.2f}, {row['ci_high']:.2f}] on {row['n']} samples, "
+            f"{row['macs'] / 1e6:.3g} M MACs, {row['energy_unary_mJ']:.4g} mJ; {row['precision']}, {row['device']}."
+            + (f" Not as in the dataset: {row['departures']}." if row["departures"] else ""),
+            "",
+        ]
+    timed = group[group["T"].notna()]
+    steps = sorted(int(T) for T in timed["T"].unique())
+    header = ["method", *[f"T={T}" for T in steps]]
+    blocks = [
+        (metric[0].upper() + metric[1:], _value),
+        ("Energy, % of the ANN's, unary / graded", _ratio),
+        ("Energy of one sample in mJ, unary / graded", _energy),
+        ("Spikes of one sample, thousands", _spikes),
+    ]
+    for title, text in blocks if costs else blocks[:1]:
+        rows = []
+        for method, of_method in timed.groupby("method", sort=False):
+            rows.append([f"`{method}`", *[_over_seeds(of_method[of_method["T"] == T], text) for T in steps]])
+        lines += [f"{title}:", "", *table(header, rows), ""]
+    several = _several_seeds(group)
+    absent = group[group["status"] != "done"].to_dict("records")
+    for row in absent:
+        T = "" if pd.isna(row["T"]) else f" at T={row['T']}"
+        seed = f", seed {row['seed']}," if several else ""
+        lines.append(f"- `{row['method']}`{T}{seed} is {row['status']}: {row['reason']}")
+    return [*lines, ""] if absent else lines
+
+
+def _several_seeds(frame: pd.DataFrame) -> bool:
+    return bool((frame.groupby(ROW)["seed"].nunique() > 1).any())
+
+
+def _value(rows: pd.DataFrame) -> str:
+    first, T, steps = rows.iloc[0], rows["T"].iloc[0], rows["mean_T"].mean()
+    # Of methods that stop early, T is the most that a sample may take. A quantised twin takes one step of T's levels.
+    notes = [] if steps in (1, T) else [f"{steps:.2f} steps"]
+    if len(rows) == 1:
+        return _noted(f"{first['value']:.2f} ±{(first['ci_high'] - first['ci_low']) / 2:.1f}", notes)
+    return _noted(_mean(rows["value"], ".2f", ".2f"), [_seeds(rows), *notes])
+
+
+def _ratio(rows: pd.DataFrame) -> str:
+    if rows["energy_ann_mJ"].isna().any():
+        return "no ANN"
+    shares = [100 * rows[f"energy_{coding}_mJ"] / rows["energy_ann_mJ"] for coding in ("unary", "graded")]
+    return _figures(rows, [_mean(share, ".1f", ".1f") for share in shares])
+
+
+def _energy(rows: pd.DataFrame) -> str:
+    return _figures(rows, [_mean(rows[f"energy_{coding}_mJ"], ".3g", ".2g") for coding in ("unary", "graded")])
+
+
+def _spikes(rows: pd.DataFrame) -> str:
+    return _figures(rows, [_mean(rows["spikes"] / 1000, ".3g", ".2g")])
+
+
+def _mean(values: pd.Series, digits: str, spread: str) -> str:
+    """A mean over seeds; of several with the half width of its interval."""
+    mean = f"{values.mean():{digits}}"
+    return mean if len(values) == 1 else f"{mean} ±{half_width(values):{spread}}"
+
+
+def _seeds(rows: pd.DataFrame) -> str:
+    return f"{len(rows)} seeds"
+
+
+def _figures(rows: pd.DataFrame, figures: list[str]) -> str:
+    return _noted(" / ".join(figures), [_seeds(rows)] if len(rows) > 1 else [])
+
+
+def _noted(figure: str, notes: list[str]) -> str:
+    return f"{figure} ({', '.join(notes)})" if notes else figure
+
+
+def _over_seeds(rows: pd.DataFrame, text: Callable[[pd.DataFrame], str]) -> str:
+    """A figure of the mean over seeds, or why there is none: it never averages over what happens to be there."""
+    if rows.empty:
+        return ""
+    return text(rows) if (rows["status"] == "done").all() else shortage(rows["status"])

@@ -1,0 +1,1 @@
+"""What was measured, kept on disk: records, answers and converted networks."""

@@ -1,0 +1,195 @@
+"""Networks as the stages of a method left them, kept apart from what was measured with them.
+
+Every stage's result is kept under a digest of all that it depends on, so that methods which begin with the same stages
+share them, across suites, processes and runs, and more test samples never recalibrate.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, fields, is_dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from benchmarks.freshness.sources import Sources, combined
+from conversion import Calibration, SpikingNetwork, load, save
+from conversion.errors import CheckpointError
+from conversion.files import write_atomically
+from conversion.graph import ConversionGraph
+from conversion.report import LayerReport, explain
+from conversion.stages import Stage
+
+# Of the network, and of what stands beside it.
+SUFFIXES = (".safetensors", ".json")
+
+
+@dataclass(frozen=True)
+class Converted:
+    """A converted network.
+
+    Attributes:
+        seconds: that all its stages took, whenever they were run.
+        report: of its layers; None of a network that is on its way.
+    """
+
+    network: SpikingNetwork
+    seconds: float
+    report: list[LayerReport] | None = None
+
+
+class _Beside(BaseModel):
+    """What stands beside a network's file; `explained` is the digest of the code that the report is from."""
+
+    model_config = ConfigDict(extra="forbid")
+    seconds: float
+    report: list[LayerReport] | None = None
+    explained: str = ""
+
+
+class Conversions:
+    """Converts, and keeps the network after every stage.
+
+    Stages are recognised by their class's code and their fields. Somebody's own that is no frozen dataclass of plain
+    values, or that puts another graph in the network's place, is run every time, as is all that follows it.
+
+    Args:
+        folder: where networks are kept; None keeps those of one ANN in memory only.
+        sources: the code that stages are digested by.
+        now: a clock that waits for the device, in seconds.
+    """
+
+    def __init__(self, folder: Path | None, sources: Sources, now: Callable[[], float]) -> None:
+        self.folder, self.sources, self.now = folder, sources, now
+        self._memory: dict[str, Converted] = {}
+
+    @cached_property
+    def _explained(self) -> str:
+        """The code that reports are from."""
+        return combined(self.sources.of(explain))
+
+    def convert(
+        self, stages: Sequence[Stage], graph: ConversionGraph, T: int, basis: dict[str, str | int],
+        calibration: Callable[[], Calibration],
+    ) -> Converted:  # fmt: skip
+        """The network that stages make, with its report.
+
+        Args:
+            stages: of the method.
+            graph: the captured ANN.
+            T: number of timesteps.
+            basis: all that a conversion of this graph depends on beside T and the stages.
+            calibration: makes the calibration set; it is not asked for where all is there already.
+        """
+        keys = self._keys(stages, basis | {"T": T})
+        done, found = 0, Converted(SpikingNetwork(graph, T), 0.0)
+        for known in range(len(keys), 0, -1):
+            kept = self._load(keys[known - 1], graph)
+            if kept is not None:
+                done, found = known, kept
+                break
+        for position in range(done, len(stages)):
+            samples = calibration()
+            started = self.now()
+            network = stages[position](found.network, samples)
+            found = Converted(network, found.seconds + self.now() - started)
+            if network.graph is not graph:
+                keys = keys[:position]
+            if position < len(keys) and position < len(stages) - 1:
+                self._save(keys[position], found)
+        if found.report is None and stages:
+            found = replace(found, report=explain(found.network, calibration()) if found.network.neurons else [])
+            if len(keys) == len(stages):
+                self._save(keys[-1], found)
+        return found
+
+    def forget(self, stages: Sequence[Stage], T: int, basis: dict[str, str | int]) -> None:
+        """Removes what is kept of these stages and of those that they begin with."""
+        for key in self._keys(stages, basis | {"T": T}):
+            self._memory.pop(key, None)
+            if self.folder is not None:
+                for suffix in SUFFIXES:
+                    (self.folder / f"{key}{suffix}").unlink(missing_ok=True)
+
+    def _keys(self, stages: Sequence[Stage], basis: dict[str, str | int]) -> list[str]:
+        """A name for the network after each stage, as long as stages can be recognised."""
+        keys: list[str] = []
+        done: list[Any] = []
+        for stage in stages:
+            try:
+                done.append([spec(stage), combined(self.sources.of(*held(stage)))])
+            except TypeError:
+                break
+            digest = hashlib.sha256(json.dumps([basis, done], sort_keys=True).encode()).hexdigest()
+            keys.append(f"{basis['task']}-{basis['network']}-T{basis['T']}-{digest[:24]}")
+        return keys
+
+    def _load(self, key: str, graph: ConversionGraph) -> Converted | None:
+        kept = self._memory.get(key)
+        if kept is not None and kept.network.graph is graph:
+            return kept
+        if self.folder is None:
+            return None
+        network, beside = (self.folder / f"{key}{suffix}" for suffix in SUFFIXES)
+        try:
+            found = _Beside.model_validate_json(beside.read_bytes())
+            report = found.report if found.explained == self._explained else None
+            kept = Converted(load(graph, network), found.seconds, report)
+        except (OSError, ValidationError, CheckpointError):
+            return None  # Not there yet, or damaged: it is made again.
+        self._remember(key, kept)
+        return kept
+
+    def _save(self, key: str, found: Converted) -> None:
+        self._remember(key, found)
+        if self.folder is None:
+            return
+        network, beside = (self.folder / f"{key}{suffix}" for suffix in SUFFIXES)
+        about = _Beside(seconds=found.seconds, report=found.report, explained=self._explained)
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            save(found.network, network)
+            write_atomically(beside, about.model_dump_json().encode())
+        except OSError as error:
+            print(
+                f"Converted networks are not kept from here on: {self.folder} cannot be written ({error.strerror}).",
+                file=sys.stderr,
+            )
+            self.folder = None
+
+    def _remember(self, key: str, found: Converted) -> None:
+        if any(other.network.graph is not found.network.graph for other in self._memory.values()):
+            self._memory.clear()  # Cells of one network follow each other.
+        self._memory[key] = found
+
+
+def held(value: object) -> Iterator[Any]:
+    """A stage, and the stages and other objects that its fields hold: all whose code it runs."""
+    if isinstance(value, tuple):
+        for part in value:
+            yield from held(part)
+    elif callable(value) or is_dataclass(value):
+        yield value
+        for field in fields(value) if is_dataclass(value) else ():
+            yield from held(getattr(value, field.name))
+
+
+def spec(value: object) -> object:
+    """A stage as JSON that another process writes alike.
+
+    Raises:
+        TypeError: it is no frozen dataclass of plain values.
+    """
+    if value is None or isinstance(value, (str, int, float)):
+        return value
+    if isinstance(value, tuple):
+        return [spec(part) for part in value]
+    if is_dataclass(value) and not isinstance(value, type) and value.__dataclass_params__.frozen:  # type: ignore[attr-defined]
+        name = f"{type(value).__module__}.{type(value).__qualname__}"
+        return [name, {field.name: spec(getattr(value, field.name)) for field in fields(value)}]
+    raise TypeError(f"{value!r} is no plain value")

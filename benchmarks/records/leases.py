@@ -1,0 +1,186 @@
+"""Who is working on which cell: leases with a heartbeat, for runs that share a store and for those who watch them."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Self
+
+import psutil
+
+from benchmarks.cells import Cell
+from benchmarks.records.store import Store
+
+HEARTBEAT = 1.0
+# Seconds without a heartbeat after which a cell is anybody's. Clocks of machines that share a store agree better.
+EXPIRY = 60.0
+
+
+@dataclass(frozen=True)
+class Running:
+    """What a lease says.
+
+    Attributes:
+        cell: id of the cell.
+        label: the cell in a few words.
+        host, pid: of the process that works on it.
+        born: start of that process; numbers of processes are used again.
+        started: when the work began, in seconds since the epoch.
+        done, total: test samples; total is 0 while data are loaded.
+        token: tells leases apart.
+    """
+
+    cell: str
+    label: str
+    host: str = field(default_factory=socket.gethostname)
+    pid: int = field(default_factory=os.getpid)
+    born: float = field(default_factory=lambda: psutil.Process().create_time())
+    started: float = field(default_factory=time.time)
+    done: int = 0
+    total: int = 0
+    token: str = field(default_factory=lambda: secrets.token_hex(8))
+
+    def expired(self, age: float) -> bool:
+        """Whether its holder is gone, given the seconds since the last heartbeat."""
+        if self.host != socket.gethostname():
+            return age > EXPIRY
+        return not alive(self.pid, self.born) or age > EXPIRY
+
+
+class Leases:
+    """The leases of one store: `<root>/<suite>/leases/<cell>.json`."""
+
+    def __init__(self, store: Store) -> None:
+        self.folder = store.folder / "leases"
+
+    def take(self, cell: Cell) -> Lease | None:
+        """The right to work on a cell; None while somebody else has it.
+
+        Two who find the same expired lease could, in an unlucky millisecond, both get it: then the same record is
+        written twice, which harms nobody.
+        """
+        self.folder.mkdir(parents=True, exist_ok=True)
+        path = self.folder / f"{cell.id}.json"
+        lease = Lease(path, Running(cell.id, cell.label))
+        if lease.create():
+            return lease
+        if _live(path) is not None:
+            return None
+        # Of several who see it expired, one moves it away; whoever moves a fresh one by mistake puts it back.
+        aside = path.with_name(f"{path.name}.{lease.running.token}")
+        try:
+            os.rename(path, aside)
+        except FileNotFoundError:
+            return lease if lease.create() else None
+        if _live(aside) is not None:
+            os.replace(aside, path)
+            return None
+        aside.unlink()
+        return lease if lease.create() else None
+
+    def running(self) -> Iterator[Running]:
+        """What is being worked on now."""
+        yield from filter(None, map(_live, sorted(self.folder.glob("*.json"))))
+
+    def held(self, cell: Cell) -> bool:
+        """Whether somebody is working on a cell now."""
+        return _live(self.folder / f"{cell.id}.json") is not None
+
+
+class Lease:
+    """The right to work on one cell, renewed by a thread while its `with` block lasts.
+
+    Attributes:
+        done, total: test samples, for those who watch.
+    """
+
+    def __init__(self, path: Path, running: Running) -> None:
+        self.path, self.running = path, running
+        self.done = self.total = 0
+        self._end = threading.Event()
+        self._thread = threading.Thread(target=self._renew, daemon=True)
+
+    def create(self) -> bool:
+        """Takes the lease if there is none."""
+        content = json.dumps(vars(self.running)).encode()
+        temporary = self.path.with_name(f"{self.path.name}.{secrets.token_hex(4)}.tmp")
+        temporary.write_bytes(content)
+        try:
+            # Fails where the lease exists; nobody ever sees half of one. A file system without hard links cannot do it.
+            os.link(temporary, self.path)
+            return True
+        except FileExistsError:
+            return False
+        finally:
+            temporary.unlink()
+
+    def advance(self, samples: int) -> None:
+        """Counts test samples done."""
+        self.done += samples
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._end.set()
+        self._thread.join()
+        found = _read(self.path)
+        if found is not None and found[0].token == self.running.token:
+            self.path.unlink(missing_ok=True)
+
+    def _renew(self) -> None:
+        temporary = self.path.with_name(f"{self.path.name}.{self.running.token}.tmp")
+        while not self._end.wait(HEARTBEAT):
+            found = _read(self.path)
+            if found is not None and found[0].token != self.running.token:
+                return  # It expired while this process was suspended, and somebody else has it.
+            try:
+                progress = {"done": self.done, "total": self.total}
+                temporary.write_text(json.dumps(vars(self.running) | progress))
+                os.replace(temporary, self.path)
+            except OSError:  # A full disk: the work goes on, and the record will say what is wrong.
+                continue
+
+
+def _read(path: Path) -> tuple[Running, float] | None:
+    """A lease and the seconds since its last heartbeat; None where there is none."""
+    try:
+        content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        return Running(**content), time.time() - path.stat().st_mtime
+    except (OSError, ValueError, TypeError):
+        return None
+
+
+def _live(path: Path) -> Running | None:
+    """What a lease says whose holder is there; None where there is no such lease."""
+    found = _read(path)
+    return None if found is None or found[0].expired(found[1]) else found[0]
+
+
+def alive(pid: int, born: float) -> bool:
+    """Whether a process is there and is the one that was born then, by a clock that may have been corrected since."""
+    try:
+        return abs(psutil.Process(pid).create_time() - born) < EXPIRY
+    except psutil.NoSuchProcess:
+        return False
+
+
+def watch_over(pid: int, born: float, end: Callable[[], None]) -> threading.Thread:
+    """Calls `end` once the process `pid` is gone: a worker whose run was killed must not work on unseen."""
+
+    def watch() -> None:
+        while alive(pid, born):
+            time.sleep(HEARTBEAT)
+        end()
+
+    thread = threading.Thread(target=watch, daemon=True)
+    thread.start()
+    return thread

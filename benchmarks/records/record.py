@@ -1,0 +1,89 @@
+"""What is kept of a measured cell."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import pandas as pd
+from pydantic import BaseModel, ConfigDict
+
+from benchmarks.cells import Cell
+from benchmarks.prices import Firing, Totals
+from conversion.report import LayerReport
+
+SCHEMA = 2
+
+
+class Value(BaseModel):
+    """A metric with its 95 % interval."""
+
+    value: float
+    ci_low: float
+    ci_high: float
+    n: int
+
+
+class LayerCounts(Firing):
+    """Mean counts of one layer for one sample, after the last step; fan_out is that of all its neurons together."""
+
+    name: str
+    phi: int
+    fan_out: int
+
+
+# Why a cell failed: it cannot be measured here, its process was lost, or the method refused or broke.
+Cause = Literal["impossible", "killed", "time limit", "refused", "error"]
+
+
+class Record(BaseModel):
+    """Everything measured of one cell, and under which conditions.
+
+    Attributes:
+        reason, cause: of a failure, in words and in a word.
+        metrics: by name, after the last step.
+        exits: with early exit, the share of samples that left after step t = 1..T.
+        report: what every layer adds to the error, measured on calibration samples.
+        curve: the primary metric after step t of this conversion, where it was scored; extra information, no cell of
+            its own.
+        activity: spikes of one sample in step t = 1..T, all layers of neurons together.
+        fingerprint: digests of the inputs that the result depends on.
+        sources: by module, the digest of the code that the result depends on, see `benchmarks.freshness.sources`.
+        provenance: versions, device and the like, for people.
+        departures: how the data are not as in the dataset, counted by kind (`Task.departures`).
+        samples: the file beside the record that holds what was measured of every sample; "" where none was kept.
+    """
+
+    model_config = ConfigDict(extra="forbid")
+    schema_version: int = SCHEMA
+    cell: Cell
+    status: Literal["done", "failed"]
+    reason: str = ""
+    cause: Cause | None = None
+    metrics: dict[str, Value] = {}
+    primary_metric: str = ""
+    curve: dict[int, float] = {}
+    totals: Totals | None = None
+    layers: list[LayerCounts] = []
+    exits: list[float] = []
+    activity: list[float] = []
+    report: list[LayerReport] = []
+    fingerprint: dict[str, str] = {}
+    sources: dict[str, str] = {}
+    provenance: dict[str, str] = {}
+    departures: dict[str, int] = {}
+    convert_s: float = 0.0
+    evaluate_s: float = 0.0
+    samples: str = ""
+
+
+class Measured(BaseModel):
+    """A record and, of a cell that was measured, one row for each test sample.
+
+    Attributes:
+        samples: columns `outcome` (the metric's score after the last step), `steps`, and those of
+            `conversion.counts.KINDS`, and those of `benchmarks.records.answers`, in the order of the test split.
+    """
+
+    model_config = ConfigDict(arbitrary_types_allowed=True, frozen=True)
+    record: Record
+    samples: pd.DataFrame

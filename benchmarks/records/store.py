@@ -1,0 +1,155 @@
+"""The records of measured cells: a folder for each, valid at every moment."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Literal
+
+import pandas as pd
+from pydantic import ValidationError
+
+from benchmarks.cells import Cell
+from benchmarks.records.record import SCHEMA, Record
+from conversion.errors import BenchmarkError
+from conversion.files import write_atomically
+
+RECORD, FAILURE = "record.json", "failed.json"
+# Seconds after which nobody is still writing a file.
+LEFTOVER = 3600.0
+
+
+class DamagedRecord(BenchmarkError):
+    """A record that cannot be read; measuring its cell again replaces it."""
+
+
+class Store:
+    """The records under one folder.
+
+    `<root>/<suite>/cells/<cell>/record.json` holds a cell's figures and names the file beside it with those of its
+    samples. That file is written first, under a name made of its content, and the record replaced in one step. So a
+    crash leaves the old record with its samples or the new one with its own. A failure is kept apart, in `failed.json`,
+    so that copying one store over another merges the two and loses nothing that was measured.
+    """
+
+    def __init__(self, root: Path, suite: str) -> None:
+        self.folder = root / suite
+        self.cells = self.folder / "cells"
+
+    def load(self, cell: Cell) -> Record | None:
+        """The record of a cell, if there is one.
+
+        Raises:
+            DamagedRecord: the file is damaged.
+            BenchmarkError: it was written by a newer version.
+        """
+        record = _latest(self.cells / cell.id)
+        if record is not None and record.cell != cell:
+            path = self.cells / cell.id
+            raise DamagedRecord(f"The record in {path} is damaged (it is that of {record.cell.id}); measure it again.")
+        return record
+
+    def state(self, cell: Cell) -> tuple[Literal["done", "failed", "missing"], str]:
+        """What there is of a cell, and of what failed the reason; a damaged record is a failed one.
+
+        Raises:
+            BenchmarkError: the record was written by a newer version.
+        """
+        try:
+            record = self.load(cell)
+        except DamagedRecord as error:
+            return "failed", str(error)
+        return ("missing", "") if record is None else (record.status, record.reason)
+
+    def records(self) -> Iterator[Record]:
+        """All records that can be read, whichever suite they belong to, by name."""
+        for folder in sorted(self.cells.glob("*")):
+            with suppress(DamagedRecord):
+                record = _latest(folder)
+                if record is not None:
+                    yield record
+
+    def samples(self, record: Record) -> pd.DataFrame | None:
+        """One row for each test sample, see `Measured`; None where they were not kept, or are damaged."""
+        path = self.cells / record.cell.id / record.samples
+        if not record.samples or not path.is_file():
+            return None
+        content = path.read_bytes()
+        return pd.read_parquet(io.BytesIO(content)) if path.name == _name(content) else None
+
+    def prepare(self) -> None:
+        """Makes the folder of the records; raises BenchmarkError where nothing can be written."""
+        try:
+            self.cells.mkdir(parents=True, exist_ok=True)
+            write_atomically(self.folder / "probe", b"")
+            (self.folder / "probe").unlink(missing_ok=True)
+            for path in self.cells.glob("*/*.tmp"):  # Of runs that were killed while they wrote.
+                with suppress(FileNotFoundError):  # Of runs that write now.
+                    if time.time() - path.stat().st_mtime > LEFTOVER:
+                        path.unlink()
+        except OSError as error:
+            raise BenchmarkError(f"Results cannot be written to {self.folder}: {error.strerror}.") from None
+
+    def save(self, record: Record, samples: pd.DataFrame | None = None) -> Record:
+        """Writes a cell's record; returns it with the name of its samples' file.
+
+        A measured one takes the place of whatever there was; a failure leaves what was measured before.
+        """
+        folder = self.cells / record.cell.id
+        folder.mkdir(parents=True, exist_ok=True)
+        if record.status == "failed":
+            write_atomically(folder / FAILURE, record.model_dump_json(indent=1).encode())
+            return record
+        name = ""
+        if samples is not None:
+            content = samples.to_parquet(index=False, compression="zstd")
+            name = _name(content)
+            write_atomically(folder / name, content)
+        try:
+            before = _read(folder / RECORD).samples
+        except (OSError, BenchmarkError):
+            before = ""
+        record = record.model_copy(update={"samples": name})
+        write_atomically(folder / RECORD, record.model_dump_json(indent=1).encode())
+        (folder / FAILURE).unlink(missing_ok=True)
+        if before not in ("", name):
+            (folder / before).unlink(missing_ok=True)
+        return record
+
+
+def _latest(folder: Path) -> Record | None:
+    """What speaks for a cell: what was measured, unless measuring it again failed since then.
+
+    That it cannot be measured on one machine says nothing of what was measured on another.
+    """
+    record, failure = (_read(path) if path.is_file() else None for path in (folder / RECORD, folder / FAILURE))
+    if record is None or failure is None:
+        return record or failure
+    since = failure.provenance.get("finished", "") >= record.provenance.get("finished", "")
+    return failure if since and failure.cause != "impossible" else record
+
+
+def _name(content: bytes) -> str:
+    return f"samples-{hashlib.sha256(content).hexdigest()[:12]}.parquet"
+
+
+def _read(path: Path) -> Record:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise DamagedRecord(f"The record {path} is damaged ({error}); measure it again.") from None
+    version = content.get("schema_version", 0) if isinstance(content, dict) else 0
+    if isinstance(version, int) and version > SCHEMA:
+        raise BenchmarkError(f"The record {path} was written by a newer version of this benchmark; update it.")
+    try:
+        return Record.model_validate(content)
+    except ValidationError as error:
+        reason = str(error).splitlines()[0]
+        raise DamagedRecord(f"The record {path} is damaged ({reason}); measure it again.") from None
+    except BenchmarkError as error:  # Of a plug-in that is not installed, or an option that is no more.
+        raise DamagedRecord(f"The record {path} cannot be used here: {error}") from None

@@ -1,0 +1,1 @@
+"""Suites: which tasks, networks, methods, T and seeds are measured."""

@@ -1,0 +1,46 @@
+"""The JSON schema of suite files, from which editors complete and check them."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from pydantic import BaseModel
+from pydantic.json_schema import models_json_schema
+
+from adapters import NETWORKS
+from benchmarks.prices import PRICES
+from benchmarks.suites.suite import Entry, Suite
+from conversion.methods import METHODS
+from tasks import TASKS
+
+
+def suite_schema() -> dict[str, Any]:
+    """What a suite file may hold: its keys, every name that is registered, and the options of every method."""
+    models: list[type[BaseModel]] = [Suite, Entry, *(METHODS[name] for name in METHODS)]
+    references, schema = models_json_schema([(model, "validation") for model in models])
+    definitions: dict[str, Any] = schema["$defs"]
+
+    def key(model: type[BaseModel]) -> str:
+        # Classes of one name from two packages get longer keys.
+        return str(references[model, "validation"]["$ref"]).removeprefix("#/$defs/")
+
+    entry = definitions[key(Entry)]["properties"]
+    entry["tasks"]["items"]["enum"] = list(TASKS)
+    entry["networks"]["items"]["enum"] = list(NETWORKS)
+    bare, optioned = [], {}
+    for name in METHODS:
+        method = definitions[key(METHODS[name])]
+        if not method.get("required"):
+            bare.append({"const": name, "description": method.get("description", "")})
+        optioned[name] = references[METHODS[name], "validation"]
+    with_options = {"type": "object", "properties": optioned, "additionalProperties": False, "minProperties": 1}
+    entry["methods"]["items"] = {"anyOf": [*bare, with_options]}
+    suite = definitions.pop(key(Suite))
+    suite["properties"]["price_list"]["enum"] = sorted(PRICES)
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **suite, "$defs": definitions}
+
+
+def schema_text() -> str:
+    """The schema as it is committed beside the suites."""
+    return json.dumps(suite_schema(), indent=1) + "\n"

@@ -1,0 +1,190 @@
+"""What a suite is: which tasks, networks, methods and numbers of steps make up a table."""
+
+from __future__ import annotations
+
+import reprlib
+from collections.abc import Iterable
+from typing import Annotated, Any, Self
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
+from pydantic_core import InitErrorDetails, PydanticCustomError
+
+from adapters import NETWORKS
+from benchmarks.cells import Cell
+from benchmarks.pages.comparisons import Ablation, IsoEnergy, Problem
+from benchmarks.prices import PRICES
+from conversion.errors import BenchmarkError, UnknownName
+from conversion.methods import METHODS
+from tasks import TASKS
+
+FOUR_HOURS = 4 * 3600.0
+
+
+def _refuse(problems: Iterable[Problem]) -> None:
+    """Raises ValidationError if there are problems; pydantic puts their places behind that of what it validates."""
+    details = [
+        InitErrorDetails(type=PydanticCustomError("refused", "{sentence}", {"sentence": said}), loc=where, input=None)
+        for where, said in problems
+    ]
+    if details:
+        raise ValidationError.from_exception_data("suite", details)
+
+
+def _task(name: str) -> str:
+    try:
+        TASKS[name]
+    except UnknownName as error:
+        _refuse([((), str(error))])
+    return name
+
+
+def _network(name: str, entry: ValidationInfo) -> str:
+    try:
+        fits = NETWORKS[name].tasks
+    except UnknownName as error:
+        _refuse([((), str(error))])
+    _refuse(
+        ((), f"Network {name} does not fit task {task}; it fits {', '.join(fits)}.")
+        for task in entry.data.get("tasks", ())
+        if task not in fits
+    )
+    return name
+
+
+def _method(method: object) -> object:
+    """Raises ValidationError, placed below the method's name, for an option that the method does not take."""
+    given = {method: {}} if isinstance(method, str) else method
+    pairs = given.items() if isinstance(given, dict) else ()
+    if not pairs or not all(isinstance(name, str) and isinstance(options, dict) for name, options in pairs):
+        shown = reprlib.repr(method)
+        _refuse([((), f"A method is a name, or a name with options, as in burst: {{phi: 4}}; {shown} is neither.")])
+    for name, options in pairs:
+        place = () if isinstance(method, str) else (name,)
+        try:
+            METHODS[name].model_validate(options)
+        except ValidationError as error:
+            # Each alternative that an option may be fails on its own; the first says enough.
+            first = {found["loc"][:1]: found for found in reversed(error.errors())}
+            raise ValidationError.from_exception_data(
+                "suite",
+                [
+                    InitErrorDetails(
+                        type=PydanticCustomError(found["type"], "{said}", {"said": found["msg"]}),
+                        loc=(name, *option), input=found["input"],
+                    )
+                    for option, found in first.items()
+                ],
+            ) from None  # fmt: skip
+        except BenchmarkError as error:  # No such method, or options that do not go together.
+            _refuse([(place, str(error))])
+    return method
+
+
+def _price_list(name: str) -> str:
+    if name not in PRICES:
+        _refuse([((), str(UnknownName("price list", name, PRICES)))])
+    return name
+
+
+class Entry(BaseModel):
+    """A block of a suite: the product of its lists. A method is a name, or a name with options."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+    tasks: list[Annotated[str, AfterValidator(_task)]] = Field(min_length=1)
+    networks: list[Annotated[str, AfterValidator(_network)]] = Field(min_length=1, description="that fit the tasks")
+    methods: list[Annotated[str | dict[str, dict[str, Any]], BeforeValidator(_method)]] = Field(
+        min_length=1, description="a name, or a name with options"
+    )
+    T: list[Annotated[int, Field(ge=1)]] = Field(min_length=1, description="numbers of timesteps to convert for")
+    seeds: list[Annotated[int, Field(ge=0, lt=2**63)]] = Field(
+        default=[0], min_length=1, description="draw the calibration samples and whatever a method draws"
+    )
+    limit: int | None = Field(
+        default=None, ge=1, description="the first test samples of one fixed shuffle; all when left out"
+    )
+
+    def named_methods(self) -> list[tuple[str, dict[str, Any]]]:
+        """Name and options of every method."""
+        pairs: list[tuple[str, dict[str, Any]]] = []
+        for method in self.methods:
+            pairs += [(method, {})] if isinstance(method, str) else list(method.items())
+        return pairs
+
+
+class Suite(BaseModel):
+    """A suite of the benchmark (docs/suites.md)."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+    name: str = Field(pattern=r"^[a-z0-9_-]+$", description="of the folder of its results")
+    title: str = Field(description="of the page of its results")
+    note: str = Field(default="", description="what the reader of the results should know, in Markdown")
+    calibration: int = Field(default=512, ge=1, description="training samples that a conversion may look at")
+    price_list: Annotated[str, AfterValidator(_price_list)] = Field(
+        default="horowitz45", description="of operations, in joules"
+    )
+    time_limit: float = Field(
+        default=FOUR_HOURS, gt=0, allow_inf_nan=False, description="seconds that one cell may take"
+    )
+    entries: list[Entry] = Field(min_length=1, description="blocks, each the product of its lists")
+    iso_energy: IsoEnergy | None = Field(default=None, description="compare families of rows at equal energy")
+    ablation: Ablation | None = Field(default=None, description="what each technique adds, beside the paper's Table 7")
+
+    @field_validator("name")
+    @classmethod
+    def _free(cls, name: str) -> str:
+        if name in ("converted", "published"):
+            raise ValueError(f"{name} is the name of another folder of results; take another one")
+        return name
+
+    @model_validator(mode="after")
+    def _compares_what_it_has(self) -> Self:
+        labels = {cell.recipe.label for cell in self.cells()}
+        for key, comparison in (("iso_energy", self.iso_energy), ("ablation", self.ablation)):
+            if comparison is not None:
+                _refuse(((key, *where), said) for where, said in comparison.problems(labels))
+        return self
+
+    def cells(self) -> list[Cell]:
+        """All cells, the ANN that each row is compared with first, each once."""
+        found: dict[str, Cell] = {}
+        for entry in self.entries:
+            for task in entry.tasks:
+                for network in entry.networks:
+                    for name, options in [("ann", {}), *entry.named_methods()]:
+                        timed = METHODS[name].timed
+                        for T in entry.T if timed else [None]:
+                            for seed in entry.seeds if timed else [0]:
+                                cell = Cell(
+                                    task=task, network=network, method=name, options=options, T=T, seed=seed,
+                                    limit=entry.limit, calibration=self.calibration,
+                                )  # fmt: skip
+                                found.setdefault(cell.id, cell)
+        # Cells that share a network follow each other; the full test split comes before parts of it.
+        return sorted(found.values(), key=lambda c: (c.task, c.network, c.limit is not None, c.limit or 0))
+
+    def adjusted(self, *, limit: int | None = None, price_list: str | None = None) -> Suite:
+        """The same suite with other prices, or on the first `limit` test samples under a name of its own.
+
+        Raises:
+            UnknownName: there is no such price list.
+        """
+        changes: dict[str, Any] = {}
+        if price_list is not None:
+            if price_list not in PRICES:
+                raise UnknownName("price list", price_list, PRICES)
+            changes["price_list"] = price_list
+        if limit is not None:
+            entries = [entry.model_copy(update={"limit": limit}) for entry in self.entries]
+            note = f"The suite `{self.name}` on the first {limit} test samples of a fixed shuffle."
+            changes |= {"name": f"{self.name}-first-{limit}", "note": note, "entries": entries}
+        return self.model_copy(update=changes)
