@@ -19,8 +19,8 @@ from tasks.event_encoding import EVENT, Events, Sensor, library
 
 TICKS = 1_000_000
 Address = NDArray[np.uint32]
-Decoder = Callable[[Address], tuple[NDArray[Any], NDArray[Any], NDArray[Any]]]
-"""Addresses to columns, rows and polarities."""
+Decoded = tuple[NDArray[np.bool_], NDArray[Any], NDArray[Any], NDArray[Any]]
+"""Of addresses: which are changes of brightness; columns, rows and polarities."""
 
 
 def checked(events: Events, sensor: Sensor, path: Path) -> Events:
@@ -85,38 +85,34 @@ def read_bin(path: Path) -> Events:
     return _events(t, raw[:, 0], raw[:, 1], raw[:, 2] >> 7)
 
 
-def read_aedat2(path: Path, decode: Decoder) -> Events:
+def read_aedat2(path: Path, decode: Callable[[Address], Decoded]) -> Events:
     """jAER's AEDAT 2.0: lines that begin with #, then 32 bits of address and 32 of time in microseconds, big-endian.
 
     Args:
-        decode: addresses of events to columns, rows and polarities, as the camera has them.
+        decode: addresses as the camera writes them.
     """
     content, position = _past_comments(path)
     if not content.startswith(b"#!AER-DAT2.0"):
         raise InvalidInput(f"The file {path} does not begin with #!AER-DAT2.0; only AEDAT 2.0 is read here.")
     _refuse_rest(len(content) - position, 8, path)
     raw = np.frombuffer(content, np.dtype([("address", ">u4"), ("t", ">u4")]), offset=position)
-    # Samples of pixels (bit 31) and what comes from elsewhere (bit 10 of a DAVIS) are no events of it.
-    address = raw["address"].astype(np.uint32)
-    events = davis_events(address) if decode is davis346 else np.ones(len(address), bool)
-    return _events(raw["t"][events], *decode(address[events]))
+    events, *columns = decode(raw["address"].astype(np.uint32))
+    return _events(raw["t"][events], *(column[events] for column in columns))
 
 
-def dvs128(address: Address) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
+def dvs128(address: Address) -> Decoded:
     """Addresses of a DVS128, with the image upright as SpikingJelly has it (github.com/jackd/events-tfds/pull/1)."""
-    return 127 - (address >> 8 & 0x7F), 127 - (address >> 1 & 0x7F), 1 - (address & 1)
+    return np.ones(len(address), bool), 127 - (address >> 8 & 0x7F), 127 - (address >> 1 & 0x7F), 1 - (address & 1)
 
 
-def davis346(address: Address) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
-    """Addresses of a DAVIS346; jAER counts its pixels from the lower right corner."""
+def davis346(address: Address) -> Decoded:
+    """Addresses of a DAVIS346; jAER counts its pixels from the lower right corner.
+
+    Frames and inertia (bit 31) and triggers (bit 10) are no changes of brightness.
+    """
     signed = address.astype(np.int64)
-    return 345 - (signed >> 12 & 0x3FF), 259 - (signed >> 22 & 0x1FF), signed >> 11 & 1
-
-
-def davis_events(address: Address) -> NDArray[np.bool_]:
-    """Which addresses of a DAVIS are changes of brightness: no frames and inertia (bit 31), no triggers (bit 10)."""
-    found: NDArray[np.bool_] = (address & (1 << 31 | 1 << 10)) == 0
-    return found
+    events: NDArray[np.bool_] = (address & (1 << 31 | 1 << 10)) == 0
+    return events, 345 - (signed >> 12 & 0x3FF), 259 - (signed >> 22 & 0x1FF), signed >> 11 & 1
 
 
 def read_aedat3(path: Path) -> Events:

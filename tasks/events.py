@@ -48,7 +48,7 @@ ENCODINGS: Mapping[str, Encoding] = {
 class EventTask(Task):
     """Recordings of event cameras, each of one class, encoded.
 
-    Subclasses set the class attributes; `with_encodings` sets the last two.
+    Subclasses set the class attributes but for `encoding` and `input_shape`, which `with_encodings` sets.
     """
 
     primary_metric = "accuracy"
