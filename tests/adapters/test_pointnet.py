@@ -158,6 +158,18 @@ def test_everything_has_its_place_in_the_counts(kind: str, reduce: str) -> None:
     assert shapes.get((32, points), {1.0}) == {1.0}
 
 
+def test_points_are_rows_that_the_transform_multiplies_from_the_right() -> None:
+    """As published: (1, 2, 3) times rows that move x to y, y to z and z, doubled, to x."""
+    features = PointNet(2, "max", width=8, channels=4).eval().features
+    nn.init.zeros_(features.input_transform.last.weight)
+    moved = torch.tensor([[0.0, 1, 0], [0, 0, 1], [2, 0, 0]])
+    features.input_transform.last.bias.data = (moved - torch.eye(3)).flatten()
+    seen: list[Tensor] = []
+    features.first.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
+    features(torch.tensor([1.0, 2, 3]).view(1, 3, 1))
+    assert seen[0].flatten().tolist() == [6, 1, 2]
+
+
 def test_the_loss_is_that_of_classes_and_of_the_distance_from_a_rotation() -> None:
     """By hand: A = diag(1, 2) is diag(0, -3) away from the identity; a rotation is not away from it at all."""
     stretched, turned = torch.diag(torch.tensor([1.0, 2.0])), rotation(1, torch.tensor(0.7))[::2, ::2]
