@@ -9,7 +9,7 @@ ANN, while the spiking network's next layer is driven by the pooled neurons' spi
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal, TypeVar
 
 import torch
 import torch.nn.functional as F
@@ -187,10 +187,26 @@ def distance_from_rotation(transform: Tensor) -> Tensor:
     return (identity - product).flatten(1).norm(dim=1).mean()
 
 
-class PointNetwork(Network):
-    """A PointNet bound to a task of clouds. Subclasses say how points are reduced and how wide it is."""
+Kind = TypeVar("Kind", bound="type[PointNetwork]")
 
-    reduce: Reduce
+
+def by_mean_and_maximum(network: Kind) -> Kind:
+    """Registers a network under its name, with the mean over points, and under `<name>_max`, with the maximum."""
+    NETWORKS.register(network.name)(network)
+    name = f"{network.name}_max"
+    told = f"{str(network.__doc__).strip()}\n\n    Points are reduced by their maximum, as published."
+    origin = {"__doc__": told, "__module__": network.__module__, "__qualname__": network.__qualname__}
+    NETWORKS.register(name)(type(network.__name__, (network,), {"name": name, "reduce": "max", **origin}))
+    return network
+
+
+@by_mean_and_maximum
+class PointNetwork(Network):
+    """A PointNet for classes, of 3.5 million parameters; by the mean over points as in the paper's released code."""
+
+    name = "pointnet"
+    tasks: ClassVar[tuple[str, ...]] = CLASSIFICATION
+    reduce: Reduce = "mean"
     width = 1024
     channels = 64
     recipe = Recipe(
@@ -213,9 +229,38 @@ class PointNetwork(Network):
         ) + ORTHOGONALITY * distance_from_rotation(transform.float())
 
 
+@by_mean_and_maximum
+class LightPointNetwork(PointNetwork):
+    """A quarter of the cloud's features and half of the points', small enough to be trained on a CPU."""
+
+    name = "pointnet_light"
+    width = 256
+    channels = 32
+    recipe = Recipe(
+        epochs=150, batch_size=16, optimizer="adamw", learning_rate=1e-3, weight_decay=0.05, label_smoothing=0.1,
+        augment="points_along_axes", warmup=5,
+    )  # fmt: skip
+
+
+@NETWORKS.register("pointnet_mini")
+class MiniPointNetwork(PointNetwork):
+    """By the mean, narrower still; its weights are shipped."""
+
+    name = "pointnet_mini"
+    tasks = ("mini_points",)
+    width = 64
+    channels = 16
+    recipe = Recipe(
+        epochs=40, batch_size=32, optimizer="adamw", learning_rate=3e-3, weight_decay=0.01, augment="points", warmup=2
+    )
+
+
+@by_mean_and_maximum
 class PartNetwork(PointNetwork):
     """A PointNet whose output is a map of scores, shape (N, parts, P)."""
 
+    name = "pointnet_parts"
+    tasks = PARTS
     recipe = Recipe(
         epochs=100, batch_size=32, optimizer="adamw", learning_rate=1e-3, weight_decay=1e-4, augment="points"
     )
@@ -230,120 +275,25 @@ class PartNetwork(PointNetwork):
         return output.argmax(dim=1).to(torch.uint8)
 
 
-@NETWORKS.register("pointnet")
-class MeanPointNetwork(PointNetwork):
-    """The released variant: the mean over points, 3.5 million parameters."""
-
-    name = "pointnet"
-    tasks = CLASSIFICATION
-    reduce = "mean"
-
-
-@NETWORKS.register("pointnet_max")
-class MaxPointNetwork(PointNetwork):
-    """The original: the maximum over points."""
-
-    name = "pointnet_max"
-    tasks = CLASSIFICATION
-    reduce = "max"
-
-
-class LightPointNetwork(PointNetwork):
-    """A quarter of the cloud's features and half of the points', small enough to be trained on a CPU."""
-
-    tasks = CLASSIFICATION
-    width = 256
-    channels = 32
-    recipe = Recipe(
-        epochs=150, batch_size=16, optimizer="adamw", learning_rate=1e-3, weight_decay=0.05, label_smoothing=0.1,
-        augment="points_along_axes", warmup=5,
-    )  # fmt: skip
-
-
-@NETWORKS.register("pointnet_light")
-class LightMeanPointNetwork(LightPointNetwork):
-    """The released variant, narrower."""
-
-    name = "pointnet_light"
-    reduce = "mean"
-
-
-@NETWORKS.register("pointnet_light_max")
-class LightMaxPointNetwork(LightPointNetwork):
-    """The original, narrower."""
-
-    name = "pointnet_light_max"
-    reduce = "max"
-
-
-@NETWORKS.register("pointnet_parts")
-class MeanPartNetwork(PartNetwork):
-    """Parts, by the mean over points."""
-
-    name = "pointnet_parts"
-    tasks = PARTS
-    reduce = "mean"
-
-
-@NETWORKS.register("pointnet_parts_max")
-class MaxPartNetwork(PartNetwork):
-    """Parts, by the maximum over points."""
-
-    name = "pointnet_parts_max"
-    tasks = PARTS
-    reduce = "max"
-
-
+@by_mean_and_maximum
 class LightPartNetwork(PartNetwork):
     """A quarter of the cloud's features and half of the points', small enough to be trained on a CPU."""
 
-    tasks = PARTS
-    width = 256
-    channels = 32
+    name = "pointnet_parts_light"
+    width = LightPointNetwork.width
+    channels = LightPointNetwork.channels
     recipe = Recipe(
         epochs=60, batch_size=16, optimizer="adamw", learning_rate=1e-3, weight_decay=1e-4, augment="points", warmup=2
     )
 
 
-@NETWORKS.register("pointnet_parts_light")
-class LightMeanPartNetwork(LightPartNetwork):
-    """Parts, by the mean over points, narrower."""
-
-    name = "pointnet_parts_light"
-    reduce = "mean"
-
-
-@NETWORKS.register("pointnet_parts_light_max")
-class LightMaxPartNetwork(LightPartNetwork):
-    """Parts, by the maximum over points, narrower."""
-
-    name = "pointnet_parts_light_max"
-    reduce = "max"
-
-
-@NETWORKS.register("pointnet_mini")
-class MiniPointNetwork(PointNetwork):
-    """The released variant, narrower still; its weights are shipped."""
-
-    name = "pointnet_mini"
-    tasks = ("mini_points",)
-    reduce = "mean"
-    width = 64
-    channels = 16
-    recipe = Recipe(
-        epochs=40, batch_size=32, optimizer="adamw", learning_rate=3e-3, weight_decay=0.01, augment="points", warmup=2
-    )
-
-
 @NETWORKS.register("pointnet_parts_mini")
 class MiniPartNetwork(PartNetwork):
-    """The original, narrower still; its weights are shipped."""
+    """By the maximum, narrower still; its weights are shipped."""
 
     name = "pointnet_parts_mini"
     tasks = ("mini_parts",)
     reduce = "max"
-    width = 64
-    channels = 16
-    recipe = Recipe(
-        epochs=40, batch_size=32, optimizer="adamw", learning_rate=3e-3, weight_decay=0.01, augment="points", warmup=2
-    )
+    width = MiniPointNetwork.width
+    channels = MiniPointNetwork.channels
+    recipe = MiniPointNetwork.recipe
