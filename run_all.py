@@ -12,10 +12,11 @@ import typer
 from rich.console import Console
 from rich.progress import Progress
 
-from adapters import NETWORKS, find_weights
+from adapters import NETWORKS
 from adapters import train as train_network
 from benchmarks import conformance
 from benchmarks.cells import Cell
+from benchmarks.doctor import checkup
 from benchmarks.engines import make_engine, usual_workers
 from benchmarks.execution.estimate import time_needed
 from benchmarks.execution.plan import due, impossible, summary
@@ -332,18 +333,10 @@ def schema() -> None:
 
 
 @app.command()
-def doctor(data_root: DataOption = None, weights: WeightsOption = WEIGHTS) -> None:
+def doctor(data_root: DataOption = None, weights: WeightsOption = WEIGHTS, task: TaskOption = None) -> None:
     """Says which datasets and trained networks are on disk, and what is missing."""
-    for name in TASKS:
-        task = TASKS[name](data_root)
-        gap = task.missing()
-        print(f"task {name}: " + ("ready" if gap is None else f"{gap} Expected layout: {task.layout}"))
-        for network in NETWORKS:
-            if name in NETWORKS[network].tasks:
-                try:
-                    print(f"  network {network}: {find_weights(network, name, weights).name}")
-                except BenchmarkError:
-                    print(f"  network {network}: no weights; python run_all.py train --task {name} --network {network}")
+    for line in checkup(data_root, weights, task or ["*"]):
+        print(line)
 
 
 @app.command()

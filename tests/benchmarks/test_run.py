@@ -27,6 +27,7 @@ from benchmarks.suites.files import load_suite
 from benchmarks.suites.selection import select
 from conversion.methods import METHODS
 from run_all import main
+from tests.tasks import drawn
 
 SUITE = load_suite("smoke")
 
@@ -333,8 +334,21 @@ def test_lists_and_doctor(cli: Cli) -> None:
     assert "resnet20" in cli("list", "networks").stdout.split()
     assert "cifar10" in cli("list", "suites").stdout.split()
     checkup = cli("doctor", "--data-root", ".").stdout
-    assert "task digits: ready" in checkup
+    assert "task digits: ready\n  network digits_convnet: digits_convnet_digits.safetensors\n" in checkup
     assert "task cifar10: . holds neither cifar-10-batches-py/ nor cifar10/." in checkup
+    assert checkup.index("task mini_points: ready") < checkup.index("task bccd:")
+    # Nobody trains without data.
+    assert "train --task cifar10" not in checkup
+
+
+def test_doctor_says_how_to_train_what_has_data_and_no_weights(cli: Cli, tmp_path: Path) -> None:
+    drawn.camvid(tmp_path, train=2, validation=1, test=1)
+    lines = cli("doctor", "--data-root", str(tmp_path), "--task", "camvi?").stdout.splitlines()
+    assert lines[0] == "task camvid: ready"
+    assert lines[1].startswith("  without weights: ") and "fcn_light" in lines[1]
+    assert len(lines) == 3 and "python run_all.py train --task camvid --network" in lines[2]
+    refused = cli("doctor", "--task", "camwid")
+    assert (refused.returncode, "There is no task 'camwid'" in refused.stderr) == (2, True)
 
 
 DATA = os.environ.get("SNNBENCH_DATA")

@@ -1,0 +1,42 @@
+"""What is on disk of datasets and trained networks, and what is missing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from fnmatch import fnmatchcase
+from pathlib import Path
+
+from adapters import NETWORKS, find_weights
+from conversion.errors import BenchmarkError
+from tasks import TASKS
+
+
+def checkup(data_root: Path | None, weights: Path, patterns: Sequence[str]) -> Iterator[str]:
+    """Says line by line which tasks have their data and which of their networks are trained; ready tasks come first.
+
+    Args:
+        data_root: folder of the datasets.
+        weights: folder of trained networks.
+        patterns: globs of the tasks that are looked at.
+
+    Raises:
+        BenchmarkError: a glob matches no task.
+    """
+    for pattern in patterns:
+        if not any(fnmatchcase(name, pattern) for name in TASKS):
+            raise BenchmarkError(f"There is no task '{pattern}'; `python run_all.py list tasks` names all.")
+    wanted = [name for name in TASKS if any(fnmatchcase(name, pattern) for pattern in patterns)]
+    tasks = {name: TASKS[name](data_root) for name in wanted}
+    gaps = {name: task.missing() for name, task in tasks.items()}
+    for name in sorted(wanted, key=lambda name: gaps[name] is not None):
+        gap = gaps[name]
+        yield f"task {name}: " + ("ready" if gap is None else f"{gap} Expected layout: {tasks[name].layout}")
+        untrained = []
+        for network in (network for network in NETWORKS if name in NETWORKS[network].tasks):
+            try:
+                yield f"  network {network}: {find_weights(network, name, weights).name}"
+            except BenchmarkError:
+                untrained.append(network)
+        if untrained and gap is None:
+            yield f"  without weights: {', '.join(untrained)}"
+            yield f"  to train one: python run_all.py train --task {name} --network {untrained[0]}"
