@@ -45,6 +45,17 @@ def demand(holds: bool, reason: str) -> None:
         raise Failed(reason)
 
 
+def demand_refusal(attempt: Callable[[], object], advice: str) -> None:
+    """Fails, with advice, unless something is refused by an error of the benchmark's own."""
+    try:
+        made = attempt()
+    except BenchmarkError:
+        return
+    except Exception as error:
+        raise Failed(f"It ends in {type(error).__name__}: {error}; {advice}") from error
+    raise Failed(f"It is taken without a word and gives {type(made).__name__}; {advice}")
+
+
 def title(check: Check[Subject]) -> str:
     """The name of a check as it is shown."""
     return check.__name__.strip("_").replace("_", " ")

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from benchmarks.cells import Cell
 from benchmarks.conformance import scenes
-from benchmarks.conformance.kit import Check, DoesNotApply, Failed, demand
+from benchmarks.conformance.kit import Check, DoesNotApply, demand, demand_refusal
 from benchmarks.conformance.scenes import Scene
 from benchmarks.released import named_method
 from conversion import SpikingNetwork, simulate
@@ -19,6 +19,7 @@ from conversion.errors import BenchmarkError
 from conversion.methods import METHODS, Method, make_method
 
 FEW, MORE, MANY = 2, 4, 16
+ADVICE = "raise InvalidInput, for instance by conversion.stages.base."
 # Relative error from which on a conversion need not get better.
 NEAR = 0.02
 # Of values in float64 that were computed in another order.
@@ -237,7 +238,9 @@ def refuses_a_network_without_activations(bench: MethodBench) -> None:
     if not bench.converted(MORE).neurons:
         raise DoesNotApply("The method puts no neurons anywhere.")
     scene = scenes.linear()
-    _refused(lambda: bench.method.convert(scene.graph, scene.calibration(), MORE), "require_activations")
+    demand_refusal(
+        lambda: bench.method.convert(scene.graph, scene.calibration(), MORE), ADVICE + "require_activations()."
+    )
 
 
 def refuses_another_networks_calibration(bench: MethodBench) -> None:
@@ -245,7 +248,7 @@ def refuses_another_networks_calibration(bench: MethodBench) -> None:
     if not bench.method.stages():
         raise DoesNotApply("The method has no stages.")
     other = scenes.another().calibration()
-    _refused(lambda: bench.method.convert(bench.scene.graph, other, MORE), "require_same_graph")
+    demand_refusal(lambda: bench.method.convert(bench.scene.graph, other, MORE), ADVICE + "require_same_graph().")
 
 
 def _right_or_refused(method: Method, make: Callable[[], Scene]) -> None:
@@ -257,17 +260,6 @@ def _right_or_refused(method: Method, make: Callable[[], Scene]) -> None:
         raise DoesNotApply(f"Refused: {error}") from None
     off = scene.error(logits)
     demand(off < 0.5, f"It is converted, but of the ANN's logits {off:.2f} are off; refuse it by InvalidInput.")
-
-
-def _refused(attempt: Callable[[], object], remedy: str) -> None:
-    advice = f"raise InvalidInput, for instance by conversion.stages.base.{remedy}()."
-    try:
-        attempt()
-    except BenchmarkError:
-        return
-    except Exception as error:
-        raise Failed(f"It ends in {type(error).__name__}: {error}; {advice}") from error
-    raise Failed(f"It is converted without a word; {advice}")
 
 
 def _cell(method: Method) -> Cell:

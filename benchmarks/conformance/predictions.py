@@ -49,20 +49,6 @@ def joined(batches: Sequence[Any]) -> Any:
     return [item for batch in batches for item in batch]
 
 
-def demand_boxes(targets: Sequence[Boxes], classes: int, split: str) -> None:
-    """Fails unless boxes lie in their images and are of a task's classes."""
-    for truth in targets:
-        height, width = truth.size
-        corners, labels = truth.boxes, truth.labels
-        fit = bool(((corners >= 0) & (corners <= corners.new_tensor([width, height, width, height]))).all())
-        demand(fit, f"A box of image {truth.image} in {split} reaches over the border of the image.")
-        demand(bool((corners[:, :2] < corners[:, 2:]).all()), f"A box of image {truth.image} in {split} has no area.")
-        demand(
-            bool(((labels >= 0) & (labels < classes)).all()),
-            f"Image {truth.image} in {split} has classes {labels.tolist()}; there are {classes}, counted from 0.",
-        )
-
-
 def demand_detections(found: Any, samples: int, task: Detection) -> None:
     """Fails unless `found` is what a network of a detection task decodes to."""
     if not (isinstance(found, list) and all(isinstance(one, Detections) for one in found)):

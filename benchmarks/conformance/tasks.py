@@ -15,19 +15,17 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from benchmarks.conformance.kit import Check, DoesNotApply, Failed, demand
-from benchmarks.conformance.predictions import demand_boxes, is_boxes, joined, predictions
+from benchmarks.conformance.kit import Check, DoesNotApply, Failed, demand, demand_refusal
+from benchmarks.conformance.predictions import joined, predictions
+from benchmarks.conformance.samples import demand_inputs, demand_targets
 from conversion.errors import BenchmarkError, DataMissing
 from tasks import TASKS, Task
 from tasks.base import Batch, Metric, Split
-from tasks.events import EventTask
-from tasks.point_parts import PartSegmentation
-from tasks.points import CloudTask
-from tasks.segmentation import IGNORE, Segmentation
 
 # Published datasets hold a few images twice; a split that reaches into another shares far more.
 SHARED = 0.01
 DRAWN, LIMIT = 50, 40
+SPLITS: tuple[Split, ...] = ("train", "validation", "test")
 PERCENTAGES = ("accuracy", "miou", "category_miou", "ap", "ap50", "ap50_11point")
 
 
@@ -116,64 +114,15 @@ def says_what_is_missing(bench: TaskBench) -> None:
 
 def has_samples_as_it_says(bench: TaskBench) -> None:
     """Samples have `input_shape`, images as uint8; targets are classes, of pixels or points, too, or boxes inside."""
-    for split in ("train", "validation", "test"):
+    for split in SPLITS:
         task = bench.task()
         inputs, targets = next(iter(bench.batches(split)))
         demand(
-            tuple(inputs.shape[1:]) == tuple(bench.kind.input_shape),
-            f"Samples of {split} have shape {tuple(inputs.shape[1:])}, input_shape is {bench.kind.input_shape}.",
+            tuple(inputs.shape[1:]) == tuple(task.input_shape),
+            f"Samples of {split} have shape {tuple(inputs.shape[1:])}, input_shape is {task.input_shape}.",
         )
-        if isinstance(task, EventTask):
-            demand(
-                inputs.dtype in (torch.uint8, torch.int16, torch.int32, torch.float32),
-                f"Encoded recordings of {split} are {inputs.dtype}; give uint8, int16, int32 or float32.",
-            )
-        elif inputs.dim() == 4:
-            demand(inputs.dtype == torch.uint8, f"Images of {split} are {inputs.dtype}; give uint8, as on disk.")
-        if isinstance(task, CloudTask):
-            demand_clouds(inputs, split)
-        if isinstance(task, PartSegmentation):
-            demand(targets.dtype == torch.uint8, f"Parts of {split} are {targets.dtype}; give uint8.")
-            demand(
-                targets.shape[1:] == inputs.shape[2:],
-                f"Parts of {split} have shape {tuple(targets.shape[1:])}, there are {inputs.shape[2]} points.",
-            )
-            demand(
-                bool((targets < len(task.classes)).all()),
-                f"{split} holds parts that are not below {len(task.classes)}.",
-            )
-        if isinstance(targets, Tensor) and targets.dim() == 1:
-            demand(targets.dtype == torch.int64, f"Classes of {split} are {targets.dtype}; give int64.")
-            demand(
-                bool(((targets >= 0) & (targets < len(bench.kind.classes))).all()),
-                f"{split} holds classes {int(targets.min())} to {int(targets.max())}; there are "
-                f"{len(bench.kind.classes)}, counted from 0.",
-            )
-        if is_boxes(targets):
-            demand_boxes(targets, len(bench.kind.classes), split)
-        elif isinstance(task, Segmentation):
-            demand(targets.dtype == torch.uint8, f"Maps of {split} are {targets.dtype}; give uint8.")
-            demand(
-                targets.shape[1:] == inputs.shape[2:],
-                f"Maps of {split} have shape {tuple(targets.shape[1:])}, their images {tuple(inputs.shape[2:])}.",
-            )
-            demand(
-                bool(((targets < len(task.classes)) | (targets == IGNORE)).all()),
-                f"Maps of {split} hold classes that are neither below {len(task.classes)} nor {IGNORE}.",
-            )
-            demand(bool((targets != IGNORE).any()), f"Not one pixel of {split} is labelled.")
-
-
-def demand_clouds(inputs: Tensor, split: str) -> None:
-    """Fails unless clouds are float32 with their mean at the origin and their farthest point at distance 1."""
-    demand(inputs.dtype == torch.float32, f"Clouds of {split} are {inputs.dtype}; give float32.")
-    points = inputs[:, :3]
-    demand(bool(torch.isfinite(points).all()), f"Clouds of {split} hold values that are not finite.")
-    centre, radius = float(points.mean(2).norm(dim=1).max()), points.norm(dim=1).amax(1)
-    demand(
-        centre < 1e-2 and bool(((radius - 1).abs() < 1e-2).all()),
-        f"A cloud of {split} is {centre:.2g} away from the origin, or its farthest point is not at distance 1.",
-    )
+        demand_inputs(task, inputs, split)
+        demand_targets(task, inputs, targets, split)
 
 
 def has_splits_in_a_fixed_order(bench: TaskBench) -> None:
@@ -253,14 +202,7 @@ def measures_in_any_order(bench: TaskBench) -> None:
 
 def refuses_to_measure_nothing(bench: TaskBench) -> None:
     """A metric that has seen no sample is refused."""
-    metric = bench.task().metric()
-    try:
-        value = metric.compute()
-    except BenchmarkError:
-        return
-    except Exception as error:
-        raise Failed(f"It ends in {type(error).__name__}: {error}; raise InvalidInput.") from error
-    raise Failed(f"It has the value {value}; raise InvalidInput.")
+    demand_refusal(bench.task().metric().compute, "raise InvalidInput.")
 
 
 def measures_with_an_interval(bench: TaskBench) -> None:

@@ -85,8 +85,8 @@ def test_a_sound_task_passes_everything() -> None:
         (lambda clouds, parts: (clouds + 1, parts), "away from the origin"),
         (lambda clouds, parts: (2 * clouds, parts), "its farthest point is not at distance 1"),
         (lambda clouds, parts: (clouds, parts.long()), "Parts of train are torch.int64; give uint8"),
-        (lambda clouds, parts: (clouds, parts[:, :9]), "have shape (9,), there are 20 points"),
-        (lambda clouds, parts: (clouds, parts + 1), "holds parts that are not below 4"),
+        (lambda clouds, parts: (clouds, parts[:, :9]), "have shape (9,), their samples (20,)"),
+        (lambda clouds, parts: (clouds, parts + 1), "Parts of train hold [4], which are no classes"),
     ],
 )
 def test_wrong_clouds(change: Callable[[Tensor, Tensor], tuple[Tensor, Tensor]], reason: str) -> None:

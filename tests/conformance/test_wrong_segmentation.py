@@ -79,8 +79,8 @@ def test_a_sound_task_passes_everything() -> None:
     ("change", "reason"),
     [
         (lambda targets: targets.long(), "are torch.int64; give uint8"),
-        (lambda targets: targets[:, :4], r"have shape (4, 8), their images (8, 8)"),
-        (lambda targets: targets.masked_fill(targets == 2, 3), "neither below 3 nor 255"),
+        (lambda targets: targets[:, :4], r"have shape (4, 8), their samples (8, 8)"),
+        (lambda targets: targets.masked_fill(targets == 2, 3), "Maps of train hold [3], which are no classes"),
         (lambda targets: torch.full_like(targets, 255), "Not one pixel of train is labelled"),
     ],
 )
