@@ -5,9 +5,11 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
+import threading
 import time
 from collections.abc import Collection, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -143,6 +145,12 @@ def _choose(waiting: Sequence[Job], slot: _Slot, busy: Collection[_Slot]) -> int
 def _begin(number: int, workers: int, gpus: int, run: int, born: float) -> None:
     """Prepares a new process: its share of the cores, its GPU, and an end when the run that started it is gone."""
     torch.set_num_threads(max(1, cores() // workers))
+    # torch.fx shows progress by tqdm if there is one, whose lock between processes is left behind when a process is
+    # ended, and Python complains of it at the end of the run.
+    with suppress(ImportError):
+        from tqdm import tqdm
+
+        tqdm.set_lock(threading.RLock())
     if gpus:
         # Those that this process may see, as a cluster's scheduler sets them.
         visible = os.environ.get("CUDA_VISIBLE_DEVICES", "")

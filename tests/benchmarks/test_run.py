@@ -193,6 +193,13 @@ def test_the_script_itself_in_a_process_of_its_own(tmp_path: Path) -> None:
     assert (ended.returncode, ended.stderr.strip()) == (2, "T is 0, but a simulation has at least 1 step; give T >= 1.")
 
 
+def test_processes_leave_nothing_behind_that_python_complains_of(tmp_path: Path) -> None:
+    command = [sys.executable, str(ROOT / "run_all.py"), "run", "--suite", "smoke", "--method", "burst", "--T", "2"]
+    ended = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert ended.returncode == 0, ended.stderr
+    assert "resource_tracker" not in ended.stderr
+
+
 def test_the_command_line_runs_resumes_and_reports(tmp_path: Path, cli: Cli) -> None:
     first = cli("run", "--suite", "smoke", "--method", "burst", "--results", "out")
     assert first.returncode == 0, first.stderr
