@@ -17,7 +17,7 @@ from adapters import train as train_network
 from benchmarks import conformance
 from benchmarks.cells import Cell
 from benchmarks.doctor import checkup
-from benchmarks.engines import make_engine, usual_workers
+from benchmarks.engines import EngineName, make_engine, usual_workers
 from benchmarks.execution.estimate import time_needed
 from benchmarks.execution.plan import due, impossible, summary
 from benchmarks.execution.plan import plan as plan_cells
@@ -34,18 +34,14 @@ from benchmarks.options import (
     RESULTS,
     WEIGHTS,
     CalibrationName,
-    CheckedKind,
     DataOption,
     DeviceOption,
-    EngineNames,
-    Kind,
     LimitOption,
+    Listed,
     MethodOption,
     NetworkOption,
-    PrecisionName,
     PrecisionOption,
     PricesOption,
-    RerunName,
     RerunOption,
     ResultsOption,
     SeedOption,
@@ -86,29 +82,29 @@ def default(context: typer.Context) -> None:
 def run(
     suite: SuiteOption = "mini", task: TaskOption = None, network: NetworkOption = None, method: MethodOption = None,
     steps: StepsOption = None, seed: SeedOption = None, limit: LimitOption = None, data_root: DataOption = None,
-    weights: WeightsOption = WEIGHTS, device: DeviceOption = "cpu", precision: PrecisionOption = PrecisionName.auto,
+    weights: WeightsOption = WEIGHTS, device: DeviceOption = "cpu", precision: PrecisionOption = "auto",
     results: ResultsOption = RESULTS,
-    engine: Annotated[EngineNames, typer.Option(help="Where cells are measured.")] = EngineNames.local,
+    engine: Annotated[EngineName, typer.Option(help="Where cells are measured.")] = "local",
     workers: WorkersOption = None,
     address: Annotated[str | None, typer.Option(help="Of a Ray cluster, for --engine ray.")] = None,
-    rerun: RerunOption = RerunName.stale, price_list: PricesOption = None,
+    rerun: RerunOption = "stale", price_list: PricesOption = None,
 ) -> None:  # fmt: skip
     """Measures what is missing of a suite and writes results.csv, results.md and the leaderboard.
 
     Exits with 0 when all selected cells are there, 2 for a usage error, 3 when some failed or are impossible.
     """
     chosen, cells, store = _selected(suite, limit, price_list, task, network, method, steps, seed, results)
-    settings = Settings(data_root, weights, device, precision.value, results / "converted")
-    crew = make_engine(engine.value, workers=workers, device=device, time_limit=chosen.time_limit, address=address)
+    settings = Settings(data_root, weights, device, precision, results / "converted")
+    crew = make_engine(engine, workers=workers, device=device, time_limit=chosen.time_limit, address=address)
     print(f"Suite {chosen.name}: loading data and networks", file=sys.stderr)
     planned = plan_cells(cells, workbench(settings), store)
     stuck = impossible(planned)
     for reason in dict.fromkeys(item.why for item in stuck):
         print(f"Impossible: {reason}", file=sys.stderr)
-    todo = due(planned, rerun.value)
+    todo = due(planned, rerun)
     needed = time_needed(todo, store.records(), crew.workers)
     print(f"Suite {chosen.name}: {summary(planned)}; {len(todo)} to run, {needed}", file=sys.stderr)
-    again = rerun is RerunName.all
+    again = rerun == "all"
     command = shlex.join(["python", "run_all.py", *sys.argv[1:]])
     jobs = {cell.id: Job(cell, results, chosen.name, settings, again, command) for cell in cells}
     store.prepare()
@@ -135,13 +131,13 @@ def run(
 def plan(
     suite: SuiteOption = "mini", task: TaskOption = None, network: NetworkOption = None, method: MethodOption = None,
     steps: StepsOption = None, seed: SeedOption = None, limit: LimitOption = None, data_root: DataOption = None,
-    weights: WeightsOption = WEIGHTS, device: DeviceOption = "cpu", precision: PrecisionOption = PrecisionName.auto,
-    results: ResultsOption = RESULTS, rerun: RerunOption = RerunName.stale, workers: WorkersOption = None,
+    weights: WeightsOption = WEIGHTS, device: DeviceOption = "cpu", precision: PrecisionOption = "auto",
+    results: ResultsOption = RESULTS, rerun: RerunOption = "stale", workers: WorkersOption = None,
 ) -> None:  # fmt: skip
     """Says of every selected cell whether `run` would measure it, and why; measures nothing."""
     _, cells, store = _selected(suite, limit, None, task, network, method, steps, seed, results)
-    planned = plan_cells(cells, workbench(Settings(data_root, weights, device, precision.value)), store)
-    todo = due(planned, rerun.value)
+    planned = plan_cells(cells, workbench(Settings(data_root, weights, device, precision)), store)
+    todo = due(planned, rerun)
     for item in planned:
         print(f"{item.state:10} {item.cell.label}" + f": {item.why}" * bool(item.why))
     needed = time_needed(todo, store.records(), workers or usual_workers(device))
@@ -262,13 +258,13 @@ def convert(
     data_root: DataOption = None, weights: WeightsOption = WEIGHTS, limit: LimitOption = None, seed: int = 0,
     calibration: Annotated[int, typer.Option(min=1, help="Training samples that the conversion may look at.")] = 512,
     device: DeviceOption = "cpu",
-    precision: PrecisionOption = PrecisionName.auto,
+    precision: PrecisionOption = "auto",
     output: Annotated[Path | None, typer.Option(help="Write records and report to this file as JSON.")] = None,
     save: Annotated[Path | None, typer.Option(help="Keep the converted network; conversion.load reads it.")] = None,
 ) -> None:  # fmt: skip
     """Converts one network, with the flags of the paper's released scripts, and says what each layer loses."""
     flags = Flags(
-        calib=calib.value if calib else None, maxspike=maxspike, search=search, maxspike_ratio=maxspike_ratio,
+        calib=calib, maxspike=maxspike, search=search, maxspike_ratio=maxspike_ratio,
         initialspike=initialspike, desired_spike=desired_spike, minspike=minspike, search_threshold=search_threshold,
         threshold_ratio=threshold_ratio, iat=iat,
     )  # fmt: skip
@@ -281,7 +277,7 @@ def convert(
         task=dataset, network=arch, method=name, options=options, T=steps if METHODS[name].timed else None, seed=seed,
         limit=limit, calibration=calibration,
     )  # fmt: skip
-    bench = Workbench(data_root, weights, device, precision.value)
+    bench = Workbench(data_root, weights, device, precision)
     console = Console(stderr=True)
     print(f"Converting {cell.label}", file=sys.stderr)
     with Progress(console=console, disable=not console.is_terminal) as bar:
@@ -297,30 +293,27 @@ def convert(
 
 
 @app.command(name="list")
-def list_(kind: Annotated[Kind, typer.Argument(help="What to list.")]) -> None:
+def list_(kind: Annotated[Listed, typer.Argument(help="What to list.")]) -> None:
     """Lists what there is, one name a line; behind a plug-in's name, where it comes from."""
-    names: dict[Kind, Iterable[str]] = {
-        Kind.tasks: TASKS,
-        Kind.networks: NETWORKS,
-        Kind.methods: METHODS,
-        Kind.suites: suite_names(),
-    }
+    names: dict[str, Iterable[str]] = {
+        "tasks": TASKS, "networks": NETWORKS, "methods": METHODS, "suites": suite_names(),
+    }  # fmt: skip
     for name in names[kind]:
-        source = None if kind is Kind.suites else origin(conformance.REGISTRIES[kind.value.removesuffix("s")][name])
+        source = None if kind == "suites" else origin(conformance.REGISTRIES[kind.removesuffix("s")][name])
         print(name if source is None else f"{name}  (plug-in {source})")
 
 
 @app.command()
 def check(
     name: Annotated[str, typer.Argument(help="A method, with options as in burst:phi=4; a task; or a network.")],
-    kind: Annotated[CheckedKind | None, typer.Option(help="Where a name means several things.")] = None,
+    kind: Annotated[conformance.Kind | None, typer.Option(help="Where a name means several things.")] = None,
     data_root: DataOption = None,
 ) -> None:
     """Tries whether a method, task or network keeps what the benchmark takes for granted.
 
     Exits with 0 when every check that applies passes, 1 when one fails, 2 for a usage error.
     """
-    results = conformance.check(name, kind.value if kind else None, data_root)
+    results = conformance.check(name, kind, data_root)
     conformance.show(name, results, Console())
     if any(result.verdict == "failed" for result in results):
         raise typer.Exit(1)
@@ -352,9 +345,7 @@ def train(
     learning_rate: Annotated[float | None, typer.Option(help="In place of the network's recipe.")] = None,
     seed: int = 0,
     device: DeviceOption = "cpu",
-    precision: Annotated[
-        TrainingPrecision, typer.Option(help="bfloat16 is mixed precision.")
-    ] = TrainingPrecision.float32,
+    precision: Annotated[TrainingPrecision, typer.Option(help="bfloat16 is mixed precision.")] = "float32",
     resume: Annotated[bool, typer.Option(help="Continue an interrupted run.")] = True,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace weights that are there already.")] = False,
 ) -> None:
@@ -362,7 +353,7 @@ def train(
     kind = NETWORKS[released_network(task, network)]
     result = train_network(
         kind, TASKS[task](data_root), weights, epochs=epochs, batch_size=batch_size,
-        learning_rate=learning_rate, seed=seed, device=device, precision=precision.value, resume=resume,
+        learning_rate=learning_rate, seed=seed, device=device, precision=precision, resume=resume,
         overwrite=overwrite,
     )  # fmt: skip
     print(

@@ -2,55 +2,17 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
+from benchmarks.execution.plan import Rerun
+from benchmarks.execution.workbench import Precision
 
-class Kind(StrEnum):
-    tasks = "tasks"
-    networks = "networks"
-    methods = "methods"
-    suites = "suites"
-
-
-class CheckedKind(StrEnum):
-    method = "method"
-    task = "task"
-    network = "network"
-
-
-class PrecisionName(StrEnum):
-    auto = "auto"
-    float32 = "float32"
-    bfloat16 = "bfloat16"
-
-
-class TrainingPrecision(StrEnum):
-    float32 = "float32"
-    bfloat16 = "bfloat16"
-
-
-class CalibrationName(StrEnum):
-    light = "light"
-    advanced = "advanced"
-    none = "none"
-
-
-class EngineNames(StrEnum):
-    inline = "inline"
-    local = "local"
-    ray = "ray"
-
-
-class RerunName(StrEnum):
-    missing = "missing"
-    failed = "failed"
-    stale = "stale"
-    all = "all"
-
+Listed = Literal["tasks", "networks", "methods", "suites"]
+TrainingPrecision = Literal["float32", "bfloat16"]
+CalibrationName = Literal["light", "advanced", "none"]
 
 SuiteOption = Annotated[str, typer.Option("--suite", help="A suite by name, or the path of a suite file.")]
 TaskOption = Annotated[list[str] | None, typer.Option("--task", help="Only these tasks; globs; repeatable.")]
@@ -64,9 +26,9 @@ WeightsOption = Annotated[Path, typer.Option("--weights", help="Folder of traine
 ResultsOption = Annotated[Path, typer.Option("--results", help="Where records and tables go.")]
 PricesOption = Annotated[str | None, typer.Option("--price-list", help="Price energy by this list, not the suite's.")]
 DeviceOption = Annotated[str, typer.Option(help="cpu, cuda, cuda:1 ...")]
-PrecisionOption = Annotated[PrecisionName, typer.Option(help="Of weights and activations.")]
+PrecisionOption = Annotated[Precision, typer.Option(help="Of weights and activations.")]
 WorkersOption = Annotated[int | None, typer.Option(min=1, help="Cells measured at once.")]
-RerunOption = Annotated[RerunName, typer.Option(help="Which finished cells to run again.")]
+RerunOption = Annotated[Rerun, typer.Option(help="Which finished cells to run again.")]
 RESULTS = Path("results")
 PUBLISHED = RESULTS / "published"
 WEIGHTS = Path("runs/weights")
