@@ -9,10 +9,9 @@ STAMP := $(VENV)/.installed
 bench: $(STAMP)
 	$(BIN)/python run_all.py
 
-# Processes share the cores out: with a thread for every core each, they would slow each other down. Files go out in
-# order: else those of few tests come last, and some of these take a minute, in which the other processes wait.
+# Processes share the cores out: with a thread for every core each, they would slow each other down.
 test: $(STAMP)
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --maxprocesses 8 --dist loadfile --no-loadscope-reorder
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --maxprocesses 8 --dist loadfile
 
 lint: $(STAMP)
 	$(BIN)/ruff check .

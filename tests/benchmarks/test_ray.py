@@ -33,7 +33,7 @@ def cluster(misbehaving: None) -> Iterator[Any]:
 def test_a_node_that_dies_in_mid_run_costs_nothing(cluster: Any, tmp_path: Path, digits_cell: CellOf) -> None:
     second = cluster.add_node(num_cpus=1)
     cells = [digits_cell("misbehaving", how="slow", T=T) for T in range(1, 7)]
-    cells += [digits_cell("misbehaving", how="bug"), digits_cell("misbehaving", how="hang")]
+    cells.append(digits_cell("misbehaving", how="bug"))
     store = Store(tmp_path, "own")
     leases = Leases(store)
     seen: set[int] = set()
@@ -47,17 +47,25 @@ def test_a_node_that_dies_in_mid_run_costs_nothing(cluster: Any, tmp_path: Path,
 
     thread = threading.Thread(target=kill)
     thread.start()
-    engine = Ray(None, time_limit=25, address=cluster.address)
+    # So much that the first cell of a process, which loads everything, is not late on a busy machine.
+    engine = Ray(None, time_limit=200, address=cluster.address)
     ended = run([Job(cell, tmp_path, "own", Settings()) for cell in cells], engine, store)
     thread.join()
     # Nothing lost and nothing twice.
     assert Counter(job.cell.id for job, _ in ended) == Counter(cell.id for cell in cells)
     records = [store.load(cell) for cell in cells]
-    assert [record.status for record in records if record is not None] == [*["done"] * 6, "failed", "failed"]
-    assert [record.reason for record in records if record is not None][6:] == [
-        "RuntimeError: it broke", "took longer than the time limit of 25 s",
-    ]  # fmt: skip
+    assert [record.status for record in records if record is not None] == [*["done"] * 6, "failed"]
+    assert records[-1] is not None and records[-1].reason == "RuntimeError: it broke"
     assert not ray.is_initialized()
+
+
+def test_a_job_that_takes_too_long_is_ended(cluster: Any, tmp_path: Path, digits_cell: CellOf) -> None:
+    cell = digits_cell("misbehaving", how="hang")
+    store = Store(tmp_path, "own")
+    run([Job(cell, tmp_path, "own", Settings())], Ray(None, time_limit=5, address=cluster.address), store)
+    record = store.load(cell)
+    assert record is not None
+    assert (record.status, record.reason) == ("failed", "took longer than the time limit of 5 s")
 
 
 def test_a_missing_engine_says_how_to_install_it(monkeypatch: pytest.MonkeyPatch) -> None:
