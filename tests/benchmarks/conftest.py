@@ -13,6 +13,9 @@ from adapters import NETWORKS
 from benchmarks.cells import Cell
 from benchmarks.plugins import load_plugins
 from conversion.methods import METHODS
+from tests.threads import one_thread
+
+__all__ = ["one_thread"]
 
 HERE = Path(__file__).parent
 
