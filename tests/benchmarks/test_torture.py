@@ -12,9 +12,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from benchmarks.cells import Cell
 from benchmarks.engines import Inline
+from benchmarks.engines.base import cores
 from benchmarks.execution.runner import run
 from benchmarks.execution.worker import Job, Settings
 from benchmarks.records.leases import Leases
@@ -40,6 +42,7 @@ TIMINGS = {"convert_s", "evaluate_s", "provenance"}
 
 def command(argv: list[str]) -> None:
     """The command line in a process of its own, which need not import torch first."""
+    torch.set_num_threads(1)  # As in the run that is not disturbed: with more, sums are rounded otherwise.
     sys.argv = ["run_all.py", *argv]
     with open(os.devnull, "w") as nowhere, redirect_stdout(nowhere), redirect_stderr(nowhere):
         main()
@@ -74,7 +77,7 @@ def test_sixty_cells_survive_a_runner_that_is_killed_twenty_times(tmp_path: Path
     killed = 0
     while True:
         # Every fourth run has workers, which have to die with it.
-        engine = ["local", "--workers", "2"] if killed % 4 == 0 else ["inline"]
+        engine = ["local", "--workers", str(max(2, cores()))] if killed % 4 == 0 else ["inline"]
         argv = ["run", "--suite", str(path), "--results", str(tmp_path / "out"), "--engine", *engine]
         process = context.Process(target=command, args=(argv,))
         process.start()
