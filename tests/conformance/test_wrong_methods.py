@@ -235,6 +235,7 @@ def vars_of(network: SpikingNetwork) -> dict[str, Any]:
     return {name: getattr(network, name) for name in SpikingNetwork.__dataclass_fields__}
 
 
+TAKEN = "It is taken without a word and gives SpikingNetwork"
 WRONG: dict[Callable[[MethodBench], None], tuple[type[Method], str]] = {
     methods.says_what_it_is: (Mute, "Mute has no docstring"),
     methods.is_called_as_registered: (OtherName, 'name is "burst", but that name does not lead to it'),
@@ -251,11 +252,8 @@ WRONG: dict[Callable[[MethodBench], None], tuple[type[Method], str]] = {
     methods.recognises_digits: (Silent, "They find it for .* %"),
     methods.takes_networks_of_vectors: (OnlyImages, "ValueError in .* not enough values to unpack"),
     methods.takes_leaky_activations: (Unsigned, "It is converted, but of the ANN's logits .* are off"),
-    methods.refuses_a_network_without_activations: (
-        ByHand,
-        "without a word.*; raise InvalidInput.*require_activations",
-    ),
-    methods.refuses_another_networks_calibration: (ByHand, "without a word.*; raise InvalidInput.*require_same_graph"),
+    methods.refuses_a_network_without_activations: (ByHand, f"{TAKEN}; raise InvalidInput.*require_activations"),
+    methods.refuses_another_networks_calibration: (ByHand, f"{TAKEN}; raise InvalidInput.*require_same_graph"),
     simulation.does_not_mind_the_size_of_batches: (exits_by(Relative(())), "may depend on the other samples"),
     simulation.does_not_mind_the_order_of_samples: (exits_by(FirstServed(())), "where in a batch a sample stands"),
     simulation.forgets_the_batch_before: (exits_by(Tired(())), "keep no state in the network"),
