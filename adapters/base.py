@@ -11,8 +11,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from conversion.errors import InvalidInput
-from conversion.frames import Fed
 from conversion.registry import Registry
+from conversion.simulation.frames import Fed
 from tasks.base import Task
 
 NETWORKS: Registry[type[Network]] = Registry("network")

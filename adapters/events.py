@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from adapters.base import Network, Recipe
-from conversion.frames import Fed, Frames
+from conversion.simulation.frames import Fed, Frames
 from tasks import TASKS
 from tasks.base import Task
 from tasks.events import EventTask

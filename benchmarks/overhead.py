@@ -16,9 +16,9 @@ from benchmarks.execution.runner import run
 from benchmarks.execution.worker import Job, Settings
 from benchmarks.records.store import Store
 from benchmarks.suites.files import load_suite
-from conversion.calibration import Calibration
+from conversion.calibration.statistics import Calibration
 from conversion.methods import METHODS, Method
-from conversion.network import SpikingNetwork
+from conversion.simulation.network import SpikingNetwork
 from conversion.stages import Stage, Thresholds
 
 

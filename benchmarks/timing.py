@@ -22,7 +22,7 @@ from rich.table import Table
 from adapters import NETWORKS, find_weights, load_weights
 from benchmarks.execution.evaluate import EXIT
 from conversion import BenchmarkError, Calibration, SpikingNetwork, capture, make_method, simulate
-from conversion.early_exit import ExitRule, normalised_entropy
+from conversion.simulation.early_exit import ExitRule, normalised_entropy
 from conversion.stages import SSC, AdaFire
 from tasks import TASKS
 

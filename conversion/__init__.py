@@ -4,16 +4,16 @@
 equations and sections are cited by its numbers.
 """
 
-from conversion.calibration import Calibration
-from conversion.capture import capture
-from conversion.convert import convert
-from conversion.counts import Counts
+from conversion.calibration.statistics import Calibration
+from conversion.capture.export import capture
+from conversion.capture.graph import ConversionGraph
+from conversion.counting.operations import Counts
 from conversion.errors import BenchmarkError, InvalidInput, UnknownName, UnsupportedOp
-from conversion.graph import ConversionGraph
 from conversion.methods import METHODS, Method, make_method
-from conversion.network import SpikingNetwork
-from conversion.saving import load, save
-from conversion.simulate import Readout, simulate
+from conversion.methods.convert import convert
+from conversion.simulation.network import SpikingNetwork
+from conversion.simulation.saving import load, save
+from conversion.simulation.simulate import Readout, simulate
 
 __all__ = [
     "METHODS",

@@ -18,7 +18,7 @@ from benchmarks.conformance.predictions import demand_detections
 from benchmarks.outputs import flat, relative_error
 from conversion import ConversionGraph, capture
 from conversion.errors import BenchmarkError
-from conversion.frames import mean_of
+from conversion.simulation.frames import mean_of
 from tasks import TASKS, Task
 from tasks.detection import Detection
 from tasks.events import EventTask

@@ -21,9 +21,9 @@ from benchmarks.prices import Totals
 from benchmarks.records.answers import Answers
 from benchmarks.records.record import LayerCounts, Value
 from conversion import Calibration, ConversionGraph, Counts, SpikingNetwork, capture, simulate
-from conversion.counts import KINDS
-from conversion.early_exit import is_power_of_two
+from conversion.counting.operations import KINDS
 from conversion.errors import InvalidInput
+from conversion.simulation.early_exit import is_power_of_two
 from tasks import Task
 
 # Where samples leave, batches are so many times as large: they stay large enough.

@@ -15,7 +15,7 @@ from benchmarks.execution.workbench import Workbench
 from benchmarks.pages.markdown import table
 from benchmarks.prices import PRICES
 from benchmarks.records.record import Record
-from conversion.report import PARTS, LayerReport, RoleGroup, roles, worst
+from conversion.report.errors import PARTS, LayerReport, RoleGroup, roles, worst
 
 COLUMNS = ["layer", "threshold", "phi", "rho", "rate", "silent", *PARTS, "total"]
 # Where the others are said to be, by name.

@@ -22,7 +22,7 @@ from benchmarks.freshness.sources import Sources, combined
 from benchmarks.records.converted import Conversions, Converted, held, spec
 from benchmarks.records.record import Measured, Record
 from conversion import Calibration, SpikingNetwork
-from conversion.neuron import worth_compiling
+from conversion.simulation.neuron import worth_compiling
 from tasks import TASKS, Task
 
 Precision = Literal["auto", "float32", "bfloat16"]

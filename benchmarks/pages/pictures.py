@@ -28,7 +28,7 @@ from benchmarks.cells import Cell
 from benchmarks.records.answers import KEPT, Answer, read
 from benchmarks.records.store import Store
 from conversion.errors import BenchmarkError
-from conversion.frames import Frames
+from conversion.simulation.frames import Frames
 from tasks import TASKS, Task
 from tasks.boxes import Boxes, Detections
 from tasks.events import EventTask

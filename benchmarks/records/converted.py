@@ -19,10 +19,10 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from benchmarks.freshness.sources import Sources, combined
 from conversion import Calibration, SpikingNetwork, load, save
+from conversion.capture.graph import ConversionGraph
 from conversion.errors import CheckpointError
 from conversion.files import write_atomically
-from conversion.graph import ConversionGraph
-from conversion.report import LayerReport, explain
+from conversion.report.errors import LayerReport, explain
 from conversion.stages import Stage
 
 # Of the network, and of what stands beside it.

@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict
 
 from benchmarks.cells import Cell
 from benchmarks.prices import Firing, Totals
-from conversion.report import LayerReport
+from conversion.report.errors import LayerReport
 
 SCHEMA = 2
 
@@ -80,8 +80,8 @@ class Measured(BaseModel):
     """A record and, of a cell that was measured, one row for each test sample.
 
     Attributes:
-        samples: columns `outcome` (the metric's score after the last step), `steps`, and those of
-            `conversion.counts.KINDS`, and those of `benchmarks.records.answers`, in the order of the test split.
+        samples: columns `outcome` (the metric's score after the last step), `steps`, those of
+            `conversion.counting.operations.KINDS` and of `benchmarks.records.answers`, in the order of the test split.
     """
 
     model_config = ConfigDict(arbitrary_types_allowed=True, frozen=True)

@@ -6,9 +6,9 @@ from typing import Self
 
 from pydantic import Field, model_validator
 
+from conversion.calibration.sensitivity import Energy
 from conversion.methods.base import METHODS, Method
-from conversion.neuron import Start
-from conversion.sensitivity import Energy
+from conversion.simulation.neuron import Start
 from conversion.stages import SSC, AdaFire, BiasCorrection, Stage, Thresholds
 from conversion.stages.adafire import Form
 

@@ -7,11 +7,11 @@ from typing import Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from conversion.calibration import Calibration
+from conversion.calibration.statistics import Calibration
+from conversion.capture.graph import ConversionGraph
 from conversion.errors import InvalidInput, UnknownName
-from conversion.graph import ConversionGraph
-from conversion.network import SpikingNetwork
 from conversion.registry import Registry
+from conversion.simulation.network import SpikingNetwork
 from conversion.stages import Stage
 
 

@@ -7,11 +7,11 @@ from typing import Annotated
 from pydantic import AfterValidator, Field
 from pydantic_core import PydanticCustomError
 
+from conversion.calibration.thresholds import Rule
 from conversion.methods.base import METHODS, Method
-from conversion.network import Nonlinear
-from conversion.neuron import Start
+from conversion.simulation.network import Nonlinear
+from conversion.simulation.neuron import Start
 from conversion.stages import BiasCorrection, Stage, Thresholds
-from conversion.thresholds import Rule
 
 
 def _at_least_one(phi: int | tuple[int, ...]) -> int | tuple[int, ...]:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pydantic import Field
 
 from conversion.methods.base import METHODS, Method
-from conversion.network import Nonlinear
-from conversion.neuron import Start
+from conversion.simulation.network import Nonlinear
+from conversion.simulation.neuron import Start
 from conversion.stages import BiasCorrection, Stage, Thresholds
 
 

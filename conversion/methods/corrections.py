@@ -5,7 +5,7 @@ from __future__ import annotations
 from pydantic import Field
 
 from conversion.methods.base import METHODS, Method
-from conversion.neuron import Start
+from conversion.simulation.neuron import Start
 from conversion.stages import (
     BiasCorrection,
     EnergyAwareThresholds,

@@ -6,11 +6,11 @@ from typing import Literal
 
 from pydantic import BaseModel, Field
 
-from conversion.early_exit import Sign
 from conversion.methods.adaptive import AdaFireSSC, Adaptive
 from conversion.methods.base import METHODS
 from conversion.methods.calibration import CalibrationLight
-from conversion.neuron import Start
+from conversion.simulation.early_exit import Sign
+from conversion.simulation.neuron import Start
 from conversion.stages import EarlyExit, SettledExit, Stage
 
 

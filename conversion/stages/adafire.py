@@ -8,12 +8,12 @@ from typing import Literal
 
 from torch import fx
 
-from conversion.calibration import Calibration
+from conversion.calibration.frontier import Allocation, allocate, round_up, smallest_budget
+from conversion.calibration.sensitivity import Sensitivity, measure
+from conversion.calibration.statistics import Calibration
 from conversion.errors import InvalidInput
-from conversion.frontier import Allocation, allocate, round_up, smallest_budget
-from conversion.network import SpikingNetwork
-from conversion.neuron import Neuron
-from conversion.sensitivity import Sensitivity, measure
+from conversion.simulation.network import SpikingNetwork
+from conversion.simulation.neuron import Neuron
 from conversion.stages.base import require_activations
 from conversion.stages.bias import BiasCorrection
 from conversion.stages.thresholds import Thresholds

@@ -8,12 +8,12 @@ from typing import Protocol
 import torch
 from torch import Tensor, fx
 
-from conversion.calibration import Calibration
+from conversion.calibration.statistics import Calibration
+from conversion.capture.graph import ConversionGraph
 from conversion.errors import InvalidInput
-from conversion.graph import ConversionGraph
-from conversion.network import SpikingNetwork
-from conversion.neuron import Layer, Neuron
-from conversion.schedules import Trains, sweep
+from conversion.simulation.network import SpikingNetwork
+from conversion.simulation.neuron import Layer, Neuron
+from conversion.simulation.schedules import Trains, sweep
 
 # The parameters of a layer of neurons, improved in view of its currents.
 Correction = Callable[[fx.Node, Neuron, Trains], Neuron]

@@ -8,12 +8,19 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from conversion.calibration import Calibration
-from conversion.early_exit import SettledRule, Sign, exit_bars, is_power_of_two, position_entropy, relative_change
+from conversion.calibration.statistics import Calibration
 from conversion.errors import InvalidInput
-from conversion.frames import batches_of
-from conversion.network import SpikingNetwork
-from conversion.simulate import simulate
+from conversion.simulation.early_exit import (
+    SettledRule,
+    Sign,
+    exit_bars,
+    is_power_of_two,
+    position_entropy,
+    relative_change,
+)
+from conversion.simulation.frames import batches_of
+from conversion.simulation.network import SpikingNetwork
+from conversion.simulation.simulate import simulate
 from conversion.stages.base import require_neurons
 
 

@@ -9,14 +9,14 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, fx
 
-from conversion.calibration import Calibration
-from conversion.fanout import connect
-from conversion.graph import ConversionGraph
-from conversion.histogram import ChannelHistogram
-from conversion.network import SpikingNetwork
-from conversion.neuron import Neuron
+from conversion.calibration.histogram import ChannelHistogram
+from conversion.calibration.statistics import Calibration
+from conversion.calibration.thresholds import SATURATION_GRID, Quantisers
+from conversion.capture.graph import ConversionGraph
+from conversion.counting.fanout import connect
+from conversion.simulation.network import SpikingNetwork
+from conversion.simulation.neuron import Neuron
 from conversion.stages.base import require_activations, require_same_graph
-from conversion.thresholds import SATURATION_GRID, Quantisers
 
 RATIO = SATURATION_GRID[1] / SATURATION_GRID[0]
 

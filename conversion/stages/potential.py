@@ -7,10 +7,10 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor, fx
 
-from conversion.calibration import Calibration
-from conversion.network import SpikingNetwork
-from conversion.neuron import Neuron
-from conversion.schedules import Trains
+from conversion.calibration.statistics import Calibration
+from conversion.simulation.network import SpikingNetwork
+from conversion.simulation.neuron import Neuron
+from conversion.simulation.schedules import Trains
 from conversion.stages.base import channel_mean, correct, fire_train, sample_mean
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from conversion.calibration import Calibration
-from conversion.network import SpikingNetwork
+from conversion.calibration.statistics import Calibration
+from conversion.simulation.network import SpikingNetwork
 from conversion.stages.base import require_neurons
 
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 import logging
 from dataclasses import dataclass, replace
 
-from conversion.calibration import Calibration
+from conversion.calibration.frontier import Allocation, allocate, round_up, smallest_budget
+from conversion.calibration.sensitivity import Energy, Sensitivity, measure
+from conversion.calibration.statistics import Calibration
 from conversion.errors import InvalidInput
-from conversion.frontier import Allocation, allocate, round_up, smallest_budget
-from conversion.network import SpikingNetwork
-from conversion.neuron import Neuron
-from conversion.sensitivity import Energy, Sensitivity, measure
+from conversion.simulation.network import SpikingNetwork
+from conversion.simulation.neuron import Neuron
 from conversion.stages.base import require_neurons, require_same_graph
 
 RATIOS = tuple(1 + 0.5 * step for step in range(19))

@@ -6,13 +6,13 @@ from dataclasses import dataclass, replace
 
 import torch
 
-from conversion.calibration import Calibration
+from conversion.calibration.statistics import Calibration
+from conversion.calibration.thresholds import Rule, choose_threshold
+from conversion.capture.graph import ConversionGraph
 from conversion.errors import InvalidInput
-from conversion.graph import ConversionGraph
-from conversion.network import Nonlinear, SpikingNetwork
-from conversion.neuron import Neuron, Start
+from conversion.simulation.network import Nonlinear, SpikingNetwork
+from conversion.simulation.neuron import Neuron, Start
 from conversion.stages.base import require_activations, require_same_graph
-from conversion.thresholds import Rule, choose_threshold
 
 
 @dataclass(frozen=True)
@@ -20,7 +20,7 @@ class Thresholds:
     """Puts neurons in the place of every activation, with thresholds chosen from the ANN's activations.
 
     Attributes:
-        rule: of `conversion.thresholds`.
+        rule: of `conversion.calibration.thresholds`.
         phi: most spikes per step, of every layer or one for each layer in execution order.
         channelwise: one threshold for each channel instead of one for each layer.
         start: how the neurons get their half threshold, see Neuron.

@@ -8,13 +8,13 @@ from types import MappingProxyType
 import torch
 from torch import Tensor, fx
 
-from conversion.calibration import Calibration
-from conversion.graph import ConversionGraph, Values, evaluate
-from conversion.layout import keep
-from conversion.network import SpikingNetwork
-from conversion.neuron import Neuron
-from conversion.roles import Path, Role
-from conversion.schedules import Trains, sweep
+from conversion.calibration.statistics import Calibration
+from conversion.capture.graph import ConversionGraph, Values, evaluate
+from conversion.capture.layout import keep
+from conversion.capture.roles import Path, Role
+from conversion.simulation.network import SpikingNetwork
+from conversion.simulation.neuron import Neuron
+from conversion.simulation.schedules import Trains, sweep
 from conversion.stages.base import fire_train, require_neurons, require_same_graph
 
 BATCH = 32

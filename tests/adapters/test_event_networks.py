@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from adapters import NETWORKS
 from adapters.event_augment import EventAugment, drop_events
 from adapters.events import EventNetwork, joined
-from conversion.frames import Frames
+from conversion.simulation.frames import Frames
 from tasks import TASKS
 from tasks.events import EventTask
 

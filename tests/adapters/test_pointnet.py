@@ -16,7 +16,7 @@ from adapters.base import Network
 from adapters.pointnet import ORTHOGONALITY, PartPointNet, PointNet, Pooled, distance_from_rotation
 from benchmarks.models import settled
 from conversion import ConversionGraph, capture, convert, simulate
-from conversion.roles import Role, packet
+from conversion.capture.roles import Role, packet
 from tasks import TASKS
 from tasks.point_parts import PartSegmentation
 

@@ -16,8 +16,8 @@ from adapters.augment import AUGMENTATIONS, ScaleCropFlip
 from adapters.base import Network
 from adapters.training import _start
 from conversion import capture, convert, simulate
+from conversion.capture.roles import Role, packet
 from conversion.errors import CheckpointError
-from conversion.roles import Role, packet
 from tasks import TASKS
 
 aten = torch.ops.aten

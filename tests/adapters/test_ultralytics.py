@@ -19,8 +19,8 @@ from benchmarks.cells import Cell
 from benchmarks.conformance.networks import built
 from benchmarks.outputs import flat
 from conversion import capture
+from conversion.capture.roles import Role
 from conversion.errors import CheckpointError
-from conversion.roles import Role
 from tasks import TASKS
 from tasks.boxes import Boxes
 

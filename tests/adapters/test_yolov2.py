@@ -20,8 +20,8 @@ from adapters.yolov2 import TinyYOLOv2, YoloMini, YOLOv2
 from benchmarks.models import settled
 from benchmarks.outputs import relative_error
 from conversion import capture, convert, simulate
+from conversion.capture.roles import Role
 from conversion.errors import InvalidInput
-from conversion.roles import Role
 from tasks import TASKS
 from tasks.boxes import Boxes
 from tasks.mini_detection import MiniDetection

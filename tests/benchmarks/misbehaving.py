@@ -12,9 +12,9 @@ import torch
 from torch import Tensor, nn
 
 from adapters.base import NETWORKS, Network
-from conversion.calibration import Calibration
+from conversion.calibration.statistics import Calibration
 from conversion.methods import METHODS, Method
-from conversion.network import SpikingNetwork
+from conversion.simulation.network import SpikingNetwork
 from conversion.stages import Stage, Thresholds
 
 How = Literal["exit", "kill", "memory", "hang", "bug", "nan", "slow", "nap"]

@@ -94,10 +94,10 @@ IAT = {"adafire_iat", "adafire_ssc_iat", "calibration_iat"}
         ("conversion/stages/energy_aware.py", "2 * T / grid", "3 * T / grid", {"energy_aware"}, "method"),
         # Weights are tuned where an option says so; the method speaks of it in any case.
         ("conversion/stages/weights.py", "BATCH = 32", "BATCH = 16", {"calibration_advanced"}, "method"),
-        ("conversion/simulate.py", "T < 1", "T < 2", EVERY, "evaluation"),
-        ("conversion/neuron.py", "summed = potential + total", "summed = potential - total", EVERY, "evaluation"),
-        ("conversion/roles.py", "aten.relu, aten.relu6", "aten.relu6, aten.relu", EVERY, "evaluation"),
-        ("conversion/roles.py", "Rule(Role.NONLINEAR, Path.REDUCE)", "Rule(Role.NONLINEAR)", EVERY, "evaluation"),
+        ("conversion/simulation/simulate.py", "T < 1", "T < 2", EVERY, "evaluation"),
+        ("conversion/simulation/neuron.py", "potential + total", "potential - total", EVERY, "evaluation"),
+        ("conversion/capture/roles.py", "aten.relu, aten.relu6", "aten.relu6, aten.relu", EVERY, "evaluation"),
+        ("conversion/capture/roles.py", "NONLINEAR, Path.REDUCE)", "NONLINEAR)", EVERY, "evaluation"),
         ("tasks/digits.py", "0.3, 0.1, 0", "0.2, 0.1, 0", EVERY, "evaluation"),
         ("tasks/classification.py", "0.95", "0.9", EVERY, "evaluation"),
         ("adapters/digits.py", "nn.AvgPool2d(2)", "nn.MaxPool2d(2)", EVERY, "evaluation"),
@@ -124,7 +124,7 @@ def test_a_change_of_what_no_cell_uses_reaches_none(tree: Path, before: Prints) 
         # Networks and tasks of other cells, reports, error messages, and what calls what is measured.
         ("adapters/cifar.py", "(0.4914, 0.4822, 0.4465)", "(0.5, 0.5, 0.5)"),
         ("tasks/cifar.py", "0.1, 5000, 0", "0.1, 5000, 1"),
-        ("conversion/report.py", "samples: int = 128", "samples: int = 64"),
+        ("conversion/report/errors.py", "samples: int = 128", "samples: int = 64"),
         ("conversion/errors.py", "n=3, cutoff=0.5", "n=2, cutoff=0.5"),
         ("benchmarks/execution/workbench.py", "import platform", "import platform\nimport json"),
         ("benchmarks/pages/tables.py", "INTEGERS = [", 'INTEGERS = ["seed", '),
@@ -148,7 +148,7 @@ def test_comments_docstrings_and_formatting_reach_nothing(tree: Path, before: Pr
         text = f"# A comment.\n\n\n{ast.unparse(parsed)}"
         rewritten += text.count("Other words. ")
         path.write_text(text)
-    edit(tree / "conversion/roles.py", "    INPUT = ", '    """Beside a member."""\n    INPUT = ')
+    edit(tree / "conversion/capture/roles.py", "    INPUT = ", '    """Beside a member."""\n    INPUT = ')
     assert rewritten > 100
     assert changed(before, prints(tree)) == {}
 
@@ -166,7 +166,7 @@ def test_comments_docstrings_and_formatting_reach_nothing(tree: Path, before: Pr
 )  # fmt: skip
 def test_a_table_is_reached_with_all_that_fills_it(tree: Path, before: Prints, statement: str) -> None:
     file = tree / "conversion/more_roles.py"
-    imports = "import torch\nfrom conversion.roles import _TABLE, MERGES, Role, Rule\n"
+    imports = "import torch\nfrom conversion.capture.roles import _TABLE, MERGES, Role, Rule\n"
     file.write_text(f"{imports}\n\n{statement}\n")
     between = prints(tree)
     assert changed(before, between).keys() == EVERY
@@ -176,7 +176,7 @@ def test_a_table_is_reached_with_all_that_fills_it(tree: Path, before: Prints, s
 
 
 def test_a_table_is_reached_with_what_fills_it_further_down(tree: Path, before: Prints) -> None:
-    with (tree / "conversion/roles.py").open("a") as file:
+    with (tree / "conversion/capture/roles.py").open("a") as file:
         file.write("\n\n_TABLE[aten.add] = Rule(Role.NONLINEAR)\n")
     assert changed(before, prints(tree)).keys() == EVERY
 
@@ -186,16 +186,24 @@ def test_what_registries_hold_is_not_reached_and_scripts_are_not_run(tree: Path,
         'from conversion.methods.base import METHODS, Method\n\n\n@METHODS.register("new")\nclass New(Method): ...\n'
     )
     (tree / "conversion/methods/new.py").write_text(f"{method}\nMETHODS.register('newer')(New)\n")
-    with (tree / "conversion/roles.py").open("a") as file:
+    with (tree / "conversion/capture/roles.py").open("a") as file:
         file.write("\n\nif __name__ == '__main__':\n    _TABLE.clear()\n")
     assert changed(before, prints(tree)) == {}
 
 
 def test_the_same_name_from_another_module_is_another_definition(tree: Path, before: Prints) -> None:
-    edit(tree / "conversion/schedules.py", "import torch\n", "import torch\nfrom torch.nn.functional import pad\n")
-    edit(tree / "conversion/schedules.py", "    value = value.to(", "    value = pad(value, [0]).to(")
+    edit(
+        tree / "conversion/simulation/schedules.py",
+        "import torch\n",
+        "import torch\nfrom torch.nn.functional import pad\n",
+    )
+    edit(tree / "conversion/simulation/schedules.py", "    value = value.to(", "    value = pad(value, [0]).to(")
     between = prints(tree)
-    edit(tree / "conversion/schedules.py", "from torch.nn.functional import pad", "from torch.special import pad")
+    edit(
+        tree / "conversion/simulation/schedules.py",
+        "from torch.nn.functional import pad",
+        "from torch.special import pad",
+    )
     assert changed(before, between).keys() == changed(between, prints(tree)).keys() == EVERY
 
 
@@ -219,14 +227,15 @@ def test_the_modules_that_changed_are_named(tree: Path) -> None:
     record = Record(cell=cell, status="done", sources=BENCH.sources(cell))
     assert changed_modules(record, record.sources) == []
     edit(tree / "conversion/stages/ssc.py", "1 + 0.5 * step", "1 + 0.25 * step")
-    edit(tree / "conversion/neuron.py", "2**16 - 1", "2**15 - 1")
+    edit(tree / "conversion/simulation/neuron.py", "2**16 - 1", "2**15 - 1")
     # A stage more, which the record knows nothing of.
     edit(tree / "conversion/methods/adaptive.py", "SSC(self.ssc_budget", "Quantise(), SSC(self.ssc_budget")
     edit(tree / "conversion/methods/adaptive.py", "import SSC,", "import SSC, Quantise,")
     BENCH.source = Sources(tree)
     now = BENCH.sources(cell)
     assert changed_modules(record, now) == [
-        "conversion.methods.adaptive", "conversion.neuron", "conversion.stages.quantise", "conversion.stages.ssc",
+        "conversion.methods.adaptive", "conversion.simulation.neuron", "conversion.stages.quantise",
+        "conversion.stages.ssc",
     ]  # fmt: skip
     # Records of before hold no sources: nothing can be said.
     assert changed_modules(record.model_copy(update={"sources": {}}), now) == []

@@ -17,10 +17,10 @@ from benchmarks.conformance import methods, simulation
 from benchmarks.conformance.kit import judge
 from benchmarks.conformance.methods import MethodBench
 from conversion import Calibration, SpikingNetwork
-from conversion.early_exit import ExitRule
-from conversion.fanout import Connectivity
+from conversion.counting.fanout import Connectivity
 from conversion.methods import METHODS, Ann, Burst, CalibrationIat, Method
-from conversion.neuron import Neuron
+from conversion.simulation.early_exit import ExitRule
+from conversion.simulation.neuron import Neuron
 from conversion.stages import BiasCorrection, Stage, Thresholds
 
 counter = itertools.count()

@@ -15,7 +15,7 @@ from adapters.base import Recipe
 from benchmarks.conformance import networks
 from benchmarks.conformance.kit import judge
 from benchmarks.conformance.networks import NetworkBench
-from conversion.frames import Fed, Frames
+from conversion.simulation.frames import Fed, Frames
 from tasks import Task
 
 

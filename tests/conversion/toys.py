@@ -12,8 +12,8 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from conversion import ConversionGraph, SpikingNetwork, capture
-from conversion.fanout import Connectivity, connect
-from conversion.neuron import Neuron, Start
+from conversion.counting.fanout import Connectivity, connect
+from conversion.simulation.neuron import Neuron, Start
 
 
 class Net(nn.Module):

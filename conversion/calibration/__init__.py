@@ -1,0 +1,1 @@
+"""Quantities that a conversion derives from training inputs: statistics, thresholds, sensitivities, allocations."""

@@ -1,0 +1,204 @@
+"""How much one layer's neurons matter: the tables that AdaFire and SSC choose from (docs/adaptive.md).
+
+For every layer i and candidate k, with all other layers as they are,
+
+    S_i(k) = 1/2 [KL(Q || P) + KL(P || Q)],   P = softmax(ANN output), Q = softmax(mean spiking output),
+    E_i(k) = spikes that layer i fires, or the synaptic operations they cause.
+
+Layers before i do not notice the change: the network runs once, and then for each layer only what follows it, with the
+candidates of the layer side by side in one batch. What the rest reads from elsewhere is replayed from the first run.
+E_i leaves out what the change does to the spikes of later layers. That keeps the sum over layers separable, which the
+dynamic programme needs.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, fx
+from torch.utils import _pytree as pytree
+
+from conversion.capture.graph import ConversionGraph, Values
+from conversion.counting.operations import KINDS
+from conversion.errors import InvalidInput
+from conversion.simulation.frames import Fed, batches_of, mean_of, steps_of
+from conversion.simulation.network import SpikingNetwork
+from conversion.simulation.neuron import Layer, Neuron, worth_compiling
+from conversion.simulation.schedules import Steps, Trains, add, sweep
+
+Energy = Literal["spikes", "synops_unary"]
+# Samples whose values are kept for all steps, and copies of samples that run side by side; a GPU is fed more of both.
+SAMPLES, STACK = 8, 64
+SAMPLES_GPU, STACK_GPU = 32, 256
+# Values that the layers of these samples may have in all steps: two numbers are kept of each.
+VALUES = 2**30
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Sensitivity:
+    """Both tables; a row for each layer in execution order, an entry for each of its candidates.
+
+    Attributes:
+        divergence: S_i(k), mean over samples and positions, in nats.
+        energy: E_i(k), mean over samples.
+        base: divergence of the network as it is.
+    """
+
+    divergence: tuple[tuple[float, ...], ...]
+    energy: tuple[tuple[float, ...], ...]
+    base: float
+
+
+@torch.no_grad()
+def measure(
+    network: SpikingNetwork, inputs: Fed, candidates: Mapping[fx.Node, Sequence[Neuron]], energy: Energy
+) -> Sensitivity:
+    """Measures the candidates of every layer, one layer changed at a time.
+
+    Args:
+        network: the base state.
+        inputs: constant inputs, shape (N, ...), or frames in time.
+        candidates: by layer, the neurons that may take the place of its own. Its own are not simulated again.
+        energy: what a layer's spikes are counted as, of `conversion.counting.operations.KINDS`.
+
+    Raises:
+        InvalidInput: an output of the network is no distribution over classes.
+    """
+    graph = network.graph
+    _refuse_no_classes(graph)
+    on_cpu = graph.example.device.type == "cpu"
+    samples, stack = (SAMPLES, STACK) if on_cpu else (SAMPLES_GPU, STACK_GPU)
+    crossing = {node: _crossing(network, node) for node in network.neurons}
+    # Divergence and energy, summed over samples.
+    sums = {node: torch.zeros(2, len(row), dtype=torch.float64) for node, row in candidates.items()}
+    simulations = sum(len(row) for row in candidates.values()) / 2  # A candidate runs half of the network.
+    values = network.T * sum(map(torch.Tensor.numel, network.connectivity.fan_out.values()))
+    samples = max(1, min(samples, VALUES // values))
+    fast = worth_compiling(simulations * len(inputs) * values, graph.example.device)
+    base, done = 0.0, 0
+    for batch in batches_of(inputs, samples):
+        run = _Base(network, batch, crossing, energy, fast)
+        base += run.divergence
+        for node, row in candidates.items():
+            for column, neuron in enumerate(row):
+                if neuron is network.neurons[node]:
+                    sums[node][:, column] += torch.tensor([run.divergence, run.energy[node]], dtype=torch.float64)
+            changed = [column for column, neuron in enumerate(row) if neuron is not network.neurons[node]]
+            for columns in _chunks(changed, max(1, stack // len(batch))):
+                sums[node][:, columns] += run.change(node, [row[column] for column in columns])
+        done += len(batch)
+        logger.info("sensitivity of %d layers: %d of %d samples", len(candidates), done, len(inputs))
+    means = [(total / len(inputs)).tolist() for total in sums.values()]
+    return Sensitivity(
+        tuple(tuple(divergence) for divergence, _ in means), tuple(tuple(spent) for _, spent in means),
+        base / len(inputs),
+    )  # fmt: skip
+
+
+def symmetric_kl(first: Any, second: Any) -> Tensor:
+    """1/2 [KL(P || Q) + KL(Q || P)] of the softmax of two outputs, for each sample: float64 of shape (N,).
+
+    Classes lie on the second axis; it is averaged over further axes and summed over several output tensors. Since
+    KL(P || Q) + KL(Q || P) = sum (p - q) (log p - log q), probabilities that vanish cannot give 0 log 0.
+    """
+    total: Any = 0
+    for one, other in zip(pytree.tree_leaves(first), pytree.tree_leaves(second), strict=True):
+        log_p, log_q = one.double().log_softmax(1), other.double().log_softmax(1)
+        divergence = ((log_p.exp() - log_q.exp()) * (log_p - log_q)).sum(1) / 2
+        total = total + divergence.reshape(len(divergence), -1).mean(1)
+    result: Tensor = total
+    return result
+
+
+class _Base:
+    """The unchanged network on one batch: what its layers receive, send and spend at every step."""
+
+    def __init__(
+        self, network: SpikingNetwork, batch: Fed, crossing: Mapping[fx.Node, Sequence[fx.Node]], energy: Energy,
+        fast: bool,
+    ) -> None:  # fmt: skip
+        self.network, self.crossing, self.kind = network, crossing, KINDS.index(energy)
+        self.frames = [network.graph.cast(step) for step in steps_of(batch, network.T)]
+        self.fast = fast
+        self.energy: dict[fx.Node, float] = {}
+        currents = {node.all_input_nodes[0] for node in network.neurons}
+        self.trains = sweep(network, [self.frames], network.T, self._spike, also=currents.union(*crossing.values()))
+        self.reference = network.graph.run(mean_of(batch))
+        replay = {node: self.trains[node][0] for node in network.readout}
+        self.divergence = float(symmetric_kl(self._output(self.frames, replay), self.reference).sum())
+
+    def change(self, node: fx.Node, neurons: Sequence[Neuron]) -> Tensor:
+        """Divergence and energy with each of some neurons in the place of a layer's: shape (2, neurons)."""
+        copies = len(neurons)
+        currents = self.trains[node.all_input_nodes[0]][0]
+        fired = [self._fire(node, neuron, currents) for neuron in neurons]
+        replay = {
+            source: [source.meta["layout"].join([value] * copies) for value in self.trains[source][0]]
+            for source in self.crossing[node]
+        }
+        replay[node] = [torch.cat(sent) for sent in zip(*(train for train, _ in fired), strict=True)]
+        reference = pytree.tree_map(lambda part: torch.cat([part] * copies), self.reference)
+        output = self._output([torch.cat([frame] * copies) for frame in self.frames], replay)
+        divergence = symmetric_kl(output, reference).view(copies, -1).sum(1).cpu()
+        return torch.stack([divergence, torch.tensor([spent for _, spent in fired], dtype=torch.float64)])
+
+    def _spike(self, node: fx.Node, currents: Trains) -> Trains:
+        sent, self.energy[node] = self._fire(node, self.network.neurons[node], currents[0])
+        return [sent]
+
+    def _fire(self, node: fx.Node, neuron: Neuron, currents: Sequence[Tensor]) -> tuple[list[Tensor], float]:
+        """What a layer transmits at every step, and what that costs."""
+        network = self.network
+        fan_out = network.connectivity.fan_out[node]
+        layer = Layer(neuron, network.T, network.graph.channel_axis(node), fan_out, self.fast)
+        sent, spent = [], 0.0
+        for current in currents:
+            value, tally = layer.step(current)
+            assert tally is not None
+            sent.append(value)
+            spent += float(tally[self.kind].sum(dtype=torch.float64))
+        return sent, spent
+
+    def _output(self, frames: Sequence[Tensor], replay: Mapping[fx.Node, Sequence[Any]]) -> Any:
+        """The network's output after T steps, with known values of some nodes at every step."""
+        network = self.network
+        layers = {
+            node: Layer(neuron, network.T, network.graph.channel_axis(node), fast=self.fast)
+            for node, neuron in network.neurons.items()
+        }
+        steps = Steps(network, frames, lambda node, current: layers[node].step(current)[0], replay)
+        sums: Values = {}
+        for _ in range(network.T):
+            for node, value in steps.advance().items():
+                sums[node] = add(sums.get(node), value)
+        return network.decode({node: total / network.T for node, total in sums.items()}, frames[0])
+
+
+def _crossing(network: SpikingNetwork, node: fx.Node) -> list[fx.Node]:
+    """Values that what follows a layer, or the readout, reads and the layer has no influence on."""
+    after = network.graph.downstream({node})
+    read = {source for later in after - {node} for source in later.all_input_nodes}.union(network.readout)
+    return [source for source in network.body if source in read and source not in after]
+
+
+def _chunks(columns: Sequence[int], most: int) -> Iterator[list[int]]:
+    """As few parts as possible of at most `most` entries, of nearly the same size."""
+    count = -(-len(columns) // most)
+    for part in range(count):
+        yield list(columns[part * len(columns) // count : (part + 1) * len(columns) // count])
+
+
+def _refuse_no_classes(graph: ConversionGraph) -> None:
+    for output in pytree.tree_leaves(graph.run(graph.example)):
+        if not isinstance(output, Tensor) or output.dim() < 2 or output.shape[1] < 2 or not output.is_floating_point():
+            shape = tuple(output.shape) if isinstance(output, Tensor) else type(output).__name__
+            raise InvalidInput(
+                f"The search compares probabilities of classes, and an output of the network is {shape} for one "
+                "sample; it needs outputs of shape (N, classes, ...) with at least two classes."
+            )

@@ -1,0 +1,87 @@
+"""The calibration set, and what is measured on it once and used by every stage."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from functools import cached_property
+
+import torch
+from torch import Tensor, fx
+
+from conversion.calibration.histogram import ChannelHistogram
+from conversion.capture.graph import ConversionGraph
+from conversion.errors import InvalidInput
+from conversion.simulation.frames import Fed, Frames, batches_of, mean_of, steps_of, together
+
+# Numbers in a batch of inputs: 32 small images, one large one. Activations then stay near the cores from step to step.
+SWEEP_SIZE = 32 * 3 * 32 * 32
+
+
+class Calibration:
+    """Training inputs that a conversion may look at, with the ANN's statistics on them.
+
+    One object serves every method and every T converted from the same graph: statistics are gathered once. `fed` is
+    what a spiking network is fed, and `inputs`, of shape (N, ...), what the ANN sees.
+
+    Args:
+        graph: the captured ANN.
+        batches: inputs as the network is fed, each of shape (N, ...), or frames in time; one of them alone is one
+            batch.
+        held_out: other training samples, fed alike, with their classes, shapes (M, ...) and (M,), or (M, H, W) where
+            every position has a class; on them early exit learns how sure a correct prediction is.
+        seed: of whatever a stage draws at random.
+
+    Raises:
+        InvalidInput: there is no sample, one of another shape than was captured, or a value that is not finite.
+    """
+
+    def __init__(
+        self, graph: ConversionGraph, batches: Iterable[Fed] | Fed,
+        held_out: tuple[Fed, Tensor] | None = None, seed: int = 0,
+    ) -> None:  # fmt: skip
+        parts = [batches] if isinstance(batches, (Tensor, Frames)) else list(batches)
+        if not parts or not sum(len(part) for part in parts):
+            raise InvalidInput("The calibration set is empty; give at least one batch of training inputs.")
+        expected = tuple(graph.example.shape[1:])
+        self.held_out = None if held_out is None else (held_out[0], torch.as_tensor(held_out[1]))
+        others = [] if held_out is None else [held_out[0]]
+        for part in (*parts, *others):
+            if tuple(part.shape[1:]) != expected:
+                shape = tuple(part.shape)
+                raise InvalidInput(f"A calibration batch has shape {shape}; the network takes (N, *{expected}).")
+        if self.held_out is not None and (not len(others[0]) or self.held_out[1].shape[:1] != others[0].shape[:1]):
+            sizes = f"{len(others[0])} samples and labels of shape {tuple(self.held_out[1].shape)}"
+            raise InvalidInput(
+                f"The held-out set has {sizes}; give one class index for each sample, or one for each of its positions."
+            )
+        self.graph = graph
+        self.seed = seed
+        self.fed = together(parts)
+        self.inputs = mean_of(self.fed)
+        values = (part if isinstance(part, Tensor) else part.values for part in (self.fed, *others))
+        if not all(bool(torch.isfinite(value).all()) for value in values):
+            raise InvalidInput("The calibration set holds values that are not finite.")
+
+    def sweeps(self, T: int, samples: int | None = None) -> list[list[Tensor]]:
+        """The samples, or the first of them, in the batches and steps of a sweep."""
+        fed = self.fed[slice(samples)]
+        return [[self.graph.cast(step) for step in steps_of(batch, T)] for batch in batches_of(fed, self.sweep_batch)]
+
+    @property
+    def sweep_batch(self) -> int:
+        """How many samples go through a layer at once, all steps of them."""
+        return min(max(SWEEP_SIZE // self.inputs[0].numel(), 1), 32)
+
+    @property
+    def pass_batch(self) -> int:
+        """How many samples go through the ANN at once."""
+        return 2 * self.sweep_batch
+
+    @cached_property
+    def histograms(self) -> dict[fx.Node, ChannelHistogram]:
+        """The ANN's activations by layer, from one pass."""
+        graph = self.graph
+        found = {node: ChannelHistogram(graph.channels(node)) for node in graph.firing}
+        for batch in self.inputs.split(self.pass_batch):
+            graph.run(batch, observe=lambda node, value: found[node].add(value, graph.channel_axis(node)))
+        return found

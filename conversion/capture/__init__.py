@@ -1,0 +1,1 @@
+"""ANN in, graph out: torch.export, folding, the role of every operation, the channels and the layout of a graph."""

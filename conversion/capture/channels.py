@@ -1,0 +1,101 @@
+"""Which axis of an activation its channels lie on, found by following labelled channels from the weights to it.
+
+Each layer of weights labels its outputs with the number of their channel; views, permutations and slices carry the
+labels along. Where they end up differing along one axis alone, that is the axis of the channels.
+"""
+
+from __future__ import annotations
+
+import itertools
+from typing import Any
+
+import torch
+from torch import Tensor, fx
+from torch.utils import _pytree as pytree
+
+from conversion.capture.graph import ConversionGraph, Values, evaluate
+from conversion.capture.roles import Path, Role, is_product, packet
+
+aten = torch.ops.aten
+# What comes from a constant or from padding has no label.
+NONE = torch.nan
+# Labels of one layer start this far from those of the next; float64 adds them up exactly.
+LARGEST = 2**24
+
+
+@torch.no_grad()
+def find_channels(graph: ConversionGraph) -> dict[fx.Node, int | None]:
+    """The axis of the channels of every firing node; None where labels are merged, split or have met."""
+    values = graph.start(graph.example)
+    numbers = itertools.count(step=LARGEST)
+    labels: Values = {graph.input: _label(values[graph.input], min(1, graph.example.dim() - 1), next(numbers))}
+    found: dict[fx.Node, int | None] = {}
+    for node in graph.body:
+        values[node] = evaluate(node, values)
+        labels[node] = _carry(graph, node, labels, values, next(numbers))
+        if graph.rules[node].role is Role.FIRING:
+            found[node] = _axis(labels[node])
+    return found
+
+
+def _label(value: Tensor, axis: int, first: int) -> Tensor:
+    """Numbers along one axis, equal along the others."""
+    shape = [1] * value.dim()
+    shape[axis] = -1
+    numbers = first + torch.arange(value.shape[axis], dtype=torch.float64, device=value.device)
+    return numbers.view(shape).expand(value.shape)
+
+
+def _axis(label: Tensor) -> int | None:
+    """The only axis along which labels differ, if all of them do; else any that holds everything as one channel."""
+    low, high = label.nan_to_num(nan=torch.inf), label.nan_to_num(nan=-torch.inf)
+    varying = [
+        axis
+        for axis in range(label.dim())
+        if bool((high.amax(axis, keepdim=True) > low.amin(axis, keepdim=True)).any())
+    ]
+    line = low.movedim(varying[0], 0).flatten(1).amin(1) if len(varying) == 1 else low.new_empty(0)
+    if len(line) and len(line.unique()) == len(line):
+        return varying[0]
+    # An axis of one is an axis of one channel.
+    return next((axis for axis in range(1, label.dim()) if label.shape[axis] == 1), None)
+
+
+def _carry(graph: ConversionGraph, node: fx.Node, labels: Values, values: Values, first: int) -> Any:
+    rule, value = graph.rules[node], values[node]
+    sources = [labels[source] for source in node.all_input_nodes if source in labels]
+    if rule.path is Path.MOVE:
+        return _move(node, labels, values)
+    if rule.path is Path.REDUCE:
+        # The mean of equal labels is the label.
+        return sources[0].mean(*node.args[1:3])
+    if rule.path is Path.RESAMPLE:
+        return pytree.tree_map(lambda part: _resampled(sources[0], part), value)
+    if rule.path is Path.SYNAPSE or (is_product(node, rule) and packet(node) not in (aten.mul, aten.div)):
+        return _label(value, 1 if "conv" in str(node.target) else value.dim() - 1, first)
+    whole = [label for label in sources if label.shape == value.shape]
+    # The labels of the latest layer: those of the input are a guess.
+    latest = max(whole, key=lambda label: float(label.nan_to_num(nan=-1).amax()), default=sources[0])
+    return latest.expand(value.shape)
+
+
+def _resampled(label: Tensor, value: Tensor) -> Tensor:
+    """Pooling and upsampling leave the first two axes alone; where there is no axis of channels, nothing is known."""
+    if label.dim() < 3 or label.shape[:2] != value.shape[:2]:
+        return torch.full_like(value, NONE, dtype=torch.float64)
+    plane = label.nan_to_num(nan=-torch.inf).flatten(2).amax(2)
+    return plane.view(*plane.shape, *[1] * (value.dim() - 2)).expand(value.shape)
+
+
+def _move(node: fx.Node, labels: Values, values: Values) -> Any:
+    def pick(source: fx.Node) -> Any:
+        constant = values[source]
+        if source in labels or not (isinstance(constant, Tensor) and constant.is_floating_point()):
+            return labels.get(source, constant)
+        return torch.full_like(constant, NONE, dtype=torch.float64)
+
+    args: list[Any] = list(fx.node.map_arg(node.args, pick))
+    target: Any = node.target
+    if packet(node) in (aten.pad, aten.constant_pad_nd):
+        args = [*args[:2], *(["constant"] if packet(node) is aten.pad else []), NONE]
+    return target(*args, **node.kwargs)

@@ -1,0 +1,47 @@
+"""Spike encoders: identity neurons behind nonlinear operations.
+
+A network of GELUs, normalisations and attention has no ReLU: nothing in it would spike. What a nonlinear operation
+sends is analog, so a layer of signed neurons that follows the identity is put between it and the weights or products
+that it feeds. In the ANN it is what it stands for, a leaky ReLU of slope one.
+
+Maxima get none: the running maximum of sums of spikes is itself a sum of spikes, so its difference already is a train
+of events (lateral-inhibition pooling). Neither does an operation that reaches no weights, as a final softmax.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from torch import fx
+
+from conversion.capture.roles import Path, Role, Rule, is_product
+
+IDENTITY = torch.ops.aten.leaky_relu.default
+
+
+def insert_encoders(module: fx.GraphModule, rules: Mapping[fx.Node, Rule]) -> None:
+    """Inserts every encoder that a graph needs, in place."""
+    sites = [node for node, rule in rules.items() if rule.role is Role.NONLINEAR and rule.path is None]
+    sites = [node for node in sites if _drives_weights(node, rules)]
+    for node in sites:
+        with module.graph.inserting_after(node):
+            encoder = module.graph.create_node("call_function", IDENTITY, (node, 1.0), name=f"encoder_{node.name}")
+        encoder.meta = {key: node.meta[key] for key in ("val", "stack_trace") if key in node.meta}
+        for user in [user for user in node.users if user is not encoder]:
+            user.replace_input_with(node, encoder)
+
+
+def _drives_weights(node: fx.Node, rules: Mapping[fx.Node, Rule]) -> bool:
+    """Whether a value meets weights, or another signal in a product, before the next nonlinear operation."""
+    waiting, seen = list(node.users), set(node.users)
+    while waiting:
+        user = waiting.pop()
+        rule = rules[user]
+        if rule.path is Path.SYNAPSE or is_product(user, rule):
+            return True
+        if rule.path is not None:
+            fresh = set(user.users) - seen
+            waiting += fresh
+            seen |= fresh
+    return False

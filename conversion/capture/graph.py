@@ -1,0 +1,167 @@
+"""The captured network: an executable graph whose nodes know their role in time."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Self
+
+import torch
+from torch import Tensor, fx
+from torch.utils import _pytree as pytree
+
+from conversion.capture.roles import Activation, Role, Rule, activation_of
+
+Values = dict[fx.Node, Any]
+Observer = Callable[[fx.Node, Tensor], None]
+
+
+@dataclass(eq=False)
+class ConversionGraph:
+    """A network as `capture` left it: topologically ordered, batch-norm folded, each node with its role.
+
+    Attributes:
+        module: the graph with its parameters.
+        rules: role of every node, in execution order.
+        example: one sample, shape (1, ...), of what the network is fed; it fixes the shapes that are not batch.
+        out_spec: how the network's flat outputs are put together.
+    """
+
+    module: fx.GraphModule
+    rules: dict[fx.Node, Rule]
+    example: Tensor
+    out_spec: pytree.TreeSpec
+
+    @cached_property
+    def firing(self) -> tuple[fx.Node, ...]:
+        """The nodes that can become layers of neurons, in execution order."""
+        return tuple(node for node, rule in self.rules.items() if rule.role is Role.FIRING)
+
+    @cached_property
+    def input(self) -> fx.Node:
+        return next(node for node, rule in self.rules.items() if rule.role is Role.INPUT)
+
+    @cached_property
+    def output(self) -> fx.Node:
+        return next(node for node, rule in self.rules.items() if rule.role is Role.OUTPUT)
+
+    @cached_property
+    def body(self) -> tuple[fx.Node, ...]:
+        """The nodes that compute on signals, in execution order: all but input, output and constants."""
+        computing = (Role.LINEAR, Role.FIRING, Role.NONLINEAR)
+        return tuple(node for node, rule in self.rules.items() if rule.role in computing)
+
+    @property
+    def dtype(self) -> torch.dtype:
+        return self.example.dtype
+
+    def activation(self, node: fx.Node) -> Activation:
+        """The function that a firing node computes in the ANN."""
+        activation = activation_of(node)
+        assert activation is not None, f"{node.name} is no firing node"
+        return activation
+
+    def channel_axis(self, node: fx.Node) -> int:
+        """Which axis of a firing node's value its channels lie on."""
+        return int(node.meta["channel_axis"])
+
+    def channels(self, node: fx.Node) -> int:
+        """How many channels a firing node has."""
+        return int(node.meta["val"].shape[self.channel_axis(node)])
+
+    def downstream(self, origins: Collection[fx.Node]) -> frozenset[fx.Node]:
+        """The given nodes and everything computed from them."""
+        found: set[fx.Node] = set()
+        for node in self.body:
+            if node in origins or not found.isdisjoint(node.all_input_nodes):
+                found.add(node)
+        return frozenset(found)
+
+    def upstream(self, targets: Collection[fx.Node]) -> frozenset[fx.Node]:
+        """The given nodes and everything they are computed from."""
+        found: set[fx.Node] = set()
+        for node in reversed(self.body):
+            if node in targets or not found.isdisjoint(node.users):
+                found.add(node)
+        return frozenset(found)
+
+    def start(self, inputs: Tensor, weights: Mapping[fx.Node, Tensor] | None = None) -> Values:
+        """Values of everything that does not depend on the samples, and the input itself.
+
+        `weights` takes the place of the module's own parameters, by the node that holds each.
+        """
+        values: Values = {self.input: inputs, **(weights or {})}
+        for node, rule in self.rules.items():
+            if rule.role is Role.CONSTANT and node not in values:
+                values[node] = _attribute(self.module, node) if node.op == "get_attr" else evaluate(node, values)
+        return values
+
+    def finish(self, values: Values) -> Any:
+        """The network's output, in its own structure, from the values of the nodes that feed it."""
+        flat = pytree.tree_leaves(fx.node.map_arg(self.output.args[0], values.__getitem__))
+        return pytree.tree_unflatten(flat, self.out_spec)
+
+    @torch.no_grad()
+    def run(self, inputs: Tensor, observe: Observer | None = None) -> Any:
+        """The ANN's output for a batch; `observe` sees every firing node's activation on the way."""
+        values = self.start(self.cast(inputs))
+        last_use = last_uses(self.body, keep=self.output.all_input_nodes)
+        for node in self.body:
+            values[node] = evaluate(node, values)
+            if observe is not None and self.rules[node].role is Role.FIRING:
+                observe(node, values[node])
+            for done in last_use.get(node, ()):
+                del values[done]
+        return self.finish(values)
+
+    def cast(self, inputs: Tensor) -> Tensor:
+        """Inputs on the graph's device, in its precision, images in channels-last order."""
+        inputs = inputs.to(self.example.device, self.dtype)
+        return inputs.contiguous(memory_format=torch.channels_last) if inputs.dim() == 4 else inputs
+
+    def to(self, target: torch.device | torch.dtype | str) -> Self:
+        """Moves parameters to a device or casts them to a floating-point type, in place; returns self."""
+        self.module.to(target)
+        self.example = self.example.to(target)
+        return self
+
+
+def evaluate(node: fx.Node, values: Values) -> Any:
+    """One node's value from those of its inputs."""
+    args = fx.node.map_arg(node.args, values.__getitem__)
+    kwargs = fx.node.map_arg(node.kwargs, values.__getitem__) if node.kwargs else {}
+    return node.target(*args, **kwargs)  # type: ignore[operator]
+
+
+def last_uses(nodes: Sequence[fx.Node], keep: Collection[fx.Node]) -> dict[fx.Node, list[fx.Node]]:
+    """By node, the values among `nodes` that it is the last of them to read, so that memory is freed there.
+
+    Values in `keep` are never freed.
+    """
+    reader: dict[fx.Node, fx.Node] = {}
+    for node in nodes:
+        reader.update({source: node for source in node.all_input_nodes})
+    uses: dict[fx.Node, list[fx.Node]] = {}
+    for value in nodes:
+        if value in reader and value not in keep:
+            uses.setdefault(reader[value], []).append(value)
+    return uses
+
+
+def source_line(node: fx.Node) -> str:
+    """The line of the user's code that a node came from, as torch.export recorded it."""
+    trace = str(node.meta.get("stack_trace", ""))
+    frames = re.findall(r'File "([^"]+)", line (\d+), in (\w+)\n\s*(.*)', trace)
+    own = [frame for frame in frames if "/torch/nn/modules/" not in frame[0]] or frames
+    if not own:
+        return f"node '{node.name}' (no source line was recorded)"
+    path, line, function, code = own[-1]
+    return f"{path}:{line} in {function}: {code.strip()}"
+
+
+def _attribute(module: Any, node: fx.Node) -> Any:
+    for name in str(node.target).split("."):
+        module = getattr(module, name)
+    return module

@@ -1,0 +1,1 @@
+"""Counting what a spiking network does: connections of a neuron, spikes, synaptic and floating-point operations."""

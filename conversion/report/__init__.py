@@ -1,0 +1,1 @@
+"""The conversion report: how much error each layer adds, and of which kind."""

@@ -1,0 +1,62 @@
+"""Nodes of a captured network by the names that its author gave them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from torch import fx
+
+from conversion.capture.roles import Path, Role, packet
+from conversion.simulation.network import SpikingNetwork
+
+
+def layer_name(network: SpikingNetwork, node: fx.Node) -> str:
+    """A node by its module; an activation with what feeds it: "layer2.0.conv2 + shortcut.0 -> relu2"."""
+    own = module_name(node)
+    if network.graph.rules[node].role is not Role.FIRING:
+        return own
+    synapses = sorted({module_name(source) for source in _feeding(network, node)})
+    if not synapses:
+        return own
+    block = _common_block([*synapses, own])
+    return f"{' + '.join([synapses[0], *(name[len(block) :] for name in synapses[1:])])} -> {own[len(block) :]}"
+
+
+def _feeding(network: SpikingNetwork, node: fx.Node) -> list[fx.Node]:
+    """Convolutions and linear layers whose outputs reach a node through nothing but sums and shapes."""
+    rules, found = network.graph.rules, []
+    waiting = [source for source in node.all_input_nodes if rules[source].role is Role.LINEAR]
+    seen = set(waiting)
+    while waiting:
+        source = waiting.pop()
+        if rules[source].path is Path.SYNAPSE:
+            found.append(source)
+            continue
+        more = [arg for arg in source.all_input_nodes if rules[arg].role is Role.LINEAR and arg not in seen]
+        waiting += more
+        seen.update(more)
+    return found
+
+
+def _common_block(names: Sequence[str]) -> str:
+    """The longest common prefix of dotted names that ends in a dot and leaves something of each."""
+    parts = [name.split(".")[:-1] for name in names]
+    common = []
+    for level in zip(*parts, strict=False):
+        if len(set(level)) > 1:
+            break
+        common.append(f"{level[0]}.")
+    return "".join(common)
+
+
+def module_name(node: fx.Node) -> str:
+    """The module that a node came from; with the operation where that module is more than one operation."""
+    stack = node.meta.get("nn_module_stack") or {}
+    path, kind = next(reversed(stack.values()), ("", ""))
+    single = str(kind).startswith("torch.nn.modules.") and not str(kind).startswith("torch.nn.modules.container.")
+    return path if single and path else f"{path}.{op_name(node)}".lstrip(".")
+
+
+def op_name(node: fx.Node) -> str:
+    """The operation in ATen's words, without overload."""
+    return str(getattr(packet(node), "__name__", node.target))

@@ -1,0 +1,110 @@
+"""The spiking network: a captured graph, and neurons where its activations were."""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from types import MappingProxyType
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, fx
+
+from conversion.capture.graph import ConversionGraph, Values, evaluate
+from conversion.counting.fanout import Connectivity, connect
+from conversion.errors import InvalidInput
+from conversion.simulation.early_exit import Exit
+from conversion.simulation.neuron import Neuron
+
+Nonlinear = Literal["difference", "instantaneous"]
+
+
+@dataclass(frozen=True, eq=False)
+class SpikingNetwork:
+    """A converted network. Without neurons it is the ANN itself.
+
+    Attributes:
+        graph: the captured ANN.
+        T: number of timesteps that the network was converted for.
+        neurons: parameters of every layer of neurons, by the activation that it stands for.
+        weights: parameters that calibration tuned, by the node that holds each; the graph keeps the ANN's own.
+        exit: when a sample may leave before step T; None runs all T steps.
+        nonlinear: what nonlinear operations between neurons send: the difference of f of the running mean, whose mean
+            is exact ("difference", conversion/simulation/temporal.py), or f of each step's value, as the paper's code
+            does ("instantaneous": a maximum of spikes overestimates, E max >= max E).
+    """
+
+    graph: ConversionGraph
+    T: int
+    neurons: Mapping[fx.Node, Neuron] = field(default_factory=lambda: MappingProxyType({}))
+    weights: Mapping[fx.Node, Tensor] = field(default_factory=lambda: MappingProxyType({}))
+    exit: Exit | None = None
+    nonlinear: Nonlinear = "difference"
+
+    def __post_init__(self) -> None:
+        if self.T < 1:
+            raise InvalidInput(f"T is {self.T}, but a simulation has at least 1 step; give T >= 1.")
+
+    def with_neurons(self, neurons: Mapping[fx.Node, Neuron]) -> SpikingNetwork:
+        return replace(self, neurons=MappingProxyType(dict(neurons)))
+
+    def start(self, inputs: Tensor) -> Values:
+        """Values of everything that does not depend on the samples, and the input itself."""
+        return self.graph.start(inputs, self.weights)
+
+    def changing(self, *, constant_input: bool) -> frozenset[fx.Node]:
+        """Nodes whose value changes from step to step."""
+        return self.spiking if constant_input else frozenset((self.graph.input, *self.graph.body))
+
+    @cached_property
+    def spiking(self) -> frozenset[fx.Node]:
+        """Nodes whose value changes from step to step under a constant input: neurons and all that follows."""
+        return self.graph.downstream(self.neurons)
+
+    @cached_property
+    def head(self) -> tuple[fx.Node, ...]:
+        """Nodes that no neuron follows, in execution order. They are applied once, to the mean of their inputs."""
+        leading = set(self.graph.upstream(self.neurons))
+        # A mean is taken of tensors: all parts of a split that a neuron reads a part of are taken step by step.
+        leading.update(node for node in self.graph.body if node.target is operator.getitem and node.args[0] in leading)
+        return tuple(node for node in self.graph.body if node not in leading)
+
+    @cached_property
+    def body(self) -> tuple[fx.Node, ...]:
+        """Nodes up to the last neurons, in execution order: what is simulated step by step."""
+        head = set(self.head)
+        return tuple(node for node in self.graph.body if node not in head)
+
+    @cached_property
+    def readout(self) -> tuple[fx.Node, ...]:
+        """The nodes whose values are averaged over time: those that the head, or the output, reads."""
+        after = {*self.head, self.graph.output}
+        return tuple(node for node in (self.graph.input, *self.body) if after.intersection(node.users))
+
+    @cached_property
+    def connectivity(self) -> Connectivity:
+        """Who is connected to whom, for counting operations."""
+        return connect(self.graph, self.neurons.keys(), difference=self.nonlinear == "difference")
+
+    @cached_property
+    def driven_connectivity(self) -> Connectivity:
+        """The same where the input is made of events, which are charged for their connections as spikes are."""
+        return connect(self.graph, self.neurons.keys(), difference=self.nonlinear == "difference", driven=True)
+
+    def decode(self, means: Values, inputs: Tensor) -> Any:
+        """The network's output for a batch of inputs from the mean values of its readout nodes."""
+        cast = {node: mean.to(self.graph.dtype) for node, mean in means.items()}
+        values = self.start(inputs) | cast
+        for node in self.head:
+            values[node] = evaluate(node, values)
+        return self.graph.finish(values)
+
+    def to(self, target: torch.device | torch.dtype | str) -> SpikingNetwork:
+        """Moves the network to a device or its weights to a precision; the graph is changed in place."""
+        self.graph.to(target)
+        device = self.graph.example.device
+        weights = {node: weight.to(target) for node, weight in self.weights.items()}
+        moved = self.with_neurons({node: neuron.to(device) for node, neuron in self.neurons.items()})
+        return replace(moved, weights=MappingProxyType(weights))

@@ -1,0 +1,194 @@
+"""Integrate-and-fire neurons that may fire up to phi spikes per step (section 3.1 of the paper).
+
+A layer adds its current to the membrane potential, fires n = clamp(floor(v / threshold), 0, phi) spikes, subtracts
+n threshold (soft reset) and transmits n threshold. phi = 1 is the neuron of SNN Calibration; a larger phi is the
+burst neuron of AdaFire. The signed neuron takes spikes back that it sent too early (SNM, Wang et al., IJCAI 2022).
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sysconfig
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import cache
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+
+from conversion.counting.spikes import MOST_SPIKES, count_spikes
+from conversion.errors import InvalidInput
+
+Start = Literal["potential", "shift", "none"]
+# Compiling the neurons takes some ten seconds once; it saves about 3 ns for each update of a neuron.
+WORTH_COMPILING = 1_000_000_000
+
+
+@dataclass(frozen=True, eq=False)
+class Neuron:
+    """What all neurons of one layer share.
+
+    Attributes:
+        threshold: potential at which one spike is fired, and a spike's amplitude; shape (channels,) or (1,).
+        phi: most spikes per step.
+        bias: current that calibration adds at every step; shape (channels,) or (1,), or (T, channels) where every step
+            has its own. A simulation of more steps goes on with the last.
+        start: how the half threshold that turns flooring into rounding enters: "potential" as v(0) = threshold / 2,
+            "shift" as a current of threshold / (2 T) at every step, which the paper uses. They agree at t = T only.
+            With "none" the neuron floors.
+        signed: may fire negative spikes, as long as its total stays at or above zero.
+        slope: of a leaky ReLU; above zero the total may be negative, and the neuron has to be signed.
+        rho: factor of the threshold that SSC chose; the threshold has it already.
+        potential: what calibration adds to v(0); shape (channels,), or that of one sample.
+    """
+
+    threshold: Tensor
+    phi: int
+    bias: Tensor
+    start: Start = "potential"
+    signed: bool = False
+    slope: float = 0.0
+    rho: float = 1.0
+    potential: Tensor | None = None
+
+    def __post_init__(self) -> None:
+        if self.phi < 1:
+            raise InvalidInput(f"phi is {self.phi}, but a neuron fires at least 1 spike per step; give phi >= 1.")
+        if self.phi > MOST_SPIKES:
+            raise InvalidInput(f"phi is {self.phi}, but a neuron fires at most {MOST_SPIKES} spikes per step.")
+        if not bool((torch.isfinite(self.threshold) & (self.threshold > 0)).all()):
+            raise InvalidInput("A threshold is not a positive finite number.")
+        if self.slope > 0 and not self.signed:
+            raise InvalidInput("A leaky ReLU has negative outputs and needs the signed neuron.")
+
+    def to(self, device: torch.device) -> Neuron:
+        potential = None if self.potential is None else self.potential.to(device)
+        return replace(self, threshold=self.threshold.to(device), bias=self.bias.to(device), potential=potential)
+
+
+class Layer:
+    """The state of one layer of neurons while it is simulated.
+
+    Args:
+        neuron: the parameters.
+        steps: T of the conversion, over which the paper's shift is spread.
+        axis: of the channels in the layer's current.
+        fan_out: synaptic operations that one spike of each neuron causes, shape of one sample; None counts nothing.
+        fast: compile the update, which takes seconds once and is several times faster from then on.
+    """
+
+    def __init__(
+        self, neuron: Neuron, steps: int, axis: int, fan_out: Tensor | None = None, fast: bool = False
+    ) -> None:
+        self.neuron = neuron
+        self.steps = steps
+        self.axis = axis
+        self.fan_out = fan_out
+        self.update = _update(neuron.signed, fast)
+        self.state: tuple[Tensor, ...] = ()
+        self.t = 0
+
+    def step(self, current: Tensor) -> tuple[Tensor, Tensor | None]:
+        """One step.
+
+        Args:
+            current: input of shape (N, ...) in the network's precision.
+
+        Returns:
+            What is transmitted, like `current`; and, where spikes are counted, a tally of shape (6, N, M): M partial
+            sums of spikes, binary digits and events, then of the synaptic operations that each of them causes.
+        """
+        if not self.state:
+            self._reset(current)
+        constant = self.currents[min(self.t, len(self.currents) - 1)]
+        self.t += 1
+        *self.state, sent, tally = self.update(*self.state, current, constant, **self.constants)
+        return sent, tally
+
+    def keep(self, samples: Tensor) -> None:
+        """Forgets all samples but those with the given indices along the first axis."""
+        self.state = tuple(part[samples] for part in self.state)
+
+    def _reset(self, current: Tensor) -> None:
+        # Potentials keep float32 whatever the weights' precision: increments are small beside what they add up to.
+        dtype = torch.promote_types(current.dtype, torch.float32)
+        shape = [1] * current.dim()
+        shape[self.axis] = -1
+        threshold = self.neuron.threshold.to(dtype).view(shape)
+        bias = self.neuron.bias.to(dtype)
+        offset = threshold / 2 if self.neuron.start == "potential" else torch.zeros_like(threshold)
+        # One for all steps, or one for each.
+        self.currents = [row.view(shape) for row in (bias if bias.dim() == 2 else bias[None])]
+        if self.neuron.start == "shift":
+            self.currents = [row + threshold / (2 * self.steps) for row in self.currents]
+        self.constants: dict[str, Any] = {
+            "threshold": threshold,
+            # A tensor, so that one compiled update serves every phi.
+            "single": self.neuron.phi == 1,
+            "phi": torch.tensor(float(self.neuron.phi), dtype=dtype, device=current.device),
+            # In the memory order of the spikes: reading it across costs more than the whole update.
+            "fan_out": None if self.fan_out is None else torch.empty_like(current[:1], dtype=dtype).copy_(self.fan_out),
+        }
+        potential = torch.empty_like(current, dtype=dtype).copy_(offset.expand_as(current))
+        calibrated = self.neuron.potential
+        if calibrated is not None:
+            potential += calibrated.to(dtype).view(shape if calibrated.dim() == 1 else calibrated.shape)
+        self.state = (potential,)
+        if self.neuron.signed:
+            self.state = (potential, torch.zeros_like(potential))
+            self.constants |= {"offset": offset, "slope": self.neuron.slope}
+
+
+def fire(
+    potential: Tensor, current: Tensor, constant: Tensor, threshold: Tensor, phi: Tensor, fan_out: Tensor | None,
+    single: bool,
+) -> tuple[Tensor, Tensor, Tensor | None]:  # fmt: skip
+    """The burst neuron: new potential, transmitted value, tally."""
+    potential = potential + (current + constant)
+    spikes = torch.floor(potential / threshold).clamp(min=0).minimum(phi)
+    sent = spikes * threshold
+    return potential - sent, sent.to(current.dtype), count_spikes(spikes, fan_out, single)
+
+
+def fire_signed(
+    potential: Tensor, total: Tensor, current: Tensor, constant: Tensor, threshold: Tensor, phi: Tensor,
+    fan_out: Tensor | None, single: bool, offset: Tensor, slope: float,
+) -> tuple[Tensor, Tensor, Tensor, Tensor | None]:  # fmt: skip
+    """The signed neuron: new potential, new total, transmitted value, tally.
+
+    It follows the activation f of its summed input S: after each step its total of spikes is as near to
+    floor((f(S) + offset) / threshold) as phi spikes of either sign allow. For a ReLU that is
+    n = max(clamp(floor(v / threshold), -phi, phi), -total).
+    """
+    potential = potential + (current + constant)
+    summed = potential + total * threshold - offset
+    wanted = torch.floor((torch.where(summed > 0, summed, slope * summed) + offset) / threshold)
+    spikes = (wanted - total).minimum(phi).maximum(-phi)
+    sent = spikes * threshold
+    return potential - sent, total + spikes, sent.to(current.dtype), count_spikes(spikes.abs(), fan_out, single)
+
+
+def worth_compiling(updates: float, device: torch.device) -> bool:
+    """Whether compiling the neurons pays for this many updates, and whether the machine can."""
+    return updates >= WORTH_COMPILING and (device.type != "cpu" or _can_compile())
+
+
+@cache
+def _can_compile() -> bool:
+    """Whether torch.compile finds what it needs on a CPU: a C++ compiler and Python's headers."""
+    compilers = (os.environ.get("CXX", ""), "c++", "g++", "clang++")
+    headers = Path(sysconfig.get_path("include"), "Python.h")
+    return headers.is_file() and any(name and shutil.which(name) for name in compilers)
+
+
+@cache
+def _update(signed: bool, fast: bool) -> Callable[..., Any]:
+    update: Callable[..., Any] = fire_signed if signed else fire
+    if not fast:
+        return update
+    # One function serves all layers of all networks; beyond the default of 8 variants it would silently run uncompiled.
+    torch._dynamo.config.recompile_limit = 64
+    return torch.compile(update, dynamic=True)

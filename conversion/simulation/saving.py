@@ -1,0 +1,204 @@
+"""Converted networks as files: what conversion added to a captured ANN, not the ANN itself.
+
+A file is in the safetensors format: the neurons' parameters and tuned weights, and everything else as JSON in its
+metadata. Nothing is unpickled.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from types import MappingProxyType
+from typing import Literal
+
+import torch
+from pydantic import BaseModel, ConfigDict, ValidationError
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save as serialised
+from torch import Tensor, fx
+
+from conversion.capture.graph import ConversionGraph
+from conversion.errors import CheckpointError, InvalidInput
+from conversion.files import write_atomically
+from conversion.simulation.early_exit import Exit, ExitRule, SettledRule
+from conversion.simulation.network import Nonlinear, SpikingNetwork
+from conversion.simulation.neuron import Neuron, Start
+
+ENTRY = "spiking network"
+
+
+class _Layer(BaseModel):
+    """What is no tensor of a layer of neurons."""
+
+    model_config = ConfigDict(extra="forbid")
+    phi: int
+    start: Start
+    signed: bool
+    slope: float
+    rho: float
+
+
+class _Exit(BaseModel):
+    """When samples leave: the bars of `ExitRule`, or the one of `SettledRule`."""
+
+    model_config = ConfigDict(extra="forbid")
+    alpha: list[float] | None = None
+    bar: float = 0.0
+
+
+class _Header(BaseModel):
+    """What is no tensor of a network.
+
+    Attributes:
+        activations: shape of one sample's, by name, of the ANN that was converted.
+        dtype: of its parameters; `parameters` is their digest.
+        neurons: by the name of the activation that they stand for, in execution order.
+    """
+
+    model_config = ConfigDict(extra="forbid")
+    version: Literal[1] = 1
+    activations: dict[str, list[int]]
+    dtype: str
+    parameters: str
+    T: int
+    nonlinear: Nonlinear
+    exit: _Exit | None
+    neurons: dict[str, _Layer]
+    weights: list[str]
+
+
+def save(network: SpikingNetwork, path: Path) -> None:
+    """Writes a converted network, whole or not at all; `load` reads it.
+
+    The file holds what conversion added. The ANN has to be kept as it always is, as a checkpoint.
+    """
+    graph = network.graph
+    header = _Header(
+        activations=_activations(graph), dtype=str(graph.dtype), parameters=_parameters(graph), T=network.T,
+        nonlinear=network.nonlinear, exit=_written(network.exit),
+        neurons={
+            node.name: _Layer(phi=neuron.phi, start=neuron.start, signed=neuron.signed, slope=neuron.slope,
+                              rho=neuron.rho)
+            for node, neuron in network.neurons.items()
+        },
+        weights=[node.name for node in network.weights],
+    )  # fmt: skip
+    found: dict[str, Tensor | None] = {f"weights/{node.name}": weight for node, weight in network.weights.items()}
+    for node, neuron in network.neurons.items():
+        for part in ("threshold", "bias", "potential"):
+            found[f"neurons/{node.name}/{part}"] = getattr(neuron, part)
+    # Clones, because safetensors refuses tensors that share memory.
+    tensors = {name: value.detach().cpu().clone(memory_format=torch.contiguous_format)
+               for name, value in found.items() if value is not None}  # fmt: skip
+    # JSON has no name for infinity, Python's dialect has. The order of the layers stays.
+    text = json.dumps(header.model_dump())
+    # One entry of the metadata: safetensors orders several differently in every process.
+    entry = json.dumps({"digest": _digest(tensors, text), "network": text})
+    write_atomically(path, serialised(tensors, {ENTRY: entry}))
+
+
+def load(graph: ConversionGraph, path: Path) -> SpikingNetwork:
+    """Reads a converted network from a file that `save` wrote.
+
+    Args:
+        graph: the same trained ANN, captured again; the network takes its device and precision.
+        path: of the file.
+
+    Raises:
+        CheckpointError: the file is missing, damaged, or does not fit the graph; the message names it.
+    """
+    header, tensors = _read(path)
+    _check_fit(header, graph, path)
+    nodes = {node.name: node for node in graph.rules}
+    device = graph.example.device
+    own = graph.start(graph.example)
+    try:
+        neurons = {nodes[name]: _neuron(name, layer, tensors) for name, layer in header.neurons.items()}
+        # In the memory order of the ANN's own, which decides how a convolution rounds.
+        weights: dict[fx.Node, Tensor] = {
+            nodes[name]: torch.empty_like(own[nodes[name]]).copy_(tensors[f"weights/{name}"]) for name in header.weights
+        }
+        return SpikingNetwork(
+            graph, header.T, MappingProxyType({node: neuron.to(device) for node, neuron in neurons.items()}),
+            MappingProxyType(weights), _exit(header.exit), header.nonlinear,
+        )  # fmt: skip
+    except (KeyError, RuntimeError, InvalidInput) as error:
+        raise CheckpointError(f"The converted network {path} is damaged: {error}") from error
+
+
+def _written(rule: Exit | None) -> _Exit | None:
+    if rule is None:
+        return None
+    if isinstance(rule, ExitRule):
+        return _Exit(alpha=list(rule.alpha))
+    if isinstance(rule, SettledRule):
+        return _Exit(bar=rule.bar)
+    raise InvalidInput(f"Samples leave by a {type(rule).__name__}, which is no rule of ours and cannot be written.")
+
+
+def _exit(written: _Exit | None) -> Exit | None:
+    if written is None:
+        return None
+    return SettledRule(written.bar) if written.alpha is None else ExitRule(tuple(written.alpha))
+
+
+def _read(path: Path) -> tuple[_Header, dict[str, Tensor]]:
+    try:
+        path.open("rb").close()  # Of a missing file safetensors does not say why.
+        with safe_open(path, "pt") as file:
+            entry = json.loads((file.metadata() or {})[ENTRY])
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        if entry["digest"] != _digest(tensors, entry["network"]):
+            raise CheckpointError(f"The converted network {path} is damaged: its content is not what was written.")
+        return _Header.model_validate(json.loads(entry["network"])), tensors
+    except OSError as error:
+        raise CheckpointError(f"The converted network {path} cannot be read: {error.strerror}.") from error
+    except (SafetensorError, ValidationError, ValueError, KeyError, TypeError) as error:
+        reason = next(iter(str(error).splitlines()), type(error).__name__)
+        raise CheckpointError(f"The file {path} is damaged or no converted network: {reason}") from error
+
+
+def _check_fit(header: _Header, graph: ConversionGraph, path: Path) -> None:
+    found = _activations(graph)
+    for name, shape in header.activations.items():
+        if found.get(name) != shape:
+            other = f"of shape {found[name]}" if name in found else "not at all"
+            raise CheckpointError(
+                f"The converted network {path} is that of another ANN: it has the activation {name} of shape {shape}, "
+                f"this graph has it {other}."
+            )
+    surplus = [name for name in found if name not in header.activations]
+    if surplus:
+        raise CheckpointError(
+            f"The converted network {path} is that of another ANN: it lacks the activation {surplus[0]} of this graph."
+        )
+    # In another precision parameters cannot be compared.
+    if header.dtype == str(graph.dtype) and header.parameters != _parameters(graph):
+        raise CheckpointError(
+            f"The converted network {path} is that of an ANN with other weights; load it onto the one it was made from."
+        )
+
+
+def _neuron(name: str, layer: _Layer, tensors: Mapping[str, Tensor]) -> Neuron:
+    threshold, bias = (tensors[f"neurons/{name}/{part}"] for part in ("threshold", "bias"))
+    return Neuron(threshold, layer.phi, bias, layer.start, layer.signed, layer.slope, layer.rho,
+                  tensors.get(f"neurons/{name}/potential"))  # fmt: skip
+
+
+def _activations(graph: ConversionGraph) -> dict[str, list[int]]:
+    return {node.name: [int(size) for size in node.meta["val"].shape[1:]] for node in graph.firing}
+
+
+def _parameters(graph: ConversionGraph) -> str:
+    return _digest(graph.module.state_dict(), "")
+
+
+def _digest(tensors: Mapping[str, Tensor], text: str) -> str:
+    """SHA-256 of tensors, their names and types, and a text."""
+    digest = hashlib.sha256(text.encode())
+    for name, tensor in sorted(tensors.items()):
+        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+        digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()

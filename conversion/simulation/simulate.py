@@ -1,0 +1,213 @@
+"""Simulation of a spiking network: outputs and counts at every step."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
+from functools import partial
+from operator import itemgetter
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, fx
+from torch.utils._pytree import tree_map
+
+from conversion.capture.graph import Values
+from conversion.capture.layout import keep
+from conversion.counting.fanout import Connectivity
+from conversion.counting.operations import Counts
+from conversion.counting.spikes import count_spikes
+from conversion.errors import InvalidInput
+from conversion.simulation.early_exit import is_power_of_two
+from conversion.simulation.frames import Frames
+from conversion.simulation.network import SpikingNetwork
+from conversion.simulation.neuron import Layer
+from conversion.simulation.schedules import Steps, add, sweep
+
+# A constant input (N, ...), one for each step, or frames that are grouped to steps.
+Inputs = Tensor | Sequence[Tensor] | Frames
+
+
+@dataclass(frozen=True, eq=False)
+class Readout:
+    """Output of a simulation, at every step that was asked for.
+
+    Attributes:
+        outputs: by step t, the network's output from the mean of steps 1..t, in the ANN's own structure. A sample that
+            left early keeps the output with which it left.
+        steps: how many steps each sample took, int64 of shape (N,).
+        counts: None when nothing was counted.
+    """
+
+    outputs: dict[int, Any]
+    steps: Tensor
+    counts: Counts | None
+
+    def mean(self, t: int) -> Any:
+        """The network's output after t steps; for a classifier logits of shape (N, classes)."""
+        if t not in self.outputs:
+            raise InvalidInput(f"Step {t} was not read out; steps {sorted(self.outputs)} were.")
+        return self.outputs[t]
+
+
+@torch.no_grad()
+def simulate(
+    network: SpikingNetwork, inputs: Inputs, T: int | None = None, *, schedule: Literal["step", "sweep"] = "step",
+    at: Collection[int] | None = None, count: bool = True, fast: bool = False,
+    observe: Callable[[int, Any], None] | None = None,
+) -> Readout:  # fmt: skip
+    """Runs a spiking network. Samples that its exit rule lets go leave the batch.
+
+    Args:
+        network: the converted network.
+        inputs: shape (N, ...), fed at every step; a sequence of T such tensors, one for each step; or frames in time.
+            Frames of events are counted as the first layer of spikes, with their connections to what they meet.
+        T: number of steps; the network's own when left out.
+        schedule: of `conversion.simulation.schedules`; both give the same result.
+        at: the steps to read out, all of 1..T when left out.
+        count: count spikes and synaptic operations.
+        fast: compile the neurons. Worth it from about a billion neuron updates on; needs a C++ compiler on CPU.
+        observe: is told t and the output after t steps, at every step: outputs that are large need not be kept.
+
+    Raises:
+        InvalidInput: T or a readout step below 1, an empty batch, values that are not finite; early exit together with
+            the sweep schedule, which runs all steps of a node before the next node.
+    """
+    T = network.T if T is None else T
+    if T < 1:
+        raise InvalidInput(f"T is {T}, but a simulation has at least 1 step; give T >= 1.")
+    read = sorted(set(range(1, T + 1) if at is None else at))
+    if not read or read[0] < 1 or read[-1] > T:
+        raise InvalidInput(f"Readout at steps {read}, but the simulation has steps 1 to {T}.")
+    if network.exit is not None and schedule == "sweep":
+        raise InvalidInput("Samples that leave early need the step schedule; sweep runs all steps of every sample.")
+    if observe is not None and (network.exit is not None or schedule == "sweep"):
+        raise InvalidInput("Outputs are observed in the step schedule, while no sample leaves.")
+    frames = _frames(network, inputs, T)
+    # Without neurons it is an ANN, to which events are numbers as others are.
+    driven = isinstance(inputs, Frames) and inputs.event is not None and bool(network.neurons)
+    connectivity = network.driven_connectivity if driven else network.connectivity
+    layers = _Layers(network, connectivity, count, fast)
+    if isinstance(inputs, Frames) and driven and count:
+        layers.arrivals = inputs.events(T)
+    if schedule == "sweep":
+        outputs, steps = _sweep(network, frames, T, layers), torch.full((len(frames[0]),), T, device=frames[0].device)
+    else:
+        outputs, steps = _step(network, frames, T, layers, read, observe)
+    outputs = {t: outputs[t] for t in read}
+    if not count:
+        return Readout(outputs, steps, None)
+    constant = isinstance(inputs, Tensor)
+    return Readout(outputs, steps, Counts.of(connectivity, layers.tallies, steps, T, constant_input=constant))
+
+
+class _Layers:
+    """The state of all layers of neurons, and what they fired at every step."""
+
+    def __init__(self, network: SpikingNetwork, connectivity: Connectivity, count: bool, fast: bool) -> None:
+        fan_out = connectivity.fan_out if count else {}
+        self.layers = {
+            node: Layer(neuron, network.T, network.graph.channel_axis(node), fan_out.get(node), fast)
+            for node, neuron in network.neurons.items()
+        }
+        # The input is a layer where it is made of spikes.
+        origins = [node for node in fan_out if node is network.graph.input]
+        self.tallies: dict[fx.Node, list[Tensor]] = {node: [] for node in (*origins, *self.layers)}
+        self.arrivals: list[Tensor] = []
+        self._origin = (origins[0], fan_out[origins[0]]) if origins else None
+
+    def arrive(self, t: int, samples: Tensor) -> None:
+        """Counts the events that step t brings to the samples that take it."""
+        if self.arrivals and self._origin is not None:
+            node, fan_out = self._origin
+            events = self.arrivals[t - 1][samples]
+            tally = count_spikes(events, fan_out.to(events), single=False)
+            assert tally is not None
+            self.tallies[node].append(tally.sum(2, dtype=torch.float64))
+
+    def spike(self, node: fx.Node, current: Tensor) -> Tensor:
+        sent, tally = self.layers[node].step(current)
+        if tally is not None:
+            self.tallies[node].append(tally.sum(2, dtype=torch.float64))
+        return sent
+
+    def keep(self, samples: Tensor) -> None:
+        for layer in self.layers.values():
+            layer.keep(samples)
+
+
+def _sweep(network: SpikingNetwork, frames: list[Tensor], T: int, layers: _Layers) -> dict[int, Any]:
+    for t in range(1, T + 1):
+        layers.arrive(t, torch.arange(len(frames[0]), device=frames[0].device))
+    trains = sweep(network, [frames], T, lambda node, train: [[layers.spike(node, current) for current in train[0]]])
+    sums: Values = {}
+    outputs: dict[int, Any] = {}
+    for t in range(1, T + 1):
+        sums = {node: add(sums.get(node), trains[node][0][t - 1]) for node in network.readout}
+        outputs[t] = network.decode({node: total / t for node, total in sums.items()}, frames[0])
+    return outputs
+
+
+def _step(
+    network: SpikingNetwork, frames: list[Tensor], T: int, layers: _Layers, read: Collection[int],
+    observe: Callable[[int, Any], None] | None,
+) -> tuple[dict[int, Any], Tensor]:  # fmt: skip
+    """Outputs at the steps in `read`, and how many steps each sample took."""
+    schedule = Steps(network, frames, layers.spike)
+    alive = torch.arange(len(frames[0]), device=frames[0].device)
+    steps = torch.full_like(alive, T)
+    sums: Values = {}
+    outputs: dict[int, Any] = {}
+    answer: Any = None
+    earlier: Any = None
+    rule = network.exit
+    for t in range(1, T + 1):
+        if len(alive):
+            layers.arrive(t, alive)
+            sums = {node: add(sums.get(node), value) for node, value in schedule.advance().items()}
+        looks = rule is not None and (rule.looks(t) or is_power_of_two(t))
+        if len(alive) and (t in read or looks or observe is not None):
+            means = {node: total / t for node, total in sums.items()}
+            output = network.decode(means, frames[0][alive])
+            if rule is None:
+                answer = output
+                if observe is not None:
+                    observe(t, output)
+            else:
+                answer = output if answer is None else tree_map(partial(_put, alive), answer, output)
+                done = rule.leaves(output, t, earlier) if rule.looks(t) else torch.zeros_like(alive, dtype=torch.bool)
+                steps[alive[done]] = t
+                if is_power_of_two(t):
+                    earlier = output
+                if bool(done.any()) and t < T:
+                    stay = (~done).nonzero().squeeze(1)
+                    alive = alive[stay]
+                    sums = {node: keep(node, total, stay) for node, total in sums.items()}
+                    earlier = tree_map(itemgetter(stay), earlier)
+                    schedule.keep(stay)
+                    layers.keep(stay)
+        if t in read:
+            outputs[t] = answer
+    return outputs, steps
+
+
+def _put(samples: Tensor, value: Tensor, fresh: Tensor) -> Tensor:
+    return value.index_copy(0, samples, fresh)
+
+
+def _frames(network: SpikingNetwork, inputs: Inputs, T: int) -> list[Tensor]:
+    if isinstance(inputs, Frames):
+        inputs = inputs.steps(T)
+    frames = [inputs] if isinstance(inputs, Tensor) else list(inputs)
+    if not isinstance(inputs, Tensor) and len(frames) != T:
+        raise InvalidInput(f"The input has {len(frames)} frames for T = {T} steps; give one frame for each step.")
+    frames = [network.graph.cast(frame) for frame in frames]
+    for frame in frames:
+        if frame.shape[1:] != network.graph.example.shape[1:] or not len(frame):
+            expected = tuple(network.graph.example.shape[1:])
+            raise InvalidInput(f"The input has shape {tuple(frame.shape)}; the network takes (N >= 1, *{expected}).")
+        if len(frame) != len(frames[0]):
+            raise InvalidInput(f"Frames have {len(frames[0])} and {len(frame)} samples; give all of them the same.")
+        if not bool(torch.isfinite(frame).all()):
+            raise InvalidInput("The input holds values that are not finite.")
+    return frames
