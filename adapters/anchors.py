@@ -15,7 +15,7 @@ from torch import Tensor
 
 from conversion.errors import InvalidInput
 from tasks.base import Task
-from tasks.boxes import Boxes
+from tasks.detection.boxes import Boxes
 
 Anchors = tuple[tuple[float, float], ...]
 COUNT, ROUNDS = 5, 300

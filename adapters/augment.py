@@ -18,7 +18,7 @@ from torchvision.transforms import v2
 
 from adapters.augment_points import AlongAxes, Upright
 from adapters.event_augment import EventAugment
-from tasks.boxes import Boxes
+from tasks.detection.boxes import Boxes
 
 Key = tuple[int, int]
 """Epoch and index of a sample."""

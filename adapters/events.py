@@ -14,7 +14,7 @@ from adapters.base import Network, Recipe
 from conversion.simulation.frames import Fed, Frames
 from tasks import TASKS
 from tasks.base import Task
-from tasks.events import EventTask
+from tasks.events.base import EventTask
 
 DRAWN = tuple(name for name in TASKS if issubclass(TASKS[name], EventTask) and name.startswith("mini_"))
 RECORDED = tuple(name for name in TASKS if issubclass(TASKS[name], EventTask) and name not in DRAWN)

@@ -17,7 +17,7 @@ from torchvision.ops import batched_nms
 
 from adapters.base import NETWORKS, Network, Recipe
 from conversion.errors import InvalidInput
-from tasks.boxes import Boxes, Detections
+from tasks.detection.boxes import Boxes, Detections
 
 ARCHITECTURES = ("yolov3-tiny", "yolov5n", "yolov8n", "yolov8s", "yolo11n")
 LEAST_SCORE, NMS, BEFORE_NMS, AFTER_NMS = 0.001, 0.7, 30000, 300

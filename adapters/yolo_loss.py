@@ -13,7 +13,7 @@ from torch import Tensor
 from torchvision.ops import box_convert
 
 from adapters.anchors import overlap
-from tasks.boxes import Boxes
+from tasks.detection.boxes import Boxes
 
 POSITIVE, NEGATIVE = 5.0, 1.0
 """Weights of the confidence loss where an anchor answers for a box, and where it does not."""

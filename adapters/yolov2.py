@@ -31,7 +31,7 @@ from adapters.base import NETWORKS, Network, Recipe
 from adapters.initialisation import initialise
 from adapters.yolo_loss import boxes_of, unpack, yolo_loss
 from tasks.base import Task
-from tasks.boxes import Boxes, Detections
+from tasks.detection.boxes import Boxes, Detections
 
 PRIOR = -3.0
 """Logit of the confidence before training: most anchors answer for nothing."""

@@ -13,9 +13,9 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from tasks import TASKS
-from tasks.event_cache import CellStore, write_cells
-from tasks.event_encoding import Cells
-from tasks.events import ENCODINGS, RecordedEvents
+from tasks.events.base import ENCODINGS, RecordedEvents
+from tasks.events.cache import CellStore, write_cells
+from tasks.events.encoding import Cells
 
 ROUNDS, BATCH = 5, 8
 

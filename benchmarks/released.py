@@ -13,8 +13,8 @@ from pydantic import BaseModel, ConfigDict
 from adapters import NETWORKS
 from conversion.errors import InvalidInput
 from tasks import TASKS
-from tasks.detection import Detection
-from tasks.events import EventTask
+from tasks.detection.base import Detection
+from tasks.events.base import EventTask
 
 Named = tuple[str, dict[str, Any]]
 

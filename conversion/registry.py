@@ -52,7 +52,7 @@ class Registry(Generic[T]):
 
 
 def import_modules(package: str, folders: Iterable[str]) -> None:
-    """Imports every module of a package, so that a file with a registered class is all that has to be added.
+    """Imports every module of a package and of the packages in it: a file with a registered class is all there is to add.
 
     Args:
         package: its dotted name.
@@ -64,9 +64,11 @@ def import_modules(package: str, folders: Iterable[str]) -> None:
     for module in pkgutil.iter_modules(folders):
         name = f"{package}.{module.name}"
         try:
-            importlib.import_module(name)
+            imported = importlib.import_module(name)
         except Exception as error:  # Whatever a module does while it is imported.
             raise ImportError(f"The module {name} cannot be imported: {type(error).__name__}: {error}") from error
+        if module.ispkg:
+            import_modules(name, imported.__path__)
 
 
 def _place(entry: Any) -> str:

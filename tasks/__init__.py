@@ -1,9 +1,8 @@
 """What is measured: data, splits and metrics, by name in `TASKS`. Importing the package registers every task."""
 
 from conversion.registry import import_modules
-from tasks import cifar, digits
 from tasks.base import TASKS, Task
 
-__all__ = ["TASKS", "Task", "cifar", "digits"]
+__all__ = ["TASKS", "Task"]
 
 import_modules(__name__, __path__)

@@ -20,11 +20,11 @@ from conversion import ConversionGraph, capture
 from conversion.errors import BenchmarkError
 from conversion.simulation.frames import mean_of
 from tasks import TASKS, Task
-from tasks.detection import Detection
-from tasks.events import EventTask
-from tasks.point_parts import PartSegmentation
-from tasks.points import CloudTask
-from tasks.segmentation import Segmentation
+from tasks.detection.base import Detection
+from tasks.events.base import EventTask
+from tasks.points.base import CloudTask
+from tasks.points.parts import PartSegmentation
+from tasks.segmentation.base import Segmentation
 
 SAMPLES = 3
 # Networks for maps, detectors and those for clouds take inputs of any size, so the kit tries them on small ones.

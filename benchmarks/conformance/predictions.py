@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from benchmarks.conformance.kit import DoesNotApply, Failed, demand
-from tasks.boxes import Boxes, Detections
-from tasks.detection import Detection
+from tasks.detection.base import Detection
+from tasks.detection.boxes import Boxes, Detections
 
 Relabel = Callable[[Tensor], Tensor]
 """Of classes, of any shape."""

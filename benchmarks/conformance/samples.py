@@ -11,11 +11,11 @@ from torch import Tensor
 from benchmarks.conformance.kit import demand
 from benchmarks.conformance.predictions import is_boxes
 from tasks import Task
-from tasks.boxes import Boxes
-from tasks.events import EventTask
-from tasks.point_parts import PartSegmentation
-from tasks.points import CloudTask
-from tasks.segmentation import IGNORE, Segmentation
+from tasks.detection.boxes import Boxes
+from tasks.events.base import EventTask
+from tasks.points.base import CloudTask
+from tasks.points.parts import PartSegmentation
+from tasks.segmentation.base import IGNORE, Segmentation
 
 
 def demand_inputs(task: Task, inputs: Tensor, split: str) -> None:

@@ -30,8 +30,8 @@ from benchmarks.records.store import Store
 from conversion.errors import BenchmarkError
 from conversion.simulation.frames import Frames
 from tasks import TASKS, Task
-from tasks.boxes import Boxes, Detections
-from tasks.events import EventTask
+from tasks.detection.boxes import Boxes, Detections
+from tasks.events.base import EventTask
 
 LEAST_SCORE = 0.1
 """Boxes that are less sure are not drawn, as in the paper's released code."""

@@ -8,7 +8,7 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
-from tasks.boxes import Detections
+from tasks.detection.boxes import Detections
 
 KEPT = 4
 """Samples whose boxes or maps are kept."""

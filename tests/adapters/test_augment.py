@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from adapters.augment import AUGMENTATIONS, Augmented, Cutout, EpochShuffle
-from tasks.images import LabelledImages
+from tasks.images.base import LabelledImages
 
 
 @pytest.fixture

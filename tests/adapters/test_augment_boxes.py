@@ -7,8 +7,8 @@ import torch
 from torch import Tensor
 
 from adapters.augment import AUGMENTATIONS, Augmented
-from tasks.boxes import Boxes
-from tasks.mini_detection import Scenes
+from tasks.detection.boxes import Boxes
+from tasks.detection.mini import Scenes
 
 NAMES = ("detection", "detection_any_way_up")
 

@@ -11,7 +11,7 @@ from adapters.event_augment import EventAugment, drop_events
 from adapters.events import EventNetwork, joined
 from conversion.simulation.frames import Frames
 from tasks import TASKS
-from tasks.events import EventTask
+from tasks.events.base import EventTask
 
 NETWORK_NAMES = [name for name in NETWORKS if issubclass(NETWORKS[name], EventNetwork)]
 

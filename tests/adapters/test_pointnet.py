@@ -18,7 +18,7 @@ from benchmarks.models import settled
 from conversion import ConversionGraph, capture, convert, simulate
 from conversion.capture.roles import Role, packet
 from tasks import TASKS
-from tasks.point_parts import PartSegmentation
+from tasks.points.parts import PartSegmentation
 
 aten = torch.ops.aten
 

@@ -23,8 +23,8 @@ from adapters.training import Mixture, _start, evaluate
 from conversion.errors import CheckpointError, DataMissing, InvalidInput
 from tasks import TASKS
 from tasks.base import Split
-from tasks.digits import Digits
-from tasks.images import LabelledImages
+from tasks.images.base import LabelledImages
+from tasks.images.digits import Digits
 
 FAST: dict[str, Any] = {"epochs": 4, "batch_size": 128}
 

@@ -22,7 +22,7 @@ from conversion import capture
 from conversion.capture.roles import Role
 from conversion.errors import CheckpointError
 from tasks import TASKS
-from tasks.boxes import Boxes
+from tasks.detection.boxes import Boxes
 
 pytestmark = pytest.mark.skipif(
     find_spec("ultralytics") is None, reason="needs the extra 'detection': pip install -e '.[detection]'"

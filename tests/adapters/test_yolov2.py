@@ -23,8 +23,8 @@ from conversion import capture, convert, simulate
 from conversion.capture.roles import Role
 from conversion.errors import InvalidInput
 from tasks import TASKS
-from tasks.boxes import Boxes
-from tasks.mini_detection import MiniDetection
+from tasks.detection.boxes import Boxes
+from tasks.detection.mini import MiniDetection
 
 YOLO = sorted(name for name in NETWORKS if name.startswith("yolov2"))
 ANCHOR = torch.tensor([[1.0, 1.0], [2.0, 4.0]])

@@ -8,7 +8,7 @@ import pandas as pd
 import torch
 
 from benchmarks.records.answers import KEPT, Answers, read
-from tasks.boxes import Detections
+from tasks.detection.boxes import Detections
 
 
 def test_classes_of_all_samples_stand_beside_their_targets() -> None:

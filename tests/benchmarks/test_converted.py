@@ -18,7 +18,7 @@ from benchmarks.records.converted import Conversions, held, spec
 from conversion import Calibration, SpikingNetwork, capture, load, simulate
 from conversion.stages import SSC, AdaFire, BiasCorrection, EarlyExit, Stage, Thresholds
 from run_all import main
-from tasks.digits import Digits
+from tasks.images.digits import Digits
 
 
 def cell(method: str = "burst", T: int = 2, limit: int = 40, **options: Any) -> Cell:

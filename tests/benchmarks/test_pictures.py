@@ -22,7 +22,7 @@ from benchmarks.pages.pictures import (
 )
 from benchmarks.records.store import Store
 from run_all import app
-from tasks.boxes import Boxes, Detections
+from tasks.detection.boxes import Boxes, Detections
 
 CLASSES = ("dot", "bar")
 

@@ -29,7 +29,7 @@ class Own(Method):
 """
 TASK = """
 from tasks import TASKS
-from tasks.digits import Digits
+from tasks.images.digits import Digits
 
 @TASKS.register("own_task")
 class Own(Digits):

@@ -28,7 +28,7 @@ from benchmarks.suites.files import load_suite
 from benchmarks.suites.selection import select
 from conversion.methods import METHODS
 from run_all import main
-from tests.tasks import drawn
+from tests.tasks.segmentation import drawn
 
 SUITE = load_suite("smoke")
 

@@ -20,10 +20,13 @@ from benchmarks.conformance.tasks import TaskBench
 from benchmarks.released import named_method
 from conversion.methods import METHODS, make_method
 from tasks import TASKS
-from tasks.events import EventTask
-from tasks.segmentation import Segmentation
-from tasks.shapenet import PARTS
-from tests.tasks import annotated, drawn, recorded, shapes
+from tasks.events.base import EventTask
+from tasks.points.shapenet import PARTS
+from tasks.segmentation.base import Segmentation
+from tests.tasks.detection import annotated
+from tests.tasks.events import recorded
+from tests.tasks.points import shapes
+from tests.tasks.segmentation import drawn
 
 # Checks that do not apply are named, so that none is passed over by mistake.
 NO_EXIT = {"stops counting when a sample leaves"}

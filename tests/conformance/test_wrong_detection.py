@@ -16,11 +16,11 @@ from benchmarks.conformance.kit import judge
 from benchmarks.conformance.networks import NetworkBench
 from benchmarks.conformance.tasks import TaskBench
 from tasks import Task
-from tasks.average_precision import AveragePrecision
 from tasks.base import Measure, Split
-from tasks.boxes import Boxes, Detections
-from tasks.detection import Detection
-from tasks.mini_detection import MiniDetection, Scenes
+from tasks.detection.average_precision import AveragePrecision
+from tasks.detection.base import Detection
+from tasks.detection.boxes import Boxes, Detections
+from tasks.detection.mini import MiniDetection, Scenes
 
 
 class Sound(MiniDetection):

@@ -18,7 +18,7 @@ from benchmarks.conformance.networks import NetworkBench
 from benchmarks.conformance.tasks import TaskBench
 from tasks import TASKS
 from tasks.base import Split
-from tasks.point_parts import PartIoU, PartSegmentation
+from tasks.points.parts import PartIoU, PartSegmentation
 
 
 class Sound(PartSegmentation):

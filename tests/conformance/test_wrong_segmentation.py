@@ -18,7 +18,7 @@ from benchmarks.conformance.networks import NetworkBench
 from benchmarks.conformance.tasks import TaskBench
 from tasks import TASKS
 from tasks.base import Split
-from tasks.segmentation import MeanIoU, Segmentation
+from tasks.segmentation.base import MeanIoU, Segmentation
 
 
 class Sound(Segmentation):

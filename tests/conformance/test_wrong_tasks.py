@@ -17,9 +17,9 @@ from benchmarks.conformance import tasks
 from benchmarks.conformance.kit import judge
 from benchmarks.conformance.tasks import TaskBench
 from tasks import TASKS, Task
+from tasks.accuracy import Accuracy
 from tasks.base import Batch, Measure, Split
-from tasks.classification import Accuracy
-from tasks.images import ImageClassification, ImageSplits, LabelledImages
+from tasks.images.base import ImageClassification, ImageSplits, LabelledImages
 
 counter = itertools.count()
 

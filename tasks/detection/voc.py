@@ -1,0 +1,167 @@
+"""Pascal VOC's layout: XML annotations, lists of images, JPEG files (Everingham et al., IJCV 88, 2010)."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import ClassVar
+from xml.etree import ElementTree
+
+from conversion.errors import DataMissing, InvalidInput
+from tasks.base import TASKS, Split
+from tasks.detection.base import Annotated, AnnotatedDetection, inside
+from tasks.detection.boxes import Boxes
+from tasks.disk import skipped, skipping
+
+Lists = Mapping[Split, tuple[tuple[str, str], ...]]
+
+
+def read_annotation(path: Path, classes: Sequence[str], *, drop_empty: bool = False) -> Boxes:
+    """One annotation file.
+
+    Pixels count from 1 in the file; 1 is taken off all four numbers of a box, as the paper's released code does.
+
+    Args:
+        path: of the XML file.
+        classes: names; a class's position here is its label.
+        drop_empty: count boxes without area, which nothing can overlap, and pass over them.
+
+    Raises:
+        InvalidInput: the file is missing, empty or no annotation, a class is not listed, or a box is outside of the
+            image or without area; the message names file and line.
+    """
+    try:
+        text = path.read_text(encoding="utf-8", errors="replace")
+    except OSError as error:
+        raise InvalidInput(f"The annotation {path} cannot be read: {error.strerror}. {skipping(path)}") from error
+    if not text.strip():
+        raise InvalidInput(f"The annotation {path} is empty; replace it. {skipping(path)}")
+    try:
+        root = ElementTree.fromstring(text)
+    except ElementTree.ParseError as error:
+        raise InvalidInput(f"The annotation {path} is no XML file: {error}. {skipping(path)}") from error
+    height, width = (int(_number(root, f"size/{side}", str(path))) for side in ("height", "width"))
+    lines = [text.count("\n", 0, begin.start()) + 1 for begin in re.finditer("<object[ >]", text)]
+
+    boxes: list[list[float]] = []
+    labels: list[int] = []
+    difficult: list[bool] = []
+    dropped = 0
+    for item, line in zip(root.iterfind("object"), lines, strict=False):
+        where = f"{path}, line {line}"
+        name = (item.findtext("name") or "").strip()
+        if name not in classes:
+            raise InvalidInput(f"{where}: '{name}' is no class of the task; they are {', '.join(classes)}.")
+        corners = [_number(item, f"bndbox/{side}", where) - 1 for side in ("xmin", "ymin", "xmax", "ymax")]
+        box = inside(corners, (height, width), where)
+        if box[0] == box[2] or box[1] == box[3]:
+            if drop_empty:
+                dropped += 1
+                continue
+            raise InvalidInput(f"{where}: the box of '{name}' has no area; correct it. {skipping(path)}")
+        boxes.append(box)
+        labels.append(classes.index(name))
+        difficult.append((item.findtext("difficult") or "0").strip() == "1")
+    return Boxes.of(boxes, labels, difficult, (height, width), path.stem, dropped)
+
+
+def _number(element: ElementTree.Element, name: str, where: str) -> float:
+    text = element.findtext(name)
+    try:
+        return float(text or "")
+    except ValueError as error:
+        raise InvalidInput(f"{where}: {name} is {text!r} where a number belongs; correct it.") from error
+
+
+class VocLayout(AnnotatedDetection):
+    """Detection in VOC's layout. Subclasses say which lists of which folders make up a split."""
+
+    lists: ClassVar[Lists]
+    """By split, pairs of a folder in VOCdevkit/ and a list in its ImageSets/Main."""
+    drops_empty: ClassVar[bool] = False
+    """Whether boxes without area are passed over, not refused."""
+
+    def missing(self) -> str | None:
+        if self.data_root is None:
+            return "No data root was given (--data-root)."
+        for folder, name in {pair for pairs in self.lists.values() for pair in pairs}:
+            base = self.data_root / "VOCdevkit" / folder
+            for path in (base / "JPEGImages", base / "Annotations", base / "ImageSets" / "Main" / f"{name}.txt"):
+                if not path.exists():
+                    return f"{path} is not there."
+        return None
+
+    def read(self) -> dict[Split, list[Annotated]]:
+        return {split: [s for pair in pairs for s in self._listed(*pair)] for split, pairs in self.lists.items()}
+
+    def _listed(self, folder: str, name: str) -> list[Annotated]:
+        assert self.data_root is not None  # `missing` has said so before.
+        base = self.data_root / "VOCdevkit" / folder
+        path = base / "ImageSets" / "Main" / f"{name}.txt"
+        left_out = skipped(base)
+        listed = path.read_text().split()
+        images = [image for image in listed if image not in left_out]
+        self.skips += len(listed) - len(images)
+        if not images:
+            raise DataMissing(f"The list {path} names no image.")
+        return [
+            Annotated(
+                base / "JPEGImages" / f"{image}.jpg",
+                read_annotation(base / "Annotations" / f"{image}.xml", self.classes, drop_empty=self.drops_empty),
+            )
+            for image in images
+        ]  # fmt: skip
+
+
+class PascalVoc(VocLayout):
+    """The 20 classes of the Pascal VOC challenges, 416x416; scored by 11-point AP as the paper's released code is."""
+
+    primary_metric = "ap50_11point"
+    input_shape = (3, 416, 416)
+    layout = "VOCdevkit/{VOC2007,VOC2012}/{JPEGImages,Annotations,ImageSets/Main}, VOC2007 with its test part."
+    classes = (
+        "aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair", "cow", "diningtable", "dog",
+        "horse", "motorbike", "person", "pottedplant", "sheep", "sofa", "train", "tvmonitor",
+    )  # fmt: skip
+
+
+@TASKS.register("voc_detection")
+class VocDetection(PascalVoc):
+    """VOC 2007 and 2012 trainval for training, a tenth of it (at most 1,000 images) for validation; VOC 2007 test."""
+
+    name = "voc_detection"
+    lists: ClassVar[Lists] = {
+        "train": (("VOC2007", "trainval"), ("VOC2012", "trainval")),
+        "test": (("VOC2007", "test"),),
+    }
+
+
+@TASKS.register("voc2012_detection")
+class Voc2012Detection(PascalVoc):
+    """VOC 2007 trainval and VOC 2012 train for training and validation, VOC 2012 val as the test split.
+
+    The test set of VOC 2012 is not public. A network trained for `voc_detection` has seen this test split: train anew.
+    """
+
+    name = "voc2012_detection"
+    lists: ClassVar[Lists] = {"train": (("VOC2007", "trainval"), ("VOC2012", "train")), "test": (("VOC2012", "val"),)}
+
+
+@TASKS.register("bccd")
+class Bccd(VocLayout):
+    """BCCD: 364 microscope images of blood with 4,888 cells in 3 classes (github.com/Shenggan/BCCD_Dataset).
+
+    Two boxes of the source have no area; they are dropped. Splits are the source's own lists.
+    """
+
+    name = "bccd"
+    input_shape = (3, 256, 256)
+    layout = "VOCdevkit/BCCD/{JPEGImages,Annotations,ImageSets/Main}."
+    classes = ("RBC", "WBC", "Platelets")
+    lists: ClassVar[Lists] = {
+        "train": (("BCCD", "train"),),
+        "validation": (("BCCD", "val"),),
+        "test": (("BCCD", "test"),),
+    }
+    drops_empty = True

@@ -1,0 +1,1 @@
+"""Event cameras: recordings, their encodings and cache, the datasets, simulated recordings."""

@@ -1,0 +1,81 @@
+"""Action Recognition, a part of the PAF benchmark (Miao et al., Frontiers in Neurorobotics 13:38, 2019)."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import torch
+
+from tasks.base import Split
+from tasks.events.base import SEED, RecordedEvents, Recording, with_encodings
+from tasks.events.encoding import Events, Sensor
+from tasks.events.files import davis346, read_aedat2
+from tasks.splits import stratified
+
+TEST_FRACTION = 0.2
+
+
+@with_encodings
+class ActionRecognition(RecordedEvents):
+    """Ten actions of fifteen people before a DAVIS346, 346x260 pixels.
+
+    The publisher gives no split and the paper's authors have not published theirs. With folders train and test these
+    are taken as they are; else a seeded fifth of every class is the test set. A tenth of the training set validates.
+    """
+
+    name = "action_recognition"
+    folder = "Action_Recognition"
+    classes = (
+        "arm_crossing", "get_up", "jumping", "kicking", "picking_up", "sit_down", "throwing", "turning_around",
+        "walking", "waving",
+    )  # fmt: skip
+    sensor = Sensor(346, 260)
+    upright = True
+    layout = (
+        "Action_Recognition/<class>/*.aedat, or Action_Recognition/{train,test}/<class>/*.aedat, with classes such as "
+        "arm_crossing (case, spaces and hyphens do not matter)."
+    )
+
+    def gap(self, root: Path) -> str | None:
+        for part in _parts(root):
+            found = _folders(part)
+            for name in self.classes:
+                if name not in found:
+                    return f"There is no folder {part / name}."
+                if not any(found[name].glob("*.aedat")):
+                    return f"The folder {found[name]} holds no .aedat file."
+        return None
+
+    def listing(self) -> dict[Split, list[Recording]]:
+        parts = [self._recordings_of(part) for part in _parts(self.root)]
+        if len(parts) == 2:
+            return {"train": parts[0], "test": parts[1]}
+        labels = torch.tensor([recording.label for recording in parts[0]])
+        train, test = ([parts[0][i] for i in part.tolist()] for part in stratified(labels, TEST_FRACTION, SEED))
+        return {"train": train, "test": test}
+
+    def read(self, recording: Recording) -> Events:
+        return read_aedat2(recording.path, davis346)
+
+    def _recordings_of(self, part: Path) -> list[Recording]:
+        found = _folders(part)
+        return [
+            Recording(path, label)
+            for label, name in enumerate(self.classes)
+            for path in sorted(found[name].glob("*.aedat"))
+        ]
+
+
+def _parts(root: Path) -> list[Path]:
+    """The folders of the splits; the dataset's own where there are none."""
+    return [root / "train", root / "test"] if (root / "train").is_dir() else [root]
+
+
+def _folders(part: Path) -> dict[str, Path]:
+    """The folders of the classes by their names as the task spells them."""
+    if not part.is_dir():
+        return {}
+    return {
+        re.sub(r"[\s_-]+", "_", path.name.strip().lower()): path for path in sorted(part.iterdir()) if path.is_dir()
+    }

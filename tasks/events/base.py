@@ -1,0 +1,285 @@
+"""Classification of event recordings: how they are listed, read, encoded, kept and split (docs/events.md)."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from abc import abstractmethod
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import ClassVar, TypeVar
+
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from conversion.errors import InvalidInput
+from tasks.accuracy import Accuracy
+from tasks.base import TASKS, Split, Task
+from tasks.disk import SKIPPED, skipped
+from tasks.events import encoding as event_encoding
+from tasks.events import files as event_files
+from tasks.events.cache import CellStore, write_cells
+from tasks.events.encoding import (
+    Cells,
+    Encoding,
+    Events,
+    Frames,
+    Sensor,
+    TonicFrames,
+    TonicVoxels,
+    VoxelGrid,
+)
+from tasks.events.files import checked
+from tasks.splits import stratified
+
+VALIDATION_FRACTION, SEED = 0.1, 0
+SPLITS: tuple[Split, ...] = ("train", "validation", "test")
+ENCODINGS: Mapping[str, Encoding] = {
+    "": VoxelGrid(9),
+    "_temporal": Frames(16),
+    "_toframe": TonicFrames(n_event_bins=16),
+    "_tovoxelgrid": TonicVoxels(9),
+}
+"""By what a task's name has behind that of its dataset."""
+
+
+class EventTask(Task):
+    """Recordings of event cameras, each of one class, encoded.
+
+    Subclasses set the class attributes but for `encoding` and `input_shape`, which `with_encodings` sets.
+    """
+
+    primary_metric = "accuracy"
+    sensor: ClassVar[Sensor]
+    encoding: ClassVar[Encoding] = ENCODINGS[""]
+    upright: ClassVar[bool] = False
+    """Whether what is seen must not be mirrored: digits, or gestures of the right and the left hand."""
+
+    def metric(self) -> Accuracy:
+        return Accuracy()
+
+
+Kind = TypeVar("Kind", bound=type[EventTask])
+
+
+def with_encodings(dataset: Kind) -> Kind:
+    """Registers a dataset under its name, encoded as the paper does, and under one more name for every encoding."""
+    for suffix, encoding in ENCODINGS.items():
+        name = dataset.name + suffix
+        about = {"name": name, "encoding": encoding, "input_shape": encoding.shape(dataset.sensor)}
+        if not suffix:
+            for key, value in about.items():
+                setattr(dataset, key, value)
+            TASKS.register(name)(dataset)
+            continue
+        told = f"{str(dataset.__doc__).strip()}\n\n    Encoded by {encoding!r}."
+        origin = {"__doc__": told, "__module__": dataset.__module__, "__qualname__": dataset.__qualname__}
+        TASKS.register(name)(type(dataset.__name__, (dataset,), {**about, **origin}))
+    return dataset
+
+
+@dataclass(frozen=True)
+class Recording:
+    """A recording on disk and its class.
+
+    Attributes:
+        begin, end: of the part of the file that it is, in microseconds of the file's clock; None where it is all.
+    """
+
+    path: Path
+    label: int
+    begin: int | None = None
+    end: int | None = None
+
+
+class EncodedRecordings(Dataset[tuple[Tensor, Tensor]]):
+    """Encoded recordings and their classes, read from the cache when asked for.
+
+    Args:
+        store: the inputs.
+        labels: the classes, int64 of shape (N,).
+    """
+
+    def __init__(self, store: CellStore, labels: Tensor) -> None:
+        self.store = store
+        self.labels = labels
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
+        return self.store.read([index])[0], self.labels[index]
+
+    def __getitems__(self, indices: list[int]) -> list[tuple[Tensor, Tensor]]:
+        """A batch at once; DataLoader and Subset look for this name before `__getitem__`."""
+        labels = self.labels[torch.as_tensor(indices)]
+        return list(zip(self.store.read(indices).unbind(), labels.unbind(), strict=True))
+
+
+class RecordedEvents(EventTask):
+    """Recordings in files.
+
+    Subclasses set the class attributes and implement `missing`, `listing` and `read`.
+
+    What a file holds is looked at when its split is first asked for: all recordings are then read, checked and encoded
+    into one file of the cache, which is used from then on. It is made anew when a recording or the code that reads and
+    encodes it changes.
+    """
+
+    folder: ClassVar[str]
+    """Below the data root, holding all files and `skip.txt`, the recordings that the user leaves out."""
+
+    @abstractmethod
+    def listing(self) -> dict[Split, list[Recording]]:
+        """The splits; one without "validation" has a tenth of every class of its training split cut off."""
+
+    @abstractmethod
+    def read(self, recording: Recording) -> Events:
+        """The events of a recording, unchecked."""
+
+    @cached_property
+    def root(self) -> Path:
+        """The dataset's own folder."""
+        self.require()
+        assert self.data_root is not None  # `require` has said so before.
+        return self.data_root / self.folder
+
+    def split(self, name: Split) -> EncodedRecordings:
+        if name not in self._made:
+            recordings = self.recordings(name)
+            path = self._cache / f"{self.name}-{name}-{self._key(name)}.cells"
+            if not path.is_file():
+                write_cells(path, self._encoded(recordings))
+            store = CellStore(path, self.input_shape)
+            labels = torch.tensor([recording.label for recording in recordings], dtype=torch.int64)
+            self._made[name] = EncodedRecordings(store, labels)
+        return self._made[name]
+
+    def recordings(self, split: Split) -> list[Recording]:
+        """The recordings of a split, in its order, without those that the user leaves out."""
+        return self._recordings[split]
+
+    def digest(self) -> str:
+        return hashlib.sha256("".join(self._digest_of(split) for split in SPLITS).encode()).hexdigest()
+
+    def missing(self) -> str | None:
+        if self.data_root is None:
+            return "No data root was given (--data-root)."
+        if not (self.data_root / self.folder).is_dir():
+            return f"There is no folder {self.data_root / self.folder}."
+        return self.gap(self.data_root / self.folder)
+
+    def departures(self) -> dict[str, int]:
+        self.recordings("train")
+        return {f"recordings on {SKIPPED}": self._skips}
+
+    @abstractmethod
+    def gap(self, root: Path) -> str | None:
+        """What is not in the dataset's own folder, as a sentence; None when all is there."""
+
+    def name_of(self, path: Path) -> str:
+        """What a recording is called in skip.txt: its path in the dataset's folder, without suffix."""
+        return path.relative_to(self.root).with_suffix("").as_posix()
+
+    def events(self, recording: Recording) -> Events:
+        """The events of a recording.
+
+        Raises:
+            InvalidInput: it cannot be read, or is none of this camera; names the file and says how to leave it out.
+        """
+        try:
+            return checked(self.read(recording), self.sensor, recording.path)
+        except InvalidInput as error:
+            raise InvalidInput(self._advised(recording, error)) from error
+
+    def _encoded(self, recordings: Sequence[Recording]) -> Iterator[Cells]:
+        for recording in recordings:
+            events = self.events(recording)
+            try:
+                yield self.encoding.cells(events, self.sensor)
+            except InvalidInput as error:
+                error = InvalidInput(f"The recording {recording.path} cannot be encoded: {error}")
+                raise InvalidInput(self._advised(recording, error)) from error
+
+    def _advised(self, recording: Recording, error: InvalidInput) -> str:
+        return f"{error} To leave it out, write {self.name_of(recording.path)} on a line of {self.root / SKIPPED}."
+
+    @cached_property
+    def _made(self) -> dict[Split, EncodedRecordings]:
+        return {}
+
+    @cached_property
+    def _recordings(self) -> dict[Split, list[Recording]]:
+        self.require()
+        left_out, listed = skipped(self.root), self.listing()
+        splits = {
+            name: [recording for recording in recordings if self.name_of(recording.path) not in left_out]
+            for name, recordings in listed.items()
+        }
+        self._skips = sum(map(len, listed.values())) - sum(map(len, splits.values()))
+        if "validation" not in splits:
+            labels = torch.tensor([recording.label for recording in splits["train"]])
+            parts = stratified(labels, VALIDATION_FRACTION, SEED)
+            kept, cut = ([splits["train"][index] for index in part.tolist()] for part in parts)
+            splits["train"], splits["validation"] = kept, cut
+        for name, recordings in splits.items():
+            if not recordings:
+                raise InvalidInput(f"The {name} split of {self.name} holds no recording; see {self.root}.")
+        return splits
+
+    @cached_property
+    def _digests(self) -> dict[Split, str]:
+        return {}
+
+    def _digest_of(self, split: Split) -> str:
+        """SHA-256, hexadecimal, over the names, parts, classes and contents of a split's recordings."""
+        if split not in self._digests:
+            state = hashlib.sha256()
+            whole = b""
+            last: Path | None = None
+            for recording in self.recordings(split):
+                if recording.path != last:
+                    whole, last = hashlib.sha256(recording.path.read_bytes()).digest(), recording.path
+                part = (self.name_of(recording.path), recording.label, recording.begin, recording.end)
+                state.update(repr(part).encode() + whole)
+            self._digests[split] = state.hexdigest()
+        return self._digests[split]
+
+    def _key(self, split: Split) -> str:
+        """Names an encoded split: recordings, encoding, camera and code."""
+        state = hashlib.sha256(f"{self._digest_of(split)} {self.encoding!r} {self.sensor}".encode())
+        for module in (event_encoding, event_files):
+            state.update(Path(str(module.__file__)).read_bytes())
+        return state.hexdigest()[:16]
+
+    @property
+    def _cache(self) -> Path:
+        """Beside the data; in the user's cache where these cannot be written to."""
+        assert self.data_root is not None
+        if os.access(self.data_root, os.W_OK):
+            return self.data_root / ".cache" / "events"
+        home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+        return home / "adaptive-calibration-bench" / "events"
+
+
+def by_class(folder: Path, classes: Sequence[str], suffix: str) -> list[Recording]:
+    """The recordings in a folder that has one folder for each class, class after class, by name."""
+    return [
+        Recording(path, label)
+        for label, name in enumerate(classes)
+        for path in sorted((folder / name).iterdir())
+        if path.suffix.lower() == suffix
+    ]
+
+
+def class_gap(folder: Path, classes: Sequence[str], suffix: str) -> str | None:
+    """What is missing of a folder that has one folder for each class, as a sentence; None when all is there."""
+    for name in classes:
+        if not (folder / name).is_dir():
+            return f"There is no folder {folder / name}."
+        if not any(path.suffix.lower() == suffix for path in (folder / name).iterdir()):
+            return f"The folder {folder / name} holds no {suffix} file."
+    return None

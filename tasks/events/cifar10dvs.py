@@ -1,0 +1,52 @@
+"""CIFAR10-DVS: images of CIFAR-10, moved before an event camera (Li et al., Frontiers in Neuroscience 11:309, 2017)."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from tasks.base import Split
+from tasks.events.base import RecordedEvents, Recording, by_class, class_gap, with_encodings
+from tasks.events.encoding import Events, Sensor
+from tasks.events.files import dvs128, read_aedat2
+from tasks.images.cifar import Cifar10
+
+TRAINING_SHARE = 0.9
+
+
+@with_encodings
+class Cifar10Dvs(RecordedEvents):
+    """CIFAR10-DVS: 1,000 recordings of each class, 128x128 pixels.
+
+    There is no official split. As in the paper's released code the first 90 % of every class, by number, are the
+    training set; a tenth of it validates, where the released code selects on the test set.
+    """
+
+    name = "cifar10dvs"
+    folder = "CIFAR10DVS"
+    classes = Cifar10.classes
+    sensor = Sensor(128, 128)
+    layout = "CIFAR10DVS/<class>/*.aedat, the ten archives of the publisher unpacked side by side."
+
+    def gap(self, root: Path) -> str | None:
+        return class_gap(root, self.classes, ".aedat")
+
+    def listing(self) -> dict[Split, list[Recording]]:
+        train: list[Recording] = []
+        test: list[Recording] = []
+        recordings = by_class(self.root, self.classes, ".aedat")
+        for label in range(len(self.classes)):
+            members = sorted((r for r in recordings if r.label == label), key=lambda r: _number(r.path))
+            first = int(TRAINING_SHARE * len(members))
+            train += members[:first]
+            test += members[first:]
+        return {"train": train, "test": test}
+
+    def read(self, recording: Recording) -> Events:
+        return read_aedat2(recording.path, dvs128)
+
+
+def _number(path: Path) -> tuple[int, str]:
+    """The last number in a name: cifar10_airplane_2 comes before cifar10_airplane_10."""
+    numbers = re.findall(r"\d+", path.stem)
+    return int(numbers[-1]) if numbers else 0, path.stem

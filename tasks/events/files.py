@@ -1,0 +1,205 @@
+"""Files of event cameras: Prophesee's .dat, the 40-bit .bin of N-MNIST, .aedat 2.0 and 3.1, arrays of events.
+
+Every reader gives events in the order of the file. What cannot be read is refused with the name of the file: a file
+that ends within an event, an unknown header, no event at all, times that run backwards, pixels that the camera does not
+have.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from conversion.errors import InvalidInput
+from tasks.events.encoding import EVENT, Events, Sensor, library
+
+TICKS = 1_000_000
+Address = NDArray[np.uint32]
+Decoded = tuple[NDArray[np.bool_], NDArray[Any], NDArray[Any], NDArray[Any]]
+"""Of addresses: which are changes of brightness; columns, rows and polarities."""
+
+
+def checked(events: Events, sensor: Sensor, path: Path) -> Events:
+    """The events as they are, if they can be a recording of this camera.
+
+    Raises:
+        InvalidInput: there is none; a time is before the one in front of it; or a pixel is not on the sensor.
+    """
+    if not len(events):
+        raise InvalidInput(f"The recording {path} holds no event.")
+    backwards = events["t"][1:] < events["t"][:-1]
+    if backwards.any():
+        first = int(backwards.argmax()) + 1
+        raise InvalidInput(
+            f"The recording {path} runs backwards at event {first}: time {events['t'][first]} follows "
+            f"{events['t'][first - 1]}."
+        )
+    for axis, size in (("x", sensor.width), ("y", sensor.height)):
+        low, high = int(events[axis].min()), int(events[axis].max())
+        if low < 0 or high >= size:
+            raise InvalidInput(
+                f"The recording {path} has an event at {axis} = {low if low < 0 else high}; the sensor of "
+                f"{sensor.width}x{sensor.height} pixels has {axis} from 0 to {size - 1}."
+            )
+    return events
+
+
+def read_dat(path: Path) -> Events:
+    """Prophesee's .dat, version 2: lines that begin with %, two bytes (kind and size of an event), 8 bytes an event."""
+    content = path.read_bytes()
+    position, version = 0, ""
+    while content[position : position + 1] == b"%":
+        end = content.find(b"\n", position)
+        line = content[position : end if end >= 0 else len(content)].decode("latin-1")
+        version = line.partition("Version")[2].strip() or version
+        position = end + 1 if end >= 0 else len(content)
+    if version != "2":
+        said = f"version {version}" if version else "no version"
+        raise InvalidInput(f"The header of {path} says {said}; only .dat files of version 2 are read.")
+    if content[position + 1 : position + 2] != b"\x08":
+        raise InvalidInput(f"The header of {path} does not say that an event has 8 bytes.")
+    _refuse_rest(len(content) - position - 2, 8, path)
+    if len(content) == position + 2:
+        return np.empty(0, EVENT)
+    found = library("expelliarmus").Wizard(encoding="dat").read(path)
+    return _events(*(found[name] for name in ("t", "x", "y", "p")))
+
+
+def read_bin(path: Path) -> Events:
+    """The 40 bits an event of N-MNIST and N-Caltech101: x, y, polarity and 23 bits of time; y = 240 is an overflow.
+
+    An overflow adds 2^13 microseconds to all times after it, as in the authors' reader.
+    """
+    content = path.read_bytes()
+    _refuse_rest(len(content), 5, path)
+    raw = np.frombuffer(content, np.uint8).reshape(-1, 5)
+    overflow = raw[:, 1] == 240
+    t = (raw[:, 2].astype(np.int64) & 127) << 16 | raw[:, 3].astype(np.int64) << 8 | raw[:, 4]
+    if overflow.any():
+        t += np.cumsum(overflow) << 13
+        raw, t = raw[~overflow], t[~overflow]
+    return _events(t, raw[:, 0], raw[:, 1], raw[:, 2] >> 7)
+
+
+def read_aedat2(path: Path, decode: Callable[[Address], Decoded]) -> Events:
+    """jAER's AEDAT 2.0: lines that begin with #, then 32 bits of address and 32 of time in microseconds, big-endian.
+
+    Args:
+        decode: addresses as the camera writes them.
+    """
+    content, position = _past_comments(path)
+    if not content.startswith(b"#!AER-DAT2.0"):
+        raise InvalidInput(f"The file {path} does not begin with #!AER-DAT2.0; only AEDAT 2.0 is read here.")
+    _refuse_rest(len(content) - position, 8, path)
+    raw = np.frombuffer(content, np.dtype([("address", ">u4"), ("t", ">u4")]), offset=position)
+    events, *columns = decode(raw["address"].astype(np.uint32))
+    return _events(raw["t"][events], *(column[events] for column in columns))
+
+
+def dvs128(address: Address) -> Decoded:
+    """Addresses of a DVS128, with the image upright as SpikingJelly has it (github.com/jackd/events-tfds/pull/1)."""
+    return np.ones(len(address), bool), 127 - (address >> 8 & 0x7F), 127 - (address >> 1 & 0x7F), 1 - (address & 1)
+
+
+def davis346(address: Address) -> Decoded:
+    """Addresses of a DAVIS346; jAER counts its pixels from the lower right corner.
+
+    Frames and inertia (bit 31) and triggers (bit 10) are no changes of brightness.
+    """
+    signed = address.astype(np.int64)
+    events: NDArray[np.bool_] = (address & (1 << 31 | 1 << 10)) == 0
+    return events, 345 - (signed >> 12 & 0x3FF), 259 - (signed >> 22 & 0x1FF), signed >> 11 & 1
+
+
+def read_aedat3(path: Path) -> Events:
+    """AEDAT 3.1 as DVS Gesture has it: a header of lines, then packets; those of polarity events are read.
+
+    A packet has 28 bytes of header (kind, source, size of an event, offset of its time, overflows of time, capacity,
+    events, valid events), and of each event 32 bits (bit 0 valid, bit 1 polarity, bits 2 to 16 y, 17 to 31 x) and 32
+    bits of time, little-endian.
+    """
+    content, position = _past_comments(path)
+    if not content.startswith(b"#!AER-DAT3.1"):
+        raise InvalidInput(f"The file {path} does not begin with #!AER-DAT3.1; only AEDAT 3.1 is read here.")
+    parts = []
+    while position < len(content):
+        if len(content) - position < 28:
+            raise InvalidInput(f"The file {path} ends within the header of a packet; copy it again.")
+        kind, _ = np.frombuffer(content, "<i2", 2, position)
+        size, _, overflow, _, number, _ = (int(part) for part in np.frombuffer(content, "<i4", 6, position + 4))
+        position += 28
+        if size < 1 or number < 0 or position + size * number > len(content):
+            raise InvalidInput(f"The file {path} ends within a packet of {number} events; copy it again.")
+        if kind == 1 and size == 8:
+            raw = np.frombuffer(content, np.dtype([("data", "<u4"), ("t", "<u4")]), number, position)
+            raw = raw[raw["data"] & 1 == 1]
+            data = raw["data"]
+            parts.append(
+                _events(raw["t"].astype(np.int64) + (overflow << 31), data >> 17, data >> 2 & 0x7FFF, data >> 1 & 1)
+            )
+        position += size * number
+    return np.concatenate(parts) if parts else np.empty(0, EVENT)
+
+
+def read_npy(path: Path, columns: str, microseconds: int = 1) -> Events:
+    """An array of events in NumPy's format, one a row.
+
+    Args:
+        columns: what the columns are, "xytp" for instance; a polarity above zero is brighter, whatever the other is.
+        microseconds: in the unit of time, where times are whole. Others are in no unit that a file would tell: they are
+            spread over a million ticks.
+    """
+    try:
+        rows = np.load(path, allow_pickle=False)
+    except (ValueError, EOFError, OSError) as error:
+        raise InvalidInput(f"The file {path} is no readable array of NumPy; copy it again.") from error
+    if rows.ndim != 2 or rows.shape[1] != len(columns):
+        raise InvalidInput(f"The array in {path} has shape {rows.shape}; it should be (events, {len(columns)}).")
+    found = {name: rows[:, column] for column, name in enumerate(columns)}
+    t = found["t"].astype(np.int64) * microseconds if rows.dtype.kind in "iu" else _ticks(found["t"], path)
+    return _events(t, found["x"], found["y"], found["p"] > 0)
+
+
+def _ticks(t: NDArray[Any], path: Path) -> NDArray[Any]:
+    if t.dtype.kind != "f" or not np.isfinite(t).all():
+        raise InvalidInput(f"The times in {path} are no finite numbers.")
+    elapsed = t.astype(np.float64) - (t.min() if len(t) else 0)
+    return np.round(elapsed * (TICKS / max(float(elapsed.max(initial=0)), 1e-300)))
+
+
+def _events(t: NDArray[np.generic], x: NDArray[np.generic], y: NDArray[np.generic], p: NDArray[np.generic]) -> Events:
+    found = np.empty(len(t), EVENT)
+    found["t"], found["p"] = t, p
+    for name, column in (("x", x), ("y", y)):
+        # What no camera has stays off the sensor when it becomes smaller.
+        found[name] = np.clip(column.astype(np.int64), -(2**15), 2**15 - 1)
+    return found
+
+
+def _past_comments(path: Path) -> tuple[bytes, int]:
+    """A file's bytes, and where its lines of text that begin with # end.
+
+    An event may begin with that byte, too. What follows then is no text: the first byte of its time is small.
+    """
+    content = path.read_bytes()
+    position = 0
+    while content[position : position + 1] == b"#":
+        end = content.find(b"\n", position)
+        line = content[position : end if end >= 0 else len(content)].removesuffix(b"\r")
+        if any(byte < 32 and byte != 9 for byte in line):
+            break
+        position = end + 1 if end >= 0 else len(content)
+        if line.startswith(b"#!END-HEADER"):
+            break
+    return content, position
+
+
+def _refuse_rest(size: int, of_event: int, path: Path) -> None:
+    if size < 0 or size % of_event:
+        raise InvalidInput(
+            f"The file {path} ends within an event: {max(size, 0)} bytes are no multiple of {of_event}; copy it again."
+        )

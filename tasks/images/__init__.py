@@ -1,0 +1,1 @@
+"""Image classification: labelled images in memory or in folders, CIFAR, the digits."""

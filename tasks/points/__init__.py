@@ -1,0 +1,1 @@
+"""Point clouds: sampling of meshes, classes and parts, the datasets, drawn solids."""

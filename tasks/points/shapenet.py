@@ -1,0 +1,184 @@
+"""ShapeNetPart: things of 16 categories, and their parts (Yi et al., SIGGRAPH Asia 2016); vases in its layout."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cached_property
+
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from tasks.base import TASKS, Split
+from tasks.disk import SKIPPED
+from tasks.points.base import CloudClassification, CloudFile, CloudFiles, Clouds, chosen, normalised
+from tasks.points.parts import PartSegmentation
+from tasks.points.shapenet_files import ShapeNetFolder, count_points, read_parts
+
+POINTS = 2500
+FOLDERS = ("shapenetcore_partanno_segmentation_benchmark_v0_normal", "ShapeNet/raw")
+LAYOUT = (
+    f"{FOLDERS[0]}/ as the archive unpacks, or {FOLDERS[1]}/ as torch-geometric keeps it: "
+    "synsetoffset2category.txt, <category>/*.txt, train_test_split/shuffled_{train,val,test}_file_list.json."
+)
+PARTS: Mapping[str, range] = {
+    "Airplane": range(0, 4), "Bag": range(4, 6), "Cap": range(6, 8), "Car": range(8, 12), "Chair": range(12, 16),
+    "Earphone": range(16, 19), "Guitar": range(19, 22), "Knife": range(22, 24), "Lamp": range(24, 28),
+    "Laptop": range(28, 30), "Motorbike": range(30, 36), "Mug": range(36, 38), "Pistol": range(38, 41),
+    "Rocket": range(41, 44), "Skateboard": range(44, 47), "Table": range(47, 50),
+}  # fmt: skip
+"""The labels of each category's parts, in the files and in the published order."""
+
+
+def part_names(category: str, count: int) -> tuple[str, ...]:
+    """What parts without a published name are called: airplane 0, airplane 1 ..."""
+    return tuple(f"{category.lower()} {number}" for number in range(count))
+
+
+class _InLayout(CloudFiles):
+    """A task in the layout of ShapeNetPart.
+
+    Attributes:
+        labels: the categories that it reads, and the labels that each has in the files.
+        folders: where the data may be, under the data root.
+    """
+
+    labels: Mapping[str, range]
+    folders: tuple[str, ...]
+
+    def missing(self) -> str | None:
+        if self.data_root is None:
+            return "No data root was given (--data-root)."
+        return self._folder.gap()
+
+    def files(self) -> dict[Split, list[CloudFile]]:
+        return self._folder.splits()
+
+    def departures(self) -> dict[str, int]:
+        return {
+            f"shapes on {SKIPPED}": self._folder.skips(),
+            f"test shapes of fewer than {self.points} points, filled up": self._filled_up,
+        }
+
+    @cached_property
+    def _filled_up(self) -> int:
+        return sum(count_points(file.path) < self.points for file in self._splits["test"].files)
+
+    @cached_property
+    def _folder(self) -> ShapeNetFolder:
+        assert self.data_root is not None  # `missing` has said so before.
+        found = [self.data_root / folder for folder in self.folders]
+        return ShapeNetFolder(next((path for path in found if path.is_dir()), found[0]), tuple(self.labels))
+
+    def sample(self, file: CloudFile, renamed: Mapping[int, int]) -> tuple[Tensor, Tensor]:
+        """A cloud, float32 of shape (3, points), and its parts, uint8 of shape (points,)."""
+        points, parts = read_parts(file.path, renamed)
+        taken = chosen(len(points), self.points, file.generator())
+        return normalised(points[taken], file.path), parts[torch.from_numpy(taken)]
+
+
+@TASKS.register("shapenet_classification")
+class ShapeNetClassification(_InLayout, CloudClassification):
+    """The 16 categories of ShapeNetPart in its official split, 2,500 points of each shape."""
+
+    name = "shapenet_classification"
+    input_shape = (3, POINTS)
+    classes = tuple(PARTS)
+    labels = PARTS
+    folders = FOLDERS
+    layout = LAYOUT
+
+    def read(self, file: CloudFile) -> tuple[Tensor, Tensor]:
+        own = list(PARTS.values())[file.category]
+        return self.sample(file, {label: label for label in own})[0], torch.tensor(file.category)
+
+
+class Told(Dataset[tuple[Tensor, Tensor]]):
+    """Clouds with their category in further channels, which would take too much memory to be kept.
+
+    Args:
+        clouds: samples (cloud, parts).
+        categories: how many there are.
+    """
+
+    def __init__(self, clouds: Clouds, categories: int) -> None:
+        self.clouds = clouds
+        self.categories = categories
+
+    def __len__(self) -> int:
+        return len(self.clouds)
+
+    def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
+        cloud, parts = self.clouds[index]
+        channels = torch.zeros(self.categories, cloud.shape[1])
+        channels[self.clouds.files[index].category] = 1
+        return torch.cat([cloud, channels]), parts
+
+
+@TASKS.register("shapenet_parts")
+class ShapeNetParts(_InLayout, PartSegmentation):
+    """The 50 parts of all categories, for one network that is told the category: common practice.
+
+    A sample has 3 + 16 channels: coordinates, and a one for its category, the same at every point. Predictions are
+    among the parts of that category.
+    """
+
+    name = "shapenet_parts"
+    input_shape = (3 + len(PARTS), POINTS)
+    classes = tuple(name for category, own in PARTS.items() for name in part_names(category, len(own)))
+    categories = PARTS
+    labels = PARTS
+    folders = FOLDERS
+    layout = LAYOUT
+
+    def read(self, file: CloudFile) -> tuple[Tensor, Tensor]:
+        own = list(PARTS.values())[file.category]
+        return self.sample(file, {label: label for label in own})
+
+    def split(self, name: Split) -> Told:
+        clouds = super().split(name)
+        assert isinstance(clouds, Clouds)
+        return Told(clouds, len(self.categories))
+
+
+def _parts_of(category: str) -> type[PartSegmentation]:
+    """The task of one category alone, as the paper has it: one network for each."""
+
+    class OneCategory(_InLayout, PartSegmentation):
+        """Parts of one of ShapeNetPart's categories, in the official split, 2,500 points of each shape."""
+
+        name = f"shapenet_parts_{category.lower()}"
+        input_shape = (3, POINTS)
+        classes = part_names(category, len(PARTS[category]))
+        categories = {category: range(len(PARTS[category]))}  # noqa: RUF012
+        labels = {category: PARTS[category]}  # noqa: RUF012
+        folders = FOLDERS
+        layout = LAYOUT
+
+        def read(self, file: CloudFile) -> tuple[Tensor, Tensor]:
+            return self.sample(file, {label: part for part, label in enumerate(PARTS[category])})
+
+    return OneCategory
+
+
+for _category in PARTS:
+    TASKS.register(f"shapenet_parts_{_category.lower()}")(_parts_of(_category))
+
+
+@TASKS.register("coseg_vases")
+class CosegVases(_InLayout, PartSegmentation):
+    """Parts of 297 vases (Wang et al., "Active Co-Analysis of a Set of Shapes", 2012), 512 points of each.
+
+    The labels are those of MeshCNN's edges (Hanocka et al., 2019), brought to the faces and points drawn on them.
+    """
+
+    name = "coseg_vases"
+    input_shape = (3, 512)
+    classes = ("neck", "handle", "body", "base")
+    categories = {"Vase": range(4)}  # noqa: RUF012
+    labels = {"Vase": range(4)}  # noqa: RUF012
+    folders = ("shapenet_like",)
+    layout = "shapenet_like/ in the layout of ShapeNetPart, with one category, Vase, of labels 0 to 3."
+
+    def read(self, file: CloudFile) -> tuple[Tensor, Tensor]:
+        return self.sample(file, {part: part for part in range(4)})

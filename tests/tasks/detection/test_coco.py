@@ -1,0 +1,184 @@
+"""COCO's layout and its metric, against pycocotools where it has the last word."""
+
+from __future__ import annotations
+
+import builtins
+import contextlib
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from PIL import Image
+
+from conversion.errors import InvalidInput
+from tasks.detection.boxes import Boxes, Detections
+from tasks.detection.coco import Coco128, CocoAveragePrecision, CocoDetection, read_coco
+
+CLASSES = ("person", "dog", "cat")
+SIZE = (100, 200)
+
+
+def annotations(**changes: Any) -> dict[str, Any]:
+    """Two images, the second without an object; ids with gaps, as COCO has them."""
+    entry = {"id": 7, "image_id": 30, "category_id": 18, "bbox": [10, 20, 30, 40], "iscrowd": 0}
+    return {
+        "images": [{"id": i, "file_name": f"{i:012}.jpg", "height": 100, "width": 200} for i in (30, 9)],
+        "categories": [{"id": 1, "name": "person"}, {"id": 18, "name": "dog"}, {"id": 90, "name": "toothbrush"}],
+        "annotations": [entry | changes],
+    }
+
+
+def read(tmp_path: Path, content: object) -> list[Any]:
+    path = tmp_path / "coco" / "annotations" / "a.json"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(content if isinstance(content, str) else json.dumps(content))
+    return read_coco(path, tmp_path / "coco" / "train2017", CLASSES, frozenset())
+
+
+def test_images_come_by_id_with_corners_and_labels_of_our_own(tmp_path: Path) -> None:
+    first, second = read(tmp_path, annotations())
+    assert (first.path.name, len(first.boxes.labels)) == ("000000000009.jpg", 0)
+    assert second.boxes.boxes.tolist() == [[10, 20, 40, 60]]
+    assert second.boxes.labels.tolist() == [1]
+    assert second.boxes.ignored.tolist() == [False]
+    assert read(tmp_path, annotations(iscrowd=1))[1].boxes.ignored.tolist() == [True]
+    assert len(read(tmp_path, annotations(bbox=[10, 20, 0, 40]))[1].boxes.labels) == 0
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("", r"a\.json is no annotation file of COCO"),
+        ({"images": []}, r"a\.json is no annotation file of COCO \('categories'\)"),
+        (annotations(bbox=[190, 20, 30, 40]), r"annotation 7: the box \(190, 20, 220, 60\) is outside of the image"),
+        (annotations(bbox=[30, 20, -5, 40]), r"annotation 7: the box \(30, 20, 25, 60\) ends before it begins"),
+        (annotations(category_id=90), r"annotation 7: category 90 \(toothbrush\) is no class of the task"),
+        (annotations(category_id=4), r"annotation 7: category 4 \(None\) is no class of the task"),
+        (annotations(image_id=31), r"annotation 7: there is no image 31"),
+    ],
+)  # fmt: skip
+def test_what_is_wrong_is_named_with_file_and_id(content: object, message: str, tmp_path: Path) -> None:
+    with pytest.raises(InvalidInput, match=message):
+        read(tmp_path, content)
+
+
+def test_an_image_with_a_bad_annotation_can_be_left_out_and_is_counted(tmp_path: Path) -> None:
+    base = tmp_path / "coco"
+    images = [{"id": i, "file_name": f"{i}.jpg", "width": 20, "height": 20} for i in range(4)]
+    boxes = [{"id": i, "image_id": i, "category_id": 1, "bbox": [0, 0, 5, 5 * (i != 2)]} for i in range(4)]
+    boxes[3]["category_id"] = 9
+    (base / "annotations").mkdir(parents=True)
+    (base / "train2017").mkdir()
+    content = {"images": images, "annotations": boxes, "categories": [{"id": 1, "name": "dog"}]}
+    (base / "annotations/instances_train2017.json").write_text(json.dumps(content))
+    for entry in images:
+        Image.new("RGB", (20, 20)).save(base / "train2017" / str(entry["file_name"]))
+    with pytest.raises(InvalidInput, match=r"annotation 3: category 9 .* write 3 on a line"):
+        Coco128(tmp_path).split("test")
+    (base / "skip.txt").write_text("3")
+    task = Coco128(tmp_path)
+    assert task.test_size() == 3
+    assert task.departures() == {"images on skip.txt": 1, "boxes without area": 1}
+
+
+def test_coco_and_its_first_128_images_have_disjoint_splits(tmp_path: Path) -> None:
+    base = tmp_path / "coco"
+    for year, count in (("train2017", 130), ("val2017", 3)):
+        (base / year).mkdir(parents=True)
+        (base / "annotations").mkdir(exist_ok=True)
+        images = [{"id": i, "file_name": f"{i:012}.jpg", "height": 8, "width": 8} for i in range(count)]
+        content = {"images": images, "categories": [{"id": 1, "name": "person"}], "annotations": []}
+        (base / "annotations" / f"instances_{year}.json").write_text(json.dumps(content))
+        Image.new("RGB", (8, 8)).save(base / year / f"{0:012}.jpg")
+    task = Coco128(tmp_path)
+    parts = [{s.path.name for s in task.split(name).samples} for name in ("train", "validation", "test")]  # type: ignore[arg-type]
+    assert [len(part) for part in parts] == [64, 16, 48]
+    assert set.union(*parts) == {f"{i:012}.jpg" for i in range(128)}
+    task = CocoDetection(tmp_path)
+    assert [len(task.split(name)) for name in ("train", "validation", "test")] == [117, 13, 3]  # type: ignore[arg-type]
+    (base / "annotations" / "instances_val2017.json").unlink()
+    assert "instances_val2017.json is not there." in str(CocoDetection(tmp_path).missing())
+    assert Coco128(tmp_path).missing() is None
+
+
+def scene(images: int, seed: int) -> tuple[list[Detections], list[Boxes]]:
+    """Random boxes of two classes, some of them crowds; detections near them and elsewhere."""
+    generator = torch.Generator().manual_seed(seed)
+
+    def boxes(count: int) -> torch.Tensor:
+        low = torch.rand(count, 2, generator=generator) * 0.6
+        return torch.cat([low, low + 0.05 + 0.35 * torch.rand(count, 2, generator=generator)], dim=1)
+
+    found, truth = [], []
+    for _ in range(images):
+        true, labels = boxes(4), torch.randint(2, (4,), generator=generator)
+        crowd = torch.rand(4, generator=generator) < 0.2
+        moved = true.repeat(2, 1) + 0.03 * torch.randn(8, 4, generator=generator)
+        every = torch.cat([moved, boxes(4)])
+        kinds = torch.cat([labels.repeat(2), torch.randint(2, (4,), generator=generator)])
+        found.append(Detections(every, kinds, torch.rand(12, generator=generator)))
+        truth.append(Boxes(true * torch.tensor([200.0, 100, 200, 100]), labels, crowd, SIZE))
+    return found, truth
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_values_are_those_of_pycocotools(seed: int) -> None:
+    pytest.importorskip("pycocotools")
+    metric = CocoAveragePrecision(CLASSES)  # Of the third class there is nothing.
+    metric.update(*scene(12, seed))
+    judge = metric.judged()
+    with contextlib.redirect_stdout(io.StringIO()):
+        judge.accumulate()
+    precision = judge.eval["precision"]
+    values = metric.compute()
+    assert values["ap"].value == pytest.approx(100 * precision[precision > -1].mean(), abs=1e-6)
+    assert values["ap50"].value == pytest.approx(100 * precision[0][precision[0] > -1].mean(), abs=1e-6)
+    assert 5 < values["ap"].value < values["ap50"].value < 95
+    assert values["ap"].ci_low < values["ap"].value < values["ap"].ci_high
+
+
+def test_values_are_those_of_torchmetrics() -> None:
+    pytest.importorskip("pycocotools")
+    detection = pytest.importorskip("torchmetrics.detection")
+    found, truth = scene(10, 9)
+    truth = [Boxes(t.boxes, t.labels, torch.zeros(4, dtype=torch.bool), t.size) for t in truth]
+    metric, theirs = CocoAveragePrecision(CLASSES), detection.MeanAveragePrecision()
+    metric.update(found, truth)
+    theirs.update(
+        [{"boxes": f.pixels(SIZE), "scores": f.scores, "labels": f.labels} for f in found],
+        [{"boxes": t.boxes, "labels": t.labels} for t in truth],
+    )
+    expected = theirs.compute()
+    assert metric.compute()["ap"].value == pytest.approx(100 * float(expected["map"]), abs=1e-4)
+    assert metric.compute()["ap50"].value == pytest.approx(100 * float(expected["map_50"]), abs=1e-4)
+
+
+def test_a_perfect_answer_scores_100_and_a_crowd_costs_nothing() -> None:
+    pytest.importorskip("pycocotools")
+    _, truth = scene(5, 0)
+    metric = CocoAveragePrecision(CLASSES)
+    metric.update([Detections(t.fractions, t.labels, torch.linspace(0.9, 0.5, 4)) for t in truth], truth)
+    assert metric.compute()["ap"].value == pytest.approx(100)
+    assert metric.outcomes().tolist() == [1.0] * 5
+
+
+def test_nothing_seen_is_refused() -> None:
+    pytest.importorskip("pycocotools")
+    with pytest.raises(InvalidInput, match="zero images"):
+        CocoAveragePrecision(CLASSES).compute()
+
+
+def test_without_pycocotools_the_error_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    real = builtins.__import__
+
+    def absent(name: str, *args: Any) -> Any:
+        if name.startswith("pycocotools"):
+            raise ImportError(name)
+        return real(name, *args)
+
+    monkeypatch.setattr(builtins, "__import__", absent)
+    with pytest.raises(InvalidInput, match=r"needs pycocotools.*pip install -e '\.\[detection\]'"):
+        CocoAveragePrecision(CLASSES)

@@ -1,0 +1,186 @@
+"""Readers of event files against files written byte by byte, against the libraries, and against damaged files."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from conversion.errors import InvalidInput
+from tasks.events.encoding import EVENT, Events, Sensor
+from tasks.events.files import (
+    checked,
+    davis346,
+    dvs128,
+    read_aedat2,
+    read_aedat3,
+    read_bin,
+    read_dat,
+    read_npy,
+)
+from tests.tasks.events import recorded
+
+WRITERS: dict[str, tuple[Sensor, Callable[[Path, Events], Path], Callable[[Path], Events]]] = {
+    "dat": (Sensor(120, 100), recorded.dat, read_dat),
+    "bin": (Sensor(34, 34), recorded.mnist_bin, read_bin),
+    "dvs128": (Sensor(128, 128), recorded.dvs128, lambda path: read_aedat2(path, dvs128)),
+    "davis346": (Sensor(346, 260), recorded.davis346, lambda path: read_aedat2(path, davis346)),
+    "aedat3": (Sensor(128, 128), recorded.aedat3, read_aedat3),
+}
+EVERY = pytest.mark.parametrize("kind", WRITERS)
+
+
+def corners(sensor: Sensor) -> Events:
+    """Random events between some in every corner, of both polarities."""
+    events = recorded.drawn(sensor, 200, seed=0)
+    right, bottom = sensor.width - 1, sensor.height - 1
+    events["x"][:4], events["y"][:4], events["p"][:4] = [0, right, 0, right], [0, 0, bottom, bottom], [0, 1, 1, 0]
+    return events
+
+
+@EVERY
+def test_what_was_written_is_read(kind: str, tmp_path: Path) -> None:
+    sensor, write, read = WRITERS[kind]
+    events = corners(sensor)
+    found = read(write(tmp_path / f"recording.{kind}", events))
+    assert found.dtype == EVENT and np.array_equal(found, events)
+    assert np.array_equal(checked(found, sensor, tmp_path), events)
+
+
+def test_times_beyond_23_bits_overflow(tmp_path: Path) -> None:
+    from tonic.datasets import NMNIST
+    from tonic.io import read_mnist_file
+
+    events = recorded.drawn(Sensor(34, 34), 40, seed=1, first=2**23 - 300)
+    path = recorded.mnist_bin(tmp_path / "late.bin", events)
+    assert np.array_equal(read_bin(path), events)
+    theirs = read_mnist_file(str(path), dtype=NMNIST.dtype)
+    assert all(np.array_equal(theirs[name], events[name]) for name in "txyp")
+
+
+def test_times_beyond_31_bits_overflow(tmp_path: Path) -> None:
+    events = recorded.drawn(Sensor(128, 128), 120, seed=2, first=2**31 - 200, interval=10)
+    events["t"][50:] = np.maximum(events["t"][50:], 2**31)  # A packet has one overflow.
+    events["t"][:50] = np.minimum(events["t"][:50], 2**31 - 1)
+    assert np.array_equal(read_aedat3(recorded.aedat3(tmp_path / "late.aedat", events)), events)
+
+
+def test_a_davis_sends_more_than_events(tmp_path: Path) -> None:
+    events = recorded.drawn(Sensor(346, 260), 10, seed=3)
+    plain = recorded.davis346(tmp_path / "plain.aedat", events, between=())
+    mixed = recorded.davis346(tmp_path / "mixed.aedat", events)
+    assert mixed.stat().st_size == plain.stat().st_size + 16
+    assert np.array_equal(read_aedat2(mixed, davis346), read_aedat2(plain, davis346))
+
+
+def test_an_event_may_begin_as_a_comment_does(tmp_path: Path) -> None:
+    """The byte of # is the upper end of the address of row 119; a newline may follow in it, or not."""
+    for x in (0, 100, 345):
+        events = np.array([(30, x, 119, 1), (2570, 5, 5, 0)], EVENT)
+        path = recorded.davis346(tmp_path / f"{x}.aedat", events, between=())
+        assert path.read_bytes().splitlines()[-1].count(b"#") or b"\n#" in path.read_bytes()
+        assert np.array_equal(read_aedat2(path, davis346), events)
+
+
+def test_arrays_of_whole_and_of_other_times(tmp_path: Path) -> None:
+    events = recorded.drawn(Sensor(128, 128), 30, seed=4, interval=3)
+    events["t"] *= 1000
+    unpacked = recorded.npy(tmp_path / "0.npy", recorded.table(events, "xypt", microseconds=1000).astype(np.int16))
+    assert np.array_equal(read_npy(unpacked, "xypt", microseconds=1000), events)
+    rows = recorded.table(events, "xytp").astype(np.float64)
+    rows[:, 2], rows[:, 3] = rows[:, 2] * 1e-6, 2 * rows[:, 3] - 1
+    found = read_npy(recorded.npy(tmp_path / "1.npy", rows), "xytp")
+    assert all(np.array_equal(found[name], events[name]) for name in "xyp")
+    # In a unit that is not said: from 0 to a million.
+    share = (events["t"] - events["t"][0]) / (events["t"][-1] - events["t"][0])
+    assert np.array_equal(found["t"], np.round(1e6 * share))
+
+
+@EVERY
+@pytest.mark.parametrize("missing", [1, 5])
+def test_a_file_that_ends_within_an_event_is_refused(kind: str, missing: int, tmp_path: Path) -> None:
+    sensor, write, read = WRITERS[kind]
+    path = write(tmp_path / f"short.{kind}", recorded.drawn(sensor, 20, seed=5))
+    path.write_bytes(path.read_bytes()[:-missing] if (kind, missing) != ("bin", 5) else path.read_bytes()[:-4])
+    with pytest.raises(InvalidInput, match=rf"short\.{kind} ends within"):
+        read(path)
+
+
+def test_a_packet_without_its_header_is_refused(tmp_path: Path) -> None:
+    path = recorded.aedat3(tmp_path / "short.rec", recorded.drawn(Sensor(128, 128), 20, seed=5))
+    path.write_bytes(path.read_bytes() + b"\1\0\1\0")
+    with pytest.raises(InvalidInput, match="header of a packet"):
+        read_aedat3(path)
+
+
+@pytest.mark.parametrize("content", [b"", b"% Version 2", b"#!AER-DAT2.0", b"\0\1\2\3", b"% Version 2\n\0\x07"])
+def test_an_unknown_header_is_refused(content: bytes, tmp_path: Path) -> None:
+    path = tmp_path / "strange.rec"
+    path.write_bytes(content)
+    with pytest.raises(InvalidInput, match=r"strange\.rec"):
+        read_dat(path)
+    if not content.startswith(b"#!AER-DAT2.0"):
+        with pytest.raises(InvalidInput, match=r"only AEDAT 2\.0"):
+            read_aedat2(path, dvs128)
+    with pytest.raises(InvalidInput, match=r"only AEDAT 3\.1"):
+        read_aedat3(path)
+
+
+def test_another_version_is_refused_by_its_number(tmp_path: Path) -> None:
+    events = recorded.drawn(Sensor(120, 100), 20, seed=6)
+    with pytest.raises(InvalidInput, match="says version 1"):
+        read_dat(recorded.dat(tmp_path / "old.dat", events, version="1"))
+    with pytest.raises(InvalidInput, match="8 bytes"):
+        read_dat(recorded.dat(tmp_path / "wide.dat", events, size=12))
+
+
+@pytest.mark.parametrize("rows", [np.zeros((3, 3)), np.zeros(4), np.array([[0, 0, np.nan, 1]])])
+def test_arrays_that_are_no_events_are_refused(rows: np.ndarray, tmp_path: Path) -> None:  # type: ignore[type-arg]
+    with pytest.raises(InvalidInput, match=r"odd\.npy"):
+        read_npy(recorded.npy(tmp_path / "odd.npy", rows), "xytp")
+
+
+def test_a_missing_library_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = recorded.dat(tmp_path / "some.dat", recorded.drawn(Sensor(120, 100), 5, seed=0))
+    monkeypatch.setitem(sys.modules, "expelliarmus", None)
+    with pytest.raises(InvalidInput, match=r"needs expelliarmus, .* pip install -e '\.\[events\]'"):
+        read_dat(path)
+
+
+def test_nothing_is_unpickled(tmp_path: Path) -> None:
+    path = recorded.npy(tmp_path / "object.npy", np.array([{"x": 1}]))
+    with pytest.raises(InvalidInput, match="no readable array"):
+        read_npy(path, "xytp")
+
+
+def test_what_is_no_recording_of_a_camera_is_refused() -> None:
+    sensor, path = Sensor(34, 34), Path("a/b.bin")
+    events = recorded.drawn(sensor, 10, seed=7, first=100)
+    assert checked(events, sensor, path) is events
+    with pytest.raises(InvalidInput, match=r"a/b\.bin holds no event"):
+        checked(events[:0], sensor, path)
+    backwards = events.copy()
+    backwards["t"][6] = events["t"][5] - 1
+    with pytest.raises(InvalidInput, match="backwards at event 6"):
+        checked(backwards, sensor, path)
+    for axis, value in (("x", 34), ("y", -1)):
+        off = events.copy()
+        off[axis][3] = value
+        with pytest.raises(InvalidInput, match=rf"{axis} = {value}; the sensor of 34x34"):
+            checked(off, sensor, path)
+
+
+def test_pixels_far_off_the_sensor_do_not_come_round(tmp_path: Path) -> None:
+    """65541 would be 5 in 16 bits."""
+    path = recorded.npy(tmp_path / "far.npy", np.array([[65541, 3, 0, 1], [5, 3, 9, 1]]))
+    with pytest.raises(InvalidInput, match="the sensor of 34x34"):
+        checked(read_npy(path, "xytp"), Sensor(34, 34), path)
+
+
+def test_a_pixel_that_a_davis_does_not_have_is_seen(tmp_path: Path) -> None:
+    path = recorded.aedat2(tmp_path / "wide.aedat", np.array([400 << 12]), np.array([0]))
+    with pytest.raises(InvalidInput, match="x = -55"):
+        checked(read_aedat2(path, davis346), Sensor(346, 260), path)
