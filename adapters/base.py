@@ -23,7 +23,7 @@ class Recipe:
     """How a network is trained; the defaults are those of SNN Calibration's CIFAR scripts.
 
     Attributes:
-        augment: which of the augmentations in `adapters.augment` the training images get.
+        augment: which of the augmentations in `adapters.training.augmentations.images` the training images get.
         optimizer: SGD with momentum 0.9, or AdamW.
         learning_rate: at the start of the schedule.
         final_rate: at the end of a cosine; the other schedules end where they end.

@@ -7,6 +7,7 @@ effect beyond themselves when they are put together; a file that names anything 
 from __future__ import annotations
 
 import io
+import os
 from importlib import import_module
 from typing import Any
 
@@ -14,7 +15,6 @@ import torch
 from torch import nn
 from torch.serialization import get_unsafe_globals_in_checkpoint, safe_globals
 
-from adapters.ultralytics_yolo import library
 from conversion.errors import InvalidInput
 
 LAYERS = ("torch.nn.modules.", "ultralytics.nn.")
@@ -31,6 +31,18 @@ def read_modules(content: bytes) -> Any:
         library()  # Before anything of it is imported: it is told there not to report.
     with safe_globals([_layer(name) for name in named]):
         return torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
+
+
+def library() -> Any:
+    """`ultralytics.nn.tasks`, imported when it is needed: the import takes a second and writes a settings file."""
+    os.environ.update(YOLO_OFFLINE="true", YOLO_AUTOINSTALL="false")
+    try:
+        from ultralytics.nn import tasks
+    except ImportError as error:
+        raise InvalidInput(
+            "These detectors need ultralytics, which is not installed: pip install -e '.[detection]'."
+        ) from error
+    return tasks
 
 
 def _layer(name: str) -> Any:

@@ -20,8 +20,8 @@ from rich.table import Table
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from adapters.pointnet import PointNet, Reduce
-from adapters.ultralytics_yolo import detector
+from adapters.detection.ultralytics import detector
+from adapters.points.pointnet import PointNet, Reduce
 from benchmarks.outputs import relative_error
 from conversion import BenchmarkError, capture, convert, simulate
 

@@ -52,7 +52,7 @@ class Registry(Generic[T]):
 
 
 def import_modules(package: str, folders: Iterable[str]) -> None:
-    """Imports every module of a package and of the packages in it: a file with a registered class is all there is to add.
+    """Imports every module of a package and of the packages in it, so that a file with a registered class is enough.
 
     Args:
         package: its dotted name.

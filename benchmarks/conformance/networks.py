@@ -10,8 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from adapters import NETWORKS, Network, load_weights
-from adapters.augment import AUGMENTATIONS
-from adapters.events import ResizedEventNetwork
+from adapters.events.base import ResizedEventNetwork
+from adapters.training.augmentations import AUGMENTATIONS
 from adapters.weights import save_weights
 from benchmarks.conformance.kit import Check, DoesNotApply, Failed, demand
 from benchmarks.conformance.predictions import demand_detections

@@ -37,7 +37,7 @@ class Own(Digits):
 """
 NETWORK = """
 from adapters import NETWORKS
-from adapters.digits import DigitsNetwork
+from adapters.images.digits import DigitsNetwork
 
 @NETWORKS.register("own_network")
 class Own(DigitsNetwork):

@@ -100,7 +100,7 @@ IAT = {"adafire_iat", "adafire_ssc_iat", "calibration_iat"}
         ("conversion/capture/roles.py", "NONLINEAR, Path.REDUCE)", "NONLINEAR)", EVERY, "evaluation"),
         ("tasks/images/digits.py", "0.3, 0.1, 0", "0.2, 0.1, 0", EVERY, "evaluation"),
         ("tasks/accuracy.py", "0.95", "0.9", EVERY, "evaluation"),
-        ("adapters/digits.py", "nn.AvgPool2d(2)", "nn.MaxPool2d(2)", EVERY, "evaluation"),
+        ("adapters/images/digits.py", "nn.AvgPool2d(2)", "nn.MaxPool2d(2)", EVERY, "evaluation"),
         ("benchmarks/execution/evaluate.py", "EXIT = 4", "EXIT = 2", EVERY, "evaluation"),
     ],
 )  # fmt: skip
@@ -116,13 +116,13 @@ def test_a_change_reaches_exactly_the_cells_that_use_it(
 def test_a_change_of_what_no_cell_uses_reaches_none(tree: Path, before: Prints) -> None:
     for file, old, new in [
         # How weights came about: their digest says which they are.
-        ("adapters/training.py", "import torch\n", "import torch\n\nCLIP = 1\n"),
-        ("adapters/augment.py", "import torch\n", "import torch\n\nCLIP = 1\n"),
+        ("adapters/training/loop.py", "import torch\n", "import torch\n\nCLIP = 1\n"),
+        ("adapters/training/augmentations/images.py", "import torch\n", "import torch\n\nCLIP = 1\n"),
         ("adapters/initialisation.py", "def initialise(", "def initialise(more, "),
         ("adapters/base.py", "epochs: int = 300", "epochs: int = 200"),
-        ("adapters/digits.py", "epochs=40", "epochs=4"),
+        ("adapters/images/digits.py", "epochs=40", "epochs=4"),
         # Networks and tasks of other cells, reports, error messages, and what calls what is measured.
-        ("adapters/cifar.py", "(0.4914, 0.4822, 0.4465)", "(0.5, 0.5, 0.5)"),
+        ("adapters/images/cifar.py", "(0.4914, 0.4822, 0.4465)", "(0.5, 0.5, 0.5)"),
         ("tasks/images/cifar.py", "0.1, 5000, 0", "0.1, 5000, 1"),
         ("conversion/report/errors.py", "samples: int = 128", "samples: int = 64"),
         ("conversion/errors.py", "n=3, cutoff=0.5", "n=2, cutoff=0.5"),

@@ -10,8 +10,8 @@ import pytest
 from PIL import Image
 
 from adapters import NETWORKS
-from adapters.ultralytics_yolo import UltralyticsYolo
-from adapters.yolov2 import YoloNetwork
+from adapters.detection.ultralytics import UltralyticsYolo
+from adapters.detection.yolov2 import YoloNetwork
 from benchmarks.conformance import methods, networks, simulation, tasks
 from benchmarks.conformance.kit import judge
 from benchmarks.conformance.methods import MethodBench

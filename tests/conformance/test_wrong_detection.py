@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from adapters import Network
-from adapters.yolov2 import YoloMini
+from adapters.detection.yolov2 import YoloMini
 from benchmarks.conformance import networks, tasks
 from benchmarks.conformance.kit import judge
 from benchmarks.conformance.networks import NetworkBench

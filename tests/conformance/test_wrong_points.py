@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.utils.data import TensorDataset
 
 from adapters import NETWORKS
-from adapters.pointnet import PartNetwork
+from adapters.points.pointnet import PartNetwork
 from benchmarks.conformance import networks, tasks
 from benchmarks.conformance.kit import judge
 from benchmarks.conformance.networks import NetworkBench

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.utils.data import TensorDataset
 
 from adapters import NETWORKS
-from adapters.segmentation import SegmentationNetwork
+from adapters.segmentation.networks import SegmentationNetwork
 from benchmarks.conformance import networks, tasks
 from benchmarks.conformance.kit import judge
 from benchmarks.conformance.networks import NetworkBench

@@ -13,7 +13,7 @@ import torch
 import torchvision.models as published
 from torch import Tensor, nn
 
-from adapters.ultralytics_yolo import detector
+from adapters.detection.ultralytics import detector
 from benchmarks.models import pointnet, settled
 from benchmarks.outputs import relative_error
 from conversion import ConversionGraph, capture, convert, simulate

@@ -1,0 +1,1 @@
+"""Detectors: YOLOv2 with its anchors, backbones and loss, and those of ultralytics."""

@@ -1,0 +1,1 @@
+"""Networks for event cameras, and how encoded recordings become their input."""

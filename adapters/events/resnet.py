@@ -1,0 +1,42 @@
+"""The paper's residual networks for event cameras: torchvision's, behind a convolution that makes three channels."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from typing import ClassVar
+
+from torch import nn
+from torchvision.models.resnet import BasicBlock, ResNet
+
+from adapters.base import NETWORKS
+from adapters.events.base import RECIPE, ResizedEventNetwork
+from adapters.initialisation import initialise
+
+
+class EventResNet(ResizedEventNetwork):
+    """A 3x3 convolution from all channels to 3, without an activation, then a ResNet whose stem has average pooling.
+
+    The released code starts from ImageNet's weights; ours are random.
+    """
+
+    blocks: ClassVar[list[int]]
+    recipe = RECIPE
+
+    def build(self) -> nn.Sequential:
+        network = ResNet(BasicBlock, self.blocks, num_classes=len(self.task.classes))
+        network.maxpool = nn.AvgPool2d(3, 2, 1)
+        whole = nn.Sequential(
+            OrderedDict(reduction=nn.Conv2d(self.channels, 3, 3, padding=1, bias=False), backbone=network)
+        )
+        initialise(whole)
+        return whole
+
+
+@NETWORKS.register("event_resnet18")
+class EventResNet18(EventResNet):
+    name, blocks = "event_resnet18", [2, 2, 2, 2]
+
+
+@NETWORKS.register("event_resnet34")
+class EventResNet34(EventResNet):
+    name, blocks = "event_resnet34", [3, 4, 6, 3]

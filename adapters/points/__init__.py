@@ -1,0 +1,1 @@
+"""Networks for point clouds: PointNet for classes and for parts."""

@@ -1,0 +1,1 @@
+"""Networks for semantic segmentation: DeepLabv3, FCN, and a light one."""

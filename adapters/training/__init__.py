@@ -1,0 +1,1 @@
+"""Training: the loop, its exact resumption, its progress, and augmentations."""

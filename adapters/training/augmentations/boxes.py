@@ -1,0 +1,50 @@
+"""Random changes of images whose boxes move along."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+from torchvision import tv_tensors
+from torchvision.transforms import v2
+
+from adapters.training.augmentations.images import Transform
+from tasks.detection.boxes import Boxes
+
+GREY = 128
+
+
+class BoxTransform:
+    """A transform of torchvision v2 that moves boxes along with the image.
+
+    What it returns is a sample of another image: the boxes are in pixels of the transformed one.
+
+    Args:
+        transform: of an image and a dictionary of boxes, labels and flags.
+        size: height and width of the image that comes out.
+    """
+
+    def __init__(self, transform: nn.Module, size: tuple[int, int]) -> None:
+        drop = v2.SanitizeBoundingBoxes(
+            min_size=2, labels_getter=lambda sample: (sample[1]["labels"], sample[1]["ignored"])
+        )
+        self.transform = v2.Compose([transform, v2.Resize(size), v2.ClampBoundingBoxes(), drop])
+        self.size = size
+
+    def __call__(self, image: Tensor, target: Boxes) -> tuple[Tensor, Boxes]:
+        height, width = image.shape[-2:]
+        pixels = target.fractions * torch.tensor([width, height, width, height])
+        boxes = tv_tensors.BoundingBoxes(pixels, format="XYXY", canvas_size=(height, width))
+        parts = {"boxes": boxes, "labels": target.labels, "ignored": target.ignored}
+        changed, parts = self.transform(tv_tensors.Image(image), parts)
+        found = parts["boxes"].as_subclass(Tensor)
+        return changed.as_subclass(Tensor), Boxes(found, parts["labels"], parts["ignored"], self.size, target.image)
+
+
+def boxed(shape: Sequence[int], *more: nn.Module) -> Transform:
+    """Colours, zooming out, a crop that keeps the centres of its boxes, mirroring: as SSD augments, without hue."""
+    colours = v2.ColorJitter(0.3, 0.3, 0.3)
+    zoom = v2.RandomZoomOut(fill=GREY, side_range=(1.0, 1.5), p=0.25)
+    crop = v2.RandomIoUCrop(min_scale=0.4, sampler_options=[0.0, 0.0, 1.0])
+    return BoxTransform(v2.Compose([colours, zoom, crop, v2.RandomHorizontalFlip(), *more]), (shape[-2], shape[-1]))

@@ -1,0 +1,83 @@
+"""Random changes of images, with maps of classes alike: CIFAR's, the digits', DeepLab's."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torchvision import tv_tensors
+from torchvision.transforms import v2
+
+Transform = Callable[[Tensor, Any], tuple[Tensor, Any]]
+"""Of a sample's image, uint8 of shape (C, H, W), and its target."""
+
+
+class Cutout(nn.Module):
+    """Blackens a square around a random pixel, clipped at the border (DeVries, Taylor, arXiv:1708.04552).
+
+    torchvision's RandomErasing is close, but keeps its square inside the image and so always erases its full area.
+
+    Args:
+        length: side of the square in pixels.
+    """
+
+    def __init__(self, length: int) -> None:
+        super().__init__()
+        self.reach = length // 2
+
+    def forward(self, image: Tensor) -> Tensor:
+        """An image of shape (C, H, W) to a changed copy."""
+        y, x = (int(torch.randint(size, ())) for size in image.shape[-2:])
+        image = image.clone()
+        image[..., max(0, y - self.reach) : y + self.reach, max(0, x - self.reach) : x + self.reach] = 0
+        return image
+
+
+def image_only(transform: nn.Module) -> Transform:
+    """A transform of samples whose targets do not depend on how an image lies."""
+    return lambda image, target: (transform(image), target)
+
+
+def cifar(shape: Sequence[int]) -> Transform:
+    """The augmentation of SNN Calibration's training script, in its order; grey fills what AutoAugment moves in."""
+    policy = v2.AutoAugment(v2.AutoAugmentPolicy.CIFAR10, fill=[128, 128, 128])
+    crop = v2.RandomCrop(shape[-2:], padding=4)
+    return image_only(nn.Sequential(crop, v2.RandomHorizontalFlip(), policy, Cutout(16)))
+
+
+def shift(shape: Sequence[int]) -> Transform:
+    """At most one pixel in each direction: digits may not be flipped, and on 8x8 pixels two would cut strokes off."""
+    return image_only(v2.RandomCrop(shape[-2:], padding=1))
+
+
+class ScaleCropFlip:
+    """DeepLab's: scaled by 0.5 to 2 in steps of 0.25, cropped, and mirrored half of the time; the map alike.
+
+    Padding at the right and lower edges, where the map is 255 throughout, is taken off first; what a crop lacks is
+    padded again.
+
+    Args:
+        size: height and width of the crop.
+    """
+
+    SCALES = tuple(0.25 * step for step in range(2, 9))
+    GREY, UNKNOWN = (124, 116, 104), 255
+
+    def __init__(self, size: Sequence[int]) -> None:
+        fill = {tv_tensors.Image: list(self.GREY), tv_tensors.Mask: self.UNKNOWN}
+        self.crop = v2.RandomCrop(size, pad_if_needed=True, fill=fill)
+        self.flip = v2.RandomHorizontalFlip()
+
+    def __call__(self, image: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
+        """An image, uint8 of shape (3, H, W), and its map, uint8 of shape (H, W)."""
+        known = target != self.UNKNOWN
+        rows, columns = (int(known.any(axis).nonzero().max()) + 1 if known.any() else None for axis in (1, 0))
+        image, target = image[:, :rows, :columns], target[:rows, :columns]
+        scale = self.SCALES[int(torch.randint(len(self.SCALES), ()))]
+        size = [round(scale * side) for side in target.shape]
+        pair = (tv_tensors.Image(image), tv_tensors.Mask(target))
+        scaled = v2.functional.resize(pair[0], size), v2.functional.resize(pair[1], size)
+        image, target = self.flip(*self.crop(*scaled))
+        return image.as_subclass(Tensor), target.as_subclass(Tensor)

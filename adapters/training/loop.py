@@ -1,0 +1,299 @@
+"""Trains a network on a task: the optimizer, schedule, warm-up and averaging of the network's recipe."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import os
+import time
+from collections.abc import Sized
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any, Literal, cast
+
+import torch
+from torch import Tensor, nn
+from torch.optim import SGD, AdamW, Optimizer
+from torch.optim.lr_scheduler import CosineAnnealingLR, LinearLR, LRScheduler, MultiStepLR, PolynomialLR, SequentialLR
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+from torch.utils._pytree import tree_map
+from torch.utils.data import DataLoader, Dataset
+
+from adapters.base import Network, Recipe
+from adapters.device import resolve_device
+from adapters.training.augmentations import AUGMENTATIONS
+from adapters.training.progress import EpochProgress
+from adapters.training.resume import TrainingState
+from adapters.training.sampling import Augmented, EpochShuffle, mix
+from adapters.weights import save_weights
+from conversion.errors import InvalidInput
+from tasks.base import Task
+
+Precision = Literal["float32", "bfloat16"]
+MOMENTUM = 0.9
+POLY_POWER = 0.9
+EVALUATION_BATCH = 256
+# Which part of all epochs has mixup, and which part of their batches.
+MIXED, MIXUP_SHARE = 0.75, 0.5
+
+
+@dataclass(frozen=True)
+class TrainingResult:
+    """What a training run left behind.
+
+    Attributes:
+        path: the safetensors file with the weights of the best epoch.
+        sha256: of that file, hexadecimal.
+        epochs: trained in all.
+        best_epoch: counted from 1.
+        validation_accuracy: of the best epoch on the validation split, in the task's unit (accuracy: percent).
+        seconds: spent by this call; an interrupted run's earlier part is not in it.
+    """
+
+    path: Path
+    sha256: str
+    epochs: int
+    best_epoch: int
+    validation_accuracy: float
+    seconds: float
+
+
+def train(
+    network: type[Network],
+    task: Task,
+    output_dir: Path,
+    *,
+    epochs: int | None = None,
+    batch_size: int | None = None,
+    learning_rate: float | None = None,
+    seed: int = 0,
+    device: str = "cpu",
+    precision: Precision = "float32",
+    resume: bool = True,
+    overwrite: bool = False,
+) -> TrainingResult:
+    """Trains on the training split and keeps the epoch that is best on the validation split; never looks at test.
+
+    On a CPU in float32 the same arguments and number of threads give the same weights, interrupted or not.
+
+    Args:
+        network: what to train, as registered in `NETWORKS`.
+        task: what to train it on.
+        output_dir: receives `<network>_<task>.safetensors` and, until that is complete, `<network>_<task>.resume.pt`.
+        epochs, batch_size, learning_rate: in place of the network's recipe.
+        seed: of initial weights, order and augmentation.
+        device: as torch names it.
+        precision: bfloat16 runs forward and backward under autocast; weights stay float32.
+        resume: continue an interrupted run found in `output_dir`; False starts over.
+        overwrite: replace weights that `output_dir` already holds.
+
+    Raises:
+        InvalidInput: for settings out of range, before any work; later, when the loss is not finite.
+        DataMissing: when the task's data are not on disk.
+        CheckpointError: when the interrupted run found is damaged or had other settings.
+    """
+    started = time.perf_counter()
+    overrides: dict[str, Any] = {"epochs": epochs, "batch_size": batch_size, "learning_rate": learning_rate}
+    adapter = network(task)
+    recipe = replace(adapter.recipe, **{name: value for name, value in overrides.items() if value is not None})
+    _check(recipe, seed, precision)
+    place = resolve_device(device)
+    task.require()
+    data, validation = task.split("train"), task.split("validation")
+    for split, samples in (("training", data), ("validation", validation)):
+        if _size(samples) == 0:
+            raise InvalidInput(f"The {split} split of task {task.name} is empty; training needs more samples.")
+
+    name = f"{network.name}_{task.name}"
+    output, interrupted = output_dir / f"{name}.safetensors", output_dir / f"{name}.resume.pt"
+    if output.exists() and not overwrite:
+        raise InvalidInput(
+            f"{output} exists already; pass --overwrite to replace it, or name another --weights folder."
+        )
+    output.parent.mkdir(parents=True, exist_ok=True)
+    identity = {"network": network.name, "task": task.name, "seed": seed, "precision": precision}
+    settings = {**identity, **asdict(recipe), "data": task.digest()}
+
+    # Global generators are seeded inside and left as they were found.
+    with torch.random.fork_rng(devices=[place] if place.type == "cuda" else []):
+        torch.manual_seed(mix(seed))
+        state = _start(adapter.build().to(place), recipe)
+        if resume and interrupted.exists():
+            state.restore(interrupted, settings)
+        samples = Augmented(data, AUGMENTATIONS[recipe.augment](task.input_shape), seed)
+        sampler = EpochShuffle(_size(data), seed)
+        workers = _workers(place, recipe)
+        loader = DataLoader(
+            samples, recipe.batch_size, sampler=sampler, num_workers=workers, persistent_workers=workers > 0,
+            collate_fn=task.collate,
+        )  # fmt: skip
+        with EpochProgress(name, recipe.epochs, state.epoch, len(loader)) as progress:
+            while state.epoch < recipe.epochs:
+                sampler.epoch = state.epoch
+                torch.manual_seed(mix(seed, state.epoch))
+                loss = _train_epoch(state, adapter, loader, recipe, place, precision, progress)
+                if not math.isfinite(loss):
+                    interrupted.unlink(missing_ok=True)  # Continuing from there would only diverge again.
+                    raise InvalidInput(
+                        f"Training {name} diverged: the loss of epoch {state.epoch + 1} is {loss}. "
+                        f"Lower the learning rate, now {recipe.learning_rate:g}."
+                    )
+                due = (state.epoch + 1) % recipe.validate_every == 0 or state.epoch + 1 == recipe.epochs
+                accuracy = evaluate(state.result, adapter, task, validation, place) if due else None
+                state.complete_epoch(accuracy)
+                state.save(interrupted, settings)
+                note = "" if accuracy is None else f", validation {accuracy:.2f}"
+                progress.complete_epoch(f"loss {loss:.4f}{note}")
+
+    provenance = {
+        **identity,
+        "epochs": recipe.epochs,
+        "best_epoch": state.best_epoch,
+        "validation_accuracy": round(state.best_accuracy, 4),
+        "command": _command(network, task, recipe, seed, device, precision),
+        "torch": str(torch.__version__),
+    }
+    save_weights(output, state.best_weights, provenance)
+    interrupted.unlink()
+    return TrainingResult(
+        path=output,
+        sha256=hashlib.sha256(output.read_bytes()).hexdigest(),
+        epochs=recipe.epochs,
+        best_epoch=state.best_epoch,
+        validation_accuracy=state.best_accuracy,
+        seconds=time.perf_counter() - started,
+    )
+
+
+@torch.no_grad()
+def evaluate(
+    model: nn.Module, adapter: Network, task: Task, data: Dataset[tuple[Tensor, Any]], device: torch.device
+) -> float:
+    """The task's primary metric over a split, in float32 and evaluation mode."""
+    model.eval()
+    metric = task.metric()
+    for inputs, targets in DataLoader(data, min(EVALUATION_BATCH, 4 * task.batch), collate_fn=task.collate):
+        output = model(adapter.encode(inputs.to(device)))
+        metric.update(adapter.decode(tree_map(Tensor.cpu, output)), targets)
+    return metric.compute()[task.primary_metric].value
+
+
+def _train_epoch(
+    state: TrainingState,
+    adapter: Network,
+    loader: DataLoader[tuple[Tensor, Any]],
+    recipe: Recipe,
+    device: torch.device,
+    precision: Precision,
+    progress: EpochProgress,
+) -> float:
+    """One pass over the training split; returns the mean loss."""
+    state.model.train()
+    total, samples = torch.zeros((), device=device), 0
+    for inputs, targets in loader:
+        inputs = inputs.to(device)
+        targets = tree_map(lambda part: part.to(device) if isinstance(part, Tensor) else part, targets)
+        fed, mixture = adapter.encode(inputs), None
+        if recipe.mixup and state.epoch < MIXED * recipe.epochs and torch.rand(()) < MIXUP_SHARE:
+            mixture = Mixture(len(fed), recipe.mixup)
+            fed = mixture.inputs(fed)
+        with torch.autocast(device.type, torch.bfloat16, enabled=precision == "bfloat16"):
+            output = state.model(fed)
+        loss = adapter.loss(output, targets) if mixture is None else mixture.loss(adapter, output, targets)
+        state.optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        state.optimizer.step()
+        if state.average is not None:
+            state.average.update_parameters(state.model)
+        # Summed on the device: reading every loss would make a GPU wait for each batch.
+        total += loss.detach() * len(inputs)
+        samples += len(inputs)
+        progress.batch()
+    state.scheduler.step()
+    return total.item() / samples
+
+
+class Mixture:
+    """One batch of mixup: every sample with another of the batch, by one share for all.
+
+    Args:
+        size: of the batch.
+        alpha: the share is drawn from Beta(alpha, alpha).
+    """
+
+    def __init__(self, size: int, alpha: float) -> None:
+        # Drawn by torch's global generator, which the epoch has seeded.
+        self.share = float(torch.distributions.Beta(alpha, alpha).sample())
+        self.others = torch.randperm(size)
+
+    def inputs(self, fed: Tensor) -> Tensor:
+        return self.share * fed + (1 - self.share) * fed[self.others.to(fed.device)]
+
+    def loss(self, adapter: Network, output: Any, targets: Tensor) -> Tensor:
+        others = targets[self.others.to(targets.device)]
+        return self.share * adapter.loss(output, targets) + (1 - self.share) * adapter.loss(output, others)
+
+
+def _start(model: nn.Module, recipe: Recipe) -> TrainingState:
+    optimizer: Optimizer
+    if recipe.optimizer == "adamw":
+        optimizer = AdamW(model.parameters(), recipe.learning_rate, weight_decay=recipe.weight_decay)
+    else:
+        optimizer = SGD(model.parameters(), recipe.learning_rate, MOMENTUM, weight_decay=recipe.weight_decay)
+    average = None
+    if recipe.ema:
+        average = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(recipe.ema), use_buffers=True)
+    return TrainingState(model, optimizer, _schedule(optimizer, recipe), average)
+
+
+def _schedule(optimizer: Optimizer, recipe: Recipe) -> LRScheduler:
+    falling: LRScheduler
+    if recipe.milestones:
+        falling = MultiStepLR(optimizer, [epoch - recipe.warmup for epoch in recipe.milestones])
+    elif recipe.schedule == "poly":
+        falling = PolynomialLR(optimizer, total_iters=max(1, recipe.epochs - recipe.warmup), power=POLY_POWER)
+    else:
+        falling = CosineAnnealingLR(optimizer, max(1, recipe.epochs - recipe.warmup), recipe.final_rate)
+    if not recipe.warmup:
+        return falling
+    rising = LinearLR(optimizer, start_factor=0.1, total_iters=recipe.warmup)
+    return SequentialLR(optimizer, [rising, falling], milestones=[recipe.warmup])
+
+
+def _check(recipe: Recipe, seed: int, precision: str) -> None:
+    for name in ("epochs", "batch_size"):
+        value = getattr(recipe, name)
+        if value < 1:
+            raise InvalidInput(f"Training needs {name} of at least 1; it got {value}.")
+    if not (math.isfinite(recipe.learning_rate) and recipe.learning_rate > 0):
+        raise InvalidInput(f"The learning rate must be a positive number; it is {recipe.learning_rate}.")
+    if seed < 0:
+        raise InvalidInput(f"The seed must not be negative; it is {seed}.")
+    if precision not in ("float32", "bfloat16"):
+        raise InvalidInput(f"Training runs in float32 or bfloat16, not in '{precision}'.")
+    if recipe.augment not in AUGMENTATIONS:
+        raise InvalidInput(f"There is no augmentation '{recipe.augment}'; known: {', '.join(sorted(AUGMENTATIONS))}.")
+
+
+def _workers(device: torch.device, recipe: Recipe) -> int:
+    """Loader processes: on a CPU the network itself keeps the cores busy; a GPU would wait for the augmentation."""
+    if device.type == "cpu" or recipe.augment == "none":
+        return 0
+    return min(8, (os.cpu_count() or 1) - 1)
+
+
+def _command(network: type[Network], task: Task, recipe: Recipe, seed: int, device: str, precision: str) -> str:
+    """The command line that makes the same weights again, with every setting written out.
+
+    On a CPU the number of threads is one of them: it decides the order of sums, and so the last digits.
+    """
+    threads = f"OMP_NUM_THREADS={torch.get_num_threads()} " if torch.device(device).type == "cpu" else ""
+    return (
+        f"{threads}python run_all.py train --task {task.name} --network {network.name} --epochs {recipe.epochs} "
+        f"--batch-size {recipe.batch_size} --learning-rate {recipe.learning_rate:g} --seed {seed} "
+        f"--device {device} --precision {precision}"
+    )
+
+
+def _size(data: Dataset[tuple[Tensor, Any]]) -> int:
+    return len(cast(Sized, data))  # Every split here has a length; torch's Dataset does not promise one.
