@@ -15,22 +15,7 @@ from rich.progress import Progress
 from adapters import NETWORKS
 from adapters import train as train_network
 from benchmarks import conformance
-from benchmarks.cells import Cell
-from benchmarks.doctor import checkup
-from benchmarks.engines import EngineName, make_engine, usual_workers
-from benchmarks.execution.estimate import time_needed
-from benchmarks.execution.plan import due, impossible, summary
-from benchmarks.execution.plan import plan as plan_cells
-from benchmarks.execution.reports import measure as measure_conversion
-from benchmarks.execution.reports import show
-from benchmarks.execution.runner import run as run_jobs
-from benchmarks.execution.watch import status as show_status
-from benchmarks.execution.workbench import Workbench
-from benchmarks.execution.worker import Job, Settings, fail, workbench
-from benchmarks.gate import reports as gate_reports
-from benchmarks.gate.baselines import read_baseline, take_baseline, write_baseline
-from benchmarks.gate.judge import judge_all
-from benchmarks.options import (
+from benchmarks.commands.options import (
     RESULTS,
     WEIGHTS,
     CalibrationName,
@@ -51,13 +36,29 @@ from benchmarks.options import (
     TrainingPrecision,
     WeightsOption,
     WorkersOption,
+    leaderboard_of,
 )  # fmt: skip
-from benchmarks.pages.profiles import refuse_foreign_profiles
+from benchmarks.engines import EngineName, make_engine, usual_workers
+from benchmarks.engines.runner import run as run_jobs
+from benchmarks.execution.doctor import checkup
+from benchmarks.execution.estimate import time_needed
+from benchmarks.execution.plan import due, impossible, summary
+from benchmarks.execution.plan import plan as plan_cells
+from benchmarks.execution.profiles import refuse_foreign_profiles
+from benchmarks.execution.watch import status as show_status
+from benchmarks.execution.workbench import Workbench
+from benchmarks.execution.worker import Job, Settings, fail, workbench
+from benchmarks.gate import reports as gate_reports
+from benchmarks.gate.baselines import read_baseline, take_baseline, write_baseline
+from benchmarks.gate.judge import judge_all
+from benchmarks.pages.conversion import measure as measure_conversion
+from benchmarks.pages.conversion import show
 from benchmarks.pages.publish import publish
-from benchmarks.plugins import load_plugins, origin
 from benchmarks.records.store import Store
-from benchmarks.released import Flags, chosen_method, defaults_of, released_network
+from benchmarks.references.released import Flags, chosen_method, defaults_of, released_network
+from benchmarks.suites.cell import Cell
 from benchmarks.suites.files import load_suite, suite_names
+from benchmarks.suites.plugins import load_plugins, origin
 from benchmarks.suites.schema import schema_text
 from benchmarks.suites.selection import select
 from benchmarks.suites.suite import Suite
@@ -117,7 +118,7 @@ def run(
         run_jobs([jobs[cell.id] for cell in todo], crew, store, None if needed.unknown else needed.seconds)
     except KeyboardInterrupt:
         interrupted = True
-    publish(chosen, store, results, cells)
+    publish(chosen, store, results, leaderboard_of(results), cells)
     if interrupted:
         print("Interrupted. What is finished is stored; the same command does the rest.", file=sys.stderr)
         raise typer.Exit(130)
@@ -185,7 +186,7 @@ def report(
     chosen, cells, store = _selected(suite, limit, price_list, task, network, method, steps, seed, results)
     if not any(store.cells.glob("*")):
         raise BenchmarkError(f"There are no records of suite {chosen.name} in {store.cells}; run it first.")
-    publish(chosen, store, results, cells)
+    publish(chosen, store, results, leaderboard_of(results), cells)
     if pictures != 0:
         from benchmarks.pages.pictures import draw  # Here, because matplotlib takes a moment to load.
 

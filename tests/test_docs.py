@@ -10,7 +10,7 @@ import pytest
 
 from adapters import NETWORKS, find_weights, load_weights
 from benchmarks.pages.leaderboard import leaderboard
-from benchmarks.prices import PRICES
+from benchmarks.references.prices import PRICES
 from benchmarks.suites.files import load_suite, suite_names
 from conversion.methods import METHODS
 from tasks import TASKS

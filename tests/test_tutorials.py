@@ -17,7 +17,7 @@ import pytest
 import run_all
 from adapters import NETWORKS
 from benchmarks.conformance import conformance_test, methods, simulation
-from benchmarks.plugins import load_plugins
+from benchmarks.suites.plugins import load_plugins
 from conversion.methods import METHODS
 from tasks import TASKS
 

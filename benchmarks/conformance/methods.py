@@ -9,11 +9,11 @@ from functools import cache, cached_property
 import torch
 from torch import Tensor
 
-from benchmarks.cells import Cell
 from benchmarks.conformance import scenes
 from benchmarks.conformance.kit import Check, DoesNotApply, demand, demand_refusal
 from benchmarks.conformance.scenes import Scene
-from benchmarks.released import named_method
+from benchmarks.references.released import named_method
+from benchmarks.suites.cell import Cell
 from conversion import SpikingNetwork, simulate
 from conversion.errors import BenchmarkError
 from conversion.methods import METHODS, Method, make_method

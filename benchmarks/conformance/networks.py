@@ -14,8 +14,8 @@ from adapters.events.base import ResizedEventNetwork
 from adapters.training.augmentations import AUGMENTATIONS
 from adapters.weights import save_weights
 from benchmarks.conformance.kit import Check, DoesNotApply, Failed, demand
+from benchmarks.conformance.outputs import flat, relative_error
 from benchmarks.conformance.predictions import demand_detections
-from benchmarks.outputs import flat, relative_error
 from conversion import ConversionGraph, capture
 from conversion.errors import BenchmarkError
 from conversion.simulation.frames import mean_of

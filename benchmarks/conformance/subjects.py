@@ -14,8 +14,8 @@ from rich.text import Text
 from adapters import NETWORKS
 from benchmarks.conformance import methods, networks, simulation, tasks
 from benchmarks.conformance.kit import Result, judge, title
-from benchmarks.plugins import load_plugins
-from benchmarks.released import named_method
+from benchmarks.references.released import named_method
+from benchmarks.suites.plugins import load_plugins
 from conversion.errors import InvalidInput, UnknownName
 from conversion.methods import METHODS, make_method
 from conversion.registry import Registry

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from math import log
 from statistics import median
 
-from benchmarks.cells import Cell
 from benchmarks.execution.watch import duration
 from benchmarks.records.record import Record
+from benchmarks.suites.cell import Cell
 
 
 @dataclass(frozen=True)

@@ -17,9 +17,9 @@ from torch import Tensor
 from torch.utils._pytree import tree_leaves, tree_map
 
 from adapters import Network, load_weights
-from benchmarks.prices import Totals
 from benchmarks.records.answers import Answers
 from benchmarks.records.record import LayerCounts, Value
+from benchmarks.references.prices import Totals
 from conversion import Calibration, ConversionGraph, Counts, SpikingNetwork, capture, simulate
 from conversion.counting.operations import KINDS
 from conversion.errors import InvalidInput

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from benchmarks.cells import Cell
 from benchmarks.execution.workbench import Workbench
 from benchmarks.execution.worker import explain
-from benchmarks.freshness.sources import changed_modules
+from benchmarks.records.record import Record
 from benchmarks.records.store import Store
+from benchmarks.suites.cell import Cell
 from conversion.errors import BenchmarkError
 
 State = Literal["new", "done", "stale", "failed", "impossible"]
@@ -57,6 +57,14 @@ def _state(cell: Cell, bench: Workbench, store: Store) -> Planned:
         modules = changed_modules(record, bench.sources(cell))
         changed = [key for key in changed if key not in CODE or not modules] + modules
     return Planned(cell, "stale", ", ".join(changed))
+
+
+def changed_modules(record: Record, now: Mapping[str, str]) -> list[str]:
+    """The modules whose digests are other than when a cell was measured; none of records that do not hold them."""
+    if not record.sources:
+        return []
+    modules = record.sources.keys() | now.keys()
+    return sorted(module for module in modules if record.sources.get(module) != now.get(module))
 
 
 def due(planned: Sequence[Planned], rerun: Rerun) -> list[Cell]:

@@ -14,11 +14,11 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from benchmarks.cells import Cell
 from benchmarks.execution.worker import Ended
 from benchmarks.records.leases import Leases, Running
 from benchmarks.records.record import Record
 from benchmarks.records.store import Store
+from benchmarks.suites.cell import Cell
 
 
 class Watch:

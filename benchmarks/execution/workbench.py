@@ -16,11 +16,11 @@ import torch
 import torchvision
 
 from adapters import NETWORKS, find_weights, resolve_device
-from benchmarks.cells import Cell
 from benchmarks.execution.evaluate import Prepared, calibration_set, evaluate, prepare
 from benchmarks.freshness.sources import Sources, combined
 from benchmarks.records.converted import Conversions, Converted, held, spec
 from benchmarks.records.record import Measured, Record
+from benchmarks.suites.cell import Cell
 from conversion import Calibration, SpikingNetwork
 from conversion.simulation.neuron import worth_compiling
 from tasks import TASKS, Task

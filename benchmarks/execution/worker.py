@@ -12,12 +12,12 @@ from typing import Literal
 
 import torch
 
-from benchmarks.cells import Cell
 from benchmarks.execution.workbench import Precision, Workbench
-from benchmarks.plugins import load_plugins
 from benchmarks.records.leases import Lease, Leases
 from benchmarks.records.record import Cause, Record
 from benchmarks.records.store import DamagedRecord, Store
+from benchmarks.suites.cell import Cell
+from benchmarks.suites.plugins import load_plugins
 from conversion.errors import BenchmarkError
 
 Status = Literal["done", "failed", "held", "unwritable"]

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.freshness.closure import Closure, digest
-from benchmarks.records.record import Record
 from conversion.errors import InvalidInput
 
 ROOT = Path(__file__).parents[2]
@@ -82,11 +81,3 @@ def _parts(root: Callable[..., Any]) -> Iterator[Any]:
 def combined(sources: Mapping[str, str]) -> str:
     """One digest of the digests of modules."""
     return digest(repr(sorted(sources.items())))[:16]
-
-
-def changed_modules(record: Record, now: Mapping[str, str]) -> list[str]:
-    """The modules whose digests are other than when a cell was measured; none of records that do not hold them."""
-    if not record.sources:
-        return []
-    modules = record.sources.keys() | now.keys()
-    return sorted(module for module in modules if record.sources.get(module) != now.get(module))

@@ -20,9 +20,9 @@ import pandas as pd
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from benchmarks.cells import Cell
 from benchmarks.records.record import Record
 from benchmarks.records.store import Store
+from benchmarks.suites.cell import Cell
 from conversion.errors import BenchmarkError, InvalidInput
 from conversion.files import write_atomically
 

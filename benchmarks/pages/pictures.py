@@ -24,9 +24,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torchvision.utils import draw_bounding_boxes, draw_segmentation_masks
 
-from benchmarks.cells import Cell
 from benchmarks.records.answers import KEPT, Answer, read
 from benchmarks.records.store import Store
+from benchmarks.suites.cell import Cell
 from conversion.errors import BenchmarkError
 from conversion.simulation.frames import Frames
 from tasks import TASKS, Task

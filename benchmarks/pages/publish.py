@@ -8,27 +8,25 @@ from pathlib import Path
 from rich.console import Console
 from rich.markdown import Markdown
 
-from benchmarks.cells import Cell
-from benchmarks.options import PUBLISHED
 from benchmarks.pages.leaderboard import write_leaderboard
 from benchmarks.pages.tables import collect, markdown, write_tables
 from benchmarks.records.store import Store
+from benchmarks.suites.cell import Cell
 from benchmarks.suites.suite import Suite
 
 
-def publish(suite: Suite, store: Store, results: Path, cells: list[Cell]) -> None:
+def publish(suite: Suite, store: Store, results: Path, leaderboard: Path, cells: list[Cell]) -> None:
     """Writes the tables of a whole suite and the leaderboard of all results, and prints the tables of some cells.
 
     Args:
         suite: whose records the store holds.
         store: the records.
         results: the folder of all suites.
+        leaderboard: the file that ranks all of them.
         cells: what is shown.
     """
     frame = collect(suite, store)
     page = write_tables(suite, store, frame)
-    # The repository's leaderboard is that of the published results; your own stands beside your own.
-    leaderboard = Path("leaderboard.md") if results == PUBLISHED else results / "leaderboard.md"
     write_leaderboard(results, leaderboard)
     shown = markdown(suite, frame[frame["cell"].isin([cell.id for cell in cells])])
     console = Console()

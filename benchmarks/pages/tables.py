@@ -10,9 +10,9 @@ import pandas as pd
 from benchmarks.pages.comparisons import ablation, iso_energy
 from benchmarks.pages.markdown import table
 from benchmarks.pages.seeds import ROW, half_width, shortage
-from benchmarks.prices import PRICES
 from benchmarks.records.record import Record
 from benchmarks.records.store import Store
+from benchmarks.references.prices import PRICES
 from benchmarks.suites.suite import Suite
 from conversion.files import write_atomically
 

@@ -15,8 +15,8 @@ from typing import Any, Self
 
 import psutil
 
-from benchmarks.cells import Cell
 from benchmarks.records.store import Store
+from benchmarks.suites.cell import Cell
 
 HEARTBEAT = 1.0
 # Seconds without a heartbeat after which a cell is anybody's. Clocks of machines that share a store agree better.

@@ -7,8 +7,8 @@ from typing import Literal
 import pandas as pd
 from pydantic import BaseModel, ConfigDict
 
-from benchmarks.cells import Cell
-from benchmarks.prices import Firing, Totals
+from benchmarks.references.prices import Firing, Totals
+from benchmarks.suites.cell import Cell
 from conversion.report.errors import LayerReport
 
 SCHEMA = 2

@@ -14,8 +14,8 @@ from typing import Literal
 import pandas as pd
 from pydantic import ValidationError
 
-from benchmarks.cells import Cell
 from benchmarks.records.record import SCHEMA, Record
+from benchmarks.suites.cell import Cell
 from conversion.errors import BenchmarkError
 from conversion.files import write_atomically
 

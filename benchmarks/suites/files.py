@@ -12,7 +12,7 @@ import yaml
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
-from benchmarks.pages.comparisons import Ablation, IsoEnergy
+from benchmarks.suites.comparisons import Ablation, IsoEnergy
 from benchmarks.suites.suite import Entry, Suite
 from conversion.errors import InvalidInput, UnknownName
 from conversion.methods import METHODS

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from difflib import get_close_matches
 from fnmatch import fnmatchcase
 
-from benchmarks.cells import Cell
+from benchmarks.suites.cell import Cell
 from conversion.errors import BenchmarkError, InvalidInput
 
 

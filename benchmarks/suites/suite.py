@@ -20,9 +20,9 @@ from pydantic import (
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from adapters import NETWORKS
-from benchmarks.cells import Cell
-from benchmarks.pages.comparisons import Ablation, IsoEnergy, Problem
-from benchmarks.prices import PRICES
+from benchmarks.references.prices import PRICES
+from benchmarks.suites.cell import Cell
+from benchmarks.suites.comparisons import Ablation, IsoEnergy, Problem
 from conversion.errors import BenchmarkError, UnknownName
 from conversion.methods import METHODS
 from tasks import TASKS

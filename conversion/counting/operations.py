@@ -1,4 +1,4 @@
-"""What the simulator counts; it knows no joules (benchmarks/prices.py does)."""
+"""What the simulator counts; it knows no joules (benchmarks/references/prices.py does)."""
 
 from __future__ import annotations
 

@@ -18,7 +18,7 @@ def count_spikes(spikes: Tensor, fan_out: Tensor | None, single: bool) -> Tensor
         return None
     plain: tuple[Tensor, ...] = (spikes,)
     if not single:
-        digits = _ones_in_binary(spikes.to(torch.int32)).to(spikes.dtype)
+        digits = ones_in_binary(spikes.to(torch.int32)).to(spikes.dtype)
         plain = (spikes, digits, (spikes > 0).to(spikes.dtype))
     counts = [*plain, *(count * fan_out for count in plain)]
     # Sums of one channel, which float32 holds exactly up to 2^24 and to parts in ten million beyond; the caller adds
@@ -29,7 +29,7 @@ def count_spikes(spikes: Tensor, fan_out: Tensor | None, single: bool) -> Tensor
     return tally.repeat_interleave(3, dim=0) if single else tally
 
 
-def _ones_in_binary(number: Tensor) -> Tensor:
+def ones_in_binary(number: Tensor) -> Tensor:
     """How many binary digits of a number below 2^16 are one, adding neighbouring fields of 1, 2, 4 and 8 bits."""
     number = number - ((number >> 1) & 0x5555)
     number = (number & 0x3333) + ((number >> 2) & 0x3333)

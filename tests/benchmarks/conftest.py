@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from adapters import NETWORKS
-from benchmarks.cells import Cell
-from benchmarks.plugins import load_plugins
+from benchmarks.suites.cell import Cell
+from benchmarks.suites.plugins import load_plugins
 from conversion.methods import METHODS
 from tests.threads import one_thread
 
@@ -22,9 +22,9 @@ HERE = Path(__file__).parent
 
 @pytest.fixture(scope="module")
 def misbehaving(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Installs tests/benchmarks/misbehaving.py as a plug-in, for this process and for those that it starts."""
+    """Installs tests/benchmarks/engines/misbehaving.py as a plug-in, for this process and for those that it starts."""
     folder = tmp_path_factory.mktemp("site")
-    (folder / "misbehaving.py").write_text((HERE / "misbehaving.py").read_text())
+    (folder / "misbehaving.py").write_text((HERE / "engines" / "misbehaving.py").read_text())
     information = folder / "misbehaving-1.0.dist-info"
     information.mkdir()
     (information / "METADATA").write_text("Metadata-Version: 2.1\nName: misbehaving\nVersion: 1.0\n")

@@ -15,15 +15,15 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from benchmarks.cells import Cell
 from benchmarks.engines import Inline, Local
 from benchmarks.engines.base import cores
+from benchmarks.engines.runner import run
 from benchmarks.execution.plan import due, plan
-from benchmarks.execution.runner import run
 from benchmarks.execution.workbench import ROOT, Workbench
 from benchmarks.execution.worker import Job, Settings, workbench
 from benchmarks.records.record import Record
 from benchmarks.records.store import Store
+from benchmarks.suites.cell import Cell
 from benchmarks.suites.files import load_suite
 from benchmarks.suites.selection import select
 from conversion.methods import METHODS

@@ -15,9 +15,9 @@ from torch import Tensor, nn
 
 from adapters import NETWORKS, find_weights, load_weights
 from adapters.detection.ultralytics import UltralyticsYolo, library
-from benchmarks.cells import Cell
 from benchmarks.conformance.networks import built
-from benchmarks.outputs import flat
+from benchmarks.conformance.outputs import flat
+from benchmarks.suites.cell import Cell
 from conversion import capture
 from conversion.capture.roles import Role
 from conversion.errors import CheckpointError

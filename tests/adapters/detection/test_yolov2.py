@@ -17,8 +17,8 @@ from adapters.detection.backbones import Darknet19, NarrowResNet, TinyDarknet, r
 from adapters.detection.loss import yolo_loss
 from adapters.detection.yolov2 import TinyYOLOv2, YoloMini, YOLOv2
 from adapters.training.loop import evaluate
-from benchmarks.models import settled
-from benchmarks.outputs import relative_error
+from benchmarks.conformance.outputs import relative_error
+from benchmarks.performance.models import settled
 from conversion import capture, convert, simulate
 from conversion.capture.roles import Role
 from conversion.errors import InvalidInput

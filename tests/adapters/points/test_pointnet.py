@@ -14,7 +14,7 @@ from adapters import NETWORKS
 from adapters.base import Network
 from adapters.points.pointnet import ORTHOGONALITY, PartPointNet, PointNet, Pooled, distance_from_rotation
 from adapters.training.augmentations.points import AlongAxes, Upright, rotation
-from benchmarks.models import settled
+from benchmarks.performance.models import settled
 from conversion import ConversionGraph, capture, convert, simulate
 from conversion.capture.roles import Role, packet
 from tasks import TASKS

@@ -1,6 +1,6 @@
 """Published architectures with max-pooling, attention, windows, normalisation and points, at a reduced size.
 
-The full-size networks are those of `python -m benchmarks.models`; docs/operations.md has its table.
+The full-size networks are those of `python -m benchmarks.performance.models`; docs/operations.md has its table.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ import torchvision.models as published
 from torch import Tensor, nn
 
 from adapters.detection.ultralytics import detector
-from benchmarks.models import pointnet, settled
-from benchmarks.outputs import relative_error
+from benchmarks.conformance.outputs import relative_error
+from benchmarks.performance.models import pointnet, settled
 from conversion import ConversionGraph, capture, convert, simulate
 from conversion.capture.roles import Role, packet
 from tests.conversion.toys import seeded

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from conversion import InvalidInput
-from conversion.simulation.neuron import Layer, Neuron, Start, _ones_in_binary
+from conversion.simulation.neuron import Layer, Neuron, Start
 from tests.conversion.toys import quantisation_error
 
 # Values in these tests are sums of few powers of two, so that floating point is exact and trains are decided by hand.
@@ -176,11 +176,6 @@ def test_potential_stays_float32_under_bfloat16_weights() -> None:
     assert all(value.dtype == torch.bfloat16 for value in sent)
     assert [float(value) for value in sent] == [0] * 511 + [1]
     assert layer.state[0].dtype == torch.float32
-
-
-def test_ones_in_binary() -> None:
-    numbers = torch.arange(65536, dtype=torch.int32)
-    assert _ones_in_binary(numbers).tolist() == [number.bit_count() for number in range(65536)]
 
 
 def test_phi_beyond_the_digit_counter_is_refused() -> None:

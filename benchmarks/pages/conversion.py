@@ -1,0 +1,130 @@
+"""One conversion in full: what it scores and costs, and what every layer adds to its error (docs/report.md)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from pydantic import BaseModel, ConfigDict
+from rich.console import Console
+from rich.markdown import Markdown
+from rich.table import Table
+from torch import Tensor
+
+from benchmarks.execution.workbench import Workbench
+from benchmarks.pages.markdown import table
+from benchmarks.records.record import Record
+from benchmarks.references.prices import PRICES
+from benchmarks.suites.cell import Cell
+from conversion.report.errors import PARTS, LayerReport, RoleGroup, roles, worst
+
+COLUMNS = ["layer", "threshold", "phi", "rho", "rate", "silent", *PARTS, "total"]
+# Where the others are said to be, by name.
+NAMED = ("analog", "nonlinear")
+
+
+class Conversion(BaseModel):
+    """One conversion, measured and explained.
+
+    Attributes:
+        ann: the record of the ANN on the same samples.
+        record: of the converted network; its report is of the layers, on calibration samples.
+        roles: what each operation is in time.
+        worst: where most of the error is added, in a sentence.
+    """
+
+    model_config = ConfigDict(frozen=True)
+    ann: Record
+    record: Record
+    roles: list[RoleGroup]
+    worst: str
+
+
+def measure(cell: Cell, bench: Workbench, advance: Callable[[int], None]) -> Conversion:
+    """Measures a cell and its ANN, and explains the conversion on calibration samples.
+
+    Raises:
+        BenchmarkError: the method cannot be applied to the network, or the outputs are not finite.
+    """
+    record = bench.measure(cell, advance).record
+    ann = bench.measure(cell.model_copy(update={"method": "ann", "options": {}, "T": None, "seed": 0}), advance).record
+    network = bench.convert(cell).network
+    fed = bench.calibration(cell.task, cell.network, cell.calibration, cell.seed).fed
+    groups = roles(network, constant_input=isinstance(fed, Tensor))
+    return Conversion(ann=ann, record=record, roles=groups, worst=worst(record.report))
+
+
+def show(found: Conversion, price_list: str, console: Console) -> None:
+    """Prints a conversion: set for the screen on a terminal, its Markdown page elsewhere."""
+    if console.is_terminal:
+        console.print(Markdown("\n".join(_summary(found, price_list))), "", layer_grid(found.record.report))
+        console.print(Markdown("\n".join(role_table(found.roles))))
+    else:
+        print(markdown(found, price_list))
+
+
+def markdown(found: Conversion, price_list: str) -> str:
+    """The page of a conversion."""
+    lines = [*_summary(found, price_list), "", *layer_table(found.record.report), "", *role_table(found.roles), ""]
+    return "\n".join(lines)
+
+
+def _summary(found: Conversion, price_list: str) -> list[str]:
+    prices = PRICES[price_list]
+    totals, of_ann = found.record.totals, found.ann.totals
+    assert totals is not None and of_ann is not None
+    unary, graded = (
+        100 * prices.millijoules(totals, coding) / prices.millijoules(of_ann, "unary") for coding in ("unary", "graded")
+    )
+    return [
+        f"# {found.record.cell.label}",
+        "",
+        f"- {_score(found.record)}; ANN: {_score(found.ann)}",
+        f"- {totals.spikes:.6g} spikes per sample in {totals.steps:.4g} steps",
+        f"- energy {unary:.1f} / {graded:.1f} % of the ANN's, unary / graded, by `{price_list}`",
+        f"- {found.worst}",
+    ]
+
+
+def layer_table(report: Sequence[LayerReport]) -> list[str]:
+    """The layers as a Markdown table; errors as their RMS in percent of the activation's, with the mean in brackets."""
+    return table(COLUMNS, [[f"`{name}`", *figures] for name, *figures in (_row(layer, True) for layer in report)])
+
+
+def layer_grid(report: Sequence[LayerReport]) -> Table:
+    """The layers as a table for a terminal; errors as their RMS in percent of the activation's."""
+    grid = Table(box=None, padding=(0, 1, 0, 0))
+    for column in COLUMNS:
+        grid.add_column(column, justify="left" if column == "layer" else "right", overflow="fold")
+    for layer in report:
+        grid.add_row(*_row(layer, False))
+    return grid
+
+
+def role_table(groups: Sequence[RoleGroup]) -> list[str]:
+    """The roles of the operations as a Markdown table; it names those that stay analog between neurons."""
+    rows = []
+    for group in groups:
+        operations = ", ".join(f"{count} {op}" for op, count in group.ops.items())
+        rows.append([group.role, operations + (f" ({', '.join(group.names)})" if group.role in NAMED else "")])
+    return table(["in time", "operations"], rows)
+
+
+def _row(layer: LayerReport, means: bool) -> list[str]:
+    if layer.errors is None or layer.threshold is None:
+        return [layer.name, layer.role, *[""] * (len(COLUMNS) - 2)]
+    low, high = (f"{value:.3g}" for value in layer.threshold)
+    errors = [getattr(layer.errors, part) for part in (*PARTS, "total")]
+    return [
+        layer.name,
+        (low if low == high else f"{low} to {high}") + " (signed)" * (layer.role == "signed"),
+        f"{layer.phi}",
+        f"{layer.rho:g}",
+        f"{layer.rate:.3f}",
+        f"{layer.silent:.1%}",
+        *[f"{100 * error.rms:.1f}" + f" ({100 * error.mean:+.1f})" * means for error in errors],
+    ]
+
+
+def _score(record: Record) -> str:
+    value = record.metrics[record.primary_metric]
+    return f"{record.primary_metric} {value.value:.2f} [{value.ci_low:.2f}, {value.ci_high:.2f}] on {value.n} samples"

@@ -1,0 +1,1 @@
+"""Scripts that measure the benchmark itself: time, memory, encoding, overhead, published models."""
