@@ -51,8 +51,7 @@ from benchmarks.execution.worker import Job, Settings, fail, workbench
 from benchmarks.gate import reports as gate_reports
 from benchmarks.gate.baselines import read_baseline, take_baseline, write_baseline
 from benchmarks.gate.judge import judge_all
-from benchmarks.pages.conversion import measure as measure_conversion
-from benchmarks.pages.conversion import show
+from benchmarks.pages.conversion import measure_conversion, print_conversion
 from benchmarks.pages.publish import publish
 from benchmarks.records.store import Store
 from benchmarks.references.released import Flags, chosen_method, defaults_of, released_network
@@ -96,14 +95,14 @@ def run(
     """
     chosen, cells, store = _selected(suite, limit, price_list, task, network, method, steps, seed, results)
     settings = Settings(data_root, weights, device, precision, results / "converted")
-    crew = make_engine(engine, workers=workers, device=device, time_limit=chosen.time_limit, address=address)
+    pool = make_engine(engine, workers=workers, device=device, time_limit=chosen.time_limit, address=address)
     print(f"Suite {chosen.name}: loading data and networks", file=sys.stderr)
     planned = plan_cells(cells, workbench(settings), store)
     stuck = impossible(planned)
     for reason in dict.fromkeys(item.why for item in stuck):
         print(f"Impossible: {reason}", file=sys.stderr)
     todo = due(planned, rerun)
-    needed = time_needed(todo, store.records(), crew.workers)
+    needed = time_needed(todo, store.records(), pool.workers)
     print(f"Suite {chosen.name}: {summary(planned)}; {len(todo)} to run, {needed}", file=sys.stderr)
     again = rerun == "all"
     command = shlex.join(["python", "run_all.py", *sys.argv[1:]])
@@ -115,7 +114,7 @@ def run(
         workbench(settings).forget(cell)
     interrupted = False
     try:
-        run_jobs([jobs[cell.id] for cell in todo], crew, store, None if needed.unknown else needed.seconds)
+        run_jobs([jobs[cell.id] for cell in todo], pool, store, None if needed.unknown else needed.seconds)
     except KeyboardInterrupt:
         interrupted = True
     publish(chosen, store, results, leaderboard_of(results), cells)
@@ -224,7 +223,7 @@ def gate(
         write_atomically(markdown, gate_reports.markdown(found).encode())
     if junit is not None:
         write_atomically(junit, gate_reports.junit(found))
-    gate_reports.show(found, Console())
+    gate_reports.print_verdicts(found, Console())
     print(found.conclusion, file=sys.stderr)
     raise typer.Exit(found.exit_code)
 
@@ -290,7 +289,7 @@ def convert(
         write_atomically(output, found.model_dump_json(indent=1).encode())
     if save is not None:
         save_network(bench.convert(cell).network, save)
-    show(found, "horowitz45", Console())
+    print_conversion(found, "horowitz45", Console())
 
 
 @app.command(name="list")
@@ -315,7 +314,7 @@ def check(
     Exits with 0 when every check that applies passes, 1 when one fails, 2 for a usage error.
     """
     results = conformance.check(name, kind, data_root)
-    conformance.show(name, results, Console())
+    conformance.print_results(name, results, Console())
     if any(result.verdict == "failed" for result in results):
         raise typer.Exit(1)
 

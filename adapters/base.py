@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from conversion.errors import InvalidInput
 from conversion.registry import Registry
-from conversion.simulation.frames import Fed
+from conversion.simulation.frames import NetworkInput
 from tasks.base import Task
 
 NETWORKS: Registry[type[Network]] = Registry("network")
@@ -82,7 +82,7 @@ class Network(ABC):
         std = torch.tensor(self.std, device=inputs.device).view(-1, 1, 1)
         return (inputs.float() / 255 - mean) / std
 
-    def feed(self, inputs: Tensor) -> Fed:
+    def spiking_input(self, inputs: Tensor) -> NetworkInput:
         """What the spiking network is fed: the same at every step, unless samples are frames in time, whose mean is
         what `encode` gives."""
         return self.encode(inputs)

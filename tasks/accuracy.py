@@ -7,7 +7,7 @@ from scipy.stats import binomtest
 from torch import Tensor
 
 from conversion.errors import InvalidInput
-from tasks.base import Measure
+from tasks.base import MetricValue
 
 
 class Accuracy:
@@ -33,7 +33,7 @@ class Accuracy:
             )
         self._correct.append((predictions == targets.to(predictions.device)).cpu())
 
-    def compute(self) -> dict[str, Measure]:
+    def compute(self) -> dict[str, MetricValue]:
         """{"accuracy": percent correct and its interval}.
 
         Raises:
@@ -45,7 +45,7 @@ class Accuracy:
             raise InvalidInput("Accuracy of zero samples is undefined; update the metric before computing it.")
         test = binomtest(int(outcomes.sum()), n)
         interval = test.proportion_ci(confidence_level=0.95, method="wilson")
-        return {"accuracy": Measure(100 * test.statistic, 100 * interval.low, 100 * interval.high, n)}
+        return {"accuracy": MetricValue(100 * test.statistic, 100 * interval.low, 100 * interval.high, n)}
 
     def outcomes(self) -> Tensor:
         """1.0 for every correct and 0.0 for every wrong prediction so far, in order, float32 of shape (n,)."""

@@ -33,7 +33,7 @@ class Batch:
 
 
 @dataclass(frozen=True)
-class Measure:
+class MetricValue:
     """A metric's value with its 95 % interval, in the metric's own unit (accuracy: percent), over n samples."""
 
     value: float
@@ -47,7 +47,7 @@ class Metric(Protocol):
 
     def update(self, predictions: Any, targets: Any) -> None: ...
 
-    def compute(self) -> dict[str, Measure]: ...
+    def compute(self) -> dict[str, MetricValue]: ...
 
     def outcomes(self) -> Tensor:
         """Per-sample score of everything seen, float of shape (n,), for paired comparison of methods."""

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from adapters.base import Network, Recipe
-from conversion.simulation.frames import Fed, Frames
+from conversion.simulation.frames import Frames, NetworkInput
 from tasks import TASKS
 from tasks.base import Task
 from tasks.events.base import EventTask
@@ -49,7 +49,7 @@ class EventNetwork(Network):
         counts = inputs.float()
         return self.pixels(counts.sum(1) if self.task.encoding.temporal else counts)
 
-    def feed(self, inputs: Tensor) -> Fed:
+    def spiking_input(self, inputs: Tensor) -> NetworkInput:
         if not self.task.encoding.temporal:
             return self.encode(inputs)
         frames = inputs.shape[1]

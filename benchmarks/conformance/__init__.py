@@ -7,7 +7,7 @@ On the command line `python run_all.py check NAME`; in a test module of your own
 """
 
 from benchmarks.conformance.kit import Check, DoesNotApply, Failed, Result, demand
-from benchmarks.conformance.subjects import REGISTRIES, Kind, check, conformance_test, show
+from benchmarks.conformance.subjects import REGISTRIES, Kind, check, conformance_test, print_results
 
 __all__ = [
     "REGISTRIES",
@@ -19,5 +19,5 @@ __all__ = [
     "check",
     "conformance_test",
     "demand",
-    "show",
+    "print_results",
 ]

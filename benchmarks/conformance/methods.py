@@ -108,7 +108,7 @@ def leaves_the_network_as_it_was(bench: MethodBench) -> None:
     calibration = scene.calibration()
     nodes = [(node.format_node(), len(node.users)) for node in scene.graph.module.graph.nodes]
     tensors = {name: value.clone() for name, value in scene.graph.module.state_dict().items()}
-    samples, answer = calibration.inputs.clone(), scene.ann
+    samples, answer = calibration.mean_inputs.clone(), scene.ann
     bench.method.convert(scene.graph, calibration, MORE)
     after = scene.graph.module.state_dict()
     for name, before in tensors.items():
@@ -124,7 +124,7 @@ def leaves_the_network_as_it_was(bench: MethodBench) -> None:
         torch.equal(scene.graph.run(scene.images), answer),
         "The ANN's outputs changed; other methods are converted from the same graph.",
     )
-    demand(torch.equal(calibration.inputs, samples), "The calibration inputs were changed; work on a copy.")
+    demand(torch.equal(calibration.mean_inputs, samples), "The calibration inputs were changed; work on a copy.")
 
 
 def is_the_sum_of_its_stages(bench: MethodBench) -> None:

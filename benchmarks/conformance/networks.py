@@ -18,7 +18,7 @@ from benchmarks.conformance.outputs import flat, relative_error
 from benchmarks.conformance.predictions import demand_detections
 from conversion import ConversionGraph, capture
 from conversion.errors import BenchmarkError
-from conversion.simulation.frames import mean_of
+from conversion.simulation.frames import mean_input
 from tasks import TASKS, Task
 from tasks.detection.base import Detection
 from tasks.events.base import EventTask
@@ -153,11 +153,11 @@ def encodes_sample_by_sample(bench: NetworkBench) -> None:
 
 @torch.no_grad()
 def is_fed_what_it_encodes(bench: NetworkBench) -> None:
-    """The mean over time of what `feed` gives is what `encode` gives: conversions compare the two."""
-    encoded, fed = bench.adapter.encode(bench.inputs), bench.adapter.feed(bench.inputs)
+    """The mean over time of what `spiking_input` gives is what `encode` gives: conversions compare the two."""
+    encoded, fed = bench.adapter.encode(bench.inputs), bench.adapter.spiking_input(bench.inputs)
     demand(tuple(fed.shape) == tuple(encoded.shape), f"Their shapes are {tuple(fed.shape)} and {tuple(encoded.shape)}.")
     demand(
-        torch.allclose(mean_of(fed), encoded, rtol=1e-4, atol=1e-4 * float(encoded.abs().max())),
+        torch.allclose(mean_input(fed), encoded, rtol=1e-4, atol=1e-4 * float(encoded.abs().max())),
         "It is not; give frames whose mean is what the ANN sees.",
     )
 

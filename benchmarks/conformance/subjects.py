@@ -62,7 +62,7 @@ def check(name: str, kind: Kind | None = None, data_root: Path | None = None) ->
     return [judged() for judged in checks_of(name, kind, data_root)]
 
 
-def show(name: str, results: list[Result], console: Console) -> None:
+def print_results(name: str, results: list[Result], console: Console) -> None:
     """A table of the results, and how many checks passed."""
     table = Table(title=f"Conformance of {name}", title_justify="left", show_lines=False)
     for column in ("check", "result", "what must hold, or why it does not"):

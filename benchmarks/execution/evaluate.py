@@ -23,11 +23,11 @@ from benchmarks.references.prices import Totals
 from conversion import Calibration, ConversionGraph, Counts, SpikingNetwork, capture, simulate
 from conversion.counting.operations import KINDS
 from conversion.errors import InvalidInput
-from conversion.simulation.early_exit import is_power_of_two
+from conversion.simulation.exit_rules import is_power_of_two
 from tasks import Task
 
 # Where samples leave, batches are so many times as large: they stay large enough.
-EXIT = 4
+EXIT_BATCHES = 4
 SPIKES = KINDS.index("spikes")
 
 
@@ -43,7 +43,7 @@ class Prepared:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What was measured on the test split; see the fields of `Record` and `Measured`."""
+    """What was measured on the test split; see the fields of `Record` and `Measurement`."""
 
     metrics: dict[str, Value]
     curve: dict[int, float]
@@ -72,8 +72,8 @@ def calibration_set(prepared: Prepared, count: int, seed: int) -> Calibration:
     device = prepared.graph.example.device
     labelled = None
     if isinstance(held_out.targets, Tensor):  # Early exit learns from classes; boxes are none.
-        labelled = prepared.adapter.feed(held_out.inputs.to(device)), held_out.targets
-    inputs = prepared.adapter.feed(samples.to(device))
+        labelled = prepared.adapter.spiking_input(held_out.inputs.to(device)), held_out.targets
+    inputs = prepared.adapter.spiking_input(samples.to(device))
     calibration = Calibration(prepared.graph, inputs, held_out=labelled, seed=seed)
     _ = calibration.histograms  # Every method needs them, so they are in no method's time.
     return calibration
@@ -88,15 +88,15 @@ def evaluate(
         InvalidInput: the outputs are not finite.
     """
     task, adapter = prepared.task, prepared.adapter
-    metrics = {t: task.metric() for t in moments(network.T, sparse=task.dense)}
+    metrics = {t: task.metric() for t in readout_steps(network.T, sparse=task.dense)}
     tallies: list[Tensor] = []
     fired: Tensor | float = 0.0
     steps: list[Tensor] = []
     counts: Counts | None = None
     answers = Answers()
     predictions: Any = None
-    for batch in task.test(task.batch * (1 if network.exit is None else EXIT), limit):
-        inputs = adapter.feed(batch.inputs.to(prepared.graph.example.device))
+    for batch in task.test(task.batch * (1 if network.exit is None else EXIT_BATCHES), limit):
+        inputs = adapter.spiking_input(batch.inputs.to(prepared.graph.example.device))
         readout = simulate(network, inputs, at=list(metrics), fast=fast)
         for t, metric in metrics.items():
             predictions = adapter.decode(_finite(readout.mean(t)))
@@ -123,7 +123,7 @@ def evaluate(
     )
 
 
-def moments(T: int, *, sparse: bool) -> list[int]:
+def readout_steps(T: int, *, sparse: bool) -> list[int]:
     """The steps at which a simulation is scored: all, or powers of two and the last."""
     return [t for t in range(1, T + 1) if not sparse or t == T or is_power_of_two(t)]
 

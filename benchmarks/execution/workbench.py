@@ -18,8 +18,8 @@ import torchvision
 from adapters import NETWORKS, find_weights, resolve_device
 from benchmarks.execution.evaluate import Prepared, calibration_set, evaluate, prepare
 from benchmarks.freshness.sources import Sources, combined
-from benchmarks.records.converted import Conversions, Converted, held, spec
-from benchmarks.records.record import Measured, Record
+from benchmarks.records.converted import Conversions, Converted, spec, stage_parts
+from benchmarks.records.record import Measurement, Record
 from benchmarks.suites.cell import Cell
 from conversion import Calibration, SpikingNetwork
 from conversion.simulation.neuron import worth_compiling
@@ -127,7 +127,7 @@ class Workbench:
             "code": combined(self._sources(cell, prepare, calibration_set)), **self._inputs(cell),
         }  # fmt: skip
 
-    def measure(self, cell: Cell, advance: Callable[[int], None]) -> Measured:
+    def measure(self, cell: Cell, advance: Callable[[int], None]) -> Measurement:
         """Converts and evaluates one cell; `advance` is told of every batch of samples done.
 
         Raises:
@@ -158,7 +158,7 @@ class Workbench:
             convert_s=round(converted.seconds, 3),
             evaluate_s=round(finished - started, 3),
         )
-        return Measured(record=record, samples=found.samples)
+        return Measurement(record=record, samples=found.samples)
 
     def _worth_compiling(self, network: SpikingNetwork, samples: int) -> bool:
         updates = samples * network.T * sum(fan.numel() for fan in network.connectivity.fan_out.values())
@@ -186,7 +186,7 @@ def _recipe(cell: Cell) -> tuple[Callable[..., Any], ...]:
     """A cell's method, its stages and what these hold, for their code."""
     recipe = cell.recipe
     try:
-        return type(recipe), *held(recipe.stages())
+        return type(recipe), *stage_parts(recipe.stages())
     except Exception:  # Measuring the cell fails with it, and says so.
         return (type(recipe),)
 

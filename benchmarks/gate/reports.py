@@ -25,7 +25,7 @@ COLOURS = {"pass": "green", "improved": "cyan", "regressed": "red", "missing": "
 FORBIDDEN = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
-def show(found: Gate, console: Console) -> None:
+def print_verdicts(found: Gate, console: Console) -> None:
     """Prints the verdicts: a table and the reasons below it on a terminal, the Markdown page elsewhere."""
     if not console.is_terminal:
         print(markdown(found), end="")
@@ -51,7 +51,7 @@ def markdown(found: Gate) -> str:
 def junit(found: Gate) -> bytes:
     """JUnit XML: a test case for each cell; regressed is a failure, missing or incomparable an error.
 
-    An inconclusive gate is no success, so nothing is reported as skipped: systems show that as green.
+    An inconclusive gate is no success, so nothing is reported as skipped: systems print_verdicts that as green.
     """
     verdicts = [judged.verdict for judged in found.cells]
     failures = verdicts.count("regressed")

@@ -39,7 +39,7 @@ class Conversion(BaseModel):
     worst: str
 
 
-def measure(cell: Cell, bench: Workbench, advance: Callable[[int], None]) -> Conversion:
+def measure_conversion(cell: Cell, bench: Workbench, advance: Callable[[int], None]) -> Conversion:
     """Measures a cell and its ANN, and explains the conversion on calibration samples.
 
     Raises:
@@ -48,12 +48,12 @@ def measure(cell: Cell, bench: Workbench, advance: Callable[[int], None]) -> Con
     record = bench.measure(cell, advance).record
     ann = bench.measure(cell.model_copy(update={"method": "ann", "options": {}, "T": None, "seed": 0}), advance).record
     network = bench.convert(cell).network
-    fed = bench.calibration(cell.task, cell.network, cell.calibration, cell.seed).fed
+    fed = bench.calibration(cell.task, cell.network, cell.calibration, cell.seed).inputs
     groups = roles(network, constant_input=isinstance(fed, Tensor))
     return Conversion(ann=ann, record=record, roles=groups, worst=worst(record.report))
 
 
-def show(found: Conversion, price_list: str, console: Console) -> None:
+def print_conversion(found: Conversion, price_list: str, console: Console) -> None:
     """Prints a conversion: set for the screen on a terminal, its Markdown page elsewhere."""
     if console.is_terminal:
         console.print(Markdown("\n".join(_summary(found, price_list))), "", layer_grid(found.record.report))

@@ -15,7 +15,7 @@ import time
 import torch
 
 from adapters import NETWORKS
-from benchmarks.execution.evaluate import moments
+from benchmarks.execution.evaluate import readout_steps
 from conversion import Calibration, capture, simulate
 from conversion.methods import make_method
 from tasks import TASKS
@@ -47,7 +47,7 @@ def run(phase: str, network: str, size: int, T: int, samples: int) -> None:
     method = make_method("burst", phi=4, thresholds="max", light=phase == "calibrate")
     spiking = method.convert(graph, Calibration(graph, inputs), T)
     if phase == "simulate":
-        simulate(spiking, inputs[:1], at=moments(T, sparse=True))
+        simulate(spiking, inputs[:1], at=readout_steps(T, sparse=True))
 
 
 def main() -> None:

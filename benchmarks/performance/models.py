@@ -142,7 +142,7 @@ def measure(name: str, steps: int, phi: int, samples: int, calibration: int, thr
     model, inputs = build(name)
     graph = capture(model, inputs)
     network = convert(graph, inputs[:calibration], "burst", T=steps, phi=phi, thresholds=thresholds)
-    # Measured on calibration samples: what is asked is the error of time, not that of a small calibration set.
+    # Measurement on calibration samples: what is asked is the error of time, not that of a small calibration set.
     images = inputs[:samples]
     with torch.no_grad():
         expected = model(images)

@@ -78,7 +78,7 @@ def busy(count: int, seconds: float) -> list[Cell]:
 def main(
     cells: Annotated[int, typer.Option(min=1, help="How many trivial cells.")] = 500,
     minute: Annotated[bool, typer.Option(help="Also ten cells of a minute.")] = True,
-    suite: Annotated[str, typer.Option(help="Measured with one worker and with two.")] = "mini",
+    suite: Annotated[str, typer.Option(help="Measurement with one worker and with two.")] = "mini",
 ) -> None:
     """Trivial cells, cells of a minute, and a suite on one worker and on two."""
     wall, first, _ = measured(busy(cells, 0.0), 2)

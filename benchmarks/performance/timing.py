@@ -20,9 +20,9 @@ from rich.console import Console
 from rich.table import Table
 
 from adapters import NETWORKS, find_weights, load_weights
-from benchmarks.execution.evaluate import EXIT
+from benchmarks.execution.evaluate import EXIT_BATCHES
 from conversion import BenchmarkError, Calibration, SpikingNetwork, capture, make_method, simulate
-from conversion.simulation.early_exit import ExitRule, normalised_entropy
+from conversion.simulation.exit_rules import EntropyRule, normalised_entropy
 from conversion.stages import SSC, AdaFire
 from tasks import TASKS
 
@@ -62,7 +62,9 @@ def main(
             table.add_row(f"search of {type(stage).__name__}, {stage.samples} images", f"{seconds:.2f}")
     table.add_section()
     fixed, early, mean = early_exit(networks["burst:phi=4"], images, batches, repeats)
-    table.add_row(f"simulation of burst:phi=4, {samples} images in batches of {EXIT * data.batch}", f"{fixed:.2f}")
+    table.add_row(
+        f"simulation of burst:phi=4, {samples} images in batches of {EXIT_BATCHES * data.batch}", f"{fixed:.2f}"
+    )
     table.add_row(
         f"the same with early exit after {mean:.2f} steps on average", f"{early:.2f} ({fixed / early:.2f}x faster)"
     )
@@ -121,8 +123,8 @@ def early_exit(
     exits = [torch.where((passed := scores > bar).any(0), passed.int().argmax(0) + 1, network.T) for bar in bars]
     distances = [abs(float(steps.double().mean()) - network.T / 2) for steps in exits]
     bar = bars[distances.index(min(distances))]
-    stopping = replace(network, exit=ExitRule((bar,) * network.T))
-    inputs = torch.cat(list(batches)).split(EXIT * len(batches[0]))
+    stopping = replace(network, exit=EntropyRule((bar,) * network.T))
+    inputs = torch.cat(list(batches)).split(EXIT_BATCHES * len(batches[0]))
 
     def run(contender: SpikingNetwork) -> float:
         steps = [simulate(contender, batch, at=[contender.T], fast=True).steps for batch in inputs]

@@ -43,7 +43,7 @@ class Converted:
     report: list[LayerReport] | None = None
 
 
-class _Beside(BaseModel):
+class _Sidecar(BaseModel):
     """What stands beside a network's file; `explained` is the digest of the code that the report is from."""
 
     model_config = ConfigDict(extra="forbid")
@@ -122,7 +122,7 @@ class Conversions:
         done: list[Any] = []
         for stage in stages:
             try:
-                done.append([spec(stage), combined(self.sources.of(*held(stage)))])
+                done.append([spec(stage), combined(self.sources.of(*stage_parts(stage)))])
             except TypeError:
                 break
             digest = hashlib.sha256(json.dumps([basis, done], sort_keys=True).encode()).hexdigest()
@@ -135,9 +135,9 @@ class Conversions:
             return kept
         if self.folder is None:
             return None
-        network, beside = (self.folder / f"{key}{suffix}" for suffix in SUFFIXES)
+        network, sidecar = (self.folder / f"{key}{suffix}" for suffix in SUFFIXES)
         try:
-            found = _Beside.model_validate_json(beside.read_bytes())
+            found = _Sidecar.model_validate_json(sidecar.read_bytes())
             report = found.report if found.explained == self._explained else None
             kept = Converted(load(graph, network), found.seconds, report)
         except (OSError, ValidationError, CheckpointError):
@@ -149,12 +149,12 @@ class Conversions:
         self._remember(key, found)
         if self.folder is None:
             return
-        network, beside = (self.folder / f"{key}{suffix}" for suffix in SUFFIXES)
-        about = _Beside(seconds=found.seconds, report=found.report, explained=self._explained)
+        network, sidecar = (self.folder / f"{key}{suffix}" for suffix in SUFFIXES)
+        about = _Sidecar(seconds=found.seconds, report=found.report, explained=self._explained)
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             save(found.network, network)
-            write_atomically(beside, about.model_dump_json().encode())
+            write_atomically(sidecar, about.model_dump_json().encode())
         except OSError as error:
             print(
                 f"Converted networks are not kept from here on: {self.folder} cannot be written ({error.strerror}).",
@@ -168,15 +168,15 @@ class Conversions:
         self._memory[key] = found
 
 
-def held(value: object) -> Iterator[Any]:
+def stage_parts(value: object) -> Iterator[Any]:
     """A stage, and the stages and other objects that its fields hold: all whose code it runs."""
     if isinstance(value, tuple):
         for part in value:
-            yield from held(part)
+            yield from stage_parts(part)
     elif callable(value) or is_dataclass(value):
         yield value
         for field in fields(value) if is_dataclass(value) else ():
-            yield from held(getattr(value, field.name))
+            yield from stage_parts(getattr(value, field.name))
 
 
 def spec(value: object) -> object:

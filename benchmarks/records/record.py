@@ -76,7 +76,7 @@ class Record(BaseModel):
     samples: str = ""
 
 
-class Measured(BaseModel):
+class Measurement(BaseModel):
     """A record and, of a cell that was measured, one row for each test sample.
 
     Attributes:

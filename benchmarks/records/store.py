@@ -75,7 +75,7 @@ class Store:
                     yield record
 
     def samples(self, record: Record) -> pd.DataFrame | None:
-        """One row for each test sample, see `Measured`; None where they were not kept, or are damaged."""
+        """One row for each test sample, see `Measurement`; None where they were not kept, or are damaged."""
         path = self.cells / record.cell.id / record.samples
         if not record.samples or not path.is_file():
             return None

@@ -25,7 +25,7 @@ from torch.utils import _pytree as pytree
 from conversion.capture.graph import ConversionGraph, Values
 from conversion.counting.operations import KINDS
 from conversion.errors import InvalidInput
-from conversion.simulation.frames import Fed, batches_of, mean_of, steps_of
+from conversion.simulation.frames import NetworkInput, input_steps, mean_input, split_batches
 from conversion.simulation.network import SpikingNetwork
 from conversion.simulation.neuron import Layer, Neuron, worth_compiling
 from conversion.simulation.schedules import Steps, Trains, add, sweep
@@ -56,8 +56,8 @@ class Sensitivity:
 
 
 @torch.no_grad()
-def measure(
-    network: SpikingNetwork, inputs: Fed, candidates: Mapping[fx.Node, Sequence[Neuron]], energy: Energy
+def measure_sensitivity(
+    network: SpikingNetwork, inputs: NetworkInput, candidates: Mapping[fx.Node, Sequence[Neuron]], energy: Energy
 ) -> Sensitivity:
     """Measures the candidates of every layer, one layer changed at a time.
 
@@ -82,7 +82,7 @@ def measure(
     samples = max(1, min(samples, VALUES // values))
     fast = worth_compiling(simulations * len(inputs) * values, graph.example.device)
     base, done = 0.0, 0
-    for batch in batches_of(inputs, samples):
+    for batch in split_batches(inputs, samples):
         run = _Base(network, batch, crossing, energy, fast)
         base += run.divergence
         for node, row in candidates.items():
@@ -120,16 +120,16 @@ class _Base:
     """The unchanged network on one batch: what its layers receive, send and spend at every step."""
 
     def __init__(
-        self, network: SpikingNetwork, batch: Fed, crossing: Mapping[fx.Node, Sequence[fx.Node]], energy: Energy,
-        fast: bool,
+        self, network: SpikingNetwork, batch: NetworkInput, crossing: Mapping[fx.Node, Sequence[fx.Node]],
+        energy: Energy, fast: bool,
     ) -> None:  # fmt: skip
         self.network, self.crossing, self.kind = network, crossing, KINDS.index(energy)
-        self.frames = [network.graph.cast(step) for step in steps_of(batch, network.T)]
+        self.frames = [network.graph.cast(step) for step in input_steps(batch, network.T)]
         self.fast = fast
         self.energy: dict[fx.Node, float] = {}
         currents = {node.all_input_nodes[0] for node in network.neurons}
         self.trains = sweep(network, [self.frames], network.T, self._spike, also=currents.union(*crossing.values()))
-        self.reference = network.graph.run(mean_of(batch))
+        self.reference = network.graph.run(mean_input(batch))
         replay = {node: self.trains[node][0] for node in network.readout}
         self.divergence = float(symmetric_kl(self._output(self.frames, replay), self.reference).sum())
 

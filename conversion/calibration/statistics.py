@@ -11,7 +11,7 @@ from torch import Tensor, fx
 from conversion.calibration.histogram import ChannelHistogram
 from conversion.capture.graph import ConversionGraph
 from conversion.errors import InvalidInput
-from conversion.simulation.frames import Fed, Frames, batches_of, mean_of, steps_of, together
+from conversion.simulation.frames import Frames, NetworkInput, concatenate, input_steps, mean_input, split_batches
 
 # Numbers in a batch of inputs: 32 small images, one large one. Activations then stay near the cores from step to step.
 SWEEP_SIZE = 32 * 3 * 32 * 32
@@ -20,8 +20,8 @@ SWEEP_SIZE = 32 * 3 * 32 * 32
 class Calibration:
     """Training inputs that a conversion may look at, with the ANN's statistics on them.
 
-    One object serves every method and every T converted from the same graph: statistics are gathered once. `fed` is
-    what a spiking network is fed, and `inputs`, of shape (N, ...), what the ANN sees.
+    One object serves every method and every T converted from the same graph: statistics are gathered once. `inputs`
+    are those of a spiking network, and `mean_inputs`, of shape (N, ...), what the ANN sees.
 
     Args:
         graph: the captured ANN.
@@ -36,8 +36,8 @@ class Calibration:
     """
 
     def __init__(
-        self, graph: ConversionGraph, batches: Iterable[Fed] | Fed,
-        held_out: tuple[Fed, Tensor] | None = None, seed: int = 0,
+        self, graph: ConversionGraph, batches: Iterable[NetworkInput] | NetworkInput,
+        held_out: tuple[NetworkInput, Tensor] | None = None, seed: int = 0,
     ) -> None:  # fmt: skip
         parts = [batches] if isinstance(batches, (Tensor, Frames)) else list(batches)
         if not parts or not sum(len(part) for part in parts):
@@ -56,21 +56,24 @@ class Calibration:
             )
         self.graph = graph
         self.seed = seed
-        self.fed = together(parts)
-        self.inputs = mean_of(self.fed)
-        values = (part if isinstance(part, Tensor) else part.values for part in (self.fed, *others))
+        self.inputs = concatenate(parts)
+        self.mean_inputs = mean_input(self.inputs)
+        values = (part if isinstance(part, Tensor) else part.values for part in (self.inputs, *others))
         if not all(bool(torch.isfinite(value).all()) for value in values):
             raise InvalidInput("The calibration set holds values that are not finite.")
 
     def sweeps(self, T: int, samples: int | None = None) -> list[list[Tensor]]:
         """The samples, or the first of them, in the batches and steps of a sweep."""
-        fed = self.fed[slice(samples)]
-        return [[self.graph.cast(step) for step in steps_of(batch, T)] for batch in batches_of(fed, self.sweep_batch)]
+        inputs = self.inputs[slice(samples)]
+        return [
+            [self.graph.cast(step) for step in input_steps(batch, T)]
+            for batch in split_batches(inputs, self.sweep_batch)
+        ]
 
     @property
     def sweep_batch(self) -> int:
         """How many samples go through a layer at once, all steps of them."""
-        return min(max(SWEEP_SIZE // self.inputs[0].numel(), 1), 32)
+        return min(max(SWEEP_SIZE // self.mean_inputs[0].numel(), 1), 32)
 
     @property
     def pass_batch(self) -> int:
@@ -82,6 +85,6 @@ class Calibration:
         """The ANN's activations by layer, from one pass."""
         graph = self.graph
         found = {node: ChannelHistogram(graph.channels(node)) for node in graph.firing}
-        for batch in self.inputs.split(self.pass_batch):
+        for batch in self.mean_inputs.split(self.pass_batch):
             graph.run(batch, observe=lambda node, value: found[node].add(value, graph.channel_axis(node)))
         return found

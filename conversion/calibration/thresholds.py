@@ -21,7 +21,7 @@ from torch.nn.functional import pad
 
 from conversion.calibration.histogram import BINS, ChannelHistogram
 
-Rule = Literal["max", "percentile", "mse", "mse_floor"]
+ThresholdRule = Literal["max", "percentile", "mse", "mse_floor"]
 PERCENTILE = 0.999
 # Neighbouring candidates differ by 3 %: the error is flat to second order at its minimum.
 SATURATION_GRID = torch.logspace(math.log10(0.02), math.log10(1.2), 128, dtype=torch.float64)
@@ -29,7 +29,7 @@ PAPER_GRID = 1 - 0.01 * torch.arange(95, dtype=torch.float64)
 
 
 def choose_threshold(
-    histogram: ChannelHistogram, rule: Rule, T: int, phi: int, *, channelwise: bool, ceiling: float = math.inf
+    histogram: ChannelHistogram, rule: ThresholdRule, T: int, phi: int, *, channelwise: bool, ceiling: float = math.inf
 ) -> Tensor:
     """Threshold V of one layer, float64: shape (channels,), or (1,) unless channelwise.
 

@@ -14,7 +14,7 @@ from torch import Tensor, fx
 from torch.utils import _pytree as pytree
 
 from conversion.capture.graph import ConversionGraph, Values, evaluate
-from conversion.capture.roles import Path, Role, is_product, packet
+from conversion.capture.roles import Role, Transport, is_product, packet
 
 aten = torch.ops.aten
 # What comes from a constant or from padding has no label.
@@ -64,14 +64,14 @@ def _axis(label: Tensor) -> int | None:
 def _carry(graph: ConversionGraph, node: fx.Node, labels: Values, values: Values, first: int) -> Any:
     rule, value = graph.rules[node], values[node]
     sources = [labels[source] for source in node.all_input_nodes if source in labels]
-    if rule.path is Path.MOVE:
+    if rule.transport is Transport.MOVE:
         return _move(node, labels, values)
-    if rule.path is Path.REDUCE:
+    if rule.transport is Transport.REDUCE:
         # The mean of equal labels is the label.
         return sources[0].mean(*node.args[1:3])
-    if rule.path is Path.RESAMPLE:
+    if rule.transport is Transport.RESAMPLE:
         return pytree.tree_map(lambda part: _resampled(sources[0], part), value)
-    if rule.path is Path.SYNAPSE or (is_product(node, rule) and packet(node) not in (aten.mul, aten.div)):
+    if rule.transport is Transport.SYNAPSE or (is_product(node, rule) and packet(node) not in (aten.mul, aten.div)):
         return _label(value, 1 if "conv" in str(node.target) else value.dim() - 1, first)
     whole = [label for label in sources if label.shape == value.shape]
     # The labels of the latest layer: those of the input are a guess.

@@ -15,14 +15,14 @@ from collections.abc import Mapping
 import torch
 from torch import fx
 
-from conversion.capture.roles import Path, Role, Rule, is_product
+from conversion.capture.roles import OpRule, Role, Transport, is_product
 
 IDENTITY = torch.ops.aten.leaky_relu.default
 
 
-def insert_encoders(module: fx.GraphModule, rules: Mapping[fx.Node, Rule]) -> None:
+def insert_encoders(module: fx.GraphModule, rules: Mapping[fx.Node, OpRule]) -> None:
     """Inserts every encoder that a graph needs, in place."""
-    sites = [node for node, rule in rules.items() if rule.role is Role.NONLINEAR and rule.path is None]
+    sites = [node for node, rule in rules.items() if rule.role is Role.NONLINEAR and rule.transport is None]
     sites = [node for node in sites if _drives_weights(node, rules)]
     for node in sites:
         with module.graph.inserting_after(node):
@@ -32,15 +32,15 @@ def insert_encoders(module: fx.GraphModule, rules: Mapping[fx.Node, Rule]) -> No
             user.replace_input_with(node, encoder)
 
 
-def _drives_weights(node: fx.Node, rules: Mapping[fx.Node, Rule]) -> bool:
+def _drives_weights(node: fx.Node, rules: Mapping[fx.Node, OpRule]) -> bool:
     """Whether a value meets weights, or another signal in a product, before the next nonlinear operation."""
     waiting, seen = list(node.users), set(node.users)
     while waiting:
         user = waiting.pop()
         rule = rules[user]
-        if rule.path is Path.SYNAPSE or is_product(user, rule):
+        if rule.transport is Transport.SYNAPSE or is_product(user, rule):
             return True
-        if rule.path is not None:
+        if rule.transport is not None:
             fresh = set(user.users) - seen
             waiting += fresh
             seen |= fresh

@@ -21,7 +21,7 @@ from conversion.capture.encoders import insert_encoders
 from conversion.capture.folding import fold_batch_norm
 from conversion.capture.graph import ConversionGraph, source_line
 from conversion.capture.layout import find_layouts
-from conversion.capture.roles import Role, Rule, packet, rule_of
+from conversion.capture.roles import OpRule, Role, packet, rule_of
 from conversion.errors import InvalidInput, UnsupportedOp
 
 aten = torch.ops.aten
@@ -119,19 +119,19 @@ def _only_values(module: fx.GraphModule, node: fx.Node) -> None:
     module.graph.erase_node(node)
 
 
-def _assign_roles(module: fx.GraphModule) -> dict[fx.Node, Rule]:
-    rules: dict[fx.Node, Rule] = {}
+def _assign_roles(module: fx.GraphModule) -> dict[fx.Node, OpRule]:
+    rules: dict[fx.Node, OpRule] = {}
     for node in module.graph.nodes:
         signals = _signals(node)
         made = packet(node) in LIKE_A_SIGNAL and not _reads_signal(node)
         node.meta["signal"] = node.op == "placeholder" or (signals > 0 and _is_tensor(node) and not made)
         if node.op == "placeholder":
-            rules[node] = Rule(Role.INPUT)
+            rules[node] = OpRule(Role.INPUT)
         elif node.op == "output":
-            rules[node] = Rule(Role.OUTPUT)
+            rules[node] = OpRule(Role.OUTPUT)
         elif not node.meta["signal"]:
             # Parameters, what is computed from them alone, and batch sizes.
-            rules[node] = Rule(Role.CONSTANT)
+            rules[node] = OpRule(Role.CONSTANT)
         else:
             rule = rule_of(node, signals)
             if rule is None:

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, fx
 from torch.utils import _pytree as pytree
 
-from conversion.capture.roles import Activation, Role, Rule, activation_of
+from conversion.capture.roles import Activation, OpRule, Role, activation_of
 
 Values = dict[fx.Node, Any]
 Observer = Callable[[fx.Node, Tensor], None]
@@ -30,7 +30,7 @@ class ConversionGraph:
     """
 
     module: fx.GraphModule
-    rules: dict[fx.Node, Rule]
+    rules: dict[fx.Node, OpRule]
     example: Tensor
     out_spec: pytree.TreeSpec
 

@@ -29,7 +29,7 @@ class Role(StrEnum):
     OUTPUT = "output"
 
 
-class Path(StrEnum):
+class Transport(StrEnum):
     """How an operation carries events, which is all that counting synaptic operations needs."""
 
     SYNAPSE = "synapse"
@@ -47,15 +47,15 @@ class Path(StrEnum):
 
 
 @dataclass(frozen=True)
-class Rule:
+class OpRule:
     """One row of the table.
 
-    `path` is set where events pass: in linear operations, and in maxima, whose running differences are differences of
-    sums of spikes. What any other nonlinear operation sends is analog.
+    `transport` is set where events pass: in linear operations, and in maxima, whose running differences are differences
+    of sums of spikes. What any other nonlinear operation sends is analog.
     """
 
     role: Role
-    path: Path | None = None
+    transport: Transport | None = None
 
 
 SYNAPSES = (
@@ -64,8 +64,9 @@ SYNAPSES = (
 )  # fmt: skip
 # Linear in one signal and a constant, nonlinear in two signals.
 PRODUCTS = {
-    aten.mul: Path.SCALE, aten.div: Path.SCALE,
-    aten.matmul: Path.SYNAPSE, aten.mm: Path.SYNAPSE, aten.bmm: Path.SYNAPSE, aten.einsum: Path.SYNAPSE,
+    aten.mul: Transport.SCALE, aten.div: Transport.SCALE,
+    aten.matmul: Transport.SYNAPSE, aten.mm: Transport.SYNAPSE, aten.bmm: Transport.SYNAPSE,
+    aten.einsum: Transport.SYNAPSE,
 }  # fmt: skip
 RESAMPLERS = (
     aten.avg_pool1d, aten.avg_pool2d, aten.avg_pool3d,
@@ -103,17 +104,17 @@ ELEMENTWISE = (
 # t f(sum / t) = f(sum): no division is needed.
 HOMOGENEOUS = (*POOLS, *MAXIMA, aten.abs)
 
-_TABLE: dict[Any, Rule] = {
-    **{op: Rule(Role.LINEAR, Path.SYNAPSE) for op in SYNAPSES},
-    **{op: Rule(Role.LINEAR, Path.RESAMPLE) for op in RESAMPLERS},
-    **{op: Rule(Role.LINEAR, Path.REDUCE) for op in REDUCTIONS},
-    **{op: Rule(Role.LINEAR, Path.SCALE) for op in SCALES},
-    **{op: Rule(Role.LINEAR, Path.MERGE) for op in MERGES},
-    **{op: Rule(Role.LINEAR, Path.MOVE) for op in MOVES},
-    **{op: Rule(Role.FIRING) for op in FIRING},
-    **{op: Rule(Role.NONLINEAR, Path.RESAMPLE) for op in POOLS},
-    **{op: Rule(Role.NONLINEAR, Path.REDUCE) for op in MAXIMA},
-    **{op: Rule(Role.NONLINEAR) for op in (*NORMS, *SOFTMAXES, *ATTENTION, *ELEMENTWISE)},
+_TABLE: dict[Any, OpRule] = {
+    **{op: OpRule(Role.LINEAR, Transport.SYNAPSE) for op in SYNAPSES},
+    **{op: OpRule(Role.LINEAR, Transport.RESAMPLE) for op in RESAMPLERS},
+    **{op: OpRule(Role.LINEAR, Transport.REDUCE) for op in REDUCTIONS},
+    **{op: OpRule(Role.LINEAR, Transport.SCALE) for op in SCALES},
+    **{op: OpRule(Role.LINEAR, Transport.MERGE) for op in MERGES},
+    **{op: OpRule(Role.LINEAR, Transport.MOVE) for op in MOVES},
+    **{op: OpRule(Role.FIRING) for op in FIRING},
+    **{op: OpRule(Role.NONLINEAR, Transport.RESAMPLE) for op in POOLS},
+    **{op: OpRule(Role.NONLINEAR, Transport.REDUCE) for op in MAXIMA},
+    **{op: OpRule(Role.NONLINEAR) for op in (*NORMS, *SOFTMAXES, *ATTENTION, *ELEMENTWISE)},
 }
 
 
@@ -130,21 +131,21 @@ def packet(node: fx.Node) -> Any:
     return getattr(node.target, "overloadpacket", node.target)
 
 
-def rule_of(node: fx.Node, signals: int) -> Rule | None:
+def rule_of(node: fx.Node, signals: int) -> OpRule | None:
     """The table's row for a call node that reads `signals` time-varying inputs; None when there is none."""
     op = packet(node)
     if op in PRODUCTS:
         divides_by_signal = op is aten.div and isinstance(node.args[1], fx.Node) and node.args[1].meta["signal"]
         linear = signals == 1 and not divides_by_signal
-        return Rule(Role.LINEAR, PRODUCTS[op]) if linear else Rule(Role.NONLINEAR)
+        return OpRule(Role.LINEAR, PRODUCTS[op]) if linear else OpRule(Role.NONLINEAR)
     rule = _TABLE.get(op)
-    weights_change = rule is not None and rule.path is Path.SYNAPSE and signals > 1
+    weights_change = rule is not None and rule.transport is Transport.SYNAPSE and signals > 1
     if weights_change or (op in FIRING and activation_of(node) is None):
-        return Rule(Role.NONLINEAR)
+        return OpRule(Role.NONLINEAR)
     return rule
 
 
-def is_product(node: fx.Node, rule: Rule) -> bool:
+def is_product(node: fx.Node, rule: OpRule) -> bool:
     """Whether a node multiplies two signals: element by element, as matrices, as weights of a layer, in attention."""
     return rule.role is Role.NONLINEAR and packet(node) in (*PRODUCTS, *SYNAPSES, *ATTENTION)
 

@@ -27,7 +27,7 @@ from torch import Tensor, fx
 from torch.utils import _pytree as pytree
 
 from conversion.capture.graph import ConversionGraph, Values, evaluate, last_uses
-from conversion.capture.roles import ATTENTION, HOMOGENEOUS, PRODUCTS, Path, Role, Rule, is_product, packet
+from conversion.capture.roles import ATTENTION, HOMOGENEOUS, PRODUCTS, OpRule, Role, Transport, is_product, packet
 from conversion.counting.flops import flops
 from conversion.errors import UnsupportedOp
 
@@ -103,7 +103,7 @@ def connect(
         if node not in leading:
             if rule.role is Role.NONLINEAR or not collected.isdisjoint(sources):
                 head.add(node)
-            if node in head or rule.path is Path.SYNAPSE:
+            if node in head or rule.transport is Transport.SYNAPSE:
                 collected.add(node)
         when = "static" if node not in changing else "head" if node in head else "step"
         if rule.role is Role.NONLINEAR:
@@ -111,20 +111,20 @@ def connect(
             if difference and when == "step":
                 operations[when] += _bookkeeping(node, [s for s in sources if s in changing], analog, values)
 
-        if rule.path in (Path.RESAMPLE, Path.REDUCE, Path.SCALE, Path.MOVE):
-            events[node] = _carry(node, rule.path, events, values)
-            passed = _carry(node, rule.path, analog, values)
+        if rule.transport in (Transport.RESAMPLE, Transport.REDUCE, Transport.SCALE, Transport.MOVE):
+            events[node] = _carry(node, rule.transport, events, values)
+            passed = _carry(node, rule.transport, analog, values)
             analog[node] = pytree.tree_map(lambda part: (part > 0).double(), passed)
             continue
-        if rule.path is Path.MERGE:
+        if rule.transport is Transport.MERGE:
             # A signal added to itself arrives twice.
             terms = [term for term in node.args[:2] if isinstance(term, fx.Node) and term in events]
             events[node], analog[node], joined = _merge(node, terms, events, analog, values)
             arrived.append(joined)
             continue
-        if rule.path is Path.SYNAPSE:
-            arrived.append(_carry(node, rule.path, events, values).sum())
-            macs[when] += round(float(_carry(node, rule.path, analog, values).sum()))
+        if rule.transport is Transport.SYNAPSE:
+            arrived.append(_carry(node, rule.transport, events, values).sum())
+            macs[when] += round(float(_carry(node, rule.transport, analog, values).sum()))
         else:
             arrived += [events[source].sum() for source in sources]
         # One number stands for all: a layer's connections take as much memory as its gradient alone.
@@ -152,10 +152,10 @@ def _gradients(leaves: dict[fx.Node, Tensor], arrived: list[Tensor]) -> dict[fx.
     return {node: gradient[0] for node, gradient in zip(leaves, found, strict=True)}
 
 
-def _reads(node: fx.Node, rule: Rule, values: Values) -> Tensor | None:
+def _reads(node: fx.Node, rule: OpRule, values: Values) -> Tensor | None:
     """How many inputs each output of a maximum or a product of matrices reads; None for other operations."""
     elementwise = packet(node) in (aten.mul, aten.div, *ATTENTION)
-    if rule.path is None and (elementwise or not is_product(node, rule)):
+    if rule.transport is None and (elementwise or not is_product(node, rule)):
         return None
     ones = {
         source: torch.ones_like(values[source], dtype=torch.float64)
@@ -163,7 +163,7 @@ def _reads(node: fx.Node, rule: Rule, values: Values) -> Tensor | None:
         if source.meta["signal"]
     }
     with torch.no_grad():
-        found = _carry(node, rule.path or Path.SYNAPSE, ones, values)
+        found = _carry(node, rule.transport or Transport.SYNAPSE, ones, values)
     counts: Tensor = found[0] if isinstance(found, tuple) else found
     return counts
 
@@ -180,18 +180,18 @@ def _bookkeeping(node: fx.Node, changing: list[fx.Node], analog: Values, values:
     return round(sum(float(analog[source].sum()) for source in changing)) + int(output.numel() + scaled)
 
 
-def _carry(node: fx.Node, path: Path, signals: Values, values: Values) -> Any:
+def _carry(node: fx.Node, transport: Transport, signals: Values, values: Values) -> Any:
     """Where an operation takes its signals when all its weights are one and its constants nothing."""
-    args: list[Any] = [_substitute(arg, path, signals, values) for arg in node.args]
+    args: list[Any] = [_substitute(arg, transport, signals, values) for arg in node.args]
     target: Any = node.target
-    if path is Path.SCALE:
+    if transport is Transport.SCALE:
         signal = next(signals[source] for source in node.all_input_nodes if source in signals)
         return signal.expand(values[node].shape)
-    if path is Path.REDUCE:
+    if transport is Transport.REDUCE:
         return args[0].sum(*args[1:3])
-    if path is Path.RESAMPLE:
+    if transport is Transport.RESAMPLE:
         return _resample(node, args[0], values)
-    if path is Path.SYNAPSE:
+    if transport is Transport.SYNAPSE:
         if packet(node) is aten.addmm:
             return args[1] @ args[2]
         if packet(node) not in PRODUCTS:
@@ -202,14 +202,14 @@ def _carry(node: fx.Node, path: Path, signals: Values, values: Values) -> Any:
     return target(*args, **node.kwargs)
 
 
-def _substitute(arg: Any, path: Path, signals: Values, values: Values) -> Any:
+def _substitute(arg: Any, transport: Transport, signals: Values, values: Values) -> Any:
     def pick(source: fx.Node) -> Any:
         if source in signals:
             return signals[source]
         constant = values[source]
         if not (isinstance(constant, Tensor) and constant.is_floating_point()):
             return constant
-        fill = torch.ones_like if path is Path.SYNAPSE else torch.zeros_like
+        fill = torch.ones_like if transport is Transport.SYNAPSE else torch.zeros_like
         return fill(constant, dtype=torch.float64)
 
     return fx.node.map_arg(arg, pick)

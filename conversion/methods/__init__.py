@@ -5,7 +5,7 @@ from conversion.methods.base import METHODS, Method, make_method
 from conversion.methods.burst import Burst, Spiking
 from conversion.methods.calibration import CalibrationLight
 from conversion.methods.corrections import CalibrationAdvanced, EnergyAware, Ftbc, Snm
-from conversion.methods.early_exit import AdaFireIat, AdaFireSSCIat, CalibrationIat
+from conversion.methods.iat import AdaFireIat, AdaFireSSCIat, CalibrationIat
 from conversion.methods.reference import Ann, QuantisedAnn
 from conversion.registry import import_modules
 

@@ -7,7 +7,7 @@ from typing import Annotated
 from pydantic import AfterValidator, Field
 from pydantic_core import PydanticCustomError
 
-from conversion.calibration.thresholds import Rule
+from conversion.calibration.thresholds import ThresholdRule
 from conversion.methods.base import METHODS, Method
 from conversion.simulation.network import Nonlinear
 from conversion.simulation.neuron import Start
@@ -27,7 +27,7 @@ class Spiking(Method):
         description="most spikes per step, of every layer or one for each layer in execution order"
     )
     channelwise: bool = Field(default=True, description="one threshold per channel instead of per layer")
-    thresholds: Rule = Field(default="mse", description="how thresholds are chosen")
+    thresholds: ThresholdRule = Field(default="mse", description="how thresholds are chosen")
     start: Start = Field(default="potential", description="how neurons get their half threshold")
     light: bool = Field(default=True, description="correct biases (light calibration)")
     signed: bool = Field(default=False, description="neurons may take spikes back")

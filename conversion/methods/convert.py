@@ -10,13 +10,13 @@ from torch import Tensor
 from conversion.calibration.statistics import Calibration
 from conversion.capture.graph import ConversionGraph
 from conversion.methods import make_method
-from conversion.simulation.frames import Fed
+from conversion.simulation.frames import NetworkInput
 from conversion.simulation.network import SpikingNetwork
 
 
 def convert(
-    graph: ConversionGraph, batches: Iterable[Fed] | Fed, method: str, *, T: int,
-    held_out: tuple[Fed, Tensor] | None = None, seed: int = 0, **options: Any,
+    graph: ConversionGraph, batches: Iterable[NetworkInput] | NetworkInput, method: str, *, T: int,
+    held_out: tuple[NetworkInput, Tensor] | None = None, seed: int = 0, **options: Any,
 ) -> SpikingNetwork:  # fmt: skip
     """Converts a captured ANN into a spiking network.
 

@@ -25,7 +25,7 @@ from torch import Tensor, fx
 
 from conversion.calibration.statistics import Calibration
 from conversion.capture.graph import source_line
-from conversion.capture.roles import Activation, Path, Role
+from conversion.capture.roles import Activation, Role, Transport
 from conversion.errors import InvalidInput
 from conversion.report.naming import layer_name, op_name
 from conversion.simulation.network import SpikingNetwork
@@ -36,7 +36,7 @@ from conversion.stages.base import require_same_graph
 PARTS = ("inherited", "clipping", "quantisation", "unevenness")
 
 
-class Error(BaseModel):
+class ErrorSize(BaseModel):
     """One error of a layer over all its neurons and samples, relative to the RMS of the ANN's activation."""
 
     model_config = ConfigDict(frozen=True)
@@ -44,7 +44,7 @@ class Error(BaseModel):
     mean: float
 
 
-class Errors(BaseModel):
+class ErrorParts(BaseModel):
     """The error of a layer's mean output and its parts; the means of the four parts sum to that of the total.
 
     Attributes:
@@ -53,12 +53,12 @@ class Errors(BaseModel):
     """
 
     model_config = ConfigDict(frozen=True)
-    inherited: Error
-    clipping: Error
-    quantisation: Error
-    unevenness: Error
-    own: Error
-    total: Error
+    inherited: ErrorSize
+    clipping: ErrorSize
+    quantisation: ErrorSize
+    unevenness: ErrorSize
+    own: ErrorSize
+    total: ErrorSize
 
 
 class LayerReport(BaseModel):
@@ -88,7 +88,7 @@ class LayerReport(BaseModel):
     rate: float | None = None
     silent: float | None = None
     activation: float | None = None
-    errors: Errors | None = None
+    errors: ErrorParts | None = None
 
 
 class RoleGroup(BaseModel):
@@ -109,7 +109,7 @@ class RoleGroup(BaseModel):
 
 
 @dataclass(frozen=True, eq=False)
-class Split:
+class ErrorSplit:
     """The parts of one layer's error, tensors of shape (N, ...) in float64, and the spikes of each step."""
 
     inherited: Tensor
@@ -140,7 +140,9 @@ def explain(network: SpikingNetwork, calibration: Calibration, samples: int = 12
         raise InvalidInput(f"The report looks at {samples} samples; give at least 1.")
     sums = {node: _Sums() for node in network.neurons}
     batches = zip(
-        calibration.inputs[:samples].split(calibration.sweep_batch), calibration.sweeps(network.T, samples), strict=True
+        calibration.mean_inputs[:samples].split(calibration.sweep_batch),
+        calibration.sweeps(network.T, samples),
+        strict=True,
     )
     for inputs, frames in batches:
         ann: dict[fx.Node, Tensor] = {}
@@ -159,7 +161,7 @@ def explain(network: SpikingNetwork, calibration: Calibration, samples: int = 12
 
 def split_error(
     neuron: Neuron, T: int, axis: int, currents: Sequence[Tensor], function: Activation, activation: Tensor
-) -> tuple[list[Tensor], Split]:
+) -> tuple[list[Tensor], ErrorSplit]:
     """Runs one layer of neurons and splits the error of its mean output.
 
     Args:
@@ -195,7 +197,7 @@ def split_error(
     # A leaky ReLU scales a shift, which comes with the current, but not an initial potential.
     due = _rectify(taken, slope) if neuron.start == "shift" else _rectify(summed, slope) + half
     quantised = (due / threshold).floor().clamp(T * lowest, T * most) * threshold / T
-    split = Split(
+    split = ErrorSplit(
         inherited=ideal - activation.double(),
         clipping=clipped - ideal,
         quantisation=quantised - clipped,
@@ -221,10 +223,10 @@ class _Sums:
     sums: dict[str, float] = field(default_factory=lambda: defaultdict(float))
     fired: Tensor | None = None
 
-    def add(self, split: Split, activation: Tensor) -> None:
+    def add(self, split: ErrorSplit, activation: Tensor) -> None:
         self.values += activation.numel()
         self.activation += float(activation.double().square().sum())
-        for part in Errors.model_fields:
+        for part in ErrorParts.model_fields:
             error: Tensor = getattr(split, part)
             self.squares[part] += float(error.square().sum())
             self.sums[part] += float(error.sum())
@@ -246,8 +248,10 @@ def _layer_report(network: SpikingNetwork, node: fx.Node, sums: _Sums | None) ->
     rms = (sums.activation / sums.values) ** 0.5
     scale = rms or 1.0
     errors = {
-        part: Error(rms=(sums.squares[part] / sums.values) ** 0.5 / scale, mean=sums.sums[part] / sums.values / scale)
-        for part in Errors.model_fields
+        part: ErrorSize(
+            rms=(sums.squares[part] / sums.values) ** 0.5 / scale, mean=sums.sums[part] / sums.values / scale
+        )
+        for part in ErrorParts.model_fields
     }
     return LayerReport(
         name=name,
@@ -260,7 +264,7 @@ def _layer_report(network: SpikingNetwork, node: fx.Node, sums: _Sums | None) ->
         rate=sums.spikes / sums.updates,
         silent=1 - float(sums.fired.double().mean()),
         activation=rms,
-        errors=Errors(**errors),
+        errors=ErrorParts(**errors),
     )
 
 
@@ -272,7 +276,7 @@ def worst(report: Sequence[LayerReport]) -> str:
     layer, errors = max(measured, key=lambda pair: pair[1].own.rms)
     if errors.own.rms == 0:
         return "No layer adds an error on these samples."
-    own: dict[str, Error] = {part: getattr(errors, part) for part in PARTS[1:]}
+    own: dict[str, ErrorSize] = {part: getattr(errors, part) for part in PARTS[1:]}
     cause = max(own, key=lambda part: own[part].rms)
     return (
         f"{layer.name} adds most error: {errors.own.rms:.1%} of its activation's RMS, mainly {cause} "
@@ -308,7 +312,7 @@ def _roles_in_time(network: SpikingNetwork, constant_input: bool) -> dict[fx.Nod
     for node in network.graph.body:
         rule = rules[node]
         from_analog = not analog.isdisjoint(node.all_input_nodes)
-        if node not in network.neurons and (from_analog or rule.path in (None, Path.SYNAPSE)):
+        if node not in network.neurons and (from_analog or rule.transport in (None, Transport.SYNAPSE)):
             analog.add(node)
         if node in head:
             found[node] = "readout"
@@ -319,6 +323,6 @@ def _roles_in_time(network: SpikingNetwork, constant_input: bool) -> dict[fx.Nod
         elif rule.role is Role.NONLINEAR:
             found[node] = "nonlinear"
         else:
-            multiplies = rule.role is Role.FIRING or (from_analog and rule.path is Path.SYNAPSE)
+            multiplies = rule.role is Role.FIRING or (from_analog and rule.transport is Transport.SYNAPSE)
             found[node] = "analog" if multiplies else "linear"
     return found

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from torch import fx
 
-from conversion.capture.roles import Path, Role, packet
+from conversion.capture.roles import Role, Transport, packet
 from conversion.simulation.network import SpikingNetwork
 
 
@@ -29,7 +29,7 @@ def _feeding(network: SpikingNetwork, node: fx.Node) -> list[fx.Node]:
     seen = set(waiting)
     while waiting:
         source = waiting.pop()
-        if rules[source].path is Path.SYNAPSE:
+        if rules[source].transport is Transport.SYNAPSE:
             found.append(source)
             continue
         more = [arg for arg in source.all_input_nodes if rules[arg].role is Role.LINEAR and arg not in seen]

@@ -79,21 +79,21 @@ class Frames:
         return [(step * (grouped / self.event)).round() for step in self.steps(T)]
 
 
-Fed = Tensor | Frames
+NetworkInput = Tensor | Frames
 """A constant input, shape (N, ...), or one that changes in time."""
 
 
-def steps_of(fed: Fed, T: int) -> list[Tensor]:
+def input_steps(fed: NetworkInput, T: int) -> list[Tensor]:
     """One input for all steps, or one for each of T."""
     return [fed] if isinstance(fed, Tensor) else fed.steps(T)
 
 
-def mean_of(fed: Fed) -> Tensor:
+def mean_input(fed: NetworkInput) -> Tensor:
     """What the ANN sees."""
     return fed if isinstance(fed, Tensor) else fed.mean
 
 
-def together(parts: Sequence[Fed]) -> Fed:
+def concatenate(parts: Sequence[NetworkInput]) -> NetworkInput:
     """Samples of several batches as one.
 
     Raises:
@@ -108,6 +108,6 @@ def together(parts: Sequence[Fed]) -> Fed:
     return torch.cat(tensors)
 
 
-def batches_of(fed: Fed, size: int) -> list[Fed]:
+def split_batches(fed: NetworkInput, size: int) -> list[NetworkInput]:
     """The samples in batches."""
     return [fed[first : first + size] for first in range(0, len(fed), size)]

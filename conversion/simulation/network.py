@@ -15,7 +15,7 @@ from torch import Tensor, fx
 from conversion.capture.graph import ConversionGraph, Values, evaluate
 from conversion.counting.fanout import Connectivity, connect
 from conversion.errors import InvalidInput
-from conversion.simulation.early_exit import Exit
+from conversion.simulation.exit_rules import ExitRule
 from conversion.simulation.neuron import Neuron
 
 Nonlinear = Literal["difference", "instantaneous"]
@@ -40,7 +40,7 @@ class SpikingNetwork:
     T: int
     neurons: Mapping[fx.Node, Neuron] = field(default_factory=lambda: MappingProxyType({}))
     weights: Mapping[fx.Node, Tensor] = field(default_factory=lambda: MappingProxyType({}))
-    exit: Exit | None = None
+    exit: ExitRule | None = None
     nonlinear: Nonlinear = "difference"
 
     def __post_init__(self) -> None:

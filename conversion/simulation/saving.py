@@ -22,7 +22,7 @@ from torch import Tensor, fx
 from conversion.capture.graph import ConversionGraph
 from conversion.errors import CheckpointError, InvalidInput
 from conversion.files import write_atomically
-from conversion.simulation.early_exit import Exit, ExitRule, SettledRule
+from conversion.simulation.exit_rules import EntropyRule, ExitRule, SettledRule
 from conversion.simulation.network import Nonlinear, SpikingNetwork
 from conversion.simulation.neuron import Neuron, Start
 
@@ -41,7 +41,7 @@ class _Layer(BaseModel):
 
 
 class _Exit(BaseModel):
-    """When samples leave: the bars of `ExitRule`, or the one of `SettledRule`."""
+    """When samples leave: the bars of `EntropyRule`, or the one of `SettledRule`."""
 
     model_config = ConfigDict(extra="forbid")
     alpha: list[float] | None = None
@@ -128,20 +128,20 @@ def load(graph: ConversionGraph, path: Path) -> SpikingNetwork:
         raise CheckpointError(f"The converted network {path} is damaged: {error}") from error
 
 
-def _written(rule: Exit | None) -> _Exit | None:
+def _written(rule: ExitRule | None) -> _Exit | None:
     if rule is None:
         return None
-    if isinstance(rule, ExitRule):
+    if isinstance(rule, EntropyRule):
         return _Exit(alpha=list(rule.alpha))
     if isinstance(rule, SettledRule):
         return _Exit(bar=rule.bar)
     raise InvalidInput(f"Samples leave by a {type(rule).__name__}, which is no rule of ours and cannot be written.")
 
 
-def _exit(written: _Exit | None) -> Exit | None:
+def _exit(written: _Exit | None) -> ExitRule | None:
     if written is None:
         return None
-    return SettledRule(written.bar) if written.alpha is None else ExitRule(tuple(written.alpha))
+    return SettledRule(written.bar) if written.alpha is None else EntropyRule(tuple(written.alpha))
 
 
 def _read(path: Path) -> tuple[_Header, dict[str, Tensor]]:

@@ -18,7 +18,7 @@ from conversion.counting.fanout import Connectivity
 from conversion.counting.operations import Counts
 from conversion.counting.spikes import count_spikes
 from conversion.errors import InvalidInput
-from conversion.simulation.early_exit import is_power_of_two
+from conversion.simulation.exit_rules import is_power_of_two
 from conversion.simulation.frames import Frames
 from conversion.simulation.network import SpikingNetwork
 from conversion.simulation.neuron import Layer

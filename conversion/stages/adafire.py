@@ -9,7 +9,7 @@ from typing import Literal
 from torch import fx
 
 from conversion.calibration.frontier import Allocation, allocate, round_up, smallest_budget
-from conversion.calibration.sensitivity import Sensitivity, measure
+from conversion.calibration.sensitivity import Sensitivity, measure_sensitivity
 from conversion.calibration.statistics import Calibration
 from conversion.errors import InvalidInput
 from conversion.simulation.network import SpikingNetwork
@@ -97,8 +97,8 @@ class AdaFire:
         else:
             base = BiasCorrection()(replace(self.place, phi=self.phi)(network, calibration), calibration)
             candidates = self._recalibrated(base, steps, calibration)
-        inputs = calibration.fed[: self.samples]
-        table = measure(base, inputs, candidates, "spikes" if self.form == "released" else "synops_unary")
+        inputs = calibration.inputs[: self.samples]
+        table = measure_sensitivity(base, inputs, candidates, "spikes" if self.form == "released" else "synops_unary")
         uniform = sum(row[steps.index(self.phi)] for row in table.energy)
         smallest = smallest_budget(table.energy)
         if self.budget * uniform < smallest:

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from conversion.calibration.statistics import Calibration
 from conversion.errors import InvalidInput
-from conversion.simulation.early_exit import (
+from conversion.simulation.exit_rules import (
     SettledRule,
     Sign,
     exit_bars,
@@ -18,7 +18,7 @@ from conversion.simulation.early_exit import (
     position_entropy,
     relative_change,
 )
-from conversion.simulation.frames import batches_of
+from conversion.simulation.frames import split_batches
 from conversion.simulation.network import SpikingNetwork
 from conversion.simulation.simulate import simulate
 from conversion.stages.base import require_neurons
@@ -51,7 +51,7 @@ class EarlyExit:
         entropy = torch.zeros(network.T, dtype=torch.float64)
         correct = torch.zeros(network.T, dtype=torch.float64)
         for batch, targets in zip(
-            batches_of(inputs, calibration.pass_batch), classes.split(calibration.pass_batch), strict=True
+            split_batches(inputs, calibration.pass_batch), classes.split(calibration.pass_batch), strict=True
         ):
 
             def learn(t: int, output: Any, targets: Tensor = targets) -> None:
@@ -90,7 +90,7 @@ class SettledExit:
         require_neurons(network, "Early exit")
         looks = [t for t in range(1, network.T) if is_power_of_two(t)]
         changes, distances = [], []
-        for batch in batches_of(calibration.fed, calibration.pass_batch):
+        for batch in split_batches(calibration.inputs, calibration.pass_batch):
             outputs = simulate(replace(network, exit=None), batch, at=[*looks, network.T], count=False).outputs
             changes.append([relative_change(outputs[t], outputs[t // 2]) for t in looks[1:]])
             distances.append([relative_change(outputs[network.T], outputs[t]) for t in looks[1:]])

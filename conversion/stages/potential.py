@@ -56,6 +56,6 @@ def ann_means(calibration: Calibration) -> dict[fx.Node, Tensor]:
         total = value.sum(0, dtype=torch.float64)
         sums[node] = sums[node] + total if node in sums else total
 
-    for batch in calibration.inputs.split(calibration.pass_batch):
+    for batch in calibration.mean_inputs.split(calibration.pass_batch):
         calibration.graph.run(batch, observe=observe)
-    return {node: total / len(calibration.inputs) for node, total in sums.items()}
+    return {node: total / len(calibration.mean_inputs) for node, total in sums.items()}

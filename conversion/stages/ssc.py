@@ -6,7 +6,7 @@ import logging
 from dataclasses import dataclass, replace
 
 from conversion.calibration.frontier import Allocation, allocate, round_up, smallest_budget
-from conversion.calibration.sensitivity import Energy, Sensitivity, measure
+from conversion.calibration.sensitivity import Energy, Sensitivity, measure_sensitivity
 from conversion.calibration.statistics import Calibration
 from conversion.errors import InvalidInput
 from conversion.simulation.network import SpikingNetwork
@@ -76,7 +76,7 @@ class SSC:
         require_neurons(network, "SSC")
         require_same_graph(network.graph, calibration)
         candidates = {node: [scaled(neuron, rho) for rho in RATIOS] for node, neuron in network.neurons.items()}
-        table = measure(network, calibration.fed[: self.samples], candidates, self.energy)
+        table = measure_sensitivity(network, calibration.inputs[: self.samples], candidates, self.energy)
         increase = [[entry - table.base for entry in row] for row in table.divergence]
         unit = len(increase) * table.base
         budget = (self.budget - 1) * unit

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 import torch
 
 from conversion.calibration.statistics import Calibration
-from conversion.calibration.thresholds import Rule, choose_threshold
+from conversion.calibration.thresholds import ThresholdRule, choose_threshold
 from conversion.capture.graph import ConversionGraph
 from conversion.errors import InvalidInput
 from conversion.simulation.network import Nonlinear, SpikingNetwork
@@ -28,7 +28,7 @@ class Thresholds:
         nonlinear: what nonlinear operations do in time, see SpikingNetwork.
     """
 
-    rule: Rule = "mse"
+    rule: ThresholdRule = "mse"
     phi: int | tuple[int, ...] = 1
     channelwise: bool = True
     start: Start = "potential"

@@ -11,7 +11,7 @@ from torch import Tensor, fx
 from conversion.calibration.statistics import Calibration
 from conversion.capture.graph import ConversionGraph, Values, evaluate
 from conversion.capture.layout import keep
-from conversion.capture.roles import Path, Role
+from conversion.capture.roles import Role, Transport
 from conversion.simulation.network import SpikingNetwork
 from conversion.simulation.neuron import Neuron
 from conversion.simulation.schedules import Trains, sweep
@@ -130,7 +130,7 @@ def mean_output(neuron: Neuron, current: Tensor, T: int, axis: int) -> Tensor:
 
 def _weights(graph: ConversionGraph, node: fx.Node) -> list[fx.Node]:
     """The parameters by which an operation multiplies its signal."""
-    if graph.rules[node].path is not Path.SYNAPSE:
+    if graph.rules[node].transport is not Transport.SYNAPSE:
         return []
     found: list[fx.Node] = []
     pending = [source for source in node.all_input_nodes if graph.rules[source].role is Role.CONSTANT]
@@ -166,6 +166,6 @@ def _activations(calibration: Calibration, node: fx.Node) -> Tensor:
         if other is node:
             seen.append(value)
 
-    for batch in calibration.inputs.split(calibration.pass_batch):
+    for batch in calibration.mean_inputs.split(calibration.pass_batch):
         calibration.graph.run(batch, observe=observe)
     return torch.cat(seen)

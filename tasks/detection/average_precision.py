@@ -17,7 +17,7 @@ from torch import Tensor
 from torchvision.ops import box_iou
 
 from conversion.errors import InvalidInput
-from tasks.base import Measure
+from tasks.base import MetricValue
 from tasks.detection.boxes import Boxes, Detections, require_same_images
 
 Array = NDArray[np.float64]
@@ -101,7 +101,7 @@ def _weighted(ranked: Ranked, form: Form, weights: Array) -> Array:
     return np.where(positives > 0, np.mean(found, axis=0), np.nan)
 
 
-def mean_with_interval(classes: Sequence[Ranked], form: Form, seed: int = 0) -> Measure:
+def mean_with_interval(classes: Sequence[Ranked], form: Form, seed: int = 0) -> MetricValue:
     """The mean over classes in percent, with its 95 % interval of a bootstrap over images.
 
     Classes without an object are left out of a mean, in a resample too.
@@ -119,7 +119,7 @@ def mean_with_interval(classes: Sequence[Ranked], form: Form, seed: int = 0) -> 
     tail = 100 * (1 - LEVEL) / 2
     low, high = np.nanpercentile(means, [tail, 100 - tail])
     value, low, high = (100 * float(number) for number in (value, low, high))
-    return Measure(value, min(low, value), max(high, value), images)
+    return MetricValue(value, min(low, value), max(high, value), images)
 
 
 def _mean(values: Array) -> Array:
@@ -215,7 +215,7 @@ class AveragePrecision:
         pairs = zip(predictions, targets, strict=True)
         self._images += [match(found, truth, len(self.classes)) for found, truth in pairs]
 
-    def compute(self) -> dict[str, Measure]:
+    def compute(self) -> dict[str, MetricValue]:
         """{"ap50": ..., "ap50_11point": ...}.
 
         Raises:

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from conversion.errors import InvalidInput
-from tasks.base import TASKS, Measure, Metric, Split
+from tasks.base import TASKS, Metric, MetricValue, Split
 from tasks.detection.average_precision import (
     Ranked,
     coco_points,
@@ -66,7 +66,7 @@ class CocoAveragePrecision:
         self._found += predictions
         self._truth += targets
 
-    def compute(self) -> dict[str, Measure]:
+    def compute(self) -> dict[str, MetricValue]:
         """{"ap": ..., "ap50": ...}.
 
         Raises:

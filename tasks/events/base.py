@@ -25,8 +25,8 @@ from tasks.events.cache import CellStore, write_cells
 from tasks.events.encoding import (
     Cells,
     Encoding,
+    EventFrames,
     Events,
-    Frames,
     Sensor,
     TonicFrames,
     TonicVoxels,
@@ -39,7 +39,7 @@ VALIDATION_FRACTION, SEED = 0.1, 0
 SPLITS: tuple[Split, ...] = ("train", "validation", "test")
 ENCODINGS: Mapping[str, Encoding] = {
     "": VoxelGrid(9),
-    "_temporal": Frames(16),
+    "_temporal": EventFrames(16),
     "_toframe": TonicFrames(n_event_bins=16),
     "_tovoxelgrid": TonicVoxels(9),
 }

@@ -122,7 +122,7 @@ class VoxelGrid:
 
 
 @dataclass(frozen=True)
-class Frames:
+class EventFrames:
     """Counts by polarity in frames of equal length, which a network is fed one after the other."""
 
     count: int = 16

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from conversion.errors import InvalidInput
-from tasks.base import Measure
+from tasks.base import MetricValue
 from tasks.points.base import CloudTask
 
 RESAMPLES, SEED = 1000, 0
@@ -63,7 +63,7 @@ class PartIoU:
             )
         return found.pop()
 
-    def compute(self) -> dict[str, Measure]:
+    def compute(self) -> dict[str, MetricValue]:
         """{"category_miou": ..., "instance_miou": ..., "miou_<category>": ...} over the categories that were seen.
 
         Raises:
@@ -97,9 +97,9 @@ class PartIoU:
         return torch.tensor([iou for _, iou in self._shapes])
 
 
-def _measure(value: float, resampled: Array, count: int) -> Measure:
+def _measure(value: float, resampled: Array, count: int) -> MetricValue:
     low, high = np.percentile(resampled, (2.5, 97.5))
-    return Measure(float(value), min(float(value), float(low)), max(float(value), float(high)), int(count))
+    return MetricValue(float(value), min(float(value), float(low)), max(float(value), float(high)), int(count))
 
 
 class PartSegmentation(CloudTask):

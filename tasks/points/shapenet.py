@@ -93,7 +93,7 @@ class ShapeNetClassification(_InLayout, CloudClassification):
         return self.sample(file, {label: label for label in own})[0], torch.tensor(file.category)
 
 
-class Told(Dataset[tuple[Tensor, Tensor]]):
+class WithCategory(Dataset[tuple[Tensor, Tensor]]):
     """Clouds with their category in further channels, which would take too much memory to be kept.
 
     Args:
@@ -135,10 +135,10 @@ class ShapeNetParts(_InLayout, PartSegmentation):
         own = list(PARTS.values())[file.category]
         return self.sample(file, {label: label for label in own})
 
-    def split(self, name: Split) -> Told:
+    def split(self, name: Split) -> WithCategory:
         clouds = super().split(name)
         assert isinstance(clouds, Clouds)
-        return Told(clouds, len(self.categories))
+        return WithCategory(clouds, len(self.categories))
 
 
 def _parts_of(category: str) -> type[PartSegmentation]:

@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from conversion.errors import InvalidInput
-from tasks.base import Measure, Split, Task
+from tasks.base import MetricValue, Split, Task
 
 IGNORE = 255
 RESAMPLES, SEED = 1000, 0
@@ -61,7 +61,7 @@ class MeanIoU:
             # All that the metrics need of a confusion matrix: its diagonal, rows and columns.
             self._images.append(torch.stack([confusion.diagonal(), confusion.sum(1), confusion.sum(0)]).numpy())
 
-    def compute(self) -> dict[str, Measure]:
+    def compute(self) -> dict[str, MetricValue]:
         """{"miou": ..., "pixel_accuracy": ...}.
 
         Raises:
@@ -77,7 +77,7 @@ class MeanIoU:
         resampled = _scores((draws @ images).reshape(RESAMPLES, 3, -1))
         low, high = np.nanpercentile(resampled, (2.5, 97.5), axis=1)
         return {
-            name: Measure(float(v), min(float(v), float(lo)), max(float(v), float(hi)), len(images))
+            name: MetricValue(float(v), min(float(v), float(lo)), max(float(v), float(hi)), len(images))
             for name, v, lo, hi in zip(("miou", "pixel_accuracy"), value[:, 0], low, high, strict=True)
         }
 

@@ -59,7 +59,7 @@ def table(store: Store) -> dict[tuple[str, int | None], float]:
 
 
 def test_golden_numbers_of_the_shipped_checkpoint(finished: Store) -> None:
-    # Measured with `python run_all.py run --suite smoke`; one image of 200 is 0.5. Kernels may round differently.
+    # Measurement with `python run_all.py run --suite smoke`; one image of 200 is 0.5. Kernels may round differently.
     golden = {
         ("ann", None): 99.5, ("calibration", 2): 92.5, ("calibration", 4): 96.0, ("burst:phi=4", 2): 99.5,
         ("burst:phi=4", 4): 99.5, ("quantised_ann:phi=4", 2): 99.0, ("quantised_ann:phi=4", 4): 99.5,

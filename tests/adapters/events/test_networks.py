@@ -41,7 +41,7 @@ def test_no_event_is_no_input(network: str, task: str) -> None:
 @pytest.mark.parametrize("network", NETWORK_NAMES)
 def test_frames_have_the_mean_that_the_ann_sees(network: str) -> None:
     bound, counts = adapter(network, "nmnist_temporal"), recordings("nmnist_temporal")
-    fed = bound.feed(counts)
+    fed = bound.spiking_input(counts)
     assert isinstance(fed, Frames) and fed.values.shape[1] == 16
     torch.testing.assert_close(fed.mean, bound.encode(counts))
     # A pixel of the ANN's input counts all events.

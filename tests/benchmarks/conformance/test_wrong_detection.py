@@ -16,7 +16,7 @@ from benchmarks.conformance.kit import judge
 from benchmarks.conformance.networks import NetworkBench
 from benchmarks.conformance.tasks import TaskBench
 from tasks import Task
-from tasks.base import Measure, Split
+from tasks.base import MetricValue, Split
 from tasks.detection.average_precision import AveragePrecision
 from tasks.detection.base import Detection
 from tasks.detection.boxes import Boxes, Detections
@@ -53,9 +53,9 @@ class Uncounted(Sound):
         return Boxes(boxes.boxes, boxes.labels + 1, boxes.ignored, boxes.size, boxes.image)
 
 
-def with_metric(change: Callable[[dict[str, Measure]], dict[str, Measure]]) -> type[Task]:
+def with_metric(change: Callable[[dict[str, MetricValue]], dict[str, MetricValue]]) -> type[Task]:
     class Changed(AveragePrecision):
-        def compute(self) -> dict[str, Measure]:
+        def compute(self) -> dict[str, MetricValue]:
             return change(super().compute())
 
     class Odd(Sound):
@@ -65,9 +65,9 @@ def with_metric(change: Callable[[dict[str, Measure]], dict[str, Measure]]) -> t
     return Odd
 
 
-def scaled(factor: float) -> Callable[[dict[str, Measure]], dict[str, Measure]]:
-    def change(found: dict[str, Measure]) -> dict[str, Measure]:
-        return {k: Measure(*(factor * x for x in (m.value, m.ci_low, m.ci_high)), m.n) for k, m in found.items()}
+def scaled(factor: float) -> Callable[[dict[str, MetricValue]], dict[str, MetricValue]]:
+    def change(found: dict[str, MetricValue]) -> dict[str, MetricValue]:
+        return {k: MetricValue(*(factor * x for x in (m.value, m.ci_low, m.ci_high)), m.n) for k, m in found.items()}
 
     return change
 
@@ -85,9 +85,9 @@ class BatchByBatch(AveragePrecision):
         alone.update(predictions, targets)
         self._batches.append(alone.compute()["ap50"].value)
 
-    def compute(self) -> dict[str, Measure]:
+    def compute(self) -> dict[str, MetricValue]:
         value = sum(self._batches) / len(self._batches)
-        return {"ap50": Measure(value, value, value, len(self._images))}
+        return {"ap50": MetricValue(value, value, value, len(self._images))}
 
 
 class MeasuredByBatch(Sound):
@@ -102,10 +102,10 @@ class MeasuredByBatch(Sound):
         (Flat, tasks.has_samples_as_it_says, "has no area"),
         (Uncounted, tasks.has_samples_as_it_says, "there are 3, counted from 0"),
         (with_metric(scaled(0.01)), tasks.gives_perfect_predictions_the_best_value, "it is a percentage"),
-        (with_metric(lambda found: found | {"ap50": Measure(100, 100, 100, found["ap50"].n)}),
+        (with_metric(lambda found: found | {"ap50": MetricValue(100, 100, 100, found["ap50"].n)}),
          tasks.gives_perfect_predictions_the_best_value, "more has to be better"),
         (MeasuredByBatch, tasks.measures_in_any_order, "all at once give another value"),
-        (with_metric(lambda found: {k: Measure(m.value, m.value + 1, 100, m.n) for k, m in found.items()}),
+        (with_metric(lambda found: {k: MetricValue(m.value, m.value + 1, 100, m.n) for k, m in found.items()}),
          tasks.measures_with_an_interval, "outside of its interval"),
     ],
 )  # fmt: skip

@@ -19,7 +19,7 @@ from benchmarks.conformance.methods import MethodBench
 from conversion import Calibration, SpikingNetwork
 from conversion.counting.fanout import Connectivity
 from conversion.methods import METHODS, Ann, Burst, CalibrationIat, Method
-from conversion.simulation.early_exit import ExitRule
+from conversion.simulation.exit_rules import EntropyRule
 from conversion.simulation.neuron import Neuron
 from conversion.stages import BiasCorrection, Stage, Thresholds
 
@@ -95,7 +95,7 @@ def use_global_randomness(network: SpikingNetwork, calibration: Calibration) -> 
 
 
 def look_at_the_first_sample(network: SpikingNetwork, calibration: Calibration) -> SpikingNetwork:
-    first = Calibration(network.graph, calibration.inputs[:1])
+    first = Calibration(network.graph, calibration.mean_inputs[:1])
     return BiasCorrection()(Thresholds("max", phi=2, channelwise=False)(network, first), first)
 
 
@@ -173,7 +173,7 @@ class Timeless(Sound):
 
 
 @dataclass(frozen=True)
-class Relative(ExitRule):
+class Relative(EntropyRule):
     """Lets the surest half of a batch go."""
 
     def leaves(self, output: Tensor, t: int, earlier: Any) -> Tensor:
@@ -182,7 +182,7 @@ class Relative(ExitRule):
 
 
 @dataclass(frozen=True)
-class FirstServed(ExitRule):
+class FirstServed(EntropyRule):
     """Lets the first samples of a batch go."""
 
     def leaves(self, output: Tensor, t: int, earlier: Any) -> Tensor:
@@ -190,7 +190,7 @@ class FirstServed(ExitRule):
 
 
 @dataclass(frozen=True)
-class Tired(ExitRule):
+class Tired(EntropyRule):
     """Lets go whoever comes after the tenth call."""
 
     def leaves(self, output: Tensor, t: int, earlier: Any) -> Tensor:
@@ -198,7 +198,7 @@ class Tired(ExitRule):
 
 
 @dataclass(frozen=True)
-class Meddling(ExitRule):
+class Meddling(EntropyRule):
     """Turns the outputs of those that leave upside down."""
 
     def leaves(self, output: Tensor, t: int, earlier: Any) -> Tensor:
@@ -223,7 +223,7 @@ class Noisy(SpikingNetwork):
         return super().start(inputs + 0.1 * torch.randn_like(inputs))
 
 
-def exits_by(rule: ExitRule) -> type[Method]:
+def exits_by(rule: EntropyRule) -> type[Method]:
     return then(lambda network, _: replace(network, exit=rule))
 
 

@@ -15,7 +15,7 @@ from adapters.base import Recipe
 from benchmarks.conformance import networks
 from benchmarks.conformance.kit import judge
 from benchmarks.conformance.networks import NetworkBench
-from conversion.simulation.frames import Fed, Frames
+from conversion.simulation.frames import Frames, NetworkInput
 from tasks import Task
 
 
@@ -81,7 +81,7 @@ class BatchStatistics(Sound):
 class FadedIn(Sound):
     """Is fed frames that grow up to what the ANN sees, in place of around it."""
 
-    def feed(self, inputs: Tensor) -> Fed:
+    def spiking_input(self, inputs: Tensor) -> NetworkInput:
         return Frames(self.encode(inputs)[:, None] * torch.linspace(0, 1, 4).view(1, 4, 1, 1, 1))
 
 

@@ -18,7 +18,7 @@ from benchmarks.conformance.kit import judge
 from benchmarks.conformance.tasks import TaskBench
 from tasks import TASKS, Task
 from tasks.accuracy import Accuracy
-from tasks.base import Batch, Measure, Split
+from tasks.base import Batch, MetricValue, Split
 from tasks.images.base import ImageClassification, ImageSplits, LabelledImages
 
 counter = itertools.count()
@@ -145,15 +145,15 @@ def measuring(metric: Callable[[], Any]) -> type[Task]:
 class Fraction(Accuracy):
     """Not in percent."""
 
-    def compute(self) -> dict[str, Measure]:
+    def compute(self) -> dict[str, MetricValue]:
         found = super().compute()["accuracy"]
-        return {"accuracy": Measure(found.value / 100, found.ci_low / 100, found.ci_high / 100, found.n)}
+        return {"accuracy": MetricValue(found.value / 100, found.ci_low / 100, found.ci_high / 100, found.n)}
 
 
 class MeanOfBatches(Accuracy):
     """Batches weigh the same, whatever their size."""
 
-    def compute(self) -> dict[str, Measure]:
+    def compute(self) -> dict[str, MetricValue]:
         found = super().compute()["accuracy"]
         value = 100 * float(torch.stack([part.double().mean() for part in self._correct]).mean())
         return {"accuracy": replace(found, value=value)}
@@ -162,14 +162,14 @@ class MeanOfBatches(Accuracy):
 class Zero(Accuracy):
     """Nothing is zero percent."""
 
-    def compute(self) -> dict[str, Measure]:
-        return super().compute() if self._correct else {"accuracy": Measure(0, 0, 0, 0)}
+    def compute(self) -> dict[str, MetricValue]:
+        return super().compute() if self._correct else {"accuracy": MetricValue(0, 0, 0, 0)}
 
 
 class Shifted(Accuracy):
     """An interval beside the value."""
 
-    def compute(self) -> dict[str, Measure]:
+    def compute(self) -> dict[str, MetricValue]:
         found = super().compute()["accuracy"]
         return {"accuracy": replace(found, ci_low=found.ci_low + 50, ci_high=found.ci_high + 50)}
 
@@ -177,7 +177,7 @@ class Shifted(Accuracy):
 class Mistakes(Accuracy):
     """Outcomes say what was wrong."""
 
-    def compute(self) -> dict[str, Measure]:
+    def compute(self) -> dict[str, MetricValue]:
         found = super().compute()["accuracy"]
         return {"accuracy": replace(found, value=100 - found.value)}
 

@@ -91,18 +91,18 @@ IAT = {"adafire_iat", "adafire_ssc_iat", "calibration_iat"}
         # A field of one of several methods in a file, and a base that others inherit from.
         ("conversion/methods/burst.py", 'name = "burst"', 'name = "Burst"', {"burst"}, "method"),
         ("conversion/methods/burst.py", 'default="mse"', 'default="max"', {"burst", "quantised_ann"}, "method"),
-        ("conversion/methods/early_exit.py", "default=0.6", "default=0.5", IAT, "method"),
+        ("conversion/methods/iat.py", "default=0.6", "default=0.5", IAT, "method"),
         ("conversion/stages/energy_aware.py", "2 * T / grid", "3 * T / grid", {"energy_aware"}, "method"),
         # Weights are tuned where an option says so; the method speaks of it in any case.
         ("conversion/stages/weights.py", "BATCH = 32", "BATCH = 16", {"calibration_advanced"}, "method"),
         ("conversion/simulation/simulate.py", "T < 1", "T < 2", EVERY, "evaluation"),
         ("conversion/simulation/neuron.py", "potential + total", "potential - total", EVERY, "evaluation"),
         ("conversion/capture/roles.py", "aten.relu, aten.relu6", "aten.relu6, aten.relu", EVERY, "evaluation"),
-        ("conversion/capture/roles.py", "NONLINEAR, Path.REDUCE)", "NONLINEAR)", EVERY, "evaluation"),
+        ("conversion/capture/roles.py", "NONLINEAR, Transport.REDUCE)", "NONLINEAR)", EVERY, "evaluation"),
         ("tasks/images/digits.py", "0.3, 0.1, 0", "0.2, 0.1, 0", EVERY, "evaluation"),
         ("tasks/accuracy.py", "0.95", "0.9", EVERY, "evaluation"),
         ("adapters/images/digits.py", "nn.AvgPool2d(2)", "nn.MaxPool2d(2)", EVERY, "evaluation"),
-        ("benchmarks/execution/evaluate.py", "EXIT = 4", "EXIT = 2", EVERY, "evaluation"),
+        ("benchmarks/execution/evaluate.py", "EXIT_BATCHES = 4", "EXIT_BATCHES = 2", EVERY, "evaluation"),
     ],
 )  # fmt: skip
 def test_a_change_reaches_exactly_the_cells_that_use_it(
@@ -157,17 +157,17 @@ def test_comments_docstrings_and_formatting_reach_nothing(tree: Path, before: Pr
 @pytest.mark.parametrize(
     "statement",
     [
-        "_TABLE[torch.ops.aten.add] = Rule(Role.NONLINEAR)",
-        "_TABLE.update({torch.ops.aten.add: Rule(Role.NONLINEAR)})",
-        "_TABLE |= {torch.ops.aten.add: Rule(Role.NONLINEAR)}",
-        "for op in MERGES:\n    _TABLE[op] = Rule(Role.NONLINEAR)",
-        "def more(op):\n    _TABLE[op] = Rule(Role.NONLINEAR)\n    return print\n\n@more(0)\ndef other(): ...",
-        "Rule.path = None",
+        "_TABLE[torch.ops.aten.add] = OpRule(Role.NONLINEAR)",
+        "_TABLE.update({torch.ops.aten.add: OpRule(Role.NONLINEAR)})",
+        "_TABLE |= {torch.ops.aten.add: OpRule(Role.NONLINEAR)}",
+        "for op in MERGES:\n    _TABLE[op] = OpRule(Role.NONLINEAR)",
+        "def more(op):\n    _TABLE[op] = OpRule(Role.NONLINEAR)\n    return print\n\n@more(0)\ndef other(): ...",
+        "OpRule.transport = None",
     ],
 )  # fmt: skip
 def test_a_table_is_reached_with_all_that_fills_it(tree: Path, before: Prints, statement: str) -> None:
     file = tree / "conversion/more_roles.py"
-    imports = "import torch\nfrom conversion.capture.roles import _TABLE, MERGES, Role, Rule\n"
+    imports = "import torch\nfrom conversion.capture.roles import _TABLE, MERGES, Role, OpRule\n"
     file.write_text(f"{imports}\n\n{statement}\n")
     between = prints(tree)
     assert changed(before, between).keys() == EVERY
@@ -178,7 +178,7 @@ def test_a_table_is_reached_with_all_that_fills_it(tree: Path, before: Prints, s
 
 def test_a_table_is_reached_with_what_fills_it_further_down(tree: Path, before: Prints) -> None:
     with (tree / "conversion/capture/roles.py").open("a") as file:
-        file.write("\n\n_TABLE[aten.add] = Rule(Role.NONLINEAR)\n")
+        file.write("\n\n_TABLE[aten.add] = OpRule(Role.NONLINEAR)\n")
     assert changed(before, prints(tree)).keys() == EVERY
 
 

@@ -18,7 +18,7 @@ from rich.console import Console
 from benchmarks.gate.baselines import OPERATIONS, Row, take_baseline
 from benchmarks.gate.judge import INCONCLUSIVE, PASS, REGRESSION, TOLERANCE, Comparison, Gate, judge, judge_all
 from benchmarks.gate.paired import adjusted, compare
-from benchmarks.gate.reports import COLUMNS, junit, markdown, show
+from benchmarks.gate.reports import COLUMNS, junit, markdown, print_verdicts
 from benchmarks.records.record import Cause, Record
 from benchmarks.records.store import RECORD, Store
 from benchmarks.suites.cell import Cell
@@ -288,7 +288,7 @@ def test_markdown_has_a_row_for_every_cell(every_verdict: Gate) -> None:
 
 def test_a_terminal_shows_the_figures_and_says_why_below(every_verdict: Gate) -> None:
     screen = StringIO()
-    show(every_verdict, Console(file=screen, force_terminal=True, color_system=None, width=140))
+    print_verdicts(every_verdict, Console(file=screen, force_terminal=True, color_system=None, width=140))
     lines = [" ".join(line.split()) for line in screen.getvalue().splitlines()]
     assert (
         "digits digits_convnet calibration T=4 first-1000 seed=1 90.00 -> 89.00 -1.00 10 / 0 0.002 "

@@ -13,7 +13,7 @@ from benchmarks.suites.comparisons import Ablation, IsoEnergy
 
 
 def rows(points: list[tuple[str, int, float, float, float]]) -> pd.DataFrame:
-    """Measured rows: method, T, accuracy, unary and graded energy relative to the ANN's 2 mJ."""
+    """Measurement rows: method, T, accuracy, unary and graded energy relative to the ANN's 2 mJ."""
     frame = pd.DataFrame(points, columns=["method", "T", "value", "unary", "graded"])
     energies = {"energy_unary_mJ": 2 * frame["unary"], "energy_graded_mJ": 2 * frame["graded"]}
     return frame.assign(energy_ann_mJ=2.0, status="done", **energies).drop(columns=["unary", "graded"])

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from benchmarks.execution.workbench import ROOT, Workbench
-from benchmarks.pages.conversion import Conversion, layer_table, markdown, measure
+from benchmarks.pages.conversion import Conversion, layer_table, markdown, measure_conversion
 from benchmarks.references.prices import PRICES
 from benchmarks.references.released import (
     Flags,
@@ -153,7 +153,7 @@ ANN = next(cell for cell in SMOKE if cell.method == "ann")
 
 @pytest.fixture(scope="module")
 def found(bench: Workbench) -> Conversion:
-    return measure(CELL, bench, lambda samples: None)
+    return measure_conversion(CELL, bench, lambda samples: None)
 
 
 def test_the_records_are_those_of_run(bench: Workbench, found: Conversion) -> None:

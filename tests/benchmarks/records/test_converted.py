@@ -13,7 +13,7 @@ import torch
 
 from benchmarks.execution.workbench import Workbench
 from benchmarks.freshness.sources import Sources
-from benchmarks.records.converted import Conversions, held, spec
+from benchmarks.records.converted import Conversions, spec, stage_parts
 from benchmarks.suites.cell import Cell
 from conversion import Calibration, SpikingNetwork, capture, load, simulate
 from conversion.stages import SSC, AdaFire, BiasCorrection, EarlyExit, Stage, Thresholds
@@ -368,7 +368,7 @@ class Outer:
 
 def test_the_code_of_a_stage_within_a_stage_counts(kept: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     stage = Outer((Inner(0.5),))
-    assert [type(part).__name__ for part in held(stage)] == ["Outer", "Inner"]
+    assert [type(part).__name__ for part in stage_parts(stage)] == ["Outer", "Inner"]
     digested: list[str] = []
     sources = Sources()
     real = sources.of

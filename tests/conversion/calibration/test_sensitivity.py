@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, fx, nn
 
 from conversion import InvalidInput, SpikingNetwork, simulate
-from conversion.calibration.sensitivity import SAMPLES, Energy, measure, symmetric_kl
+from conversion.calibration.sensitivity import SAMPLES, Energy, measure_sensitivity, symmetric_kl
 from conversion.counting.operations import KINDS
 from conversion.simulation.neuron import Neuron
 from tests.conversion.toys import Net, architecture, captured, neurons, seeded
@@ -99,7 +99,7 @@ def test_tables_equal_simulations_of_the_changed_network(name: str, energy: Ener
     thresholds = [0.1 + 0.02 * i for i in range(len(graph.firing))]
     network = SpikingNetwork(graph, T).with_neurons(neurons(graph, thresholds, 3, signed=signed))
     rows = candidates(network)
-    table = measure(network, x, rows, energy)
+    table = measure_sensitivity(network, x, rows, energy)
     ann = graph.run(x)
     assert table.base == pytest.approx(float(symmetric_kl(simulate(network, x).mean(T), ann).mean()), abs=1e-10)
     for layer, (node, row) in enumerate(rows.items()):
@@ -122,9 +122,9 @@ def test_samples_do_not_know_of_each_other() -> None:
     graph = captured(model, x)
     network = SpikingNetwork(graph, T).with_neurons(neurons(graph, [0.3] * 5, 2))
     rows = candidates(network)
-    whole = measure(network, x, rows, "spikes")
-    turned = measure(network, x.flip(0), rows, "spikes")
-    single = [measure(network, sample, rows, "spikes") for sample in x.split(1)]
+    whole = measure_sensitivity(network, x, rows, "spikes")
+    turned = measure_sensitivity(network, x.flip(0), rows, "spikes")
+    single = [measure_sensitivity(network, sample, rows, "spikes") for sample in x.split(1)]
     for name in ("divergence", "energy"):
         expected = torch.tensor(getattr(whole, name))
         torch.testing.assert_close(torch.tensor(getattr(turned, name)), expected)
@@ -165,4 +165,4 @@ def test_outputs_without_classes_are_refused(function: Callable[[Any, Tensor], A
     graph = captured(Net(function, fc=nn.Linear(5, 3)), x)
     network = SpikingNetwork(graph, T).with_neurons(neurons(graph, [0.3] * len(graph.firing)))
     with pytest.raises(InvalidInput, match=r"needs outputs of shape \(N, classes, \.\.\.\) with at least two classes"):
-        measure(network, x, candidates(network), "spikes")
+        measure_sensitivity(network, x, candidates(network), "spikes")

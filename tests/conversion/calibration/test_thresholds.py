@@ -19,12 +19,12 @@ from conversion.calibration.thresholds import (
     PERCENTILE,
     SATURATION_GRID,
     Quantisers,
-    Rule,
+    ThresholdRule,
     choose_threshold,
 )
 from tests.conversion.toys import captured, quantisation_error, seeded
 
-RULES: list[Rule] = ["max", "percentile", "mse", "mse_floor"]
+RULES: list[ThresholdRule] = ["max", "percentile", "mse", "mse_floor"]
 
 
 def activations(samples: int = 60) -> Tensor:
@@ -142,7 +142,7 @@ def squared_errors(values: Tensor, candidates: Tensor, T: int, phi: int, roundin
 @pytest.mark.parametrize("channelwise", [True, False])
 @pytest.mark.parametrize(("T", "phi"), [(1, 1), (8, 1), (8, 4), (32, 2), (4, 8)])
 @pytest.mark.parametrize("rule", ["mse", "mse_floor"])
-def test_least_squared_error_equals_brute_force(rule: Rule, T: int, phi: int, channelwise: bool) -> None:
+def test_least_squared_error_equals_brute_force(rule: ThresholdRule, T: int, phi: int, channelwise: bool) -> None:
     """On raw activations: an error within 1 % of the least, one grid step away; at T = 32 some more are alike."""
     values = activations(300)
     fractions = SATURATION_GRID / phi if rule == "mse" else PAPER_GRID
@@ -206,7 +206,9 @@ def test_rounding_thresholds_of_half_normal_activations(half_normal: ChannelHist
     assert errors == pytest.approx([5.2e-4, 1.66e-3], rel=0.05)
 
 
-def every_error(found: ChannelHistogram, rule: Rule, T: int, phi: int, channelwise: bool) -> tuple[Tensor, Tensor]:
+def every_error(
+    found: ChannelHistogram, rule: ThresholdRule, T: int, phi: int, channelwise: bool
+) -> tuple[Tensor, Tensor]:
     """Candidates and their squared errors, bin by bin as Eq. 7 reads; both of shape (candidates, channels or 1)."""
     largest = found.maximum if channelwise else found.maximum.max().view(1)
     candidates = largest * (SATURATION_GRID / phi if rule == "mse" else PAPER_GRID)[:, None]
@@ -218,7 +220,9 @@ def every_error(found: ChannelHistogram, rule: Rule, T: int, phi: int, channelwi
     return candidates, torch.stack(errors)
 
 
-def assert_chosen_as_bin_by_bin(found: ChannelHistogram, rule: Rule, T: int, phi: int, channelwise: bool) -> None:
+def assert_chosen_as_bin_by_bin(
+    found: ChannelHistogram, rule: ThresholdRule, T: int, phi: int, channelwise: bool
+) -> None:
     """The first candidate of least error, exactly; where others are as good within rounding, one of these."""
     chosen = choose_threshold(found, rule, T, phi, channelwise=channelwise)
     candidates, errors = every_error(found, rule, T, phi, channelwise)
@@ -234,7 +238,9 @@ def assert_chosen_as_bin_by_bin(found: ChannelHistogram, rule: Rule, T: int, phi
     rule=st.sampled_from(["mse", "mse_floor"]), T=st.sampled_from([1, 2, 3, 4, 8, 32, 64]),
     phi=st.sampled_from([1, 2, 4, 16]), channelwise=st.booleans(), data=st.data(),
 )  # fmt: skip
-def test_tail_sums_choose_as_bin_by_bin(rule: Rule, T: int, phi: int, channelwise: bool, data: st.DataObject) -> None:
+def test_tail_sums_choose_as_bin_by_bin(
+    rule: ThresholdRule, T: int, phi: int, channelwise: bool, data: st.DataObject
+) -> None:
     """Histograms of few and of many bins, dead channels, widths far apart, outliers, ranges that were widened."""
     value = st.sampled_from([0.0, 1e-6, 0.5, 1.0, 1.5, 2.0, 1000.0]) | st.floats(2**-10, 10, width=32)
     rows = data.draw(st.lists(st.lists(value, min_size=3, max_size=3), min_size=1, max_size=12))
@@ -288,7 +294,7 @@ def test_percentile_of_the_positive_activations(channelwise: bool) -> None:
 
 
 @pytest.mark.parametrize("rule", RULES)
-def test_dead_channel_takes_the_largest_threshold_of_its_layer(rule: Rule) -> None:
+def test_dead_channel_takes_the_largest_threshold_of_its_layer(rule: ThresholdRule) -> None:
     values = activations()
     alive = choose_threshold(histogram(values), rule, 8, 4, channelwise=True)
     values[:, 1] = 0
@@ -299,13 +305,13 @@ def test_dead_channel_takes_the_largest_threshold_of_its_layer(rule: Rule) -> No
 
 @pytest.mark.parametrize("rule", RULES)
 @pytest.mark.parametrize("channelwise", [True, False])
-def test_dead_layer_is_safe(rule: Rule, channelwise: bool) -> None:
+def test_dead_layer_is_safe(rule: ThresholdRule, channelwise: bool) -> None:
     found = choose_threshold(histogram(torch.zeros(3, 2, 4, 4)), rule, 8, 4, channelwise=channelwise)
     assert found.tolist() == [1.0] * (2 if channelwise else 1)
 
 
 @pytest.mark.parametrize("rule", RULES)
-def test_dead_channels_do_not_poison_the_network(rule: Rule) -> None:
+def test_dead_channels_do_not_poison_the_network(rule: ThresholdRule) -> None:
     """A threshold of zero would give 0 / 0."""
     conv = nn.Conv2d(3, 4, 3)
     nn.init.zeros_(conv.weight[1])  # type: ignore[arg-type]
@@ -324,7 +330,7 @@ def test_dead_channels_do_not_poison_the_network(rule: Rule) -> None:
 
 @pytest.mark.parametrize("rule", RULES)
 @pytest.mark.parametrize("phi", [1, 3])
-def test_saturation_level_does_not_exceed_the_ceiling_of_the_activation(rule: Rule, phi: int) -> None:
+def test_saturation_level_does_not_exceed_the_ceiling_of_the_activation(rule: ThresholdRule, phi: int) -> None:
     """A ReLU6 on strong inputs: phi V <= 6 in every channel, and 6 where all is clipped."""
     model = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU6(), nn.Flatten())
     x = 20 * seeded((8, 3, 6, 6), dtype=torch.float32)

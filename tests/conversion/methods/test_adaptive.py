@@ -52,13 +52,15 @@ def assert_same_neurons(found: SpikingNetwork, expected: SpikingNetwork) -> None
 def test_released_form_changes_only_the_cap() -> None:
     """S_i(k), E_i(k): all layers at phi_init and the thresholds that fit it, layer i fires at most k."""
     graph, calibration = residual()
-    base = convert(graph, calibration.inputs, "burst", T=T, phi=5, thresholds="mse_floor", start="shift", light=False)
+    base = convert(
+        graph, calibration.mean_inputs, "burst", T=T, phi=5, thresholds="mse_floor", start="shift", light=False
+    )
     stage = AdaFire(RELEASED, phi=3, phi_init=5, phi_min=2, samples=10)
     found = stage.search(SpikingNetwork(graph, T), calibration)
     for layer, node in enumerate(graph.firing):
         for column, phi in enumerate((2, 3, 4, 5)):
             changed = base.with_neurons({**base.neurons, node: replace(base.neurons[node], phi=phi)})
-            spikes, divergence = spikes_and_divergence(changed, calibration.inputs[:10], layer)
+            spikes, divergence = spikes_and_divergence(changed, calibration.mean_inputs[:10], layer)
             assert found.table.energy[layer][column] == pytest.approx(spikes)
             assert found.table.divergence[layer][column] == pytest.approx(divergence)
     assert found.budget == pytest.approx(sum(row[1] for row in found.table.energy))
@@ -67,15 +69,15 @@ def test_released_form_changes_only_the_cap() -> None:
 def test_corrected_form_recalibrates_every_candidate() -> None:
     """All layers at phi with corrected biases; layer i at k with the threshold for k; energy in synaptic operations."""
     graph, calibration = residual()
-    base = convert(graph, calibration.inputs, "burst", T=T, phi=3)
+    base = convert(graph, calibration.mean_inputs, "burst", T=T, phi=3)
     stage = AdaFire(CORRECTED, phi=3, phi_init=4, phi_min=2, form="corrected", budget=0.95, samples=12)
     found = stage.search(SpikingNetwork(graph, T), calibration)
     for column, phi in enumerate((2, 3, 4)):
-        placed = convert(graph, calibration.inputs, "burst", T=T, phi=phi, light=False).neurons
+        placed = convert(graph, calibration.mean_inputs, "burst", T=T, phi=phi, light=False).neurons
         for layer, node in enumerate(graph.firing):
             candidate = replace(base.neurons[node], phi=phi, threshold=placed[node].threshold)
             changed = base.with_neurons({**base.neurons, node: candidate})
-            synops, divergence = spikes_and_divergence(changed, calibration.inputs, layer, kind=3)
+            synops, divergence = spikes_and_divergence(changed, calibration.mean_inputs, layer, kind=3)
             assert found.table.energy[layer][column] == pytest.approx(synops)
             assert found.table.divergence[layer][column] == pytest.approx(divergence)
     assert found.budget == pytest.approx(0.95 * sum(row[1] for row in found.table.energy))
@@ -109,8 +111,8 @@ def test_thresholds_are_set_again_for_what_was_found() -> None:
                                      ("corrected", CORRECTED, "mse", "potential")):  # fmt: skip
         phi = AdaFire(place, phi=3, form=form).search(SpikingNetwork(graph, T), calibration).phi  # type: ignore[arg-type]
         assert len(set(phi)) > 1
-        found = convert(graph, calibration.inputs, "adafire", T=T, phi=3, form=form)
-        by_hand = convert(graph, calibration.inputs, "burst", T=T, phi=phi, thresholds=rule, start=start)
+        found = convert(graph, calibration.mean_inputs, "adafire", T=T, phi=3, form=form)
+        by_hand = convert(graph, calibration.mean_inputs, "burst", T=T, phi=phi, thresholds=rule, start=start)
         assert tuple(neuron.phi for neuron in found.neurons.values()) == phi
         assert_same_neurons(found, by_hand)
 
@@ -121,8 +123,8 @@ def test_thresholds_are_set_again_for_what_was_found() -> None:
 def test_with_one_candidate_it_is_uniform_bursts(form: str, rule: str, start: str, light: bool) -> None:
     graph, calibration = residual()
     common = {"start": start, "light": light, "channelwise": False}
-    found = convert(graph, calibration.inputs, "adafire", T=T, phi=3, phi_init=3, phi_min=3, form=form, **common)
-    burst = convert(graph, calibration.inputs, "burst", T=T, phi=3, thresholds=rule, **common)
+    found = convert(graph, calibration.mean_inputs, "adafire", T=T, phi=3, phi_init=3, phi_min=3, form=form, **common)
+    burst = convert(graph, calibration.mean_inputs, "burst", T=T, phi=3, thresholds=rule, **common)
     assert_same_neurons(found, burst)
 
 
@@ -145,11 +147,11 @@ def branches(dead: str) -> tuple[ConversionGraph, Calibration]:
 def test_the_layer_that_does_not_matter_pays(dead: str, layer: int) -> None:
     """In execution order, for both searches: the released code applies SSC's list in reverse."""
     graph, calibration = branches(dead)
-    network = convert(graph, calibration.inputs, "adafire", T=T, phi=2, phi_init=6)
+    network = convert(graph, calibration.mean_inputs, "adafire", T=T, phi=2, phi_init=6)
     phi = [neuron.phi for neuron in network.neurons.values()]
     assert phi[layer] == 1
     assert phi[1 - layer] > 2
-    uniform = convert(graph, calibration.inputs, "burst", T=T, phi=4)
+    uniform = convert(graph, calibration.mean_inputs, "burst", T=T, phi=4)
     compressed = SSC()(uniform, calibration)
     rho = [neuron.rho for neuron in compressed.neurons.values()]
     assert rho[layer] == 10
@@ -178,9 +180,9 @@ def test_a_budget_out_of_reach_names_the_smallest_one() -> None:
 def test_ratios_of_thresholds_one_layer_at_a_time(energy: str) -> None:
     """S_i(rho), E_i(rho) on the network as it is; V_i times rho, everything else unchanged."""
     graph, calibration = residual()
-    network = convert(graph, calibration.inputs, "burst", T=T, phi=(4, 2, 3, 1, 4), start="shift")
+    network = convert(graph, calibration.mean_inputs, "burst", T=T, phi=(4, 2, 3, 1, 4), start="shift")
     table = SSC(energy=energy).search(network, calibration).table  # type: ignore[arg-type]
-    x = calibration.inputs
+    x = calibration.mean_inputs
     for layer, node in enumerate(graph.firing):
         for column in (0, 1, 5, 18):
             neuron = network.neurons[node]
@@ -220,11 +222,11 @@ def test_the_ratios_are_those_of_the_paper() -> None:
 
 def test_a_ratio_of_one_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     graph, calibration = residual()
-    network = convert(graph, calibration.inputs, "burst", T=T, phi=3)
+    network = convert(graph, calibration.mean_inputs, "burst", T=T, phi=3)
     monkeypatch.setattr("conversion.stages.ssc.RATIOS", (1.0,))
     found = SSC()(network, calibration)
     assert_same_neurons(found, network)
-    before, after = (simulate(one, calibration.inputs) for one in (network, found))
+    before, after = (simulate(one, calibration.mean_inputs) for one in (network, found))
     assert before.counts is not None and after.counts is not None
     assert torch.equal(before.counts.tally, after.counts.tally)
     assert torch.equal(before.mean(T), after.mean(T))
@@ -232,7 +234,7 @@ def test_a_ratio_of_one_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None
 
 def test_a_demand_out_of_reach_names_the_smallest_one() -> None:
     graph, calibration = residual()
-    network = convert(graph, calibration.inputs, "burst", T=T, phi=3)
+    network = convert(graph, calibration.mean_inputs, "burst", T=T, phi=3)
     with pytest.raises(InvalidInput, match="SSC's budget is 0 of the divergence, and no thresholds") as error:
         SSC(0).search(network, calibration)
     smallest = float(str(error.value).split("reach less than ")[1].split()[0])
@@ -265,7 +267,7 @@ def test_amplitude_and_start_follow_the_threshold() -> None:
 
 def test_factors_add_up_in_what_a_neuron_reports() -> None:
     graph, calibration = residual()
-    neuron = next(iter(convert(graph, calibration.inputs, "burst", T=T, phi=3).neurons.values()))
+    neuron = next(iter(convert(graph, calibration.mean_inputs, "burst", T=T, phi=3).neurons.values()))
     assert (neuron.rho, scaled(neuron, 1.5).rho, scaled(scaled(neuron, 1.5), 2).rho) == (1, 1.5, 3)
     assert scaled(neuron, 1) is neuron
 
@@ -323,14 +325,14 @@ def test_impossible_searches_are_refused_before_work_starts(options: dict[str, A
 def test_phi_of_every_layer_by_hand() -> None:
     graph, calibration = residual()
     phi = (1, 4, 2, 3, 5)
-    network = convert(graph, calibration.inputs, "burst", T=T, phi=phi)
+    network = convert(graph, calibration.mean_inputs, "burst", T=T, phi=phi)
     assert tuple(neuron.phi for neuron in network.neurons.values()) == phi
     for node, entry in zip(graph.firing, phi, strict=True):
-        uniform = convert(graph, calibration.inputs, "burst", T=T, phi=entry)
+        uniform = convert(graph, calibration.mean_inputs, "burst", T=T, phi=entry)
         assert torch.equal(network.neurons[node].threshold, uniform.neurons[node].threshold)
     assert_same_neurons(
-        convert(graph, calibration.inputs, "burst", T=T, phi=[2] * 5),
-        convert(graph, calibration.inputs, "burst", T=T, phi=2),
+        convert(graph, calibration.mean_inputs, "burst", T=T, phi=[2] * 5),
+        convert(graph, calibration.mean_inputs, "burst", T=T, phi=2),
     )
 
 
@@ -346,4 +348,4 @@ def test_phi_of_every_layer_by_hand() -> None:
 def test_a_list_of_phi_that_does_not_fit_is_refused(phi: Any, message: str) -> None:
     graph, calibration = residual()
     with pytest.raises(InvalidInput, match=message):
-        convert(graph, calibration.inputs, "burst", T=T, phi=phi)
+        convert(graph, calibration.mean_inputs, "burst", T=T, phi=phi)

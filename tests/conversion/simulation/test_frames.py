@@ -14,8 +14,8 @@ from torch import Tensor, nn
 
 from conversion import Calibration, ConversionGraph, InvalidInput, SpikingNetwork, convert, make_method, simulate
 from conversion.report.errors import explain, roles
-from conversion.simulation.early_exit import ExitRule, normalised_entropy
-from conversion.simulation.frames import Frames, batches_of, mean_of, together
+from conversion.simulation.exit_rules import EntropyRule, normalised_entropy
+from conversion.simulation.frames import Frames, mean_input, split_batches, together
 from tests.conversion.toys import Net, captured, conv_connections, with_thresholds
 
 COUNT = 8
@@ -65,7 +65,7 @@ def test_grouping_keeps_the_mean_and_every_event(count: int, T: int) -> None:
     steps, arrived = torch.stack(frames.steps(T)), torch.stack(frames.events(T))
     assert steps.shape == (T, 2, 2, 6, 6)
     torch.testing.assert_close(steps.mean(0), frames.mean)
-    # Fed for several steps, an event comes in each of them.
+    # NetworkInput for several steps, an event comes in each of them.
     assert arrived.sum() == frames.values.sum() / 8 * max(1, T // count)
 
 
@@ -183,7 +183,7 @@ def test_to_an_ann_events_are_numbers() -> None:
 def test_samples_that_left_bring_no_events() -> None:
     frames = events(24, seed=6)
     entropy = normalised_entropy(network().run(frames.mean), COUNT).median()
-    snn = replace(converted("burst:phi", COUNT, events(12)), exit=ExitRule((1 - float(entropy),)))
+    snn = replace(converted("burst:phi", COUNT, events(12)), exit=EntropyRule((1 - float(entropy),)))
     readout = simulate(snn, frames)
     assert readout.counts is not None and len(set(readout.steps.tolist())) > 1
     arrived = torch.stack(frames.events(COUNT)).sum((2, 3, 4)).cumsum(0)
@@ -199,11 +199,11 @@ def test_operations_have_their_roles_in_time() -> None:
 
 def test_batches_are_of_one_kind() -> None:
     frames = events(5)
-    parts = batches_of(frames, 2)
+    parts = split_batches(frames, 2)
     assert [len(part) for part in parts] == [2, 2, 1]
     whole = together(parts)
     assert isinstance(whole, Frames) and torch.equal(whole.values, frames.values) and whole.event == 8.0
-    torch.testing.assert_close(mean_of(whole), frames.values.mean(1))
+    torch.testing.assert_close(mean_input(whole), frames.values.mean(1))
     with pytest.raises(InvalidInput, match="different kinds"):
         together([frames, frames.mean])
     with pytest.raises(InvalidInput, match="different kinds"):

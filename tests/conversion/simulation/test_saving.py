@@ -13,7 +13,7 @@ from torch import Tensor
 
 from conversion import Calibration, ConversionGraph, SpikingNetwork, load, make_method, save, simulate
 from conversion.errors import CheckpointError
-from conversion.simulation.early_exit import ExitRule
+from conversion.simulation.exit_rules import EntropyRule
 from conversion.stages import Thresholds
 from tests.conversion.toys import architecture, captured, seeded
 
@@ -86,7 +86,7 @@ def test_every_field_of_a_network_is_kept(tmp_path: Path, graph: ConversionGraph
     weight = next(node for node in graph.rules if node.op == "get_attr" and node.meta["val"].dim() == 4)
     network = replace(
         network.with_neurons(neurons), weights=MappingProxyType({weight: seeded(weight.meta["val"].shape).to(X.dtype)}),
-        exit=ExitRule((0.1, 1 / 3, float("inf"))), nonlinear="instantaneous",
+        exit=EntropyRule((0.1, 1 / 3, float("inf"))), nonlinear="instantaneous",
     )  # fmt: skip
     save(network, tmp_path / "network")
     read = load(graph, tmp_path / "network")

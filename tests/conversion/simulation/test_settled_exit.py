@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from conversion import Calibration, convert, load, save, simulate
 from conversion.errors import InvalidInput
-from conversion.simulation.early_exit import SettledRule, is_power_of_two, relative_change
+from conversion.simulation.exit_rules import SettledRule, is_power_of_two, relative_change
 from conversion.simulation.network import SpikingNetwork
 from conversion.stages import SettledExit
 from conversion.stages.early_exit import settling_bar

@@ -13,8 +13,8 @@ from conversion.errors import InvalidInput
 from tasks.events.encoding import (
     EVENT,
     Encoding,
+    EventFrames,
     Events,
-    Frames,
     Sensor,
     TonicFrames,
     TonicVoxels,
@@ -61,7 +61,7 @@ def test_every_event_is_counted_once_where_it_is(events: Events, bins: int) -> N
 
 @given(recordings(), st.integers(1, 20))
 def test_frames_are_the_same_counts_in_time(events: Events, count: int) -> None:
-    frames, grid = encoded(Frames(count), events), encoded(VoxelGrid(count), events)
+    frames, grid = encoded(EventFrames(count), events), encoded(VoxelGrid(count), events)
     assert np.array_equal(frames.reshape(grid.shape), grid)
 
 
@@ -92,7 +92,7 @@ def test_polarities_and_corners_are_where_they_belong() -> None:
     assert grid.shape == (18, 4, 5)
     found = [tuple(int(i) for i in cell) for cell in np.argwhere(grid)]
     assert found == [(0, 0, 0), (1, 0, 4), (16, 3, 4), (17, 3, 0)]
-    assert encoded(Frames(16), events).shape == (16, 2, 4, 5)
+    assert encoded(EventFrames(16), events).shape == (16, 2, 4, 5)
 
 
 def test_many_events_are_counted_as_few_are() -> None:

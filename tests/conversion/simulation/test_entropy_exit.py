@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from conversion import InvalidInput, SpikingNetwork, convert, simulate
 from conversion.calibration.statistics import Calibration
-from conversion.simulation.early_exit import ExitRule, exit_bars, normalised_entropy, position_entropy
+from conversion.simulation.exit_rules import EntropyRule, exit_bars, normalised_entropy, position_entropy
 from conversion.stages import EarlyExit, Thresholds
 from tests.conversion.toys import ARCHITECTURES, Net, architecture, captured, seeded, with_thresholds
 
@@ -54,7 +54,7 @@ def test_bars_by_hand_in_both_readings() -> None:
 @EVERY
 def test_bars_never_reached_equal_fixed_steps(name: str) -> None:
     network, x = burst(name)
-    fixed, patient = simulate(network, x), simulate(replace(network, exit=ExitRule((2.0,) * T)), x)
+    fixed, patient = simulate(network, x), simulate(replace(network, exit=EntropyRule((2.0,) * T)), x)
     assert fixed.counts is not None and patient.counts is not None
     assert torch.equal(fixed.counts.tally, patient.counts.tally)
     assert all(torch.equal(fixed.mean(t), patient.mean(t)) for t in range(1, T + 1))
@@ -69,7 +69,7 @@ def _leaving(network: SpikingNetwork, x: Tensor | list[Tensor]) -> tuple[Spiking
     bar = float(scores[: T - 1].amax(0).median())
     passed = scores > bar
     first = torch.where(passed.any(0), passed.int().argmax(0) + 1, T)
-    return replace(network, exit=ExitRule((bar,) * T)), first
+    return replace(network, exit=EntropyRule((bar,) * T)), first
 
 
 @EVERY
@@ -92,7 +92,7 @@ def test_a_sample_leaves_as_if_the_others_were_not_there(name: str, changing: bo
 
 def test_all_may_leave_at_once() -> None:
     network, x = burst("plain")
-    readout = simulate(replace(network, exit=ExitRule((-1.0,))), x)
+    readout = simulate(replace(network, exit=EntropyRule((-1.0,))), x)
     assert readout.steps.tolist() == [1] * len(x)
     assert torch.equal(readout.mean(T), readout.mean(1))
     assert readout.counts is not None
@@ -101,7 +101,7 @@ def test_all_may_leave_at_once() -> None:
 
 def test_a_longer_simulation_goes_on_with_the_last_bar() -> None:
     network, x = burst("plain")
-    readout = simulate(replace(network, exit=ExitRule((2.0, -1.0))), x, T=4)
+    readout = simulate(replace(network, exit=EntropyRule((2.0, -1.0))), x, T=4)
     assert readout.steps.tolist() == [2] * len(x)
 
 
@@ -201,7 +201,7 @@ def test_bad_input() -> None:
     with pytest.raises(InvalidInput, match="sets thresholds before"):
         EarlyExit()(SpikingNetwork(network.graph, T), calibration)
     with pytest.raises(InvalidInput, match="step schedule"):
-        simulate(replace(network, exit=ExitRule((0.5,))), x, schedule="sweep")
+        simulate(replace(network, exit=EntropyRule((0.5,))), x, schedule="sweep")
     with pytest.raises(InvalidInput, match="one class index for each sample"):
         Calibration(network.graph, x, held_out=(x, torch.zeros(len(x) - 1)))
     image = seeded((2, 3, 8, 8))
@@ -215,4 +215,4 @@ def test_bad_input() -> None:
     with pytest.raises(InvalidInput, match=r"needs a network whose output has shape \(N, classes\)"):
         EarlyExit()(placed, Calibration(flat, image, held_out=(image, labels)))
     with pytest.raises(InvalidInput, match="while no sample leaves"):
-        simulate(replace(network, exit=ExitRule((0.5,))), x, observe=lambda t, output: None)
+        simulate(replace(network, exit=EntropyRule((0.5,))), x, observe=lambda t, output: None)

@@ -9,7 +9,7 @@ from pydantic import BaseModel, Field
 from conversion.methods.adaptive import AdaFireSSC, Adaptive
 from conversion.methods.base import METHODS
 from conversion.methods.calibration import CalibrationLight
-from conversion.simulation.early_exit import Sign
+from conversion.simulation.exit_rules import Sign
 from conversion.simulation.neuron import Start
 from conversion.stages import EarlyExit, SettledExit, Stage
 

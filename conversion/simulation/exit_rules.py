@@ -32,7 +32,7 @@ from conversion.errors import InvalidInput
 Sign = Literal["code", "paper_text"]
 
 
-class Exit(Protocol):
+class ExitRule(Protocol):
     """Decides which samples are done."""
 
     def looks(self, t: int) -> bool:
@@ -51,7 +51,7 @@ class Exit(Protocol):
 
 
 @dataclass(frozen=True)
-class ExitRule:
+class EntropyRule:
     """IAT's: the bars of every step.
 
     Attributes:
@@ -130,7 +130,7 @@ def position_entropy(output: Any, t: int) -> Tensor:
     return -(logits.exp() * logits).sum(1) / math.log(output.shape[1])
 
 
-def exit_bars(entropy: Sequence[float], base: float, scale: float, delta: float, sign: Sign = "code") -> ExitRule:
+def exit_bars(entropy: Sequence[float], base: float, scale: float, delta: float, sign: Sign = "code") -> EntropyRule:
     """alpha_t from the mean entropies of correct predictions, E_1..E_T (Eq. 16 and 18 of the paper).
 
     `sign` is how the paper is read. The released code and Fig. 9 take entropy as it is, so that the bar rises with t;
@@ -139,4 +139,4 @@ def exit_bars(entropy: Sequence[float], base: float, scale: float, delta: float,
     expected = torch.tensor(entropy, dtype=torch.float64)
     if sign == "paper_text":
         expected = -expected
-    return ExitRule(tuple((base + scale * torch.exp(-(expected - expected.min()) / delta)).tolist()))
+    return EntropyRule(tuple((base + scale * torch.exp(-(expected - expected.min()) / delta)).tolist()))
