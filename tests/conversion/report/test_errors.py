@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from conversion import Calibration, InvalidInput, SpikingNetwork, convert, make_method, simulate
 from conversion.capture.roles import Activation
-from conversion.report.errors import PARTS, LayerReport, Split, explain, roles, split_error, worst
+from conversion.report.errors import PARTS, ErrorSplit, LayerReport, explain, roles, split_error, worst
 from conversion.simulation.neuron import Neuron, Start
 from conversion.stages.base import fire_train
 from tests.conversion.toys import ARCHITECTURES, Net, architecture, captured, neurons, seeded, with_thresholds
@@ -29,7 +29,7 @@ RELU = Activation()
 def one_neuron(
     currents: Sequence[float], V: float = 1.0, phi: int = 1, activation: float = 0.0, start: Start = "potential",
     signed: bool = False, function: Activation = RELU, bias: float = 0.0,
-) -> Split:  # fmt: skip
+) -> ErrorSplit:  # fmt: skip
     """The error of one neuron that got these currents, one a step."""
     threshold = torch.tensor([V], dtype=torch.float64)
     neuron = Neuron(threshold, phi, torch.full_like(threshold, bias), start, signed, function.slope)
@@ -38,7 +38,7 @@ def one_neuron(
     return split_error(neuron, len(currents), 1, train, function, target)[1]
 
 
-def parts(split: Split) -> tuple[float, ...]:
+def parts(split: ErrorSplit) -> tuple[float, ...]:
     return tuple(float(getattr(split, part)) for part in PARTS)
 
 

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from conversion import Calibration, ConversionGraph, InvalidInput, SpikingNetwork, convert, make_method, simulate
 from conversion.report.errors import explain, roles
 from conversion.simulation.exit_rules import EntropyRule, normalised_entropy
-from conversion.simulation.frames import Frames, mean_input, split_batches, together
+from conversion.simulation.frames import Frames, concatenate, mean_input, split_batches
 from tests.conversion.toys import Net, captured, conv_connections, with_thresholds
 
 COUNT = 8
@@ -201,11 +201,11 @@ def test_batches_are_of_one_kind() -> None:
     frames = events(5)
     parts = split_batches(frames, 2)
     assert [len(part) for part in parts] == [2, 2, 1]
-    whole = together(parts)
+    whole = concatenate(parts)
     assert isinstance(whole, Frames) and torch.equal(whole.values, frames.values) and whole.event == 8.0
     torch.testing.assert_close(mean_input(whole), frames.values.mean(1))
     with pytest.raises(InvalidInput, match="different kinds"):
-        together([frames, frames.mean])
+        concatenate([frames, frames.mean])
     with pytest.raises(InvalidInput, match="different kinds"):
         Calibration(network(), [frames, Frames(frames.values)])
 
