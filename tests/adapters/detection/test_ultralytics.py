@@ -14,7 +14,8 @@ import torch
 from torch import Tensor, nn
 
 from adapters import NETWORKS, find_weights, load_weights
-from adapters.detection.ultralytics import UltralyticsYolo, library
+from adapters.detection.ultralytics import UltralyticsYolo
+from adapters.foreign import library
 from benchmarks.conformance.networks import built
 from benchmarks.conformance.outputs import flat
 from benchmarks.suites.cell import Cell
