@@ -13,6 +13,7 @@ saturation level phi V:
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Literal
 
 import torch
@@ -20,6 +21,7 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 from conversion.calibration.histogram import BINS, ChannelHistogram
+from conversion.simulation.transfer import quantised_level
 
 ThresholdRule = Literal["max", "percentile", "mse", "mse_floor"]
 PERCENTILE = 0.999
@@ -56,6 +58,26 @@ def choose_threshold(
     threshold = threshold.clamp(max=ceiling / phi)
     spare = threshold.max() if bool((threshold > 0).any()) else torch.tensor(1.0, dtype=threshold.dtype)
     return torch.where(threshold > 0, threshold, spare)
+
+
+def search_thresholds(largest: Tensor, fractions: Tensor, cost: Callable[[Tensor], Tensor]) -> Tensor:
+    """The threshold of least cost among some fractions of the largest activation; of several, the first.
+
+    Args:
+        largest: activation of each channel, or of the layer, shape (channels,) or (1,). Zero gives threshold zero.
+        fractions: candidates, in the order in which they are tried.
+        cost: of positive thresholds in the shape of `largest`, by entry.
+    """
+    best = torch.full_like(largest, math.inf)
+    chosen = torch.zeros_like(largest)
+    for fraction in fractions:
+        threshold = largest * fraction
+        # Dead channels: any threshold will do, but not 0 / 0.
+        found = cost(torch.where(threshold > 0, threshold, 1.0))
+        better = found < best
+        best = torch.where(better, found, best)
+        chosen = torch.where(better, threshold, chosen)
+    return chosen
 
 
 class Quantisers:
@@ -105,7 +127,7 @@ class Quantisers:
     def _by_bin(self, step: Tensor, levels: int, rounding: float, bins: int) -> tuple[Tensor, Tensor]:
         """The same bin by bin, for steps narrower than bins. From the given bin on all are at the last level."""
         half = self.width / 2
-        level = torch.floor(self.odd[:bins] * (half / step)[:, None] + rounding).clamp_(0, levels)
+        level = quantised_level(self.odd[:bins] * (half / step)[:, None] + rounding, 0, levels)
         count = self.counts[:, :bins].double()
         product = ((level * self.odd[:bins]) * count).sum(1) + levels * self.tails[1][:, bins]
         square = (level**2 * count).sum(1) + levels**2 * self.tails[0][:, bins]
@@ -123,17 +145,12 @@ def _least_error(
     histogram: ChannelHistogram, largest: Tensor, grid: Tensor, T: int, phi: int, rounding: float, channelwise: bool
 ) -> Tensor:
     quantisers = Quantisers(histogram)
-    best = torch.full_like(largest, math.inf)
-    chosen = torch.zeros_like(largest)
-    for fraction in grid:
-        threshold = largest * fraction
-        # Dead channels: any threshold will do, but not 0 / 0.
-        error, _ = quantisers(torch.where(threshold > 0, threshold, 1.0) / T, T * phi, rounding)
-        error = error if channelwise else error.sum().view(1)
-        better = error < best
-        best = torch.where(better, error, best)
-        chosen = torch.where(better, threshold, chosen)
-    return chosen
+
+    def squared_error(threshold: Tensor) -> Tensor:
+        error, _ = quantisers(threshold / T, T * phi, rounding)
+        return error if channelwise else error.sum().view(1)
+
+    return search_thresholds(largest, grid, squared_error)
 
 
 def _percentile(histogram: ChannelHistogram, channelwise: bool) -> Tensor:

@@ -38,12 +38,17 @@ def find_channels(graph: ConversionGraph) -> dict[fx.Node, int | None]:
     return found
 
 
+def per_channel(values: Tensor, axis: int, dims: int) -> Tensor:
+    """One value for each channel, or one for all, as a tensor of `dims` dimensions with the channels on one axis."""
+    shape = [1] * dims
+    shape[axis] = -1
+    return values.view(shape)
+
+
 def _label(value: Tensor, axis: int, first: int) -> Tensor:
     """Numbers along one axis, equal along the others."""
-    shape = [1] * value.dim()
-    shape[axis] = -1
     numbers = first + torch.arange(value.shape[axis], dtype=torch.float64, device=value.device)
-    return numbers.view(shape).expand(value.shape)
+    return per_channel(numbers, axis, value.dim()).expand(value.shape)
 
 
 def _axis(label: Tensor) -> int | None:

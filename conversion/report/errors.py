@@ -24,13 +24,15 @@ from pydantic import BaseModel, ConfigDict
 from torch import Tensor, fx
 
 from conversion.calibration.statistics import Calibration
+from conversion.capture.channels import per_channel
 from conversion.capture.graph import source_line
 from conversion.capture.roles import Activation, Role, Transport
 from conversion.errors import InvalidInput
 from conversion.report.naming import layer_name, op_name
 from conversion.simulation.network import SpikingNetwork
-from conversion.simulation.neuron import Layer, Neuron
+from conversion.simulation.neuron import Layer, Neuron, leaky_relu
 from conversion.simulation.schedules import Trains, sweep
+from conversion.simulation.transfer import mean_spike_output
 from conversion.stages.base import require_same_graph
 
 PARTS = ("inherited", "clipping", "quantisation", "unevenness")
@@ -178,10 +180,8 @@ def split_error(
     layer = Layer(neuron, T, axis)
     sent = [layer.step(current)[0] for current in currents]
     potential = layer.state[0]
-    shape = [1] * potential.dim()
-    shape[axis] = -1
     # As the layer rounded it, so that levels compare exactly.
-    threshold = neuron.threshold.to(potential.dtype).double().view(shape)
+    threshold = per_channel(neuron.threshold.to(potential.dtype).double(), axis, potential.dim())
     spikes = [(value.double() / threshold).round() for value in sent]
     total = torch.stack(spikes).sum(0)
     # What was taken up is what was sent and what is left; half a threshold of it, however it enters, is rounding.
@@ -191,12 +191,11 @@ def split_error(
     summed = taken - half
 
     slope = function.slope
-    lowest, most = -neuron.phi if slope > 0 else 0, neuron.phi
-    ideal = _rectify(summed, slope).clamp(max=T * function.ceiling) / T
-    clipped = ideal.minimum(most * threshold).maximum(lowest * threshold)
+    ideal = leaky_relu(summed, slope).clamp(max=T * function.ceiling) / T
+    clipped = ideal.minimum(neuron.phi * threshold).maximum(neuron.lowest * threshold)
     # A leaky ReLU scales a shift, which comes with the current, but not an initial potential.
-    due = _rectify(taken, slope) if neuron.start == "shift" else _rectify(summed, slope) + half
-    quantised = (due / threshold).floor().clamp(T * lowest, T * most) * threshold / T
+    due = leaky_relu(taken, slope) if neuron.start == "shift" else leaky_relu(summed, slope) + half
+    quantised = mean_spike_output(due / threshold, neuron, threshold, T)
     split = ErrorSplit(
         inherited=ideal - activation.double(),
         clipping=clipped - ideal,
@@ -205,10 +204,6 @@ def split_error(
         spikes=spikes,
     )
     return sent, split
-
-
-def _rectify(value: Tensor, slope: float) -> Tensor:
-    return torch.where(value > 0, value, slope * value)
 
 
 @dataclass

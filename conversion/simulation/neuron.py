@@ -19,6 +19,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
+from conversion.capture.channels import per_channel
 from conversion.counting.spikes import MOST_SPIKES, count_spikes
 from conversion.errors import InvalidInput
 
@@ -63,6 +64,11 @@ class Neuron:
             raise InvalidInput("A threshold is not a positive finite number.")
         if self.slope > 0 and not self.signed:
             raise InvalidInput("A leaky ReLU has negative outputs and needs the signed neuron.")
+
+    @property
+    def lowest(self) -> int:
+        """Fewest spikes per step on average, negative ones counted down: below 0 for a leaky ReLU alone."""
+        return -self.phi if self.slope > 0 else 0
 
     def to(self, device: torch.device) -> Neuron:
         potential = None if self.potential is None else self.potential.to(device)
@@ -115,13 +121,12 @@ class Layer:
     def _reset(self, current: Tensor) -> None:
         # Potentials keep float32 whatever the weights' precision: increments are small beside what they add up to.
         dtype = torch.promote_types(current.dtype, torch.float32)
-        shape = [1] * current.dim()
-        shape[self.axis] = -1
-        threshold = self.neuron.threshold.to(dtype).view(shape)
+        dims = current.dim()
+        threshold = per_channel(self.neuron.threshold.to(dtype), self.axis, dims)
         bias = self.neuron.bias.to(dtype)
         offset = threshold / 2 if self.neuron.start == "potential" else torch.zeros_like(threshold)
         # One for all steps, or one for each.
-        self.currents = [row.view(shape) for row in (bias if bias.dim() == 2 else bias[None])]
+        self.currents = [per_channel(row, self.axis, dims) for row in (bias if bias.dim() == 2 else bias[None])]
         if self.neuron.start == "shift":
             self.currents = [row + threshold / (2 * self.steps) for row in self.currents]
         self.constants: dict[str, Any] = {
@@ -135,7 +140,8 @@ class Layer:
         potential = torch.empty_like(current, dtype=dtype).copy_(offset.expand_as(current))
         calibrated = self.neuron.potential
         if calibrated is not None:
-            potential += calibrated.to(dtype).view(shape if calibrated.dim() == 1 else calibrated.shape)
+            calibrated = calibrated.to(dtype)
+            potential += per_channel(calibrated, self.axis, dims) if calibrated.dim() == 1 else calibrated
         self.state = (potential,)
         if self.neuron.signed:
             self.state = (potential, torch.zeros_like(potential))
@@ -165,10 +171,15 @@ def fire_signed(
     """
     potential = potential + (current + constant)
     summed = potential + total * threshold - offset
-    wanted = torch.floor((torch.where(summed > 0, summed, slope * summed) + offset) / threshold)
+    wanted = torch.floor((leaky_relu(summed, slope) + offset) / threshold)
     spikes = (wanted - total).minimum(phi).maximum(-phi)
     sent = spikes * threshold
     return potential - sent, total + spikes, sent.to(current.dtype), count_spikes(spikes.abs(), fan_out, single)
+
+
+def leaky_relu(value: Tensor, slope: float) -> Tensor:
+    """The value where it is above zero, `slope` times the value below; a ReLU where the slope is zero."""
+    return torch.where(value > 0, value, slope * value)
 
 
 def worth_compiling(updates: float, device: torch.device) -> bool:

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, fx
 
 from conversion.calibration.statistics import Calibration
+from conversion.capture.channels import per_channel
 from conversion.simulation.network import SpikingNetwork
 from conversion.simulation.neuron import Layer, Neuron
 from conversion.simulation.schedules import Trains
@@ -71,8 +72,6 @@ def _step(layers: list[Layer], currents: Trains, t: int, extra: Tensor, axis: in
     """Mean by channel of what all batches transmit at step t with an extra current."""
     outputs = []
     for layer, train in zip(layers, currents, strict=True):
-        shape = [1] * train[t].dim()
-        shape[axis] = -1
         current = train[t].to(torch.promote_types(train[t].dtype, torch.float32))
-        outputs.append([layer.step(current + extra.view(shape).to(current.dtype))[0]])
+        outputs.append([layer.step(current + per_channel(extra, axis, current.dim()).to(current.dtype))[0]])
     return channel_mean(outputs, axis)

@@ -11,7 +11,7 @@ from torch import Tensor, fx
 
 from conversion.calibration.histogram import ChannelHistogram
 from conversion.calibration.statistics import Calibration
-from conversion.calibration.thresholds import SATURATION_GRID, Quantisers
+from conversion.calibration.thresholds import SATURATION_GRID, Quantisers, search_thresholds
 from conversion.capture.graph import ConversionGraph
 from conversion.counting.fanout import connect
 from conversion.simulation.network import SpikingNetwork
@@ -67,17 +67,12 @@ class EnergyAwareThresholds:
         power = quantisers.squares.mean()
         if power == 0:
             return torch.ones_like(largest)
-        best = torch.full_like(largest, torch.inf)
-        chosen = torch.zeros_like(largest)
-        for fraction in candidates(T, self.phi):
-            threshold = largest * fraction
-            # Dead channels: any threshold will do, but not 0 / 0.
-            step = torch.where(threshold > 0, threshold, 1.0) / T
-            error, spikes = quantisers(step, T * self.phi, rounding=0.5)
-            cost = error / power + self.energy * price * spikes / histogram.seen
-            better = cost < best
-            best = torch.where(better, cost, best)
-            chosen = torch.where(better, threshold, chosen)
+
+        def cost(threshold: Tensor) -> Tensor:
+            error, spikes = quantisers(threshold / T, T * self.phi, rounding=0.5)
+            return error / power + self.energy * price * spikes / histogram.seen
+
+        chosen = search_thresholds(largest, candidates(T, self.phi), cost)
         speaks = chosen <= largest * SATURATION_GRID[-1] / self.phi
         chosen = torch.where(speaks, chosen.clamp(max=ceiling / self.phi), chosen)
         # A dead channel costs least with the largest threshold of its layer.

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, fx
 
 from conversion.calibration.statistics import Calibration
+from conversion.capture.channels import per_channel
 from conversion.simulation.network import SpikingNetwork
 from conversion.simulation.neuron import Neuron
 from conversion.simulation.schedules import Trains
@@ -45,7 +46,7 @@ class PotentialCorrection:
 
 def _by_neuron(potential: Tensor, axis: int, dims: int) -> Tensor:
     """A potential for each channel in as many dimensions as one for each neuron; a sample has no batch axis."""
-    return potential.view([-1 if i == axis - 1 else 1 for i in range(dims)]) if potential.dim() < dims else potential
+    return per_channel(potential, axis - 1, dims) if potential.dim() < dims else potential
 
 
 def ann_means(calibration: Calibration) -> dict[fx.Node, Tensor]:

@@ -13,8 +13,8 @@ from conversion.capture.graph import ConversionGraph, Values, evaluate
 from conversion.capture.layout import keep
 from conversion.capture.roles import Role, Transport
 from conversion.simulation.network import SpikingNetwork
-from conversion.simulation.neuron import Neuron
 from conversion.simulation.schedules import Trains, sweep
+from conversion.simulation.transfer import mean_output
 from conversion.stages.base import fire_train, require_neurons, require_same_graph
 
 BATCH = 32
@@ -108,24 +108,6 @@ class LayerOfWeights:
         axis = graph.channel_axis(self.node)
         sent = mean_output(self.network.neurons[self.node], values[self.node.all_input_nodes[0]], self.network.T, axis)
         return (sent - self.target[samples]).square().sum(axis).mean()
-
-
-def mean_output(neuron: Neuron, current: Tensor, T: int, axis: int) -> Tensor:
-    """What a neuron transmits on average over T steps if the mean current came evenly; a floor passes gradients."""
-    dtype = torch.promote_types(current.dtype, torch.float32)
-    shape = [1] * current.dim()
-    shape[axis] = -1
-    threshold, bias = neuron.threshold.to(dtype).view(shape), neuron.bias
-    summed = T * (current.to(dtype) + (bias.mean(0) if bias.dim() == 2 else bias).to(dtype).view(shape))
-    if neuron.potential is not None:
-        summed = summed + neuron.potential.to(dtype).view(
-            shape if neuron.potential.dim() == 1 else (1, *current.shape[1:])
-        )
-    activation = torch.where(summed > 0, summed, neuron.slope * summed) if neuron.slope > 0 else summed
-    level = activation / threshold + (0.0 if neuron.start == "none" else 0.5)
-    level = level + (level.floor() - level).detach()
-    most = T * neuron.phi
-    return level.clamp(-most if neuron.slope > 0 else 0, most) * threshold / T
 
 
 def _weights(graph: ConversionGraph, node: fx.Node) -> list[fx.Node]:

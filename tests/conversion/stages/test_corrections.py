@@ -15,8 +15,9 @@ from torch import Tensor, nn
 
 from conversion import Calibration, ConversionGraph, InvalidInput, SpikingNetwork, convert, make_method, simulate
 from conversion.simulation.neuron import Layer, Neuron, Start
+from conversion.simulation.transfer import mean_output
 from conversion.stages import PotentialCorrection, Quantise, TemporalBias, WeightCalibration
-from conversion.stages.weights import LayerOfWeights, mean_output
+from conversion.stages.weights import LayerOfWeights
 from tests.conversion.toys import Net, architecture, captured, relative_error, seeded, with_thresholds
 
 
