@@ -5,7 +5,7 @@ from __future__ import annotations
 from pydantic import Field
 
 from conversion.methods.base import METHODS, Method
-from conversion.simulation.neuron import Start
+from conversion.methods.options import Channelwise, HalfThreshold, Light, Phi, Signed
 from conversion.stages import (
     BiasCorrection,
     EnergyAwareThresholds,
@@ -26,8 +26,8 @@ class CalibrationAdvanced(Method):
     """
 
     name = "calibration_advanced"
-    channelwise: bool = Field(default=False, description="one threshold per channel instead of per layer")
-    start: Start = Field(default="shift", description="how neurons get their half threshold")
+    channelwise: Channelwise = False
+    start: HalfThreshold = "shift"
     weights: bool = Field(default=False, description="tune the weights of every layer first")
     potential: bool = Field(default=True, description="correct the initial potential of every neuron")
     iterations: int = Field(default=5000, ge=1, description="of weight tuning, for each layer")
@@ -47,8 +47,8 @@ class Ftbc(Method):
     """A bias for each channel and step (FTBC, Wu et al., ECCV 2024) on rounding-aware thresholds per channel."""
 
     name = "ftbc"
-    phi: int = Field(default=1, ge=1, description="most spikes per step")
-    signed: bool = Field(default=False, description="neurons may take spikes back")
+    phi: Phi = 1
+    signed: Signed = False
 
     def stages(self) -> tuple[Stage, ...]:
         return Thresholds("mse", self.phi, signed=self.signed), TemporalBias()
@@ -63,7 +63,7 @@ class Snm(Method):
     """
 
     name = "snm"
-    light: bool = Field(default=False, description="correct biases (light calibration)")
+    light: Light = False
 
     def stages(self) -> tuple[Stage, ...]:
         place = Thresholds("max", 1, start="none", signed=True)
@@ -78,8 +78,8 @@ class EnergyAware(Method):
     energy: float = Field(
         default=0.05, ge=0, allow_inf_nan=False, description="the weight of energy; 0 minimises the error alone"
     )
-    phi: int = Field(default=8, ge=1, description="most spikes per step")
-    signed: bool = Field(default=False, description="neurons may take spikes back")
+    phi: Phi = 8
+    signed: Signed = False
     per_step_bias: bool = Field(default=False, description="correct a bias for each step in place of one for all")
 
     @property

@@ -9,8 +9,8 @@ from pydantic import BaseModel, Field
 from conversion.methods.adaptive import AdaFireSSC, Adaptive
 from conversion.methods.base import METHODS
 from conversion.methods.calibration import CalibrationLight
+from conversion.methods.options import HalfThreshold, HalfThresholdOrForm
 from conversion.simulation.exit_rules import Sign
-from conversion.simulation.neuron import Start
 from conversion.stages import EarlyExit, SettledExit, Stage
 
 
@@ -40,7 +40,7 @@ class CalibrationIat(Exits, CalibrationLight):
     """SNN Calibration whose confident samples stop early."""
 
     name = "calibration_iat"
-    start: Start = Field(default="potential", description="how neurons get their half threshold")
+    start: HalfThreshold = "potential"
 
     def stages(self) -> tuple[Stage, ...]:
         return (*super().stages(), self.exit())
@@ -51,7 +51,7 @@ class AdaFireIat(Exits, Adaptive):
     """AdaFire whose confident samples stop early."""
 
     name = "adafire_iat"
-    start: Start | None = Field(default="potential", description="how neurons get their half threshold")
+    start: HalfThresholdOrForm = "potential"
 
     def stages(self) -> tuple[Stage, ...]:
         return (*super().stages(), self.exit())
@@ -62,7 +62,7 @@ class AdaFireSSCIat(Exits, AdaFireSSC):
     """All three of the paper's techniques."""
 
     name = "adafire_ssc_iat"
-    start: Start | None = Field(default="potential", description="how neurons get their half threshold")
+    start: HalfThresholdOrForm = "potential"
 
     def stages(self) -> tuple[Stage, ...]:
         return (*super().stages(), self.exit())
