@@ -29,32 +29,54 @@ from torch.utils import _pytree as pytree
 from conversion.capture.graph import ConversionGraph, Values, evaluate, last_uses
 from conversion.capture.roles import ATTENTION, HOMOGENEOUS, PRODUCTS, OpRule, Role, Transport, is_product, packet
 from conversion.counting.flops import flops
+from conversion.counting.operations import AnalogOperations
 from conversion.errors import UnsupportedOp
 
 aten = torch.ops.aten
 
 
+@dataclass(frozen=True)
+class Work:
+    """Operations of one sample by when they are done.
+
+    Attributes:
+        static: on values that are constant in time when the input is.
+        step: on values that change from step to step, for one step.
+        head: behind the first weights or nonlinear operation that follow the last neurons; done once, on the mean.
+    """
+
+    static: int
+    step: int
+    head: int
+
+
 @dataclass(frozen=True, eq=False)
 class Connectivity:
-    """Counts for one sample.
+    """The connections of a network, for one sample.
 
     Attributes:
         fan_out: synaptic operations per spike, by layer (the input among them where it is made of events), in the shape
             of one sample, float64.
-        macs_static: multiplications by values that are constant in time when the input is.
-        macs_step: multiplications by analog values that change from step to step, for one step.
-        macs_head: those behind the first weights or nonlinear operation that follow the last neurons; they are done
-            once, on the mean.
-        flops_static, flops_step, flops_head: floating-point operations of nonlinear nodes, told apart the same way.
+        macs: multiplications by analog values.
+        flops: floating-point operations of nonlinear nodes.
     """
 
     fan_out: dict[fx.Node, Tensor]
-    macs_static: int
-    macs_step: int
-    macs_head: int = 0
-    flops_static: int = 0
-    flops_step: int = 0
-    flops_head: int = 0
+    macs: Work
+    flops: Work
+
+    def analog_operations(self, *, constant_input: bool) -> AnalogOperations:
+        """Operations on analog values; those before the first neurons are needed once if the input is constant."""
+        macs, flops = self.macs, self.flops
+        if constant_input:
+            return AnalogOperations(
+                macs_once=macs.static, macs_step=macs.step, macs_head=macs.head,
+                flops_once=flops.static + flops.head, flops_step=flops.step,
+            )  # fmt: skip
+        return AnalogOperations(
+            macs_once=0, macs_step=macs.static + macs.step, macs_head=macs.head,
+            flops_once=flops.head, flops_step=flops.static + flops.step,
+        )  # fmt: skip
 
 
 @torch.enable_grad()
@@ -133,10 +155,8 @@ def connect(
         if node in spiking:
             leaves[node] = events[node].requires_grad_()
     arrived += [events[source].sum() for source in graph.output.all_input_nodes if source in events]
-    return Connectivity(
-        _gradients(leaves, arrived), macs["static"], macs["step"], macs["head"],
-        operations["static"], operations["step"], operations["head"],
-    )  # fmt: skip
+    multiplications, floating_point = (Work(by["static"], by["step"], by["head"]) for by in (macs, operations))
+    return Connectivity(_gradients(leaves, arrived), multiplications, floating_point)
 
 
 def _filled(number: int, like: Tensor) -> Tensor:

@@ -14,8 +14,8 @@ from torch.utils._pytree import tree_map
 
 from conversion.capture.graph import Values
 from conversion.capture.layout import keep
+from conversion.counting.counts import Counts
 from conversion.counting.fanout import Connectivity
-from conversion.counting.operations import Counts
 from conversion.counting.spikes import count_spikes
 from conversion.errors import InvalidInput
 from conversion.simulation.exit_rules import is_power_of_two
