@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from conversion import Calibration, ConversionGraph, InvalidInput, SpikingNetwork, convert, make_method, simulate
-from conversion.report.errors import explain, roles
+from conversion.report.layers import explain
+from conversion.report.roles import roles
 from conversion.simulation.exit_rules import EntropyRule, normalised_entropy
 from conversion.simulation.frames import Frames, concatenate, mean_input, split_batches
 from tests.conversion.toys import Net, captured, conv_connections, with_thresholds
