@@ -43,8 +43,8 @@ def choose_threshold(
         channelwise: one threshold for each channel.
         ceiling: where the ANN's own activation saturates (6 for ReLU6); phi V never exceeds it.
 
-    A channel that is zero on the whole calibration set takes the largest threshold of its layer, so that it costs
-    few spikes should it ever fire; a layer that is zero throughout takes 1.
+    A channel that is zero on the whole calibration set takes the largest threshold of its layer, so that it fires few
+    spikes on other inputs; a layer that is zero throughout takes 1.
     """
     largest = histogram.maximum if channelwise else histogram.maximum.max().view(1)
     if rule == "max":
@@ -95,48 +95,48 @@ class Quantisers:
     def __init__(self, histogram: ChannelHistogram) -> None:
         self.counts = histogram.counts
         # Dead channels have nothing to count, in bins of any width.
-        self.width = torch.where(histogram.width > 0, histogram.width, 1.0)
+        self.bin_width = torch.where(histogram.width > 0, histogram.width, 1.0)
         self.highest = histogram.maximum + histogram.width
         # In half widths the centres are odd integers, and all sums exact.
         self.odd = 2 * torch.arange(BINS) + 1
         self.tails = _tail(self.counts), _tail(self.counts * self.odd)
-        self.squares = (self.counts.double() @ (self.odd.double() ** 2)) * (self.width / 2) ** 2
+        self.squares = (self.counts.double() @ (self.odd.double() ** 2)) * (self.bin_width / 2) ** 2
         """Sum of the squared activations, shape (channels,)."""
 
-    def __call__(self, step: Tensor, levels: int, rounding: float) -> tuple[Tensor, Tensor]:
-        """Sums over the activations of squared errors and of levels, each of shape (channels,).
+    def __call__(self, level_width: Tensor, levels: int, rounding: float) -> tuple[Tensor, Tensor]:
+        """Sums of squared errors and of levels over the activations, each of shape (channels,).
 
         Args:
-            step: s, positive, shape (channels,) or (1,).
+            level_width: s, positive, shape (channels,) or (1,).
             levels: L.
             rounding: 0 floors, 1/2 rounds to the nearest level.
         """
-        edges = min(levels, int((self.highest / step + rounding).max()))
-        bins = min(BINS, math.ceil(float((levels * step / self.width).max()) + 1))
+        edges = min(levels, int((self.highest / level_width + rounding).max()))
+        bins = min(BINS, math.ceil(float((levels * level_width / self.bin_width).max()) + 1))
         by_edge = edges <= bins
-        return (self._by_edge if by_edge else self._by_bin)(step, levels, rounding, edges if by_edge else bins)
+        return (self._by_edge if by_edge else self._by_bin)(level_width, levels, rounding, edges if by_edge else bins)
 
-    def _by_edge(self, step: Tensor, levels: int, rounding: float, edges: int) -> tuple[Tensor, Tensor]:
+    def _by_edge(self, level_width: Tensor, levels: int, rounding: float, edges: int) -> tuple[Tensor, Tensor]:
         k = torch.arange(1, edges + 1, dtype=torch.float64)
         # The first bin whose centre, half a width above its lower end, reaches the edge.
-        first = torch.ceil((k - rounding) * (step / self.width)[:, None] - 0.5).clamp_(0, BINS).long()
+        first = torch.ceil((k - rounding) * (level_width / self.bin_width)[:, None] - 0.5).clamp_(0, BINS).long()
         count, total = (tail.gather(1, first) for tail in self.tails)
-        shared = self.width * step * total.sum(1)
-        return self.squares - shared + step**2 * (count.double() @ (2 * k - 1)), count.sum(1).double()
+        shared = self.bin_width * level_width * total.sum(1)
+        return self.squares - shared + level_width**2 * (count.double() @ (2 * k - 1)), count.sum(1).double()
 
-    def _by_bin(self, step: Tensor, levels: int, rounding: float, bins: int) -> tuple[Tensor, Tensor]:
-        """The same bin by bin, for steps narrower than bins. From the given bin on all are at the last level."""
-        half = self.width / 2
-        level = quantised_level(self.odd[:bins] * (half / step)[:, None] + rounding, 0, levels)
+    def _by_bin(self, level_width: Tensor, levels: int, rounding: float, bins: int) -> tuple[Tensor, Tensor]:
+        """The same bin by bin, for levels narrower than bins. From the given bin on all are at the last level."""
+        half = self.bin_width / 2
+        level = quantised_level(self.odd[:bins] * (half / level_width)[:, None] + rounding, 0, levels)
         count = self.counts[:, :bins].double()
         product = ((level * self.odd[:bins]) * count).sum(1) + levels * self.tails[1][:, bins]
         square = (level**2 * count).sum(1) + levels**2 * self.tails[0][:, bins]
         spikes = (level * count).sum(1) + levels * self.tails[0][:, bins]
-        return self.squares - 2 * half * step * product + step**2 * square, spikes
+        return self.squares - 2 * half * level_width * product + level_width**2 * square, spikes
 
 
 def _tail(counts: Tensor) -> Tensor:
-    """Sums of every row of integers from each place to its end; the last is of nothing."""
+    """Sums of every row of integers from each place to its end; the last one is zero."""
     below = pad(counts.cumsum(1), (1, 0))
     return below[:, -1:] - below
 

@@ -49,7 +49,7 @@ class Counts:
         cls, connectivity: Connectivity, tallies: Mapping[fx.Node, Sequence[Tensor]], steps: Tensor, T: int, *,
         constant_input: bool,
     ) -> Counts:  # fmt: skip
-        """Puts together the tallies of every step, by layer; there may be no layer.
+        """Joins the tallies of every step, by layer; there may be no layer.
 
         A tally has shape (6, n), for the n samples that took its step: samples leave for good.
         """

@@ -1,17 +1,17 @@
-"""Who is connected to whom: the true fan-out of every neuron, and the multiplications that stay analog.
+"""The connections of a network: the true fan-out of every neuron, and the multiplications that stay analog.
 
-Replace every weight by one, ignore amplitudes, and the network becomes a counter: what arrives at a layer is the
-number of connections. Its gradient with respect to a neuron is then the number of synaptic operations that one spike
-of that neuron causes, exact at borders, for strides, groups, dilations, shortcuts and the final layer.
+With every weight replaced by one and amplitudes ignored, the input of a layer is the number of its connections that
+are driven. Its gradient with respect to a neuron is then the number of synaptic operations that one spike of that
+neuron causes, exact at borders, for strides, groups, dilations, shortcuts and the final layer.
 
 A spike is charged for each weighted connection it drives, and once where it is added to a membrane without a weight
 (an identity shortcut). Pooling is free: a spike is charged for the connections of each pooled position it falls in.
 Multiplications by values that are not spikes are analog and counted as MACs (element-wise factors are not: they fold
-into weights); padding is multiplied by nobody, so ANN and SNN are counted over the same connections.
+into weights); padding is not multiplied, so ANN and SNN are counted over the same connections.
 
 Maxima carry events as averages do: a spike is charged for every window that it falls in, whether it changes the
 maximum or not, which is an upper bound. At any other nonlinear operation an event is accumulated once for each place
-where it arrives, and what leaves is analog. The work of nonlinear operations is counted in floating-point operations
+where it arrives, and the output is analog. The work of nonlinear operations is counted in floating-point operations
 (conversion/counting/flops.py).
 """
 
@@ -81,37 +81,38 @@ class Connectivity:
 
 @torch.enable_grad()
 def connect(
-    graph: ConversionGraph, spiking: Collection[fx.Node], *, difference: bool = True, driven: bool = False
+    graph: ConversionGraph, spiking: Collection[fx.Node], *, difference: bool = True, event_input: bool = False
 ) -> Connectivity:
     """Counts the connections of a graph whose activations in `spiking` are layers of neurons.
 
     Args:
         graph: the captured network.
-        spiking: firing nodes.
-        driven: the input is made of events, each of which is charged for its connections, as those of neurons are.
-        difference: nonlinear nodes send the difference of the running mean, which costs more than their function.
+        spiking: the firing nodes that are layers of neurons.
+        event_input: the input is made of events, each of which is charged for its connections, as those of neurons are.
+        difference: the output of nonlinear nodes is the difference of the running mean, which costs more than the
+            function alone.
 
     Raises:
         UnsupportedOp: events pass an operation whose connections cannot be counted.
     """
-    # Shapes and constants come from one real pass; `events` and `analog` say what each signal is made of.
+    # Shapes and constants come from one real pass; `events` and `analog` hold the two kinds of every signal.
     values = graph.start(graph.example)
     events: Values = {graph.input: torch.zeros_like(graph.example, dtype=torch.float64)}
     analog: Values = {graph.input: torch.ones_like(graph.example, dtype=torch.float64)}
     leaves: dict[fx.Node, Tensor] = {}
-    if driven:
+    if event_input:
         analog[graph.input] = _filled(0, graph.example)
         leaves[graph.input] = events[graph.input].requires_grad_()
     arrived: list[Tensor] = []
     macs, operations = Counter[str](), Counter[str]()
     changing: set[fx.Node] = set()
     leading = graph.upstream(spiking)
-    # Behind the last neurons: what reads no spikes any more, and what such nodes may read.
+    # Behind the last neurons: nodes that read no spikes any more, and nodes that these may read.
     head, collected = set[fx.Node](), set[fx.Node]()
     freed = last_uses(graph.body, keep=graph.output.all_input_nodes)
     previous: Sequence[fx.Node] = ()
     for node in graph.body:
-        # Large networks: what nobody reads any more goes, here because a step below ends in several places.
+        # Values that no later node reads are freed here, since the loop's body ends in several places.
         for done in previous:
             for signals in (values, events, analog):
                 del signals[done]
@@ -131,7 +132,7 @@ def connect(
         if rule.role is Role.NONLINEAR:
             operations[when] += flops(node, values, _reads(node, rule, values))
             if difference and when == "step":
-                operations[when] += _bookkeeping(node, [s for s in sources if s in changing], analog, values)
+                operations[when] += _difference_flops(node, [s for s in sources if s in changing], analog, values)
 
         if rule.transport in (Transport.RESAMPLE, Transport.REDUCE, Transport.SCALE, Transport.MOVE):
             events[node] = _carry(node, rule.transport, events, values)
@@ -160,7 +161,7 @@ def connect(
 
 
 def _filled(number: int, like: Tensor) -> Tensor:
-    """One number, seen as a signal of another's shape."""
+    """One number, expanded to the shape of another signal."""
     return torch.full((), number, dtype=torch.float64, device=like.device).expand(like.shape)
 
 
@@ -173,7 +174,7 @@ def _gradients(leaves: dict[fx.Node, Tensor], arrived: list[Tensor]) -> dict[fx.
 
 
 def _reads(node: fx.Node, rule: OpRule, values: Values) -> Tensor | None:
-    """How many inputs each output of a maximum or a product of matrices reads; None for other operations."""
+    """Number of inputs that each output of a maximum or matrix product reads; None for other operations."""
     elementwise = packet(node) in (aten.mul, aten.div, *ATTENTION)
     if rule.transport is None and (elementwise or not is_product(node, rule)):
         return None
@@ -188,10 +189,10 @@ def _reads(node: fx.Node, rule: OpRule, values: Values) -> Tensor | None:
     return counts
 
 
-def _bookkeeping(node: fx.Node, changing: list[fx.Node], analog: Values, values: Values) -> int:
-    """What the difference costs beside its function, at every step.
+def _difference_flops(node: fx.Node, changing: list[fx.Node], analog: Values, values: Values) -> int:
+    """Operations per step that the difference of the running mean needs beside its function f.
 
-    Analog inputs are added to their sums (spikes are counted as synaptic operations) and what was sent is subtracted;
+    Analog inputs are added to their sums (spikes are counted as synaptic operations) and earlier outputs subtracted;
     unless f is homogeneous, sums are divided by t and f multiplied by it.
     """
     inputs = sum(analog[source].numel() for source in changing)
@@ -201,7 +202,7 @@ def _bookkeeping(node: fx.Node, changing: list[fx.Node], analog: Values, values:
 
 
 def _carry(node: fx.Node, transport: Transport, signals: Values, values: Values) -> Any:
-    """Where an operation takes its signals when all its weights are one and its constants nothing."""
+    """The output of an operation with all weights replaced by one and all other constants by zero."""
     args: list[Any] = [_substitute(arg, transport, signals, values) for arg in node.args]
     target: Any = node.target
     if transport is Transport.SCALE:
@@ -238,7 +239,7 @@ def _substitute(arg: Any, transport: Transport, signals: Values, values: Values)
 def _merge(
     node: fx.Node, sources: list[fx.Node], events: Values, analog: Values, values: Values
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Sums stay events where all terms are; where one is analog the others' spikes are accumulated into it."""
+    """Adds signals: a sum of events is events; into an analog term the spikes of the others are accumulated."""
     shape = values[node].shape
     spikes = torch.stack([events[source].expand(shape) for source in sources]).sum(0)
     mixed = torch.stack([analog[source].expand(shape) for source in sources]).amax(0)
@@ -246,7 +247,7 @@ def _merge(
 
 
 def _resample(node: fx.Node, signal: Tensor, values: Values) -> Any:
-    """Pooling and upsampling act on each spatial axis by itself: probe which inputs an output reads on each."""
+    """The output of pooling or upsampling, whose connections are probed on each spatial axis by itself."""
     real = values[node.args[0]]  # type: ignore[index]
     several = isinstance(values[node], tuple)
     for axis in range(2, real.dim()):

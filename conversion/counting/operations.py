@@ -1,6 +1,6 @@
-"""The operations that are counted: those that spikes cause, and those on analog values (docs/energy.md).
+"""Kinds of operations that are counted: those that spikes cause, and those on analog values (docs/energy.md).
 
-Counts know no joules; price lists do (benchmarks/references/prices.py).
+Their energy is a matter of price lists (benchmarks/references/prices.py).
 """
 
 from __future__ import annotations

@@ -41,8 +41,8 @@ class Adaptive(Method):
     def stages(self) -> tuple[Stage, ...]:
         released = self.form == "released"
         start = self.start or ("shift" if released else "potential")
-        place = Thresholds("mse_floor" if released else "mse", channelwise=self.channelwise, start=start)
-        search = AdaFire(place, self.phi, self.phi_init, self.phi_min, self.budget, self.form, self.samples)
+        neurons = Thresholds("mse_floor" if released else "mse", channelwise=self.channelwise, start=start)
+        search = AdaFire(neurons, self.phi, self.phi_init, self.phi_min, self.budget, self.form, self.samples)
         return (search, *self.correction())
 
     def correction(self) -> tuple[Stage, ...]:

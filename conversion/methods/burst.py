@@ -33,8 +33,8 @@ class Spiking(Method):
     nonlinear: NonlinearInTime = "difference"
 
     def stages(self) -> tuple[Stage, ...]:
-        place = Thresholds(self.thresholds, self.phi, self.channelwise, self.start, self.signed, self.nonlinear)
-        return (place, BiasCorrection()) if self.light else (place,)
+        neurons = Thresholds(self.thresholds, self.phi, self.channelwise, self.start, self.signed, self.nonlinear)
+        return (neurons, BiasCorrection()) if self.light else (neurons,)
 
 
 @METHODS.register("burst")

@@ -22,5 +22,5 @@ class CalibrationLight(Method):
     nonlinear: NonlinearInTime = "difference"
 
     def stages(self) -> tuple[Stage, ...]:
-        place = Thresholds("mse_floor", 1, self.channelwise, self.start, nonlinear=self.nonlinear)
-        return (place, BiasCorrection()) if self.light else (place,)
+        neurons = Thresholds("mse_floor", 1, self.channelwise, self.start, nonlinear=self.nonlinear)
+        return (neurons, BiasCorrection()) if self.light else (neurons,)

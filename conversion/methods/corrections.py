@@ -19,7 +19,7 @@ from conversion.stages import (
 
 @METHODS.register("calibration_advanced")
 class CalibrationAdvanced(Method):
-    """SNN Calibration (Li et al., ICML 2021), 'advanced': initial potentials, and weights, in place of the bias.
+    """SNN Calibration (Li et al., ICML 2021), 'advanced': initial potentials, and weights, in neurons of the bias.
 
     The released code calibrates potentials alone on CIFAR and weights before potentials on ImageNet; neurons are
     those of the light variant: phi = 1, one flooring threshold per layer, half a threshold as a current.
@@ -66,8 +66,8 @@ class Snm(Method):
     light: Light = False
 
     def stages(self) -> tuple[Stage, ...]:
-        place = Thresholds("max", 1, start="none", signed=True)
-        return (place, BiasCorrection()) if self.light else (place,)
+        neurons = Thresholds("max", 1, start="none", signed=True)
+        return (neurons, BiasCorrection()) if self.light else (neurons,)
 
 
 @METHODS.register("energy_aware")
@@ -80,12 +80,12 @@ class EnergyAware(Method):
     )
     phi: Phi = 8
     signed: Signed = False
-    per_step_bias: bool = Field(default=False, description="correct a bias for each step in place of one for all")
+    per_step_bias: bool = Field(default=False, description="correct a bias for each step in neurons of one for all")
 
     @property
     def converges(self) -> bool:
         return self.energy == 0
 
     def stages(self) -> tuple[Stage, ...]:
-        place = EnergyAwareThresholds(self.energy, self.phi, self.signed)
-        return place, TemporalBias() if self.per_step_bias else BiasCorrection()
+        neurons = EnergyAwareThresholds(self.energy, self.phi, self.signed)
+        return neurons, TemporalBias() if self.per_step_bias else BiasCorrection()

@@ -1,4 +1,4 @@
-"""Early exit on top of other methods: confident samples stop early, or those whose output has settled."""
+"""Early exit (IAT) on top of other methods: confident samples exit early, or those whose output has settled."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Exits(BaseModel):
     sign: Sign = Field(default="code", description="entropy as in the released code, or as in the paper's text")
 
     def exit(self) -> Stage:
-        """The stage that sets the bars; it comes last."""
+        """The stage that sets the exit rule; it comes last."""
         if self.rule == "settled":
             return SettledExit(self.tolerance)
         return EarlyExit(self.base, self.scale, self.delta, self.sign)
@@ -37,7 +37,7 @@ class Exits(BaseModel):
 # that early readouts are too low.
 @METHODS.register("calibration_iat")
 class CalibrationIat(Exits, CalibrationLight):
-    """SNN Calibration whose confident samples stop early."""
+    """SNN Calibration whose confident samples exit early."""
 
     name = "calibration_iat"
     start: HalfThreshold = "potential"
@@ -48,7 +48,7 @@ class CalibrationIat(Exits, CalibrationLight):
 
 @METHODS.register("adafire_iat")
 class AdaFireIat(Exits, Adaptive):
-    """AdaFire whose confident samples stop early."""
+    """AdaFire whose confident samples exit early."""
 
     name = "adafire_iat"
     start: HalfThresholdOrForm = "potential"

@@ -49,38 +49,38 @@ class ErrorSplit:
 def split_error(
     neuron: Neuron, T: int, axis: int, currents: Sequence[Tensor], function: Activation, activation: Tensor
 ) -> tuple[list[Tensor], ErrorSplit]:
-    """Runs one layer of neurons and splits the error of its mean output.
+    """Simulates one layer of neurons and splits the error of its mean output.
 
     Args:
         neuron: the parameters.
         T: number of steps.
         axis: of the channels.
         currents: the layer's input at each step, of shape (N, ...).
-        function: that the layer stands for.
-        activation: the ANN's, like a current.
+        function: the ANN's activation function in the place of this layer.
+        activation: its values in the ANN, of the shape of a current.
 
     Returns:
-        What the layer sent at each step, and the parts of its error.
+        The layer's output at each step, and the parts of its error.
     """
     layer = Layer(neuron, T, axis)
-    sent = [layer.step(current)[0] for current in currents]
+    outputs = [layer.step(current)[0] for current in currents]
     potential = layer.state[0]
     # As the layer rounded it, so that levels compare exactly.
     threshold = per_channel(neuron.threshold.to(potential.dtype).double(), axis, potential.dim())
-    spikes = [(value.double() / threshold).round() for value in sent]
+    spikes = [(value.double() / threshold).round() for value in outputs]
     total = torch.stack(spikes).sum(0)
-    # What was taken up is what was sent and what is left; half a threshold of it, however it enters, is rounding.
-    # Biases and initial potentials of any form are in it, as the neurons had them.
-    taken = total * threshold + potential.double()
+    # The potential that came in is the potential that was fired and the one that is left: with biases and initial
+    # potentials of any form. Half a threshold of it, however it enters, is rounding.
+    received = total * threshold + potential.double()
     half = torch.zeros_like(threshold) if neuron.start == "none" else threshold / 2
-    summed = taken - half
+    summed = received - half
 
     slope = function.slope
     ideal = leaky_relu(summed, slope).clamp(max=T * function.ceiling) / T
     clipped = ideal.minimum(neuron.phi * threshold).maximum(neuron.lowest * threshold)
     # A leaky ReLU scales a shift, which comes with the current, but not an initial potential.
-    due = leaky_relu(taken, slope) if neuron.start == "shift" else leaky_relu(summed, slope) + half
-    quantised = mean_spike_output(due / threshold, neuron, threshold, T)
+    rounded = leaky_relu(received, slope) if neuron.start == "shift" else leaky_relu(summed, slope) + half
+    quantised = mean_spike_output(rounded / threshold, neuron, threshold, T)
     split = ErrorSplit(
         inherited=ideal - activation.double(),
         clipping=clipped - ideal,
@@ -88,4 +88,4 @@ def split_error(
         unevenness=total * threshold / T - quantised,
         spikes=spikes,
     )
-    return sent, split
+    return outputs, split

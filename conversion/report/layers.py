@@ -18,7 +18,7 @@ from conversion.errors import InvalidInput
 from conversion.report.errors import PARTS, ErrorSplit, split_error
 from conversion.report.naming import layer_name
 from conversion.simulation.network import SpikingNetwork
-from conversion.simulation.schedules import Trains, sweep
+from conversion.simulation.schedules import TimeSeries, sweep
 from conversion.stages.base import require_same_graph
 
 
@@ -34,8 +34,8 @@ class ErrorParts(BaseModel):
     """The error of a layer's mean output and its parts; the means of the four parts sum to that of the total.
 
     Attributes:
-        own: clipping, quantisation and unevenness together: what this layer adds.
-        total: own and inherited.
+        own: the error that this layer adds: the sum of clipping, quantisation and unevenness.
+        total: the sum of own and inherited.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -51,16 +51,16 @@ class LayerReport(BaseModel):
     """One activation of the ANN and the layer of neurons in its place.
 
     Attributes:
-        name: the modules that it stands for, "layer1.0.conv1 -> relu1".
+        name: the modules that it replaces, "layer1.0.conv1 -> relu1".
         source: the line of the user's code, with the name of its file.
         role: "signed" neurons may take spikes back; an "analog" activation has no neurons, and no figures.
-        neurons: how many.
-        threshold: the smallest and the largest.
+        neurons: number of neurons.
+        threshold: the smallest and the largest threshold.
         phi: most spikes per step.
-        rho: factor by which thresholds were enlarged after calibration.
+        rho: threshold ratio of SSC, by which thresholds were enlarged after calibration.
         rate: mean spikes per neuron and step; a burst of n is n.
         silent: share of the neurons that never fired.
-        activation: RMS of the ANN's activation, which the errors are relative to; they are absolute where it is zero.
+        activation: RMS of the ANN's activation; errors are relative to it, and absolute where it is zero.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -98,19 +98,19 @@ def explain(network: SpikingNetwork, calibration: Calibration, samples: int = 12
         ann: dict[fx.Node, Tensor] = {}
         graph.run(inputs, observe=ann.__setitem__)
 
-        def spike(node: fx.Node, currents: Trains, ann: dict[fx.Node, Tensor] = ann) -> Trains:
+        def spike(node: fx.Node, currents: TimeSeries, ann: dict[fx.Node, Tensor] = ann) -> TimeSeries:
             neuron, activation = network.neurons[node], ann.pop(node)
             axis, function = graph.channel_axis(node), graph.activation(node)
-            sent, split = split_error(neuron, network.T, axis, currents[0], function, activation)
+            outputs, split = split_error(neuron, network.T, axis, currents[0], function, activation)
             sums[node].add(split, activation)
-            return [sent]
+            return [outputs]
 
         sweep(network, [frames], network.T, spike)
     return [_layer_report(network, node, sums.get(node)) for node in graph.firing]
 
 
 def worst(report: Sequence[LayerReport]) -> str:
-    """The layer that adds most error to what it inherits, and of which kind, in one sentence."""
+    """One sentence on the layer that adds most error, and on the kind of that error."""
     measured = [(layer, layer.errors) for layer in report if layer.errors is not None]
     if not measured:
         return "No layer spikes, so none adds an error."

@@ -14,14 +14,14 @@ from conversion.simulation.network import SpikingNetwork
 
 
 class RoleGroup(BaseModel):
-    """The operations that do the same thing in time.
+    """The operations that have one role in time.
 
     Attributes:
         role: "constant" under a constant input, so computed once; "spiking"; "linear" in spikes or in their sums;
             "analog", multiplications of a current and activations without neurons, at every step; "nonlinear", the
             difference of the running mean; "readout", applied once to the mean output.
-        ops: how many of each.
-        names: of the modules, in execution order.
+        ops: number of operations of each kind.
+        names: their modules, in execution order.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -31,8 +31,10 @@ class RoleGroup(BaseModel):
 
 
 def roles(network: SpikingNetwork, *, constant_input: bool = True) -> list[RoleGroup]:
-    """What every operation is in time, in groups; those without a member are left out. An input that is not constant
-    is one of events."""
+    """The operations of a network by their role in time; empty groups are left out.
+
+    An input that is not constant is taken as one of events.
+    """
     groups: dict[str, list[fx.Node]] = {}
     for node, role in _roles_in_time(network, constant_input).items():
         groups.setdefault(role, []).append(node)
@@ -51,7 +53,7 @@ def roles(network: SpikingNetwork, *, constant_input: bool = True) -> list[RoleG
 
 def _roles_in_time(network: SpikingNetwork, constant_input: bool) -> dict[fx.Node, str]:
     rules, head = network.graph.rules, set(network.head)
-    # Nodes whose value is no sum of spikes, which a synapse has to multiply.
+    # Nodes whose value is no sum of spikes: weights that read it multiply.
     analog = {network.graph.input} if constant_input else set[fx.Node]()
     changing = network.changing(constant_input=constant_input)
     found: dict[fx.Node, str] = {}

@@ -2,7 +2,7 @@
 
 A layer adds its current to the membrane potential, fires n = clamp(floor(v / threshold), 0, phi) spikes, subtracts
 n threshold (soft reset) and transmits n threshold. phi = 1 is the neuron of SNN Calibration; a larger phi is the
-burst neuron of AdaFire. The signed neuron takes spikes back that it sent too early (SNM, Wang et al., IJCAI 2022).
+burst neuron of AdaFire. The signed neuron takes spikes back that it fired too early (SNM, Wang et al., IJCAI 2022).
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ WORTH_COMPILING = 1_000_000_000
 
 @dataclass(frozen=True, eq=False)
 class Neuron:
-    """What all neurons of one layer share.
+    """The parameters of one layer of neurons.
 
     Attributes:
         threshold: potential at which one spike is fired, and a spike's amplitude; shape (channels,) or (1,).
@@ -67,7 +67,7 @@ class Neuron:
 
     @property
     def lowest(self) -> int:
-        """Fewest spikes per step on average, negative ones counted down: below 0 for a leaky ReLU alone."""
+        """Lowest mean of spikes per step, negative ones counted as -1: -phi for a leaky ReLU, else 0."""
         return -self.phi if self.slope > 0 else 0
 
     def to(self, device: torch.device) -> Neuron:
@@ -80,17 +80,15 @@ class Layer:
 
     Args:
         neuron: the parameters.
-        steps: T of the conversion, over which the paper's shift is spread.
+        T: of the conversion, over which the paper's shift is spread.
         axis: of the channels in the layer's current.
         fan_out: synaptic operations that one spike of each neuron causes, shape of one sample; None counts nothing.
         fast: compile the update, which takes seconds once and is several times faster from then on.
     """
 
-    def __init__(
-        self, neuron: Neuron, steps: int, axis: int, fan_out: Tensor | None = None, fast: bool = False
-    ) -> None:
+    def __init__(self, neuron: Neuron, T: int, axis: int, fan_out: Tensor | None = None, fast: bool = False) -> None:
         self.neuron = neuron
-        self.steps = steps
+        self.T = T
         self.axis = axis
         self.fan_out = fan_out
         self.update = _update(neuron.signed, fast)
@@ -98,24 +96,25 @@ class Layer:
         self.t = 0
 
     def step(self, current: Tensor) -> tuple[Tensor, Tensor | None]:
-        """One step.
+        """Simulates one timestep.
 
         Args:
             current: input of shape (N, ...) in the network's precision.
 
         Returns:
-            What is transmitted, like `current`; and, where spikes are counted, a tally of shape (6, N, M): M partial
-            sums of spikes, binary digits and events, then of the synaptic operations that each of them causes.
+            The output, spikes times threshold, like `current`; and, where spikes are counted, a tally of shape
+            (6, N, M): M partial sums of spikes, binary digits and events, then of the synaptic operations that each of
+            them causes.
         """
         if not self.state:
             self._reset(current)
         constant = self.currents[min(self.t, len(self.currents) - 1)]
         self.t += 1
-        *self.state, sent, tally = self.update(*self.state, current, constant, **self.constants)
-        return sent, tally
+        *self.state, output, tally = self.update(*self.state, current, constant, **self.constants)
+        return output, tally
 
     def keep(self, samples: Tensor) -> None:
-        """Forgets all samples but those with the given indices along the first axis."""
+        """Continues with the samples at the given indices alone."""
         self.state = tuple(part[samples] for part in self.state)
 
     def _reset(self, current: Tensor) -> None:
@@ -128,7 +127,7 @@ class Layer:
         # One for all steps, or one for each.
         self.currents = [per_channel(row, self.axis, dims) for row in (bias if bias.dim() == 2 else bias[None])]
         if self.neuron.start == "shift":
-            self.currents = [row + threshold / (2 * self.steps) for row in self.currents]
+            self.currents = [row + threshold / (2 * self.T) for row in self.currents]
         self.constants: dict[str, Any] = {
             "threshold": threshold,
             # A tensor, so that one compiled update serves every phi.
@@ -152,18 +151,18 @@ def fire(
     potential: Tensor, current: Tensor, constant: Tensor, threshold: Tensor, phi: Tensor, fan_out: Tensor | None,
     single: bool,
 ) -> tuple[Tensor, Tensor, Tensor | None]:  # fmt: skip
-    """The burst neuron: new potential, transmitted value, tally."""
+    """One timestep of the burst neuron: new potential, output, tally."""
     potential = potential + (current + constant)
     spikes = torch.floor(potential / threshold).clamp(min=0).minimum(phi)
-    sent = spikes * threshold
-    return potential - sent, sent.to(current.dtype), count_spikes(spikes, fan_out, single)
+    output = spikes * threshold
+    return potential - output, output.to(current.dtype), count_spikes(spikes, fan_out, single)
 
 
 def fire_signed(
     potential: Tensor, total: Tensor, current: Tensor, constant: Tensor, threshold: Tensor, phi: Tensor,
     fan_out: Tensor | None, single: bool, offset: Tensor, slope: float,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor | None]:  # fmt: skip
-    """The signed neuron: new potential, new total, transmitted value, tally.
+    """One timestep of the signed neuron: new potential, new total of spikes, output, tally.
 
     It follows the activation f of its summed input S: after each step its total of spikes is as near to
     floor((f(S) + offset) / threshold) as phi spikes of either sign allow. For a ReLU that is
@@ -173,8 +172,8 @@ def fire_signed(
     summed = potential + total * threshold - offset
     wanted = torch.floor((leaky_relu(summed, slope) + offset) / threshold)
     spikes = (wanted - total).minimum(phi).maximum(-phi)
-    sent = spikes * threshold
-    return potential - sent, total + spikes, sent.to(current.dtype), count_spikes(spikes.abs(), fan_out, single)
+    output = spikes * threshold
+    return potential - output, total + spikes, output.to(current.dtype), count_spikes(spikes.abs(), fan_out, single)
 
 
 def leaky_relu(value: Tensor, slope: float) -> Tensor:

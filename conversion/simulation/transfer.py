@@ -32,12 +32,15 @@ def quantised_level(position: Tensor, lowest: int, highest: int) -> Tensor:
 
 
 def mean_spike_output(position: Tensor, neuron: Neuron, threshold: Tensor, T: int) -> Tensor:
-    """The transfer function at a position, T x / V + rounding; `threshold` is the neuron's, in a shape that fits."""
+    """The transfer function, V/T clip(floor(position)), of position = T x / V + rounding.
+
+    `threshold` is the neuron's in the dtype of the position, with as many dimensions.
+    """
     return quantised_level(position, T * neuron.lowest, T * neuron.phi) * threshold / T
 
 
 def mean_output(neuron: Neuron, current: Tensor, T: int, axis: int) -> Tensor:
-    """The mean output of a layer over T steps if its mean current came evenly; gradients pass the floor.
+    """The mean output of a layer over T steps if its current were the mean at every step; gradients pass the floor.
 
     Args:
         neuron: the parameters; bias and potential are added to the current.

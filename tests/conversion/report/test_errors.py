@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from conversion.capture.roles import Activation
 from conversion.report.errors import PARTS, ErrorSplit, split_error
 from conversion.simulation.neuron import Neuron, Start
-from conversion.stages.base import fire_train
+from conversion.stages.base import spike_train
 
 RELU = Activation()
 
@@ -115,7 +115,7 @@ def test_the_parts_sum_to_the_error_of_what_was_sent(currents: list[float], opti
     slope = options["function"].slope
     neuron = Neuron(V, options["phi"], torch.full_like(V, options["bias"]), options["start"], options["signed"], slope)
     train = [torch.tensor([[current]], dtype=torch.float64) for current in currents]
-    mean = float(torch.stack(fire_train(neuron, len(currents), 1, train)).mean())
+    mean = float(torch.stack(spike_train(neuron, len(currents), 1, train)).mean())
     x_bar = sum(currents) / len(currents) + options["bias"]
     ideal = min(max(x_bar, slope * x_bar), options["function"].ceiling)
     assert sum(parts(split)) == pytest.approx(mean - options["activation"], abs=1e-12)

@@ -17,7 +17,7 @@ from conversion import Calibration, ConversionGraph, InvalidInput, SpikingNetwor
 from conversion.simulation.neuron import Layer, Neuron, Start
 from conversion.simulation.transfer import mean_output
 from conversion.stages import PotentialCorrection, Quantise, TemporalBias, WeightCalibration
-from conversion.stages.weights import LayerOfWeights
+from conversion.stages.weights import LayerObjective
 from tests.conversion.toys import Net, architecture, captured, relative_error, seeded, with_thresholds
 
 
@@ -221,10 +221,10 @@ def test_weight_calibration_finds_the_samples_wherever_the_batch_lies(
     graph = captured(Net(function, **parts), x)
     calibration = Calibration(graph, x)
     network = convert(graph, x, "burst", T=4, phi=4, light=False)
-    (second,) = LayerOfWeights(network, graph.firing[1], calibration).weights
+    (second,) = LayerObjective(network, graph.firing[1], calibration).weights
     damaged = replace(network, weights={second: network.start(x)[second].detach() * 2 / 3})
     tuned = WeightCalibration(iterations=100, learning_rate=1e-2)(damaged, calibration)
-    layer, everyone = LayerOfWeights(tuned, graph.firing[1], calibration), torch.arange(len(x))
+    layer, everyone = LayerObjective(tuned, graph.firing[1], calibration), torch.arange(len(x))
     with torch.no_grad():
         before, after = (float(layer.error({second: source.weights[second]}, everyone)) for source in (damaged, tuned))
     assert after < 0.7 * before
@@ -239,14 +239,14 @@ def test_weight_calibration_repairs_weights_and_leaves_the_graph(name: str) -> N
     untouched = {key: value.clone() for key, value in graph.module.state_dict().items()}
     network = convert(graph, x, "burst", T=4, phi=4, light=False)
     values = graph.start(x)
-    weights = [weight for node in graph.firing for weight in LayerOfWeights(network, node, calibration).weights]
+    weights = [weight for node in graph.firing for weight in LayerObjective(network, node, calibration).weights]
     damaged = replace(network, weights={weight: values[weight].detach() * 2 / 3 for weight in weights})
     tuned = WeightCalibration(iterations=100, learning_rate=1e-2)(damaged, calibration)
     assert tuned.weights.keys() == damaged.weights.keys()
     assert all(torch.equal(value, untouched[key]) for key, value in graph.module.state_dict().items())
     samples = torch.arange(len(x))
     for node in graph.firing:
-        layer = LayerOfWeights(tuned, node, calibration)
+        layer = LayerObjective(tuned, node, calibration)
         before = {weight: damaged.weights[weight] for weight in layer.weights}
         with torch.no_grad():
             assert float(layer.error({}, samples)) < 0.5 * float(layer.error(before, samples))
@@ -258,7 +258,7 @@ def test_a_residual_block_tunes_its_last_convolution_and_its_projection() -> Non
     network = convert(graph, x, "burst", T=2, phi=1, light=False)
     shapes = []
     for node in graph.firing:
-        layer = LayerOfWeights(network, node, Calibration(graph, x))
+        layer = LayerObjective(network, node, Calibration(graph, x))
         shapes.append(sorted(tuple(weight.meta["val"].shape) for weight in layer.weights))
     conv, strided, last, projection = (6, 6, 3, 3), (8, 6, 3, 3), (8, 8, 3, 3), (8, 6, 1, 1)
     assert shapes == [[(6, 3, 3, 3)], [conv], [conv], [strided], [projection, last]]
