@@ -31,7 +31,7 @@ from conversion.simulation.neuron import Layer, Neuron, worth_compiling
 from conversion.simulation.schedules import StepSchedule, TimeSeries, add, sweep
 
 Energy = Literal["spikes", "synops_unary"]
-# Samples whose values are kept for all steps, and copies of samples that run side by side; a GPU is fed more of both.
+# Samples whose values are kept for all steps, and copies of samples that run side by side; a GPU takes more of both.
 SAMPLES, STACK = 8, 64
 SAMPLES_GPU, STACK_GPU = 32, 256
 # Largest number of values that all layers may have in all steps for these samples; two numbers are kept of each.

@@ -62,7 +62,7 @@ def _axis(label: Tensor) -> int | None:
     line = low.movedim(varying[0], 0).flatten(1).amin(1) if len(varying) == 1 else low.new_empty(0)
     if len(line) and len(line.unique()) == len(line):
         return varying[0]
-    # All values are then one channel.
+    # With an axis of size one, all values are one channel.
     return next((axis for axis in range(1, label.dim()) if label.shape[axis] == 1), None)
 
 

@@ -97,7 +97,7 @@ def _layout(single: Tensor, first_lost: Tensor, second_lost: Tensor) -> Layout |
     axis = grown[0]
     size = single.shape[axis]
     first, second = (_lost(value, axis) for value in (first_lost, second_lost))
-    # An ANN that computes NaN by itself hides what it mixes, and fails later on.
+    # If the ANN computes NaN by itself, mixing cannot be seen here; such an ANN fails later on.
     known = ~_lost(single, axis).any()
     # Of several possibilities, as for values that no input reaches, the one nearest to a plain batch.
     for inner in (size // outer for outer in range(1, size + 1) if size % outer == 0):

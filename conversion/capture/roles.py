@@ -30,7 +30,7 @@ class Role(StrEnum):
 
 
 class Transport(StrEnum):
-    """How events pass an operation, for counting synaptic operations."""
+    """The way in which events pass an operation, for counting synaptic operations."""
 
     SYNAPSE = "synapse"
     """Every event is multiplied by weights: convolutions and matrix products with a constant."""

@@ -1,7 +1,7 @@
 """The connections of a network: the true fan-out of every neuron, and the multiplications that stay analog.
 
-With every weight replaced by one and amplitudes ignored, the input of a layer is the number of its connections that
-are driven. Its gradient with respect to a neuron is then the number of synaptic operations that one spike of that
+With every weight replaced by one and amplitudes ignored, the input of a layer is the number of its connections on which
+a spike comes. Its gradient with respect to a neuron is then the number of synaptic operations that one spike of that
 neuron causes, exact at borders, for strides, groups, dilations, shortcuts and the final layer.
 
 A spike is charged for each weighted connection it drives, and once where it is added to a membrane without a weight
@@ -103,7 +103,7 @@ def connect(
     if event_input:
         analog[graph.input] = _filled(0, graph.example)
         leaves[graph.input] = events[graph.input].requires_grad_()
-    arrived: list[Tensor] = []
+    accumulated: list[Tensor] = []
     macs, operations = Counter[str](), Counter[str]()
     changing: set[fx.Node] = set()
     leading = graph.upstream(spiking)
@@ -143,21 +143,21 @@ def connect(
             # A signal added to itself arrives twice.
             terms = [term for term in node.args[:2] if isinstance(term, fx.Node) and term in events]
             events[node], analog[node], joined = _merge(node, terms, events, analog, values)
-            arrived.append(joined)
+            accumulated.append(joined)
             continue
         if rule.transport is Transport.SYNAPSE:
-            arrived.append(_carry(node, rule.transport, events, values).sum())
+            accumulated.append(_carry(node, rule.transport, events, values).sum())
             macs[when] += round(float(_carry(node, rule.transport, analog, values).sum()))
         else:
-            arrived += [events[source].sum() for source in sources]
+            accumulated += [events[source].sum() for source in sources]
         # One number stands for all: a layer's connections take as much memory as its gradient alone.
         events[node] = _filled(0, values[node])
         analog[node] = _filled(int(node not in spiking), values[node])
         if node in spiking:
             leaves[node] = events[node].requires_grad_()
-    arrived += [events[source].sum() for source in graph.output.all_input_nodes if source in events]
+    accumulated += [events[source].sum() for source in graph.output.all_input_nodes if source in events]
     multiplications, floating_point = (Work(by["static"], by["step"], by["head"]) for by in (macs, operations))
-    return Connectivity(_gradients(leaves, arrived), multiplications, floating_point)
+    return Connectivity(_gradients(leaves, accumulated), multiplications, floating_point)
 
 
 def _filled(number: int, like: Tensor) -> Tensor:
@@ -165,10 +165,10 @@ def _filled(number: int, like: Tensor) -> Tensor:
     return torch.full((), number, dtype=torch.float64, device=like.device).expand(like.shape)
 
 
-def _gradients(leaves: dict[fx.Node, Tensor], arrived: list[Tensor]) -> dict[fx.Node, Tensor]:
+def _gradients(leaves: dict[fx.Node, Tensor], accumulated: list[Tensor]) -> dict[fx.Node, Tensor]:
     if not leaves:
         return {}
-    total = torch.stack(arrived).sum()
+    total = torch.stack(accumulated).sum()
     found = torch.autograd.grad(total, list(leaves.values()), materialize_grads=True)
     return {node: gradient[0] for node, gradient in zip(leaves, found, strict=True)}
 

@@ -39,8 +39,8 @@ class AnalogOperations(BaseModel):
         macs_once: multiplications by analog values that are needed once since the input is constant.
         macs_step: those that are needed at every step.
         macs_head: those behind the last neurons, needed once in any case.
-        flops_once, flops_step: floating-point operations of nonlinear nodes, told apart the same way; those behind the
-            last neurons are among the first.
+        flops_once, flops_step: floating-point operations of nonlinear nodes, by the same rule; those behind the last
+            neurons are in `flops_once`.
     """
 
     macs_once: float

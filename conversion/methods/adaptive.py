@@ -46,13 +46,13 @@ class Adaptive(Method):
         return (search, *self.correction())
 
     def correction(self) -> tuple[Stage, ...]:
-        """What follows every change of thresholds."""
+        """The stages after every change of thresholds."""
         return (BiasCorrection(),) if self.light else ()
 
 
 @METHODS.register("adafire_ssc")
 class AdaFireSSC(Adaptive):
-    """AdaFire, then SSC: larger thresholds where the outputs bear it, and biases corrected again."""
+    """AdaFire, then SSC: larger thresholds where the output changes little, and biases corrected again."""
 
     name = "adafire_ssc"
     ssc_budget: float = Field(default=1.0, description="ratio of divergences that SSC keeps to")

@@ -1,4 +1,4 @@
-"""Burst neurons with a given cap, the same in every layer or one for each."""
+"""Burst neurons with a given phi, the same in every layer or one for each."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Methods that correct what light calibration leaves: potentials, weights, a bias for each step, signed spikes."""
+"""Methods beyond light calibration: corrected potentials or weights, a bias for each step, signed spikes, energy."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from conversion.stages import (
 
 @METHODS.register("calibration_advanced")
 class CalibrationAdvanced(Method):
-    """SNN Calibration (Li et al., ICML 2021), 'advanced': initial potentials, and weights, in neurons of the bias.
+    """SNN Calibration (Li et al., ICML 2021), 'advanced': initial potentials, and weights, in place of the bias.
 
     The released code calibrates potentials alone on CIFAR and weights before potentials on ImageNet; neurons are
     those of the light variant: phi = 1, one flooring threshold per layer, half a threshold as a current.
@@ -72,7 +72,7 @@ class Snm(Method):
 
 @METHODS.register("energy_aware")
 class EnergyAware(Method):
-    """Our own: bursts with a generous cap, and thresholds that weigh error against the energy of spikes."""
+    """Ours: bursts with a large phi, and thresholds that weigh error against the energy of spikes."""
 
     name = "energy_aware"
     energy: float = Field(
@@ -80,7 +80,7 @@ class EnergyAware(Method):
     )
     phi: Phi = 8
     signed: Signed = False
-    per_step_bias: bool = Field(default=False, description="correct a bias for each step in neurons of one for all")
+    per_step_bias: bool = Field(default=False, description="correct a bias for each step instead of one for all")
 
     @property
     def converges(self) -> bool:

@@ -15,7 +15,7 @@ from conversion.stages import EarlyExit, SettledExit, Stage
 
 
 class Exits(BaseModel):
-    """Options shared by the methods that stop early: those of IAT, and of the rule for outputs without classes."""
+    """Options of early exit: those of IAT, and of the rule for outputs without classes."""
 
     rule: Literal["entropy", "settled"] = Field(default="entropy", description="IAT's, or ours for boxes and the like")
     tolerance: float = Field(

@@ -1,9 +1,9 @@
 """The error of a layer's mean output, split by cause (docs/report.md).
 
-Over T steps a layer of neurons takes up T x_bar, x_bar its mean input current with all that calibration adds. With f
-the activation that it stands for and a what the ANN computes there, its mean output differs from a by
+Over T steps a layer of neurons receives T x_bar, with x_bar its mean current, the terms of calibration included. With f
+the activation function that it replaces and a the ANN's activation, its mean output differs from a by
 
-    inherited     f(x_bar) - a                            what earlier layers got wrong
+    inherited     f(x_bar) - a                            the error of earlier layers
     clipping      min(f(x_bar), phi V) - f(x_bar)         no more than phi spikes fit into a step
     quantisation  V/T clip(floor(T x_bar/V + 1/2), 0, T phi) - min(f(x_bar), phi V)
     unevenness    the actual output, less that under a current that is the same at every step
@@ -29,7 +29,7 @@ PARTS = ("inherited", "clipping", "quantisation", "unevenness")
 
 @dataclass(frozen=True, eq=False)
 class ErrorSplit:
-    """The parts of one layer's error, tensors of shape (N, ...) in float64, and the spikes of each step."""
+    """The parts of one layer's error, tensors of shape (N, ...) in float64, and its spikes at each step."""
 
     inherited: Tensor
     clipping: Tensor
@@ -69,8 +69,8 @@ def split_error(
     threshold = per_channel(neuron.threshold.to(potential.dtype).double(), axis, potential.dim())
     spikes = [(value.double() / threshold).round() for value in outputs]
     total = torch.stack(spikes).sum(0)
-    # The potential that came in is the potential that was fired and the one that is left: with biases and initial
-    # potentials of any form. Half a threshold of it, however it enters, is rounding.
+    # All that the layer received, biases and initial potentials included, was fired or is left in the potential. Half a
+    # threshold of it, however it enters, is rounding.
     received = total * threshold + potential.double()
     half = torch.zeros_like(threshold) if neuron.start == "none" else threshold / 2
     summed = received - half

@@ -35,7 +35,7 @@ class Frames:
         return len(self.values)
 
     def __getitem__(self, samples: slice) -> Frames:
-        """Some of the samples."""
+        """A slice of the samples."""
         return Frames(self.values[samples], self.event)
 
     @property
@@ -67,8 +67,7 @@ class Frames:
         return [frame for frame in self.values.unbind(1) for _ in range(T // count)]
 
     def events(self, T: int) -> list[Tensor]:
-        """How many events each of T steps brings, in the shape of `steps`. A frame that lasts several steps brings its
-        events in each of them.
+        """Numbers of events in each of T steps, like `steps`; a frame that lasts several steps counts in each.
 
         Raises:
             InvalidInput: frames are analog.

@@ -60,7 +60,7 @@ class SpikingNetwork:
 
     @cached_property
     def spiking(self) -> frozenset[fx.Node]:
-        """Nodes whose value changes from step to step under a constant input: neurons and all that follows."""
+        """Nodes whose value changes from step to step under a constant input: neurons and all nodes after them."""
         return self.graph.downstream(self.neurons)
 
     @cached_property
@@ -73,7 +73,7 @@ class SpikingNetwork:
 
     @cached_property
     def body(self) -> tuple[fx.Node, ...]:
-        """Nodes up to the last neurons, in execution order: what is simulated step by step."""
+        """Nodes up to the last neurons, in execution order, which are simulated step by step."""
         head = set(self.head)
         return tuple(node for node in self.graph.body if node not in head)
 

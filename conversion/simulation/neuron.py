@@ -67,7 +67,7 @@ class Neuron:
 
     @property
     def lowest(self) -> int:
-        """Lowest mean of spikes per step, negative ones counted as -1: -phi for a leaky ReLU, else 0."""
+        """Lowest mean number of spikes per step, net of negative ones: -phi for a leaky ReLU, else 0."""
         return -self.phi if self.slope > 0 else 0
 
     def to(self, device: torch.device) -> Neuron:
@@ -133,7 +133,7 @@ class Layer:
             # A tensor, so that one compiled update serves every phi.
             "single": self.neuron.phi == 1,
             "phi": torch.tensor(float(self.neuron.phi), dtype=dtype, device=current.device),
-            # In the memory order of the spikes: reading it across costs more than the whole update.
+            # In the memory order of the spikes: another order costs more than the whole update.
             "fan_out": None if self.fan_out is None else torch.empty_like(current[:1], dtype=dtype).copy_(self.fan_out),
         }
         potential = torch.empty_like(current, dtype=dtype).copy_(offset.expand_as(current))
@@ -177,7 +177,7 @@ def fire_signed(
 
 
 def leaky_relu(value: Tensor, slope: float) -> Tensor:
-    """The value where it is above zero, `slope` times the value below; a ReLU where the slope is zero."""
+    """Leaky ReLU: the value above zero, `slope` times the value below."""
     return torch.where(value > 0, value, slope * value)
 
 

@@ -92,7 +92,7 @@ def save(network: SpikingNetwork, path: Path) -> None:
     # Clones, because safetensors refuses tensors that share memory.
     tensors = {name: value.detach().cpu().clone(memory_format=torch.contiguous_format)
                for name, value in found.items() if value is not None}  # fmt: skip
-    # JSON has no name for infinity, Python's dialect has. The order of the layers stays.
+    # Python writes infinity, for which the JSON standard has no name. The order of the layers is kept.
     text = json.dumps(header.model_dump())
     # One entry of the metadata: safetensors orders several differently in every process.
     entry = json.dumps({"digest": _digest(tensors, text), "network": text})

@@ -103,7 +103,7 @@ def sweep(
         if node in network.neurons:
             series[node] = spike(node, series[node.all_input_nodes[0]])
         else:
-            # A node's state in time belongs to one batch.
+            # Each batch has its own state of a node.
             steps = [_differences(network, changing, [node]).get(node) for _ in batches]
             series[node] = [
                 _values_over_time(node, series, batch, T, node in changing, difference)

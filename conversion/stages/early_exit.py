@@ -66,7 +66,7 @@ class EarlyExit:
                 entropy[t - 1] += spread[right].sum(dtype=torch.float64).cpu()
                 correct[t - 1] += right.sum().cpu()
 
-            # Outputs are looked at as they come: all steps of a map would be larger than the network.
+            # Outputs are observed step by step: those of all steps of a map would be larger than the network.
             simulate(replace(network, exit=None), batch, at=[network.T], count=False, observe=learn)
         # Where no prediction is right yet, the largest entropy.
         mean = torch.where(correct > 0, entropy / correct.clamp(min=1), 1.0)

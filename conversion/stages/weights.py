@@ -61,7 +61,7 @@ class WeightCalibration:
     @torch.enable_grad()
     def _tune(self, layer: LayerObjective, nodes: list[fx.Node], seed: int) -> dict[fx.Node, Tensor]:
         start = layer.network.start(layer.network.graph.example)
-        # Steps of 1e-5 vanish beside a weight in bfloat16.
+        # Updates of 1e-5 vanish beside a weight in bfloat16.
         leaves = {node: start[node].detach().float().clone() if start[node].dtype == torch.bfloat16
                   else start[node].detach().clone() for node in nodes}  # fmt: skip
         optimiser = torch.optim.Adam([leaf.requires_grad_() for leaf in leaves.values()], lr=self.learning_rate)
