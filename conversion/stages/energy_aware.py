@@ -10,8 +10,9 @@ import torch
 from torch import Tensor, fx
 
 from conversion.calibration.histogram import ChannelHistogram
+from conversion.calibration.quantisers import Quantisers
 from conversion.calibration.statistics import Calibration
-from conversion.calibration.thresholds import SATURATION_GRID, Quantisers, search_thresholds
+from conversion.calibration.thresholds import SATURATION_GRID, search_thresholds
 from conversion.capture.graph import ConversionGraph
 from conversion.counting.fanout import connect
 from conversion.simulation.network import SpikingNetwork

@@ -15,7 +15,6 @@ from torch import Tensor, nn
 
 from conversion import Calibration, ConversionGraph, InvalidInput, SpikingNetwork, convert, make_method, simulate
 from conversion.simulation.neuron import Layer, Neuron, Start
-from conversion.simulation.transfer import mean_output
 from conversion.stages import PotentialCorrection, Quantise, TemporalBias, WeightCalibration
 from conversion.stages.weights import LayerObjective
 from tests.conversion.toys import Net, architecture, captured, relative_error, seeded, with_thresholds
@@ -182,26 +181,6 @@ def test_bias_of_each_step_brings_every_running_mean_closer(signed: bool) -> Non
 
 
 # ------------------------------------------------------------------------------------------------------------- weights
-
-
-@pytest.mark.parametrize("start", ["potential", "shift", "none"])
-@pytest.mark.parametrize("signed", [False, True])
-def test_mean_output_is_what_a_neuron_sends_under_an_even_current(start: Start, signed: bool) -> None:
-    """Exactly, where it is neither silent nor saturated at any step; a wrong term would change most of the values."""
-    T, currents = 8, 0.25 + 0.25 * torch.rand(200, 4, dtype=torch.float64)
-    neuron = Neuron(torch.full((4,), 0.37), 2, torch.linspace(-0.1, 0.1, 4), start, signed, 0.25 if signed else 0.0,
-                    torch.linspace(-0.2, 0.3, 4))  # fmt: skip
-    layer = Layer(neuron, T, axis=1)
-    sent = torch.stack([layer.step(currents)[0] for _ in range(T)]).mean(0)
-    predicted = mean_output(neuron, currents, T, axis=1)
-    torch.testing.assert_close(sent, predicted, rtol=0, atol=1e-9)
-
-
-def test_gradient_passes_the_floor_but_not_the_clip() -> None:
-    current = torch.tensor([[-1.0], [0.3], [0.9], [5.0]], dtype=torch.float64, requires_grad=True)
-    mean_output(Neuron(torch.ones(1), 2, torch.zeros(1)), current, 4, axis=1).sum().backward()
-    assert current.grad is not None
-    assert current.grad.flatten().tolist() == [0, 1, 1, 0]
 
 
 @pytest.mark.parametrize(
