@@ -20,19 +20,16 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor, fx
 from torch.utils import _pytree as pytree
 
 from conversion.capture.graph import ConversionGraph, Values, evaluate, last_uses
-from conversion.capture.roles import ATTENTION, HOMOGENEOUS, PRODUCTS, OpRule, Role, Transport, is_product, packet
+from conversion.capture.roles import HOMOGENEOUS, Role, Transport, packet
 from conversion.counting.flops import flops
 from conversion.counting.operations import AnalogOperations
-from conversion.errors import UnsupportedOp
-
-aten = torch.ops.aten
+from conversion.counting.transport import carry, inputs_read, merge
 
 
 @dataclass(frozen=True)
@@ -130,24 +127,24 @@ def connect(
                 collected.add(node)
         when = "static" if node not in changing else "head" if node in head else "step"
         if rule.role is Role.NONLINEAR:
-            operations[when] += flops(node, values, _reads(node, rule, values))
+            operations[when] += flops(node, values, inputs_read(node, rule, values))
             if difference and when == "step":
                 operations[when] += _difference_flops(node, [s for s in sources if s in changing], analog, values)
 
         if rule.transport in (Transport.RESAMPLE, Transport.REDUCE, Transport.SCALE, Transport.MOVE):
-            events[node] = _carry(node, rule.transport, events, values)
-            passed = _carry(node, rule.transport, analog, values)
+            events[node] = carry(node, rule.transport, events, values)
+            passed = carry(node, rule.transport, analog, values)
             analog[node] = pytree.tree_map(lambda part: (part > 0).double(), passed)
             continue
         if rule.transport is Transport.MERGE:
             # A signal added to itself arrives twice.
             terms = [term for term in node.args[:2] if isinstance(term, fx.Node) and term in events]
-            events[node], analog[node], joined = _merge(node, terms, events, analog, values)
+            events[node], analog[node], joined = merge(node, terms, events, analog, values)
             accumulated.append(joined)
             continue
         if rule.transport is Transport.SYNAPSE:
-            accumulated.append(_carry(node, rule.transport, events, values).sum())
-            macs[when] += round(float(_carry(node, rule.transport, analog, values).sum()))
+            accumulated.append(carry(node, rule.transport, events, values).sum())
+            macs[when] += round(float(carry(node, rule.transport, analog, values).sum()))
         else:
             accumulated += [events[source].sum() for source in sources]
         # One number stands for all: a layer's connections take as much memory as its gradient alone.
@@ -173,22 +170,6 @@ def _gradients(leaves: dict[fx.Node, Tensor], accumulated: list[Tensor]) -> dict
     return {node: gradient[0] for node, gradient in zip(leaves, found, strict=True)}
 
 
-def _reads(node: fx.Node, rule: OpRule, values: Values) -> Tensor | None:
-    """Number of inputs that each output of a maximum or matrix product reads; None for other operations."""
-    elementwise = packet(node) in (aten.mul, aten.div, *ATTENTION)
-    if rule.transport is None and (elementwise or not is_product(node, rule)):
-        return None
-    ones = {
-        source: torch.ones_like(values[source], dtype=torch.float64)
-        for source in node.all_input_nodes
-        if source.meta["signal"]
-    }
-    with torch.no_grad():
-        found = _carry(node, rule.transport or Transport.SYNAPSE, ones, values)
-    counts: Tensor = found[0] if isinstance(found, tuple) else found
-    return counts
-
-
 def _difference_flops(node: fx.Node, changing: list[fx.Node], analog: Values, values: Values) -> int:
     """Operations per step that the difference of the running mean needs beside its function f.
 
@@ -199,68 +180,3 @@ def _difference_flops(node: fx.Node, changing: list[fx.Node], analog: Values, va
     (output, *_) = pytree.tree_leaves(values[node])
     scaled = 0 if packet(node) in HOMOGENEOUS else inputs + output.numel()
     return round(sum(float(analog[source].sum()) for source in changing)) + int(output.numel() + scaled)
-
-
-def _carry(node: fx.Node, transport: Transport, signals: Values, values: Values) -> Any:
-    """The output of an operation with all weights replaced by one and all other constants by zero."""
-    args: list[Any] = [_substitute(arg, transport, signals, values) for arg in node.args]
-    target: Any = node.target
-    if transport is Transport.SCALE:
-        signal = next(signals[source] for source in node.all_input_nodes if source in signals)
-        return signal.expand(values[node].shape)
-    if transport is Transport.REDUCE:
-        return args[0].sum(*args[1:3])
-    if transport is Transport.RESAMPLE:
-        return _resample(node, args[0], values)
-    if transport is Transport.SYNAPSE:
-        if packet(node) is aten.addmm:
-            return args[1] @ args[2]
-        if packet(node) not in PRODUCTS:
-            args[2:3] = [None]
-        return target(*args)
-    if packet(node) in (aten.pad, aten.constant_pad_nd):
-        args = [*args[:2], *(["constant"] if packet(node) is aten.pad else [])]
-    return target(*args, **node.kwargs)
-
-
-def _substitute(arg: Any, transport: Transport, signals: Values, values: Values) -> Any:
-    def pick(source: fx.Node) -> Any:
-        if source in signals:
-            return signals[source]
-        constant = values[source]
-        if not (isinstance(constant, Tensor) and constant.is_floating_point()):
-            return constant
-        fill = torch.ones_like if transport is Transport.SYNAPSE else torch.zeros_like
-        return fill(constant, dtype=torch.float64)
-
-    return fx.node.map_arg(arg, pick)
-
-
-def _merge(
-    node: fx.Node, sources: list[fx.Node], events: Values, analog: Values, values: Values
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Adds signals: a sum of events is events; into an analog term the spikes of the others are accumulated."""
-    shape = values[node].shape
-    spikes = torch.stack([events[source].expand(shape) for source in sources]).sum(0)
-    mixed = torch.stack([analog[source].expand(shape) for source in sources]).amax(0)
-    return spikes * (1 - mixed), mixed, (spikes * mixed).sum()
-
-
-def _resample(node: fx.Node, signal: Tensor, values: Values) -> Any:
-    """The output of pooling or upsampling, whose connections are probed on each spatial axis by itself."""
-    real = values[node.args[0]]  # type: ignore[index]
-    several = isinstance(values[node], tuple)
-    for axis in range(2, real.dim()):
-        size = real.shape[axis]
-        shape = [1, size, *[1] * (real.dim() - 2)]
-        shape[axis] = size
-        probe = torch.eye(size, dtype=real.dtype, device=real.device).view(shape).expand(1, size, *real.shape[2:])
-        with torch.no_grad():
-            response = evaluate(node, {**values, node.args[0]: probe})  # type: ignore[dict-item]
-        response = response[0] if several else response
-        if response.shape[1] != size:  # The axis of the channels was pooled, too.
-            raise UnsupportedOp(f"The connections of {node.target} cannot be counted for {real.dim()}-d signals.")
-        others = [a for a in range(2, real.dim()) if a != axis]
-        reads = (response.amax(others) if others else response)[0] > 0
-        signal = (signal.movedim(axis, -1) @ reads.double()).movedim(-1, axis)
-    return (signal,) if several else signal
