@@ -7,7 +7,7 @@ equations and sections are cited by its numbers.
 from conversion.calibration.statistics import Calibration
 from conversion.capture.export import capture
 from conversion.capture.graph import ConversionGraph
-from conversion.counting.operations import Counts
+from conversion.counting.counts import Counts
 from conversion.errors import BenchmarkError, InvalidInput, UnknownName, UnsupportedOp
 from conversion.methods import METHODS, Method, make_method
 from conversion.methods.convert import convert

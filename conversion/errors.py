@@ -7,7 +7,7 @@ from difflib import get_close_matches
 
 
 class BenchmarkError(Exception):
-    """Anything wrong with what the user gave us. The command line prints it and exits with 2."""
+    """Base class of errors in what the user gave. The command line prints the message and exits with 2."""
 
 
 class UnsupportedOp(BenchmarkError):

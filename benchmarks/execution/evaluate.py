@@ -150,10 +150,11 @@ def _layers(network: SpikingNetwork, counts: Counts, mean: Tensor) -> list[Layer
 def _totals(steps: Tensor, counts: Counts, layers: list[LayerCounts]) -> Totals:
     sums = {kind: sum(getattr(layer, kind) for layer in layers) for kind in KINDS}
     return Totals(
-        steps=float(steps.mean()), neurons=sum(counts.neurons),
-        macs_once=counts.macs_once, macs_step=counts.macs_step, macs_head=counts.macs_head,
-        flops_once=counts.flops_once, flops_step=counts.flops_step, **sums,
-    )  # fmt: skip
+        steps=float(steps.mean()),
+        neurons=sum(counts.neurons),
+        **counts.analog.model_dump(),
+        **sums,
+    )
 
 
 def _samples(outcomes: Tensor, steps: Tensor, counts: Tensor, answers: Answers) -> pd.DataFrame:

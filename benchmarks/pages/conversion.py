@@ -15,7 +15,9 @@ from benchmarks.pages.markdown import table
 from benchmarks.records.record import Record
 from benchmarks.references.prices import PRICES
 from benchmarks.suites.cell import Cell
-from conversion.report.errors import PARTS, LayerReport, RoleGroup, roles, worst
+from conversion.report.errors import PARTS
+from conversion.report.layers import LayerReport, worst
+from conversion.report.roles import RoleGroup, roles
 
 COLUMNS = ["layer", "threshold", "phi", "rho", "rate", "silent", *PARTS, "total"]
 # Where the others are said to be, by name.

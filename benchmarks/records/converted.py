@@ -22,7 +22,7 @@ from conversion import Calibration, SpikingNetwork, load, save
 from conversion.capture.graph import ConversionGraph
 from conversion.errors import CheckpointError
 from conversion.files import write_atomically
-from conversion.report.errors import LayerReport, explain
+from conversion.report.layers import LayerReport, explain
 from conversion.stages import Stage
 
 # Of the network, and of what stands beside it.

@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict
 
 from benchmarks.references.prices import Firing, Totals
 from benchmarks.suites.cell import Cell
-from conversion.report.errors import LayerReport
+from conversion.report.layers import LayerReport
 
 SCHEMA = 2
 

@@ -9,57 +9,39 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from pydantic import BaseModel
+from conversion.counting.operations import AnalogOperations, SpikeOperations
 
 Coding = Literal["unary", "binary", "graded"]
 
 
-class Firing(BaseModel):
+class Firing(SpikeOperations):
     """Mean counts for one sample, of one layer or of a network.
 
     Attributes:
         neurons: each updated once a step.
-        spikes, digits, events: fired; a burst of n is n spikes, as many digits as n has binary ones, one event.
-        synops_unary, synops_binary, synops_graded: each of them times its fan-out.
     """
 
     neurons: int
-    spikes: float
-    digits: float
-    events: float
-    synops_unary: float
-    synops_binary: float
-    synops_graded: float
 
 
-class Totals(Firing):
+class Totals(AnalogOperations, Firing):
     """Mean operations of a network for one sample.
 
     Attributes:
         steps: timesteps executed; 1 for an ANN.
-        macs_once: multiplications by analog values that are needed once since the input is constant.
-        macs_step: those needed at every step.
-        macs_head: those behind the last neurons, needed once in any case.
-        flops_once, flops_step: floating-point operations of nonlinear nodes, told apart the same way.
     """
 
     steps: float
-    macs_once: float
-    macs_step: float
-    # Records from before nonlinear operations were counted are of networks without any.
-    macs_head: float = 0
-    flops_once: float = 0
-    flops_step: float = 0
 
     @property
     def macs(self) -> float:
         """Analog multiplications in all."""
-        return self.macs_once + self.macs_head + self.steps * self.macs_step
+        return self.macs_in(self.steps)
 
     @property
     def flops(self) -> float:
         """Floating-point operations of nonlinear nodes in all."""
-        return self.flops_once + self.steps * self.flops_step
+        return self.flops_in(self.steps)
 
     def synops(self, coding: Coding) -> float:
         return float(getattr(self, f"synops_{coding}"))

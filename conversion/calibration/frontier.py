@@ -2,9 +2,9 @@
 
     minimise  sum_i loss_i(k_i)   subject to  sum_i cost_i(k_i) <= budget
 
-Layer after layer it keeps the partial allocations that no other beats in both sums. AdaFire spends spikes for
-accuracy (cost: energy, loss: sensitivity), SSC accuracy for spikes (cost: increase of the divergence, loss: energy).
-Costs may be negative: an allocation is given up only when the cheapest rest could not bring it back within the budget.
+Layer after layer it keeps the partial allocations that no other beats in both sums. In AdaFire the cost is energy and
+the loss sensitivity; in SSC the cost is the increase of the divergence and the loss energy. Costs may be negative: a
+partial allocation is dropped only if the budget is exceeded even with the cheapest candidates of the remaining layers.
 
 The frontier is exact and not bounded: it grows with the number of layers times candidates and holds some ten thousand
 points for the networks here (docs/adaptive.md).
@@ -23,13 +23,13 @@ from conversion.errors import InvalidInput
 
 Table = Sequence[Sequence[float]]
 Row = NDArray[np.float64]
-# Sums depend on their order in the last digits; a budget that is met but for them is met.
+# Sums depend on their order in the last digits: a budget counts as met within this relative error.
 ROUNDING = 1e-12
 
 
 @dataclass(frozen=True)
 class Allocation:
-    """A point of the frontier.
+    """A choice of one candidate for each layer, with its sums.
 
     Attributes:
         choice: index of each layer's candidate.
@@ -48,7 +48,7 @@ def smallest_budget(cost: Table) -> float:
 
 
 def round_up(budget: float) -> float:
-    """A budget in four digits that is not below it: what a message names has to be enough."""
+    """Rounds a budget up to four digits, so that the figure in a message is feasible."""
     digit = 10.0 ** (math.floor(math.log10(abs(budget))) - 3) if budget else 1.0
     return math.ceil(budget / digit) * digit
 
@@ -59,7 +59,7 @@ def allocate(cost: Table, loss: Table, budget: float) -> Allocation:
     Args:
         cost: one row for each layer, one entry for each of its candidates; rows may differ in length.
         loss: of the same shape.
-        budget: most that the costs may sum up to.
+        budget: upper bound of the sum of costs.
 
     Raises:
         InvalidInput: the tables do not fit each other or hold a value that is not finite; or no allocation is within
@@ -79,31 +79,31 @@ def allocate(cost: Table, loss: Table, budget: float) -> Allocation:
 
     # Wider than what was checked, so that rounding cannot drop the cheapest allocation on the way.
     limit = budget + 2 * slack
-    # What the layers still to come cost at least.
-    rest = np.cumsum([0.0, *(row.min() for row in costs[:0:-1])])[::-1]
+    # The least cost of the remaining layers.
+    remaining = np.cumsum([0.0, *(row.min() for row in costs[:0:-1])])[::-1]
     total_cost, total_loss = np.zeros(1), np.zeros(1)
-    steps: list[tuple[NDArray[np.intp], NDArray[np.intp]]] = []
-    for row, row_loss, ahead in zip(costs, losses, rest, strict=True):
+    frontiers: list[tuple[NDArray[np.intp], NDArray[np.intp]]] = []
+    for row, row_loss, least in zip(costs, losses, remaining, strict=True):
         grown = (total_cost[:, None] + row).ravel(order="F")
-        points = np.flatnonzero(grown + ahead <= limit)
+        points = np.flatnonzero(grown + least <= limit)
         points = points[np.argsort(grown[points], kind="stable")]
         grown_loss = (total_loss[:, None] + row_loss).ravel(order="F")
         points = points[_undominated(grown[points], grown_loss[points])]
         candidate, parent = np.divmod(points, len(total_cost))
-        steps.append((candidate, parent))
+        frontiers.append((candidate, parent))
         total_cost, total_loss = grown[points], grown_loss[points]
 
     # Losses fall along the frontier.
     point, choice = len(total_cost) - 1, []
     best = Allocation((), float(total_cost[point]), float(total_loss[point]))
-    for candidate, parent in reversed(steps):
+    for candidate, parent in reversed(frontiers):
         choice.append(int(candidate[point]))
         point = parent[point]
     return Allocation(tuple(reversed(choice)), best.cost, best.loss)
 
 
 def _undominated(cost: Row, loss: Row) -> NDArray[np.intp]:
-    """Which of some points, sorted by cost, have a smaller loss than every cheaper or equally cheap one before."""
+    """Indices of the points, sorted by cost, whose loss is smaller than that of every point that costs no more."""
     before = np.minimum.accumulate(np.concatenate([[np.inf], loss[:-1]]))
     kept = np.flatnonzero(loss < before)
     # Of equally cheap ones only the last, which has the smallest loss.

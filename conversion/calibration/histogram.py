@@ -33,7 +33,7 @@ class ChannelHistogram:
 
     @property
     def seen(self) -> int:
-        """How many activations of each channel were counted, zeros included."""
+        """Number of activations counted for each channel, zeros included."""
         return self._seen
 
     @property

@@ -1,12 +1,12 @@
-"""How much one layer's neurons matter: the tables that AdaFire and SSC choose from (docs/adaptive.md).
+"""Sensitivity of the output to one layer's neurons: the tables that AdaFire and SSC choose from (docs/adaptive.md).
 
 For every layer i and candidate k, with all other layers as they are,
 
     S_i(k) = 1/2 [KL(Q || P) + KL(P || Q)],   P = softmax(ANN output), Q = softmax(mean spiking output),
     E_i(k) = spikes that layer i fires, or the synaptic operations they cause.
 
-Layers before i do not notice the change: the network runs once, and then for each layer only what follows it, with the
-candidates of the layer side by side in one batch. What the rest reads from elsewhere is replayed from the first run.
+Layers before i do not depend on the change: the network runs once, and then for each layer only the nodes that follow,
+with the candidates of the layer side by side in one batch. Their other inputs are replayed from the first run.
 E_i leaves out what the change does to the spikes of later layers. That keeps the sum over layers separable, which the
 dynamic programme needs.
 """
@@ -28,13 +28,13 @@ from conversion.errors import InvalidInput
 from conversion.simulation.frames import NetworkInput, input_steps, mean_input, split_batches
 from conversion.simulation.network import SpikingNetwork
 from conversion.simulation.neuron import Layer, Neuron, worth_compiling
-from conversion.simulation.schedules import Steps, Trains, add, sweep
+from conversion.simulation.schedules import StepSchedule, TimeSeries, add, sweep
 
 Energy = Literal["spikes", "synops_unary"]
-# Samples whose values are kept for all steps, and copies of samples that run side by side; a GPU is fed more of both.
+# Samples whose values are kept for all steps, and copies of samples that run side by side; a GPU takes more of both.
 SAMPLES, STACK = 8, 64
 SAMPLES_GPU, STACK_GPU = 32, 256
-# Values that the layers of these samples may have in all steps: two numbers are kept of each.
+# Largest number of values that all layers may have in all steps for these samples; two numbers are kept of each.
 VALUES = 2**30
 
 logger = logging.getLogger(__name__)
@@ -42,7 +42,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Sensitivity:
-    """Both tables; a row for each layer in execution order, an entry for each of its candidates.
+    """Tables of divergence and energy, with a row for each layer and an entry for each of its candidates.
 
     Attributes:
         divergence: S_i(k), mean over samples and positions, in nats.
@@ -64,17 +64,17 @@ def measure_sensitivity(
     Args:
         network: the base state.
         inputs: constant inputs, shape (N, ...), or frames in time.
-        candidates: by layer, the neurons that may take the place of its own. Its own are not simulated again.
-        energy: what a layer's spikes are counted as, of `conversion.counting.operations.KINDS`.
+        candidates: by layer, neurons to replace its own. Its own are not simulated again.
+        energy: how a layer's spikes are counted, of `conversion.counting.operations.KINDS`.
 
     Raises:
         InvalidInput: an output of the network is no distribution over classes.
     """
     graph = network.graph
-    _refuse_no_classes(graph)
+    _require_classes(graph)
     on_cpu = graph.example.device.type == "cpu"
     samples, stack = (SAMPLES, STACK) if on_cpu else (SAMPLES_GPU, STACK_GPU)
-    crossing = {node: _crossing(network, node) for node in network.neurons}
+    side_inputs = {node: _side_inputs(network, node) for node in network.neurons}
     # Divergence and energy, summed over samples.
     sums = {node: torch.zeros(2, len(row), dtype=torch.float64) for node, row in candidates.items()}
     simulations = sum(len(row) for row in candidates.values()) / 2  # A candidate runs half of the network.
@@ -83,7 +83,7 @@ def measure_sensitivity(
     fast = worth_compiling(simulations * len(inputs) * values, graph.example.device)
     base, done = 0.0, 0
     for batch in split_batches(inputs, samples):
-        run = _Base(network, batch, crossing, energy, fast)
+        run = _BaseRun(network, batch, side_inputs, energy, fast)
         base += run.divergence
         for node, row in candidates.items():
             for column, neuron in enumerate(row):
@@ -96,7 +96,7 @@ def measure_sensitivity(
         logger.info("sensitivity of %d layers: %d of %d samples", len(candidates), done, len(inputs))
     means = [(total / len(inputs)).tolist() for total in sums.values()]
     return Sensitivity(
-        tuple(tuple(divergence) for divergence, _ in means), tuple(tuple(spent) for _, spent in means),
+        tuple(tuple(divergence) for divergence, _ in means), tuple(tuple(energies) for _, energies in means),
         base / len(inputs),
     )  # fmt: skip
 
@@ -116,54 +116,54 @@ def symmetric_kl(first: Any, second: Any) -> Tensor:
     return result
 
 
-class _Base:
-    """The unchanged network on one batch: what its layers receive, send and spend at every step."""
+class _BaseRun:
+    """A run of the unchanged network on one batch: currents, outputs and energy of its layers at every step."""
 
     def __init__(
-        self, network: SpikingNetwork, batch: NetworkInput, crossing: Mapping[fx.Node, Sequence[fx.Node]],
+        self, network: SpikingNetwork, batch: NetworkInput, side_inputs: Mapping[fx.Node, Sequence[fx.Node]],
         energy: Energy, fast: bool,
     ) -> None:  # fmt: skip
-        self.network, self.crossing, self.kind = network, crossing, KINDS.index(energy)
+        self.network, self.side_inputs, self.kind = network, side_inputs, KINDS.index(energy)
         self.frames = [network.graph.cast(step) for step in input_steps(batch, network.T)]
         self.fast = fast
         self.energy: dict[fx.Node, float] = {}
         currents = {node.all_input_nodes[0] for node in network.neurons}
-        self.trains = sweep(network, [self.frames], network.T, self._spike, also=currents.union(*crossing.values()))
+        self.series = sweep(network, [self.frames], network.T, self._spike, also=currents.union(*side_inputs.values()))
         self.reference = network.graph.run(mean_input(batch))
-        replay = {node: self.trains[node][0] for node in network.readout}
+        replay = {node: self.series[node][0] for node in network.readout}
         self.divergence = float(symmetric_kl(self._output(self.frames, replay), self.reference).sum())
 
     def change(self, node: fx.Node, neurons: Sequence[Neuron]) -> Tensor:
-        """Divergence and energy with each of some neurons in the place of a layer's: shape (2, neurons)."""
+        """Divergence and energy with each of some candidates as a layer's neurons: shape (2, candidates)."""
         copies = len(neurons)
-        currents = self.trains[node.all_input_nodes[0]][0]
+        currents = self.series[node.all_input_nodes[0]][0]
         fired = [self._fire(node, neuron, currents) for neuron in neurons]
         replay = {
-            source: [source.meta["layout"].join([value] * copies) for value in self.trains[source][0]]
-            for source in self.crossing[node]
+            source: [source.meta["layout"].join([value] * copies) for value in self.series[source][0]]
+            for source in self.side_inputs[node]
         }
-        replay[node] = [torch.cat(sent) for sent in zip(*(train for train, _ in fired), strict=True)]
+        replay[node] = [torch.cat(outputs) for outputs in zip(*(train for train, _ in fired), strict=True)]
         reference = pytree.tree_map(lambda part: torch.cat([part] * copies), self.reference)
         output = self._output([torch.cat([frame] * copies) for frame in self.frames], replay)
         divergence = symmetric_kl(output, reference).view(copies, -1).sum(1).cpu()
-        return torch.stack([divergence, torch.tensor([spent for _, spent in fired], dtype=torch.float64)])
+        return torch.stack([divergence, torch.tensor([energy for _, energy in fired], dtype=torch.float64)])
 
-    def _spike(self, node: fx.Node, currents: Trains) -> Trains:
-        sent, self.energy[node] = self._fire(node, self.network.neurons[node], currents[0])
-        return [sent]
+    def _spike(self, node: fx.Node, currents: TimeSeries) -> TimeSeries:
+        outputs, self.energy[node] = self._fire(node, self.network.neurons[node], currents[0])
+        return [outputs]
 
     def _fire(self, node: fx.Node, neuron: Neuron, currents: Sequence[Tensor]) -> tuple[list[Tensor], float]:
-        """What a layer transmits at every step, and what that costs."""
+        """A layer's output at every step, and its energy."""
         network = self.network
         fan_out = network.connectivity.fan_out[node]
         layer = Layer(neuron, network.T, network.graph.channel_axis(node), fan_out, self.fast)
-        sent, spent = [], 0.0
+        outputs, energy = [], 0.0
         for current in currents:
-            value, tally = layer.step(current)
+            output, tally = layer.step(current)
             assert tally is not None
-            sent.append(value)
-            spent += float(tally[self.kind].sum(dtype=torch.float64))
-        return sent, spent
+            outputs.append(output)
+            energy += float(tally[self.kind].sum(dtype=torch.float64))
+        return outputs, energy
 
     def _output(self, frames: Sequence[Tensor], replay: Mapping[fx.Node, Sequence[Any]]) -> Any:
         """The network's output after T steps, with known values of some nodes at every step."""
@@ -172,29 +172,29 @@ class _Base:
             node: Layer(neuron, network.T, network.graph.channel_axis(node), fast=self.fast)
             for node, neuron in network.neurons.items()
         }
-        steps = Steps(network, frames, lambda node, current: layers[node].step(current)[0], replay)
+        schedule = StepSchedule(network, frames, lambda node, current: layers[node].step(current)[0], replay)
         sums: Values = {}
         for _ in range(network.T):
-            for node, value in steps.advance().items():
+            for node, value in schedule.advance().items():
                 sums[node] = add(sums.get(node), value)
         return network.decode({node: total / network.T for node, total in sums.items()}, frames[0])
 
 
-def _crossing(network: SpikingNetwork, node: fx.Node) -> list[fx.Node]:
-    """Values that what follows a layer, or the readout, reads and the layer has no influence on."""
+def _side_inputs(network: SpikingNetwork, node: fx.Node) -> list[fx.Node]:
+    """Nodes that do not depend on a layer but are inputs of nodes that do, or of the readout."""
     after = network.graph.downstream({node})
     read = {source for later in after - {node} for source in later.all_input_nodes}.union(network.readout)
     return [source for source in network.body if source in read and source not in after]
 
 
 def _chunks(columns: Sequence[int], most: int) -> Iterator[list[int]]:
-    """As few parts as possible of at most `most` entries, of nearly the same size."""
+    """Splits columns into as few parts as possible of at most `most` entries, of nearly the same size."""
     count = -(-len(columns) // most)
     for part in range(count):
         yield list(columns[part * len(columns) // count : (part + 1) * len(columns) // count])
 
 
-def _refuse_no_classes(graph: ConversionGraph) -> None:
+def _require_classes(graph: ConversionGraph) -> None:
     for output in pytree.tree_leaves(graph.run(graph.example)):
         if not isinstance(output, Tensor) or output.dim() < 2 or output.shape[1] < 2 or not output.is_floating_point():
             shape = tuple(output.shape) if isinstance(output, Tensor) else type(output).__name__

@@ -1,4 +1,4 @@
-"""The calibration set, and what is measured on it once and used by every stage."""
+"""The calibration set and the ANN's statistics on it, which are measured once and used by every stage."""
 
 from __future__ import annotations
 
@@ -21,13 +21,12 @@ class Calibration:
     """Training inputs that a conversion may look at, with the ANN's statistics on them.
 
     One object serves every method and every T converted from the same graph: statistics are gathered once. `inputs`
-    are those of a spiking network, and `mean_inputs`, of shape (N, ...), what the ANN sees.
+    are those of a spiking network, `mean_inputs`, of shape (N, ...), those of the ANN.
 
     Args:
         graph: the captured ANN.
-        batches: inputs as the network is fed, each of shape (N, ...), or frames in time; one of them alone is one
-            batch.
-        held_out: other training samples, fed alike, with their classes, shapes (M, ...) and (M,), or (M, H, W) where
+        batches: network inputs, each of shape (N, ...), or frames in time; one of them alone is one batch.
+        held_out: inputs of other training samples with their classes, shapes (M, ...) and (M,), or (M, H, W) where
             every position has a class; on them early exit learns how sure a correct prediction is.
         seed: of whatever a stage draws at random.
 
@@ -39,15 +38,15 @@ class Calibration:
         self, graph: ConversionGraph, batches: Iterable[NetworkInput] | NetworkInput,
         held_out: tuple[NetworkInput, Tensor] | None = None, seed: int = 0,
     ) -> None:  # fmt: skip
-        parts = [batches] if isinstance(batches, (Tensor, Frames)) else list(batches)
-        if not parts or not sum(len(part) for part in parts):
+        batches = [batches] if isinstance(batches, (Tensor, Frames)) else list(batches)
+        if not batches or not sum(len(batch) for batch in batches):
             raise InvalidInput("The calibration set is empty; give at least one batch of training inputs.")
         expected = tuple(graph.example.shape[1:])
         self.held_out = None if held_out is None else (held_out[0], torch.as_tensor(held_out[1]))
         others = [] if held_out is None else [held_out[0]]
-        for part in (*parts, *others):
-            if tuple(part.shape[1:]) != expected:
-                shape = tuple(part.shape)
+        for batch in (*batches, *others):
+            if tuple(batch.shape[1:]) != expected:
+                shape = tuple(batch.shape)
                 raise InvalidInput(f"A calibration batch has shape {shape}; the network takes (N, *{expected}).")
         if self.held_out is not None and (not len(others[0]) or self.held_out[1].shape[:1] != others[0].shape[:1]):
             sizes = f"{len(others[0])} samples and labels of shape {tuple(self.held_out[1].shape)}"
@@ -56,14 +55,14 @@ class Calibration:
             )
         self.graph = graph
         self.seed = seed
-        self.inputs = concatenate(parts)
+        self.inputs = concatenate(batches)
         self.mean_inputs = mean_input(self.inputs)
-        values = (part if isinstance(part, Tensor) else part.values for part in (self.inputs, *others))
+        values = (batch if isinstance(batch, Tensor) else batch.values for batch in (self.inputs, *others))
         if not all(bool(torch.isfinite(value).all()) for value in values):
             raise InvalidInput("The calibration set holds values that are not finite.")
 
     def sweeps(self, T: int, samples: int | None = None) -> list[list[Tensor]]:
-        """The samples, or the first of them, in the batches and steps of a sweep."""
+        """The inputs of all samples, or of the first ones, by batch and timestep of a sweep."""
         inputs = self.inputs[slice(samples)]
         return [
             [self.graph.cast(step) for step in input_steps(batch, T)]
@@ -72,12 +71,12 @@ class Calibration:
 
     @property
     def sweep_batch(self) -> int:
-        """How many samples go through a layer at once, all steps of them."""
+        """Samples in a batch of a sweep, in which all steps go through a layer at once."""
         return min(max(SWEEP_SIZE // self.mean_inputs[0].numel(), 1), 32)
 
     @property
     def pass_batch(self) -> int:
-        """How many samples go through the ANN at once."""
+        """Samples in a batch of the ANN."""
         return 2 * self.sweep_batch
 
     @cached_property

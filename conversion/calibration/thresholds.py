@@ -13,13 +13,14 @@ saturation level phi V:
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Literal
 
 import torch
 from torch import Tensor
-from torch.nn.functional import pad
 
-from conversion.calibration.histogram import BINS, ChannelHistogram
+from conversion.calibration.histogram import ChannelHistogram
+from conversion.calibration.quantisers import Quantisers
 
 ThresholdRule = Literal["max", "percentile", "mse", "mse_floor"]
 PERCENTILE = 0.999
@@ -41,8 +42,8 @@ def choose_threshold(
         channelwise: one threshold for each channel.
         ceiling: where the ANN's own activation saturates (6 for ReLU6); phi V never exceeds it.
 
-    A channel that is zero on the whole calibration set takes the largest threshold of its layer, so that it costs
-    few spikes should it ever fire; a layer that is zero throughout takes 1.
+    A channel that is zero on the whole calibration set takes the largest threshold of its layer, so that it fires few
+    spikes on other inputs; a layer that is zero throughout takes 1.
     """
     largest = histogram.maximum if channelwise else histogram.maximum.max().view(1)
     if rule == "max":
@@ -58,82 +59,36 @@ def choose_threshold(
     return torch.where(threshold > 0, threshold, spare)
 
 
-class Quantisers:
-    """Errors and spikes of uniform quantisers on one layer's activations, summed over its histogram.
+def search_thresholds(largest: Tensor, fractions: Tensor, cost: Callable[[Tensor], Tensor]) -> Tensor:
+    """The threshold of least cost among some fractions of the largest activation; of several, the first.
 
-    A quantiser has the levels k s, k = 0..L, and an activation a reaches level k where a >= e_k = (k - rounding) s.
-    So its level is the number of edges up to a, and its squared error is a^2 plus (2k - 1) s^2 - 2 s a for each of
-    these edges. With R0(e) the number of activations from e on and R1(e) their sum,
-
-        levels = sum_k R0(e_k),     squared error = R2(0) - 2 s sum_k R1(e_k) + s^2 sum_k (2k - 1) R0(e_k).
-
-    A candidate costs as many look-ups as it has edges, in place of a pass over all bins.
+    Args:
+        largest: activation of each channel, or of the layer, shape (channels,) or (1,). Zero gives threshold zero.
+        fractions: candidates, in the order in which they are tried.
+        cost: of positive thresholds in the shape of `largest`, by entry.
     """
-
-    def __init__(self, histogram: ChannelHistogram) -> None:
-        self.counts = histogram.counts
-        # Dead channels have nothing to count, in bins of any width.
-        self.width = torch.where(histogram.width > 0, histogram.width, 1.0)
-        self.highest = histogram.maximum + histogram.width
-        # In half widths the centres are odd integers, and all sums exact.
-        self.odd = 2 * torch.arange(BINS) + 1
-        self.tails = _tail(self.counts), _tail(self.counts * self.odd)
-        self.squares = (self.counts.double() @ (self.odd.double() ** 2)) * (self.width / 2) ** 2
-        """Sum of the squared activations, shape (channels,)."""
-
-    def __call__(self, step: Tensor, levels: int, rounding: float) -> tuple[Tensor, Tensor]:
-        """Sums over the activations of squared errors and of levels, each of shape (channels,).
-
-        Args:
-            step: s, positive, shape (channels,) or (1,).
-            levels: L.
-            rounding: 0 floors, 1/2 rounds to the nearest level.
-        """
-        edges = min(levels, int((self.highest / step + rounding).max()))
-        bins = min(BINS, math.ceil(float((levels * step / self.width).max()) + 1))
-        by_edge = edges <= bins
-        return (self._by_edge if by_edge else self._by_bin)(step, levels, rounding, edges if by_edge else bins)
-
-    def _by_edge(self, step: Tensor, levels: int, rounding: float, edges: int) -> tuple[Tensor, Tensor]:
-        k = torch.arange(1, edges + 1, dtype=torch.float64)
-        # The first bin whose centre, half a width above its lower end, reaches the edge.
-        first = torch.ceil((k - rounding) * (step / self.width)[:, None] - 0.5).clamp_(0, BINS).long()
-        count, total = (tail.gather(1, first) for tail in self.tails)
-        shared = self.width * step * total.sum(1)
-        return self.squares - shared + step**2 * (count.double() @ (2 * k - 1)), count.sum(1).double()
-
-    def _by_bin(self, step: Tensor, levels: int, rounding: float, bins: int) -> tuple[Tensor, Tensor]:
-        """The same bin by bin, for steps narrower than bins. From the given bin on all are at the last level."""
-        half = self.width / 2
-        level = torch.floor(self.odd[:bins] * (half / step)[:, None] + rounding).clamp_(0, levels)
-        count = self.counts[:, :bins].double()
-        product = ((level * self.odd[:bins]) * count).sum(1) + levels * self.tails[1][:, bins]
-        square = (level**2 * count).sum(1) + levels**2 * self.tails[0][:, bins]
-        spikes = (level * count).sum(1) + levels * self.tails[0][:, bins]
-        return self.squares - 2 * half * step * product + step**2 * square, spikes
-
-
-def _tail(counts: Tensor) -> Tensor:
-    """Sums of every row of integers from each place to its end; the last is of nothing."""
-    below = pad(counts.cumsum(1), (1, 0))
-    return below[:, -1:] - below
+    best = torch.full_like(largest, math.inf)
+    chosen = torch.zeros_like(largest)
+    for fraction in fractions:
+        threshold = largest * fraction
+        # Dead channels: any threshold will do, but not 0 / 0.
+        found = cost(torch.where(threshold > 0, threshold, 1.0))
+        better = found < best
+        best = torch.where(better, found, best)
+        chosen = torch.where(better, threshold, chosen)
+    return chosen
 
 
 def _least_error(
     histogram: ChannelHistogram, largest: Tensor, grid: Tensor, T: int, phi: int, rounding: float, channelwise: bool
 ) -> Tensor:
     quantisers = Quantisers(histogram)
-    best = torch.full_like(largest, math.inf)
-    chosen = torch.zeros_like(largest)
-    for fraction in grid:
-        threshold = largest * fraction
-        # Dead channels: any threshold will do, but not 0 / 0.
-        error, _ = quantisers(torch.where(threshold > 0, threshold, 1.0) / T, T * phi, rounding)
-        error = error if channelwise else error.sum().view(1)
-        better = error < best
-        best = torch.where(better, error, best)
-        chosen = torch.where(better, threshold, chosen)
-    return chosen
+
+    def squared_error(threshold: Tensor) -> Tensor:
+        error, _ = quantisers(threshold / T, T * phi, rounding)
+        return error if channelwise else error.sum().view(1)
+
+    return search_thresholds(largest, grid, squared_error)
 
 
 def _percentile(histogram: ChannelHistogram, channelwise: bool) -> Tensor:

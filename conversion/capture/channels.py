@@ -1,7 +1,7 @@
-"""Which axis of an activation its channels lie on, found by following labelled channels from the weights to it.
+"""The channel axis of every activation, found by following labelled channels from the weights to it.
 
-Each layer of weights labels its outputs with the number of their channel; views, permutations and slices carry the
-labels along. Where they end up differing along one axis alone, that is the axis of the channels.
+Each layer of weights labels its outputs with the number of their channel; views, permutations and slices move the
+labels as they move values. If the labels of an activation differ along one axis alone, its channels lie on that axis.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from conversion.capture.graph import ConversionGraph, Values, evaluate
 from conversion.capture.roles import Role, Transport, is_product, packet
 
 aten = torch.ops.aten
-# What comes from a constant or from padding has no label.
+# The label of values that come from a constant or from padding.
 NONE = torch.nan
 # Labels of one layer start this far from those of the next; float64 adds them up exactly.
 LARGEST = 2**24
@@ -25,7 +25,7 @@ LARGEST = 2**24
 
 @torch.no_grad()
 def find_channels(graph: ConversionGraph) -> dict[fx.Node, int | None]:
-    """The axis of the channels of every firing node; None where labels are merged, split or have met."""
+    """The channel axis of every firing node; None where channels are merged, split or mixed."""
     values = graph.start(graph.example)
     numbers = itertools.count(step=LARGEST)
     labels: Values = {graph.input: _label(values[graph.input], min(1, graph.example.dim() - 1), next(numbers))}
@@ -38,16 +38,21 @@ def find_channels(graph: ConversionGraph) -> dict[fx.Node, int | None]:
     return found
 
 
-def _label(value: Tensor, axis: int, first: int) -> Tensor:
-    """Numbers along one axis, equal along the others."""
-    shape = [1] * value.dim()
+def per_channel(values: Tensor, axis: int, dims: int) -> Tensor:
+    """One value for each channel, or one for all, as a tensor of `dims` dimensions with the channels on one axis."""
+    shape = [1] * dims
     shape[axis] = -1
+    return values.view(shape)
+
+
+def _label(value: Tensor, axis: int, first: int) -> Tensor:
+    """Consecutive numbers along one axis, equal along the others, in the shape of a value."""
     numbers = first + torch.arange(value.shape[axis], dtype=torch.float64, device=value.device)
-    return numbers.view(shape).expand(value.shape)
+    return per_channel(numbers, axis, value.dim()).expand(value.shape)
 
 
 def _axis(label: Tensor) -> int | None:
-    """The only axis along which labels differ, if all of them do; else any that holds everything as one channel."""
+    """The only axis along which labels differ, if all of them do; else an axis of size one, or None."""
     low, high = label.nan_to_num(nan=torch.inf), label.nan_to_num(nan=-torch.inf)
     varying = [
         axis
@@ -57,7 +62,7 @@ def _axis(label: Tensor) -> int | None:
     line = low.movedim(varying[0], 0).flatten(1).amin(1) if len(varying) == 1 else low.new_empty(0)
     if len(line) and len(line.unique()) == len(line):
         return varying[0]
-    # An axis of one is an axis of one channel.
+    # With an axis of size one, all values are one channel.
     return next((axis for axis in range(1, label.dim()) if label.shape[axis] == 1), None)
 
 
@@ -80,7 +85,7 @@ def _carry(graph: ConversionGraph, node: fx.Node, labels: Values, values: Values
 
 
 def _resampled(label: Tensor, value: Tensor) -> Tensor:
-    """Pooling and upsampling leave the first two axes alone; where there is no axis of channels, nothing is known."""
+    """Labels after pooling or upsampling, which keep the first two axes; none where there is no channel axis."""
     if label.dim() < 3 or label.shape[:2] != value.shape[:2]:
         return torch.full_like(value, NONE, dtype=torch.float64)
     plane = label.nan_to_num(nan=-torch.inf).flatten(2).amax(2)

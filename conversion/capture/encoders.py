@@ -1,11 +1,11 @@
 """Spike encoders: identity neurons behind nonlinear operations.
 
-A network of GELUs, normalisations and attention has no ReLU: nothing in it would spike. What a nonlinear operation
-sends is analog, so a layer of signed neurons that follows the identity is put between it and the weights or products
-that it feeds. In the ANN it is what it stands for, a leaky ReLU of slope one.
+A network of GELUs, normalisations and attention has no ReLU: nothing in it would spike. The output of a nonlinear
+operation is analog, so a layer of signed neurons that follows the identity is put between it and the weights or
+products that read it. In the ANN this is the identity, written as a leaky ReLU of slope one.
 
-Maxima get none: the running maximum of sums of spikes is itself a sum of spikes, so its difference already is a train
-of events (lateral-inhibition pooling). Neither does an operation that reaches no weights, as a final softmax.
+Maxima get none: the running maximum of sums of spikes is itself a sum of spikes, so its difference already is a spike
+train (lateral-inhibition pooling). Operations that reach no weights, such as a final softmax, get none either.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""From a PyTorch module to a ConversionGraph: `torch.export`, batch-norm folding, one role for every node.
+"""Capture of a PyTorch module as a ConversionGraph: `torch.export`, batch-norm folding, one role for every node.
 
-What is inserted into the graph computes nothing: spike encoders are the identity, and views around an activation put
-the batch on its first axis and leave it one axis of channels, as neurons expect them.
+Nodes that are inserted into the graph compute nothing: spike encoders are the identity, and views around an activation
+put the batch on its first axis and leave it one axis of channels, as neurons expect them.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from conversion.capture.roles import OpRule, Role, packet, rule_of
 from conversion.errors import InvalidInput, UnsupportedOp
 
 aten = torch.ops.aten
-# What they make has the type of a signal, and no other connection to it.
+# Operations that make a constant with the type of a signal, by the position of that signal.
 LIKE_A_SIGNAL = {aten.new_zeros: 0, aten.new_ones: 0, aten.new_full: 0, aten.type_as: 1}
 
 
@@ -84,7 +84,7 @@ def _export(model: nn.Module, batch: Tensor) -> ExportedProgram:
 
 
 def _normalise(module: fx.GraphModule) -> None:
-    """One way of writing for what export records in several."""
+    """Rewrites operations that export records in several ways in one way."""
     (inputs,) = module.graph.find_nodes(op="placeholder")
     for node in list(module.graph.nodes):
         if node.op != "call_function":
@@ -102,7 +102,7 @@ def _normalise(module: fx.GraphModule) -> None:
 
 
 def _only_values(module: fx.GraphModule, node: fx.Node) -> None:
-    """A maximum over a dimension without its positions, which no spikes can carry."""
+    """Replaces a maximum over a dimension by one without positions, which spikes cannot carry."""
     if any(user.target is not operator.getitem or user.args[1] != 0 for user in node.users):
         raise UnsupportedOp(
             f"The positions that {node.target} at {source_line(node)} finds are used, but only its values are a "
@@ -145,7 +145,7 @@ def _assign_roles(module: fx.GraphModule) -> dict[fx.Node, OpRule]:
 
 
 def _signals(node: fx.Node) -> int:
-    """How many of a node's arguments are signals; x * x has two."""
+    """Number of a node's arguments that are signals; x * x has two."""
     arguments: list[fx.Node] = []
     fx.node.map_arg((node.args, node.kwargs), arguments.append)
     return sum(argument.meta["signal"] for argument in arguments)
@@ -163,7 +163,7 @@ def _is_tensor(node: fx.Node) -> bool:
 
 
 def _with_plain_activations(graph: ConversionGraph) -> ConversionGraph:
-    """The graph with views around activations: all have the batch on their first axis and one axis of channels."""
+    """Puts views around activations, so that all have the batch on their first axis and one channel axis."""
     find_layouts(graph)
     folded = [node for node in graph.firing if not node.meta["layout"].leading]
     for node in folded:

@@ -20,13 +20,13 @@ Observer = Callable[[fx.Node, Tensor], None]
 
 @dataclass(eq=False)
 class ConversionGraph:
-    """A network as `capture` left it: topologically ordered, batch-norm folded, each node with its role.
+    """A captured network: topologically ordered, batch-norm folded, each node with its role.
 
     Attributes:
         module: the graph with its parameters.
         rules: role of every node, in execution order.
-        example: one sample, shape (1, ...), of what the network is fed; it fixes the shapes that are not batch.
-        out_spec: how the network's flat outputs are put together.
+        example: input of one sample, shape (1, ...); it fixes all sizes but that of the batch.
+        out_spec: structure of the network's output.
     """
 
     module: fx.GraphModule
@@ -36,7 +36,7 @@ class ConversionGraph:
 
     @cached_property
     def firing(self) -> tuple[fx.Node, ...]:
-        """The nodes that can become layers of neurons, in execution order."""
+        """The activations that can become layers of neurons, in execution order."""
         return tuple(node for node, rule in self.rules.items() if rule.role is Role.FIRING)
 
     @cached_property
@@ -64,15 +64,15 @@ class ConversionGraph:
         return activation
 
     def channel_axis(self, node: fx.Node) -> int:
-        """Which axis of a firing node's value its channels lie on."""
+        """The channel axis of a firing node's value."""
         return int(node.meta["channel_axis"])
 
     def channels(self, node: fx.Node) -> int:
-        """How many channels a firing node has."""
+        """Number of channels of a firing node."""
         return int(node.meta["val"].shape[self.channel_axis(node)])
 
     def downstream(self, origins: Collection[fx.Node]) -> frozenset[fx.Node]:
-        """The given nodes and everything computed from them."""
+        """The given nodes and all nodes computed from them."""
         found: set[fx.Node] = set()
         for node in self.body:
             if node in origins or not found.isdisjoint(node.all_input_nodes):
@@ -80,7 +80,7 @@ class ConversionGraph:
         return frozenset(found)
 
     def upstream(self, targets: Collection[fx.Node]) -> frozenset[fx.Node]:
-        """The given nodes and everything they are computed from."""
+        """The given nodes and all nodes that they are computed from."""
         found: set[fx.Node] = set()
         for node in reversed(self.body):
             if node in targets or not found.isdisjoint(node.users):
@@ -88,9 +88,9 @@ class ConversionGraph:
         return frozenset(found)
 
     def start(self, inputs: Tensor, weights: Mapping[fx.Node, Tensor] | None = None) -> Values:
-        """Values of everything that does not depend on the samples, and the input itself.
+        """Values of the input and of all nodes that do not depend on it.
 
-        `weights` takes the place of the module's own parameters, by the node that holds each.
+        `weights` replace the module's own parameters, by the node that holds each.
         """
         values: Values = {self.input: inputs, **(weights or {})}
         for node, rule in self.rules.items():
@@ -105,7 +105,7 @@ class ConversionGraph:
 
     @torch.no_grad()
     def run(self, inputs: Tensor, observe: Observer | None = None) -> Any:
-        """The ANN's output for a batch; `observe` sees every firing node's activation on the way."""
+        """The ANN's output for a batch; `observe` is called with every firing node and its activation."""
         values = self.start(self.cast(inputs))
         last_use = last_uses(self.body, keep=self.output.all_input_nodes)
         for node in self.body:
@@ -129,14 +129,14 @@ class ConversionGraph:
 
 
 def evaluate(node: fx.Node, values: Values) -> Any:
-    """One node's value from those of its inputs."""
+    """Computes a node's value from those of its inputs."""
     args = fx.node.map_arg(node.args, values.__getitem__)
     kwargs = fx.node.map_arg(node.kwargs, values.__getitem__) if node.kwargs else {}
     return node.target(*args, **kwargs)  # type: ignore[operator]
 
 
 def last_uses(nodes: Sequence[fx.Node], keep: Collection[fx.Node]) -> dict[fx.Node, list[fx.Node]]:
-    """By node, the values among `nodes` that it is the last of them to read, so that memory is freed there.
+    """By node, the values among `nodes` that no later node reads, so that their memory can be freed there.
 
     Values in `keep` are never freed.
     """

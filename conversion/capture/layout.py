@@ -1,7 +1,7 @@
-"""Where the samples of a batch lie in every value, found by following a sample of NaN through the network.
+"""The layout of samples in every value, found by following a sample of NaN through the network.
 
 Most values keep the batch on their first axis. Attention moves it (tokens, N, channels) and folds it into another
-axis (N windows, tokens, channels); samples can leave such a value only if it is known which entries are theirs.
+axis (N windows, tokens, channels); samples can exit early only if it is known which entries of such a value are theirs.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ from conversion.errors import UnsupportedOp
 
 @dataclass(frozen=True)
 class Layout:
-    """The batch of a value lies on one axis, of size outer * N * inner.
+    """The layout of the samples in a value: they lie on one axis, of size outer * N * inner.
 
     Attributes:
-        axis: which one.
+        axis: the axis.
         outer: how often the batch is repeated on it.
-        inner: how many neighbours belong to one sample.
+        inner: number of neighbouring entries that belong to one sample.
     """
 
     axis: int = 0
@@ -43,7 +43,7 @@ class Layout:
         return parts.index_select(self.axis + 1, samples).flatten(self.axis, self.axis + 2)
 
     def join(self, batches: Sequence[Tensor]) -> Tensor:
-        """Several batches as one, in this order."""
+        """Joins several batches into one, in this order."""
         parts = [batch.unflatten(self.axis, (self.outer, -1, self.inner)) for batch in batches]
         return torch.cat(parts, self.axis + 1).flatten(self.axis, self.axis + 2)
 
@@ -88,7 +88,7 @@ def _layouts(node: fx.Node, runs: list[Values]) -> Any:
 
 
 def _layout(single: Tensor, first_lost: Tensor, second_lost: Tensor) -> Layout | None:
-    """The layout of a value of one sample that is twice as large for two; None where samples meet."""
+    """The layout of a value, from runs with one sample and with two; None where samples are mixed."""
     if single.dim() != first_lost.dim():
         return None
     grown = [axis for axis, size in enumerate(first_lost.shape) if size != single.shape[axis]]
@@ -97,7 +97,7 @@ def _layout(single: Tensor, first_lost: Tensor, second_lost: Tensor) -> Layout |
     axis = grown[0]
     size = single.shape[axis]
     first, second = (_lost(value, axis) for value in (first_lost, second_lost))
-    # An ANN that computes NaN by itself hides what it mixes, and fails later on.
+    # If the ANN computes NaN by itself, mixing cannot be seen here; such an ANN fails later on.
     known = ~_lost(single, axis).any()
     # Of several possibilities, as for values that no input reaches, the one nearest to a plain batch.
     for inner in (size // outer for outer in range(1, size + 1) if size % outer == 0):
@@ -108,5 +108,5 @@ def _layout(single: Tensor, first_lost: Tensor, second_lost: Tensor) -> Layout |
 
 
 def _lost(value: Tensor, axis: int) -> Tensor:
-    """Which positions of an axis hold a NaN."""
+    """Whether each position of an axis holds a NaN."""
     return value.movedim(axis, 0).flatten(1).isnan().any(1) if value.dim() > 1 else value.isnan()

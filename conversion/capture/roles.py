@@ -1,4 +1,4 @@
-"""The role table: what every operation of a captured network becomes in time (docs/operations.md).
+"""The role table: the role of every ATen operation in a spiking network (docs/operations.md).
 
 `torch.export` reduces a network to a small vocabulary of ATen operations. Each gets one row here; an operation
 in no row is refused by `capture`, never skipped.
@@ -19,7 +19,7 @@ aten = torch.ops.aten
 
 
 class Role(StrEnum):
-    """What a node is in time."""
+    """The role of a node in a spiking network: how it is computed over timesteps."""
 
     INPUT = "input"
     CONSTANT = "constant"
@@ -30,7 +30,7 @@ class Role(StrEnum):
 
 
 class Transport(StrEnum):
-    """How an operation carries events, which is all that counting synaptic operations needs."""
+    """The way in which events pass an operation, for counting synaptic operations."""
 
     SYNAPSE = "synapse"
     """Every event is multiplied by weights: convolutions and matrix products with a constant."""
@@ -51,7 +51,7 @@ class OpRule:
     """One row of the table.
 
     `transport` is set where events pass: in linear operations, and in maxima, whose running differences are differences
-    of sums of spikes. What any other nonlinear operation sends is analog.
+    of sums of spikes. The output of any other nonlinear operation is analog.
     """
 
     role: Role

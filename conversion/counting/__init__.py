@@ -1,1 +1,1 @@
-"""Counting what a spiking network does: connections of a neuron, spikes, synaptic and floating-point operations."""
+"""Counts of connections, spikes, synaptic operations and floating-point operations."""

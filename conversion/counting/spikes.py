@@ -1,4 +1,4 @@
-"""A layer's spikes of one step, counted as a simulation goes: spikes, binary digits and events, and what they cause."""
+"""Counts of a layer's spikes in one timestep: spikes, binary digits and events, and their synaptic operations."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 MOST_SPIKES = 2**16 - 1
-"""The largest number of spikes a step whose binary digits are counted."""
+"""Largest number of spikes per step: binary digits are counted for numbers of up to 16 bits."""
 
 
 def count_spikes(spikes: Tensor, fan_out: Tensor | None, single: bool) -> Tensor | None:
@@ -30,7 +30,7 @@ def count_spikes(spikes: Tensor, fan_out: Tensor | None, single: bool) -> Tensor
 
 
 def ones_in_binary(number: Tensor) -> Tensor:
-    """How many binary digits of a number below 2^16 are one, adding neighbouring fields of 1, 2, 4 and 8 bits."""
+    """Number of ones among the binary digits of a number below 2^16, from sums of fields of 1, 2, 4 and 8 bits."""
     number = number - ((number >> 1) & 0x5555)
     number = (number & 0x3333) + ((number >> 2) & 0x3333)
     number = (number + (number >> 4)) & 0x0F0F

@@ -8,7 +8,7 @@ from pydantic import Field, model_validator
 
 from conversion.calibration.sensitivity import Energy
 from conversion.methods.base import METHODS, Method
-from conversion.simulation.neuron import Start
+from conversion.methods.options import Channelwise, HalfThresholdOrForm, Light
 from conversion.stages import SSC, AdaFire, BiasCorrection, Stage, Thresholds
 from conversion.stages.adafire import Form
 
@@ -28,11 +28,9 @@ class Adaptive(Method):
     budget: float = Field(default=1.0, description="share of the energy of uniform phi")
     form: Form = Field(default="released", description="how sensitivity and energy are measured")
     samples: int = Field(default=128, description="calibration samples searched on")
-    start: Start | None = Field(
-        default=None, description="how neurons get their half threshold; as the form does when left out"
-    )
-    channelwise: bool = Field(default=True, description="one threshold per channel instead of per layer")
-    light: bool = Field(default=True, description="correct biases (light calibration)")
+    start: HalfThresholdOrForm = None
+    channelwise: Channelwise = True
+    light: Light = True
 
     @model_validator(mode="after")
     def _refuse_early(self) -> Self:
@@ -43,18 +41,18 @@ class Adaptive(Method):
     def stages(self) -> tuple[Stage, ...]:
         released = self.form == "released"
         start = self.start or ("shift" if released else "potential")
-        place = Thresholds("mse_floor" if released else "mse", channelwise=self.channelwise, start=start)
-        search = AdaFire(place, self.phi, self.phi_init, self.phi_min, self.budget, self.form, self.samples)
+        neurons = Thresholds("mse_floor" if released else "mse", channelwise=self.channelwise, start=start)
+        search = AdaFire(neurons, self.phi, self.phi_init, self.phi_min, self.budget, self.form, self.samples)
         return (search, *self.correction())
 
     def correction(self) -> tuple[Stage, ...]:
-        """What follows every change of thresholds."""
+        """The stages after every change of thresholds."""
         return (BiasCorrection(),) if self.light else ()
 
 
 @METHODS.register("adafire_ssc")
 class AdaFireSSC(Adaptive):
-    """AdaFire, then SSC: larger thresholds where the outputs bear it, and biases corrected again."""
+    """AdaFire, then SSC: larger thresholds where the output changes little, and biases corrected again."""
 
     name = "adafire_ssc"
     ssc_budget: float = Field(default=1.0, description="ratio of divergences that SSC keeps to")

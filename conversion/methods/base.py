@@ -1,4 +1,4 @@
-"""What a method is: a named recipe of stages."""
+"""The interface of a method: a named recipe of stages."""
 
 from __future__ import annotations
 
@@ -34,12 +34,12 @@ class Method(BaseModel, ABC):
 
     @property
     def converges(self) -> bool:
-        """Whether conversions for more and more steps approach the ANN; not where every spike has its price."""
+        """Whether the spiking network approaches the ANN as T grows; not if thresholds are weighed against energy."""
         return True
 
     @abstractmethod
     def stages(self) -> tuple[Stage, ...]:
-        """What is done to the network, in this order."""
+        """The stages of the conversion, in this order."""
 
     def convert(self, graph: ConversionGraph, calibration: Calibration, T: int) -> SpikingNetwork:
         """Runs the stages on an ANN for T steps; the result's own T is how many steps to simulate.

@@ -1,4 +1,4 @@
-"""Burst neurons with a given cap, the same in every layer or one for each."""
+"""Burst neurons with a given phi, the same in every layer or one for each."""
 
 from __future__ import annotations
 
@@ -9,8 +9,7 @@ from pydantic_core import PydanticCustomError
 
 from conversion.calibration.thresholds import ThresholdRule
 from conversion.methods.base import METHODS, Method
-from conversion.simulation.network import Nonlinear
-from conversion.simulation.neuron import Start
+from conversion.methods.options import Channelwise, HalfThreshold, Light, NonlinearInTime, Signed
 from conversion.stages import BiasCorrection, Stage, Thresholds
 
 
@@ -26,18 +25,16 @@ class Spiking(Method):
     phi: Annotated[int | tuple[int, ...], AfterValidator(_at_least_one)] = Field(
         description="most spikes per step, of every layer or one for each layer in execution order"
     )
-    channelwise: bool = Field(default=True, description="one threshold per channel instead of per layer")
+    channelwise: Channelwise = True
     thresholds: ThresholdRule = Field(default="mse", description="how thresholds are chosen")
-    start: Start = Field(default="potential", description="how neurons get their half threshold")
-    light: bool = Field(default=True, description="correct biases (light calibration)")
-    signed: bool = Field(default=False, description="neurons may take spikes back")
-    nonlinear: Nonlinear = Field(
-        default="difference", description="nonlinear operations of the running mean, or of each step by itself"
-    )
+    start: HalfThreshold = "potential"
+    light: Light = True
+    signed: Signed = False
+    nonlinear: NonlinearInTime = "difference"
 
     def stages(self) -> tuple[Stage, ...]:
-        place = Thresholds(self.thresholds, self.phi, self.channelwise, self.start, self.signed, self.nonlinear)
-        return (place, BiasCorrection()) if self.light else (place,)
+        neurons = Thresholds(self.thresholds, self.phi, self.channelwise, self.start, self.signed, self.nonlinear)
+        return (neurons, BiasCorrection()) if self.light else (neurons,)
 
 
 @METHODS.register("burst")

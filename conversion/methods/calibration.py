@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-from pydantic import Field
-
 from conversion.methods.base import METHODS, Method
-from conversion.simulation.network import Nonlinear
-from conversion.simulation.neuron import Start
+from conversion.methods.options import Channelwise, HalfThreshold, Light, NonlinearInTime
 from conversion.stages import BiasCorrection, Stage, Thresholds
 
 
@@ -19,13 +16,11 @@ class CalibrationLight(Method):
     """
 
     name = "calibration"
-    channelwise: bool = Field(default=False, description="one threshold per channel instead of per layer")
-    start: Start = Field(default="shift", description="how neurons get their half threshold")
-    light: bool = Field(default=True, description="correct biases (light calibration)")
-    nonlinear: Nonlinear = Field(
-        default="difference", description="nonlinear operations of the running mean, or of each step by itself"
-    )
+    channelwise: Channelwise = False
+    start: HalfThreshold = "shift"
+    light: Light = True
+    nonlinear: NonlinearInTime = "difference"
 
     def stages(self) -> tuple[Stage, ...]:
-        place = Thresholds("mse_floor", 1, self.channelwise, self.start, nonlinear=self.nonlinear)
-        return (place, BiasCorrection()) if self.light else (place,)
+        neurons = Thresholds("mse_floor", 1, self.channelwise, self.start, nonlinear=self.nonlinear)
+        return (neurons, BiasCorrection()) if self.light else (neurons,)

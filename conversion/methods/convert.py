@@ -1,4 +1,4 @@
-"""A captured ANN into a spiking network."""
+"""Conversion of a captured ANN by a method's name."""
 
 from __future__ import annotations
 
@@ -22,8 +22,7 @@ def convert(
 
     Args:
         graph: of `capture`.
-        batches: calibration inputs as the network is fed, from the training set, each of shape (N, ...) or frames in
-            time.
+        batches: calibration inputs from the training set, each of shape (N, ...), or frames in time.
         method: a name in METHODS.
         T: number of timesteps.
         held_out: other training samples with their classes, for methods that stop early.

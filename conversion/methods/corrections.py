@@ -1,11 +1,11 @@
-"""Methods that correct what light calibration leaves: potentials, weights, a bias for each step, signed spikes."""
+"""Methods beyond light calibration: corrected potentials or weights, a bias for each step, signed spikes, energy."""
 
 from __future__ import annotations
 
 from pydantic import Field
 
 from conversion.methods.base import METHODS, Method
-from conversion.simulation.neuron import Start
+from conversion.methods.options import Channelwise, HalfThreshold, Light, Phi, Signed
 from conversion.stages import (
     BiasCorrection,
     EnergyAwareThresholds,
@@ -26,8 +26,8 @@ class CalibrationAdvanced(Method):
     """
 
     name = "calibration_advanced"
-    channelwise: bool = Field(default=False, description="one threshold per channel instead of per layer")
-    start: Start = Field(default="shift", description="how neurons get their half threshold")
+    channelwise: Channelwise = False
+    start: HalfThreshold = "shift"
     weights: bool = Field(default=False, description="tune the weights of every layer first")
     potential: bool = Field(default=True, description="correct the initial potential of every neuron")
     iterations: int = Field(default=5000, ge=1, description="of weight tuning, for each layer")
@@ -47,8 +47,8 @@ class Ftbc(Method):
     """A bias for each channel and step (FTBC, Wu et al., ECCV 2024) on rounding-aware thresholds per channel."""
 
     name = "ftbc"
-    phi: int = Field(default=1, ge=1, description="most spikes per step")
-    signed: bool = Field(default=False, description="neurons may take spikes back")
+    phi: Phi = 1
+    signed: Signed = False
 
     def stages(self) -> tuple[Stage, ...]:
         return Thresholds("mse", self.phi, signed=self.signed), TemporalBias()
@@ -63,29 +63,29 @@ class Snm(Method):
     """
 
     name = "snm"
-    light: bool = Field(default=False, description="correct biases (light calibration)")
+    light: Light = False
 
     def stages(self) -> tuple[Stage, ...]:
-        place = Thresholds("max", 1, start="none", signed=True)
-        return (place, BiasCorrection()) if self.light else (place,)
+        neurons = Thresholds("max", 1, start="none", signed=True)
+        return (neurons, BiasCorrection()) if self.light else (neurons,)
 
 
 @METHODS.register("energy_aware")
 class EnergyAware(Method):
-    """Our own: bursts with a generous cap, and thresholds that weigh error against the energy of spikes."""
+    """Ours: bursts with a large phi, and thresholds that weigh error against the energy of spikes."""
 
     name = "energy_aware"
     energy: float = Field(
         default=0.05, ge=0, allow_inf_nan=False, description="the weight of energy; 0 minimises the error alone"
     )
-    phi: int = Field(default=8, ge=1, description="most spikes per step")
-    signed: bool = Field(default=False, description="neurons may take spikes back")
-    per_step_bias: bool = Field(default=False, description="correct a bias for each step in place of one for all")
+    phi: Phi = 8
+    signed: Signed = False
+    per_step_bias: bool = Field(default=False, description="correct a bias for each step instead of one for all")
 
     @property
     def converges(self) -> bool:
         return self.energy == 0
 
     def stages(self) -> tuple[Stage, ...]:
-        place = EnergyAwareThresholds(self.energy, self.phi, self.signed)
-        return place, TemporalBias() if self.per_step_bias else BiasCorrection()
+        neurons = EnergyAwareThresholds(self.energy, self.phi, self.signed)
+        return neurons, TemporalBias() if self.per_step_bias else BiasCorrection()

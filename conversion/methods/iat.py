@@ -1,4 +1,4 @@
-"""Early exit on top of other methods: confident samples stop early, or those whose output has settled."""
+"""Early exit (IAT) on top of other methods: confident samples exit early, or those whose output has settled."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from pydantic import BaseModel, Field
 from conversion.methods.adaptive import AdaFireSSC, Adaptive
 from conversion.methods.base import METHODS
 from conversion.methods.calibration import CalibrationLight
+from conversion.methods.options import HalfThreshold, HalfThresholdOrForm
 from conversion.simulation.exit_rules import Sign
-from conversion.simulation.neuron import Start
 from conversion.stages import EarlyExit, SettledExit, Stage
 
 
 class Exits(BaseModel):
-    """Options shared by the methods that stop early: those of IAT, and of the rule for outputs without classes."""
+    """Options of early exit: those of IAT, and of the rule for outputs without classes."""
 
     rule: Literal["entropy", "settled"] = Field(default="entropy", description="IAT's, or ours for boxes and the like")
     tolerance: float = Field(
@@ -27,7 +27,7 @@ class Exits(BaseModel):
     sign: Sign = Field(default="code", description="entropy as in the released code, or as in the paper's text")
 
     def exit(self) -> Stage:
-        """The stage that sets the bars; it comes last."""
+        """The stage that sets the exit rule; it comes last."""
         if self.rule == "settled":
             return SettledExit(self.tolerance)
         return EarlyExit(self.base, self.scale, self.delta, self.sign)
@@ -37,10 +37,10 @@ class Exits(BaseModel):
 # that early readouts are too low.
 @METHODS.register("calibration_iat")
 class CalibrationIat(Exits, CalibrationLight):
-    """SNN Calibration whose confident samples stop early."""
+    """SNN Calibration whose confident samples exit early."""
 
     name = "calibration_iat"
-    start: Start = Field(default="potential", description="how neurons get their half threshold")
+    start: HalfThreshold = "potential"
 
     def stages(self) -> tuple[Stage, ...]:
         return (*super().stages(), self.exit())
@@ -48,10 +48,10 @@ class CalibrationIat(Exits, CalibrationLight):
 
 @METHODS.register("adafire_iat")
 class AdaFireIat(Exits, Adaptive):
-    """AdaFire whose confident samples stop early."""
+    """AdaFire whose confident samples exit early."""
 
     name = "adafire_iat"
-    start: Start | None = Field(default="potential", description="how neurons get their half threshold")
+    start: HalfThresholdOrForm = "potential"
 
     def stages(self) -> tuple[Stage, ...]:
         return (*super().stages(), self.exit())
@@ -62,7 +62,7 @@ class AdaFireSSCIat(Exits, AdaFireSSC):
     """All three of the paper's techniques."""
 
     name = "adafire_ssc_iat"
-    start: Start | None = Field(default="potential", description="how neurons get their half threshold")
+    start: HalfThresholdOrForm = "potential"
 
     def stages(self) -> tuple[Stage, ...]:
         return (*super().stages(), self.exit())

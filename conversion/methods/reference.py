@@ -1,4 +1,4 @@
-"""What spiking networks are compared with: the ANN, and the ANN with as many levels as a burst network has."""
+"""References of spiking networks: the ANN, and the quantised ANN with the levels of a burst network."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ class QuantisedAnn(Spiking):
     """The twin of a burst network: the ANN with activations rounded to T phi + 1 levels, in one pass.
 
     It has the burst network's thresholds and its own light calibration. No burst network at the same T and phi can
-    be expected to do better, so the distance to it is what time costs.
+    be expected to do better, so its distance from the twin is the error due to time.
     """
 
     name = "quantised_ann"
 
     def stages(self) -> tuple[Stage, ...]:
-        place, *correction = super().stages()
-        return (place, Quantise(), *correction)
+        neurons, *correction = super().stages()
+        return (neurons, Quantise(), *correction)

@@ -1,4 +1,4 @@
-"""Nodes of a captured network by the names that its author gave them."""
+"""Names of nodes of a captured network, from the modules of its author."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from conversion.simulation.network import SpikingNetwork
 
 
 def layer_name(network: SpikingNetwork, node: fx.Node) -> str:
-    """A node by its module; an activation with what feeds it: "layer2.0.conv2 + shortcut.0 -> relu2"."""
+    """A node's module; of an activation also the layers before it: "layer2.0.conv2 + shortcut.0 -> relu2"."""
     own = module_name(node)
     if network.graph.rules[node].role is not Role.FIRING:
         return own
-    synapses = sorted({module_name(source) for source in _feeding(network, node)})
+    synapses = sorted({module_name(source) for source in _weights_before(network, node)})
     if not synapses:
         return own
     block = _common_block([*synapses, own])
     return f"{' + '.join([synapses[0], *(name[len(block) :] for name in synapses[1:])])} -> {own[len(block) :]}"
 
 
-def _feeding(network: SpikingNetwork, node: fx.Node) -> list[fx.Node]:
+def _weights_before(network: SpikingNetwork, node: fx.Node) -> list[fx.Node]:
     """Convolutions and linear layers whose outputs reach a node through nothing but sums and shapes."""
     rules, found = network.graph.rules, []
     waiting = [source for source in node.all_input_nodes if rules[source].role is Role.LINEAR]
@@ -50,7 +50,7 @@ def _common_block(names: Sequence[str]) -> str:
 
 
 def module_name(node: fx.Node) -> str:
-    """The module that a node came from; with the operation where that module is more than one operation."""
+    """The module that a node came from, and the operation if that module has several."""
     stack = node.meta.get("nn_module_stack") or {}
     path, kind = next(reversed(stack.values()), ("", ""))
     single = str(kind).startswith("torch.nn.modules.") and not str(kind).startswith("torch.nn.modules.container.")
@@ -58,5 +58,5 @@ def module_name(node: fx.Node) -> str:
 
 
 def op_name(node: fx.Node) -> str:
-    """The operation in ATen's words, without overload."""
+    """ATen's name of a node's operation, without overload."""
     return str(getattr(packet(node), "__name__", node.target))

@@ -1,19 +1,19 @@
-"""When a sample may stop before step T: IAT's rule (section 3.3 of the paper), and one for outputs without classes.
+"""Rules by which samples exit before step T: IAT's (section 3.3 of the paper), and one for outputs without classes.
 
 IAT: with Z_t the sum of the logits of steps 1..t and e_t the entropy of softmax(Z_t) divided by that of C equal
-classes, a sample leaves at the first step t with 1 - e_t > alpha_t. The bar
+classes, a sample exits at the first step t with 1 - e_t > alpha_t. The confidence threshold
 
     alpha_t = base + scale exp(-(E_t - min E) / delta)
 
-follows how sure correct predictions of held-out training samples are at step t: E_t is their mean entropy.
+follows the confidence of correct predictions at step t: E_t is their mean entropy over held-out training samples.
 
 The paper defines this for classes. For networks that classify every position of a map we take the mean over all
 positions as a sample's entropy, and every position that is right as a correct prediction; this reading is ours. A map
-of one position is the paper's case. A sample leaves with all its positions at once, padded ones among them.
+of one position is the paper's case. All positions of a sample exit at once, padded ones among them.
 
-Settled outputs: boxes have no entropy, so there a sample leaves when its output y has stopped moving. At steps 2, 4, 8
-... it is compared with what it was at half of them, and leaves if |y_t - y_t/2| <= bar |y_t|. This rule is ours; it
-needs no labels and serves classes and maps as well.
+Settled outputs: boxes have no entropy, so there a sample exits when its output y hardly changes any more. At steps 2,
+4, 8 ... it is compared with the output at half as many steps: the sample exits if |y_t - y_t/2| <= max_change |y_t|.
+This rule is ours; it needs no labels and serves classes and maps as well.
 """
 
 from __future__ import annotations
@@ -33,14 +33,14 @@ Sign = Literal["code", "paper_text"]
 
 
 class ExitRule(Protocol):
-    """Decides which samples are done."""
+    """Decides which samples exit, and at which steps."""
 
-    def looks(self, t: int) -> bool:
-        """Whether it decides at step t."""
+    def decides_at(self, t: int) -> bool:
+        """Whether samples may exit at step t."""
         ...
 
-    def leaves(self, output: Any, t: int, earlier: Any) -> Tensor:
-        """Which samples are done, bool of shape (N,).
+    def exits(self, output: Any, t: int, earlier: Any) -> Tensor:
+        """Whether each sample exits, bool of shape (N,).
 
         Args:
             output: the network's, from the mean of steps 1..t.
@@ -52,50 +52,50 @@ class ExitRule(Protocol):
 
 @dataclass(frozen=True)
 class EntropyRule:
-    """IAT's: the bars of every step.
+    """IAT's rule: samples exit when the entropy of their classes is low enough.
 
     Attributes:
-        alpha: alpha_t for t = 1..T; a simulation of more steps goes on with the last.
+        alpha: confidence threshold alpha_t for t = 1..T; a simulation of more steps continues with the last.
     """
 
     alpha: tuple[float, ...]
 
-    def looks(self, t: int) -> bool:
+    def decides_at(self, t: int) -> bool:
         return True
 
-    def leaves(self, output: Any, t: int, earlier: Any) -> Tensor:
-        """Which samples are done, from mean logits of shape (N, C, ...)."""
+    def exits(self, output: Any, t: int, earlier: Any) -> Tensor:
+        """Whether each sample exits, from mean logits of shape (N, C, ...)."""
         return 1 - normalised_entropy(output, t) > self.alpha[min(t, len(self.alpha)) - 1]
 
 
 @dataclass(frozen=True)
 class SettledRule:
-    """Ours, for outputs of any kind.
+    """Our rule, for outputs of any kind: samples exit when their output hardly changes any more.
 
     Attributes:
-        bar: largest change since half the steps, relative to the output, with which a sample leaves.
+        max_change: largest change since half as many steps, relative to the output, with which a sample exits.
     """
 
-    bar: float
+    max_change: float
 
-    def looks(self, t: int) -> bool:
+    def decides_at(self, t: int) -> bool:
         return is_power_of_two(t)
 
-    def leaves(self, output: Any, t: int, earlier: Any) -> Tensor:
-        """Which samples are done, from outputs of any structure with the samples on the first axis."""
+    def exits(self, output: Any, t: int, earlier: Any) -> Tensor:
+        """Whether each sample exits, from outputs of any structure with the samples on the first axis."""
         if earlier is None:
             first = pytree.tree_leaves(output)[0]
             return torch.zeros(len(first), dtype=torch.bool, device=first.device)
-        return relative_change(output, earlier) <= self.bar
+        return relative_change(output, earlier) <= self.max_change
 
 
 def is_power_of_two(t: int) -> bool:
-    """1, 2, 4, 8 ..."""
+    """Whether t is 1, 2, 4, 8 ..."""
     return t & (t - 1) == 0
 
 
 def relative_change(output: Any, earlier: Any) -> Tensor:
-    """|output - earlier| / |output| of each sample, all its numbers together: float32 of shape (N,)."""
+    """Change of each sample's output, |output - earlier| / |output| over all its numbers: float32 of shape (N,)."""
     now, before = (
         torch.cat([part.float().flatten(1) for part in pytree.tree_leaves(values)], 1) for values in (output, earlier)
     )
@@ -130,11 +130,11 @@ def position_entropy(output: Any, t: int) -> Tensor:
     return -(logits.exp() * logits).sum(1) / math.log(output.shape[1])
 
 
-def exit_bars(entropy: Sequence[float], base: float, scale: float, delta: float, sign: Sign = "code") -> EntropyRule:
-    """alpha_t from the mean entropies of correct predictions, E_1..E_T (Eq. 16 and 18 of the paper).
+def entropy_rule(entropy: Sequence[float], base: float, scale: float, delta: float, sign: Sign = "code") -> EntropyRule:
+    """IAT's rule from the mean entropies of correct predictions, E_1..E_T (Eq. 16 and 18 of the paper).
 
-    `sign` is how the paper is read. The released code and Fig. 9 take entropy as it is, so that the bar rises with t;
-    the text of section 3.3 leaves out its minus, so that the bar falls.
+    `sign` is how the paper is read. The released code and Fig. 9 take entropy as it is, so that alpha_t rises with
+    t; the text of section 3.3 leaves out its minus, so that alpha_t falls.
     """
     expected = torch.tensor(entropy, dtype=torch.float64)
     if sign == "paper_text":

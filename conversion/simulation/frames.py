@@ -13,10 +13,10 @@ from conversion.errors import InvalidInput
 
 @dataclass(frozen=True, eq=False)
 class Frames:
-    """A sequence of frames for each sample. The ANN sees their mean; step t of a spiking network sees its own frames.
+    """A sequence of frames for each sample. The ANN takes their mean, step t of a spiking network the frames of step t.
 
     Attributes:
-        values: shape (N, F, ...), as the network is fed.
+        values: shape (N, F, ...), scaled as the network takes its inputs.
         event: what one event adds to a frame, where frames hold whole numbers of events: they are then counted as
             spikes, and what they meet as synaptic operations. None where values are analog.
     """
@@ -35,23 +35,23 @@ class Frames:
         return len(self.values)
 
     def __getitem__(self, samples: slice) -> Frames:
-        """Some of the samples."""
+        """A slice of the samples."""
         return Frames(self.values[samples], self.event)
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """Of one step of all samples: (N, ...)."""
+        """Shape of the input of one step, (N, ...)."""
         return len(self.values), *self.values.shape[2:]
 
     @property
     def mean(self) -> Tensor:
-        """What the ANN sees: shape (N, ...)."""
+        """The mean over frames, which the ANN sees: shape (N, ...)."""
         return self.values.mean(1)
 
     def steps(self, T: int) -> list[Tensor]:
         """One input for each of T steps, shapes (N, ...); their mean is `mean`.
 
-        A step has the mean of F / T frames; or, where T is a multiple of F, every frame is fed for T / F steps.
+        A step takes the mean of F / T frames; or, where T is a multiple of F, every frame is the input of T / F steps.
 
         Raises:
             InvalidInput: neither T nor the number of frames is a multiple of the other.
@@ -67,8 +67,7 @@ class Frames:
         return [frame for frame in self.values.unbind(1) for _ in range(T // count)]
 
     def events(self, T: int) -> list[Tensor]:
-        """How many events each of T steps brings, in the shape of `steps`; those of a frame that is fed for several
-        steps come in each of them.
+        """Numbers of events in each of T steps, like `steps`; a frame that lasts several steps counts in each.
 
         Raises:
             InvalidInput: frames are analog.
@@ -83,31 +82,31 @@ NetworkInput = Tensor | Frames
 """A constant input, shape (N, ...), or one that changes in time."""
 
 
-def input_steps(fed: NetworkInput, T: int) -> list[Tensor]:
-    """One input for all steps, or one for each of T."""
-    return [fed] if isinstance(fed, Tensor) else fed.steps(T)
+def input_steps(inputs: NetworkInput, T: int) -> list[Tensor]:
+    """The input of every step: one for all where it is constant, else one for each of T steps."""
+    return [inputs] if isinstance(inputs, Tensor) else inputs.steps(T)
 
 
-def mean_input(fed: NetworkInput) -> Tensor:
-    """What the ANN sees."""
-    return fed if isinstance(fed, Tensor) else fed.mean
+def mean_input(inputs: NetworkInput) -> Tensor:
+    """The input of the ANN, shape (N, ...): the mean over frames."""
+    return inputs if isinstance(inputs, Tensor) else inputs.mean
 
 
-def concatenate(parts: Sequence[NetworkInput]) -> NetworkInput:
-    """Samples of several batches as one.
+def concatenate(batches: Sequence[NetworkInput]) -> NetworkInput:
+    """Joins several batches into one.
 
     Raises:
         InvalidInput: some are constant and some change in time, or events count differently.
     """
-    tensors = [part for part in parts if isinstance(part, Tensor)]
-    frames = [part for part in parts if isinstance(part, Frames)]
-    if (tensors and frames) or len({part.event for part in frames}) > 1:
+    tensors = [batch for batch in batches if isinstance(batch, Tensor)]
+    frames = [batch for batch in batches if isinstance(batch, Frames)]
+    if (tensors and frames) or len({batch.event for batch in frames}) > 1:
         raise InvalidInput("Batches are of different kinds; give all of them constant, or as the same kind of frames.")
     if frames:
-        return Frames(torch.cat([part.values for part in frames]), frames[0].event)
+        return Frames(torch.cat([batch.values for batch in frames]), frames[0].event)
     return torch.cat(tensors)
 
 
-def split_batches(fed: NetworkInput, size: int) -> list[NetworkInput]:
-    """The samples in batches."""
-    return [fed[first : first + size] for first in range(0, len(fed), size)]
+def split_batches(inputs: NetworkInput, size: int) -> list[NetworkInput]:
+    """Splits inputs into batches of at most `size` samples."""
+    return [inputs[first : first + size] for first in range(0, len(inputs), size)]

@@ -1,4 +1,4 @@
-"""The spiking network: a captured graph, and neurons where its activations were."""
+"""The spiking network: a captured graph with neurons in the place of activations."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ class SpikingNetwork:
         T: number of timesteps that the network was converted for.
         neurons: parameters of every layer of neurons, by the activation that it stands for.
         weights: parameters that calibration tuned, by the node that holds each; the graph keeps the ANN's own.
-        exit: when a sample may leave before step T; None runs all T steps.
-        nonlinear: what nonlinear operations between neurons send: the difference of f of the running mean, whose mean
+        exit: rule by which samples exit before step T; None runs all T steps.
+        nonlinear: output of nonlinear operations between neurons: the difference of f of the running mean, whose mean
             is exact ("difference", conversion/simulation/temporal.py), or f of each step's value, as the paper's code
             does ("instantaneous": a maximum of spikes overestimates, E max >= max E).
     """
@@ -51,7 +51,7 @@ class SpikingNetwork:
         return replace(self, neurons=MappingProxyType(dict(neurons)))
 
     def start(self, inputs: Tensor) -> Values:
-        """Values of everything that does not depend on the samples, and the input itself."""
+        """Values of the input and of all nodes that do not depend on it."""
         return self.graph.start(inputs, self.weights)
 
     def changing(self, *, constant_input: bool) -> frozenset[fx.Node]:
@@ -60,20 +60,20 @@ class SpikingNetwork:
 
     @cached_property
     def spiking(self) -> frozenset[fx.Node]:
-        """Nodes whose value changes from step to step under a constant input: neurons and all that follows."""
+        """Nodes whose value changes from step to step under a constant input: neurons and all nodes after them."""
         return self.graph.downstream(self.neurons)
 
     @cached_property
     def head(self) -> tuple[fx.Node, ...]:
-        """Nodes that no neuron follows, in execution order. They are applied once, to the mean of their inputs."""
+        """Nodes that no neuron depends on, in execution order. They are applied once, to the mean of their inputs."""
         leading = set(self.graph.upstream(self.neurons))
-        # A mean is taken of tensors: all parts of a split that a neuron reads a part of are taken step by step.
+        # Means are of tensors, so a split of which a neuron reads one part is computed at every step as a whole.
         leading.update(node for node in self.graph.body if node.target is operator.getitem and node.args[0] in leading)
         return tuple(node for node in self.graph.body if node not in leading)
 
     @cached_property
     def body(self) -> tuple[fx.Node, ...]:
-        """Nodes up to the last neurons, in execution order: what is simulated step by step."""
+        """Nodes up to the last neurons, in execution order, which are simulated step by step."""
         head = set(self.head)
         return tuple(node for node in self.graph.body if node not in head)
 
@@ -85,13 +85,13 @@ class SpikingNetwork:
 
     @cached_property
     def connectivity(self) -> Connectivity:
-        """Who is connected to whom, for counting operations."""
+        """The connections of the network, for counting operations."""
         return connect(self.graph, self.neurons.keys(), difference=self.nonlinear == "difference")
 
     @cached_property
-    def driven_connectivity(self) -> Connectivity:
-        """The same where the input is made of events, which are charged for their connections as spikes are."""
-        return connect(self.graph, self.neurons.keys(), difference=self.nonlinear == "difference", driven=True)
+    def event_connectivity(self) -> Connectivity:
+        """The connections of the network where the input is made of events, which are counted as spikes are."""
+        return connect(self.graph, self.neurons.keys(), difference=self.nonlinear == "difference", event_input=True)
 
     def decode(self, means: Values, inputs: Tensor) -> Any:
         """The network's output for a batch of inputs from the mean values of its readout nodes."""

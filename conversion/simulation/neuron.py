@@ -2,7 +2,7 @@
 
 A layer adds its current to the membrane potential, fires n = clamp(floor(v / threshold), 0, phi) spikes, subtracts
 n threshold (soft reset) and transmits n threshold. phi = 1 is the neuron of SNN Calibration; a larger phi is the
-burst neuron of AdaFire. The signed neuron takes spikes back that it sent too early (SNM, Wang et al., IJCAI 2022).
+burst neuron of AdaFire. The signed neuron takes spikes back that it fired too early (SNM, Wang et al., IJCAI 2022).
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
+from conversion.capture.channels import per_channel
 from conversion.counting.spikes import MOST_SPIKES, count_spikes
 from conversion.errors import InvalidInput
 
@@ -29,7 +30,7 @@ WORTH_COMPILING = 1_000_000_000
 
 @dataclass(frozen=True, eq=False)
 class Neuron:
-    """What all neurons of one layer share.
+    """The parameters of one layer of neurons.
 
     Attributes:
         threshold: potential at which one spike is fired, and a spike's amplitude; shape (channels,) or (1,).
@@ -64,6 +65,11 @@ class Neuron:
         if self.slope > 0 and not self.signed:
             raise InvalidInput("A leaky ReLU has negative outputs and needs the signed neuron.")
 
+    @property
+    def lowest(self) -> int:
+        """Lowest mean number of spikes per step, net of negative ones: -phi for a leaky ReLU, else 0."""
+        return -self.phi if self.slope > 0 else 0
+
     def to(self, device: torch.device) -> Neuron:
         potential = None if self.potential is None else self.potential.to(device)
         return replace(self, threshold=self.threshold.to(device), bias=self.bias.to(device), potential=potential)
@@ -74,17 +80,15 @@ class Layer:
 
     Args:
         neuron: the parameters.
-        steps: T of the conversion, over which the paper's shift is spread.
+        T: of the conversion, over which the paper's shift is spread.
         axis: of the channels in the layer's current.
         fan_out: synaptic operations that one spike of each neuron causes, shape of one sample; None counts nothing.
         fast: compile the update, which takes seconds once and is several times faster from then on.
     """
 
-    def __init__(
-        self, neuron: Neuron, steps: int, axis: int, fan_out: Tensor | None = None, fast: bool = False
-    ) -> None:
+    def __init__(self, neuron: Neuron, T: int, axis: int, fan_out: Tensor | None = None, fast: bool = False) -> None:
         self.neuron = neuron
-        self.steps = steps
+        self.T = T
         self.axis = axis
         self.fan_out = fan_out
         self.update = _update(neuron.signed, fast)
@@ -92,50 +96,51 @@ class Layer:
         self.t = 0
 
     def step(self, current: Tensor) -> tuple[Tensor, Tensor | None]:
-        """One step.
+        """Simulates one timestep.
 
         Args:
             current: input of shape (N, ...) in the network's precision.
 
         Returns:
-            What is transmitted, like `current`; and, where spikes are counted, a tally of shape (6, N, M): M partial
-            sums of spikes, binary digits and events, then of the synaptic operations that each of them causes.
+            The output, spikes times threshold, like `current`; and, where spikes are counted, a tally of shape
+            (6, N, M): M partial sums of spikes, binary digits and events, then of the synaptic operations that each of
+            them causes.
         """
         if not self.state:
             self._reset(current)
         constant = self.currents[min(self.t, len(self.currents) - 1)]
         self.t += 1
-        *self.state, sent, tally = self.update(*self.state, current, constant, **self.constants)
-        return sent, tally
+        *self.state, output, tally = self.update(*self.state, current, constant, **self.constants)
+        return output, tally
 
     def keep(self, samples: Tensor) -> None:
-        """Forgets all samples but those with the given indices along the first axis."""
+        """Continues with the samples at the given indices alone."""
         self.state = tuple(part[samples] for part in self.state)
 
     def _reset(self, current: Tensor) -> None:
         # Potentials keep float32 whatever the weights' precision: increments are small beside what they add up to.
         dtype = torch.promote_types(current.dtype, torch.float32)
-        shape = [1] * current.dim()
-        shape[self.axis] = -1
-        threshold = self.neuron.threshold.to(dtype).view(shape)
+        dims = current.dim()
+        threshold = per_channel(self.neuron.threshold.to(dtype), self.axis, dims)
         bias = self.neuron.bias.to(dtype)
         offset = threshold / 2 if self.neuron.start == "potential" else torch.zeros_like(threshold)
         # One for all steps, or one for each.
-        self.currents = [row.view(shape) for row in (bias if bias.dim() == 2 else bias[None])]
+        self.currents = [per_channel(row, self.axis, dims) for row in (bias if bias.dim() == 2 else bias[None])]
         if self.neuron.start == "shift":
-            self.currents = [row + threshold / (2 * self.steps) for row in self.currents]
+            self.currents = [row + threshold / (2 * self.T) for row in self.currents]
         self.constants: dict[str, Any] = {
             "threshold": threshold,
             # A tensor, so that one compiled update serves every phi.
             "single": self.neuron.phi == 1,
             "phi": torch.tensor(float(self.neuron.phi), dtype=dtype, device=current.device),
-            # In the memory order of the spikes: reading it across costs more than the whole update.
+            # In the memory order of the spikes: another order costs more than the whole update.
             "fan_out": None if self.fan_out is None else torch.empty_like(current[:1], dtype=dtype).copy_(self.fan_out),
         }
         potential = torch.empty_like(current, dtype=dtype).copy_(offset.expand_as(current))
         calibrated = self.neuron.potential
         if calibrated is not None:
-            potential += calibrated.to(dtype).view(shape if calibrated.dim() == 1 else calibrated.shape)
+            calibrated = calibrated.to(dtype)
+            potential += per_channel(calibrated, self.axis, dims) if calibrated.dim() == 1 else calibrated
         self.state = (potential,)
         if self.neuron.signed:
             self.state = (potential, torch.zeros_like(potential))
@@ -146,18 +151,18 @@ def fire(
     potential: Tensor, current: Tensor, constant: Tensor, threshold: Tensor, phi: Tensor, fan_out: Tensor | None,
     single: bool,
 ) -> tuple[Tensor, Tensor, Tensor | None]:  # fmt: skip
-    """The burst neuron: new potential, transmitted value, tally."""
+    """One timestep of the burst neuron: new potential, output, tally."""
     potential = potential + (current + constant)
     spikes = torch.floor(potential / threshold).clamp(min=0).minimum(phi)
-    sent = spikes * threshold
-    return potential - sent, sent.to(current.dtype), count_spikes(spikes, fan_out, single)
+    output = spikes * threshold
+    return potential - output, output.to(current.dtype), count_spikes(spikes, fan_out, single)
 
 
 def fire_signed(
     potential: Tensor, total: Tensor, current: Tensor, constant: Tensor, threshold: Tensor, phi: Tensor,
     fan_out: Tensor | None, single: bool, offset: Tensor, slope: float,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor | None]:  # fmt: skip
-    """The signed neuron: new potential, new total, transmitted value, tally.
+    """One timestep of the signed neuron: new potential, new total of spikes, output, tally.
 
     It follows the activation f of its summed input S: after each step its total of spikes is as near to
     floor((f(S) + offset) / threshold) as phi spikes of either sign allow. For a ReLU that is
@@ -165,10 +170,15 @@ def fire_signed(
     """
     potential = potential + (current + constant)
     summed = potential + total * threshold - offset
-    wanted = torch.floor((torch.where(summed > 0, summed, slope * summed) + offset) / threshold)
+    wanted = torch.floor((leaky_relu(summed, slope) + offset) / threshold)
     spikes = (wanted - total).minimum(phi).maximum(-phi)
-    sent = spikes * threshold
-    return potential - sent, total + spikes, sent.to(current.dtype), count_spikes(spikes.abs(), fan_out, single)
+    output = spikes * threshold
+    return potential - output, total + spikes, output.to(current.dtype), count_spikes(spikes.abs(), fan_out, single)
+
+
+def leaky_relu(value: Tensor, slope: float) -> Tensor:
+    """Leaky ReLU: the value above zero, `slope` times the value below."""
+    return torch.where(value > 0, value, slope * value)
 
 
 def worth_compiling(updates: float, device: torch.device) -> bool:

@@ -30,7 +30,7 @@ ENTRY = "spiking network"
 
 
 class _Layer(BaseModel):
-    """What is no tensor of a layer of neurons."""
+    """The parameters of a layer of neurons that are no tensors."""
 
     model_config = ConfigDict(extra="forbid")
     phi: int
@@ -41,7 +41,7 @@ class _Layer(BaseModel):
 
 
 class _Exit(BaseModel):
-    """When samples leave: the bars of `EntropyRule`, or the one of `SettledRule`."""
+    """An exit rule: `alpha` of `EntropyRule`, or `bar`, the largest change of `SettledRule`."""
 
     model_config = ConfigDict(extra="forbid")
     alpha: list[float] | None = None
@@ -49,7 +49,7 @@ class _Exit(BaseModel):
 
 
 class _Header(BaseModel):
-    """What is no tensor of a network.
+    """Everything of a network but its tensors.
 
     Attributes:
         activations: shape of one sample's, by name, of the ANN that was converted.
@@ -77,7 +77,7 @@ def save(network: SpikingNetwork, path: Path) -> None:
     graph = network.graph
     header = _Header(
         activations=_activations(graph), dtype=str(graph.dtype), parameters=_parameters(graph), T=network.T,
-        nonlinear=network.nonlinear, exit=_written(network.exit),
+        nonlinear=network.nonlinear, exit=_exit_entry(network.exit),
         neurons={
             node.name: _Layer(phi=neuron.phi, start=neuron.start, signed=neuron.signed, slope=neuron.slope,
                               rho=neuron.rho)
@@ -92,7 +92,7 @@ def save(network: SpikingNetwork, path: Path) -> None:
     # Clones, because safetensors refuses tensors that share memory.
     tensors = {name: value.detach().cpu().clone(memory_format=torch.contiguous_format)
                for name, value in found.items() if value is not None}  # fmt: skip
-    # JSON has no name for infinity, Python's dialect has. The order of the layers stays.
+    # Python writes infinity, for which the JSON standard has no name. The order of the layers is kept.
     text = json.dumps(header.model_dump())
     # One entry of the metadata: safetensors orders several differently in every process.
     entry = json.dumps({"digest": _digest(tensors, text), "network": text})
@@ -122,26 +122,28 @@ def load(graph: ConversionGraph, path: Path) -> SpikingNetwork:
         }
         return SpikingNetwork(
             graph, header.T, MappingProxyType({node: neuron.to(device) for node, neuron in neurons.items()}),
-            MappingProxyType(weights), _exit(header.exit), header.nonlinear,
+            MappingProxyType(weights), _exit_rule(header.exit), header.nonlinear,
         )  # fmt: skip
     except (KeyError, RuntimeError, InvalidInput) as error:
         raise CheckpointError(f"The converted network {path} is damaged: {error}") from error
 
 
-def _written(rule: ExitRule | None) -> _Exit | None:
+def _exit_entry(rule: ExitRule | None) -> _Exit | None:
     if rule is None:
         return None
     if isinstance(rule, EntropyRule):
         return _Exit(alpha=list(rule.alpha))
     if isinstance(rule, SettledRule):
-        return _Exit(bar=rule.bar)
-    raise InvalidInput(f"Samples leave by a {type(rule).__name__}, which is no rule of ours and cannot be written.")
+        return _Exit(bar=rule.max_change)
+    raise InvalidInput(
+        f"The exit rule is a {type(rule).__name__}, which cannot be written; files hold EntropyRule and SettledRule."
+    )
 
 
-def _exit(written: _Exit | None) -> ExitRule | None:
-    if written is None:
+def _exit_rule(entry: _Exit | None) -> ExitRule | None:
+    if entry is None:
         return None
-    return SettledRule(written.bar) if written.alpha is None else EntropyRule(tuple(written.alpha))
+    return SettledRule(entry.bar) if entry.alpha is None else EntropyRule(tuple(entry.alpha))
 
 
 def _read(path: Path) -> tuple[_Header, dict[str, Tensor]]:

@@ -1,8 +1,8 @@
-"""In which order nodes and steps are computed: two schedules with one meaning.
+"""Two schedules of a simulation: the order in which nodes and timesteps are computed.
 
 `sweep` runs node after node, all T steps of a node before the next node: when a layer of neurons is reached, all its
-input is at hand, which is what calibration needs. `Steps` runs all nodes for t = 1, then for t = 2 ...: it
-holds one step's activations, samples can leave it, and it is what evaluation uses. Both apply the same operations to
+input is at hand, which is what calibration needs. `StepSchedule` runs all nodes for t = 1, then for t = 2 ...: it
+holds the values of one step, samples can leave it, and it is what evaluation uses. Both apply the same operations to
 tensors of the same shape, so they give the same spikes.
 """
 
@@ -20,18 +20,18 @@ from conversion.capture.roles import Role
 from conversion.simulation.network import SpikingNetwork
 from conversion.simulation.temporal import RunningDifference
 
-# Values of a node by batch and step.
-Trains = Sequence[Sequence[Any]]
+# Values of one node over time: for each batch one value for each step.
+TimeSeries = Sequence[Sequence[Any]]
 
 
-class Steps:
-    """All nodes for one step after another.
+class StepSchedule:
+    """The step schedule: computes all nodes for one timestep after another.
 
     Args:
         network: says which nodes are layers of neurons.
         frames: one input for all steps, or one for each of them.
-        spike: given a layer of neurons and its input current, returns what it transmits.
-        replay: nodes whose values are known, one for each step. What only they read is not computed.
+        spike: given a layer of neurons and its current, returns its output.
+        replay: known values of some nodes, one for each step. Nodes that only these depend on are not computed.
     """
 
     def __init__(
@@ -40,23 +40,23 @@ class Steps:
     ) -> None:  # fmt: skip
         self.network, self.frames, self.spike, self.replay = network, list(frames), spike, replay or {}
         changing = network.changing(constant_input=len(frames) == 1)
-        self.fixed = network.start(frames[0])
+        self.constants = network.start(frames[0])
         needed = _needed(network, self.replay)
         for node in needed:
             if node not in changing:
-                self.fixed[node] = evaluate(node, self.fixed)
-        self.every = [node for node in needed if node in changing]
-        self.freed = last_uses(self.every, keep=network.readout)
+                self.constants[node] = evaluate(node, self.constants)
+        self.per_step = [node for node in needed if node in changing]
+        self.freed = last_uses(self.per_step, keep=network.readout)
         self.differences = _differences(network, changing)
         self.t = 0
 
     def advance(self) -> Values:
         """The values of the readout nodes at the next step."""
-        values = self.fixed | {node: train[self.t] for node, train in self.replay.items()}
+        values = self.constants | {node: known[self.t] for node, known in self.replay.items()}
         if len(self.frames) > 1:
             values[self.network.graph.input] = self.frames[self.t]
         self.t += 1
-        for node in self.every:
+        for node in self.per_step:
             if node in self.network.neurons:
                 values[node] = self.spike(node, values[node.all_input_nodes[0]])
             elif node in self.differences:
@@ -68,27 +68,27 @@ class Steps:
         return {node: values[node] for node in self.network.readout}
 
     def keep(self, samples: Tensor) -> None:
-        """Goes on with the samples of these indices alone."""
+        """Continues with the samples at the given indices alone."""
         self.frames = [frame[samples] for frame in self.frames]
-        kept = {node: keep(node, self.fixed[node], samples) for node in self.network.body if node in self.fixed}
+        kept = {node: keep(node, self.constants[node], samples) for node in self.network.body if node in self.constants}
         # Constants are made again: some have the size of the batch.
-        self.fixed = self.network.start(self.frames[0]) | kept
+        self.constants = self.network.start(self.frames[0]) | kept
         for difference in self.differences.values():
             difference.keep(samples)
 
 
 def sweep(
     network: SpikingNetwork, batches: Sequence[Sequence[Tensor]], T: int,
-    spike: Callable[[fx.Node, Trains], Trains], also: Collection[fx.Node] = (),
-) -> dict[fx.Node, Trains]:  # fmt: skip
-    """Runs node after node, all steps of all batches of each.
+    spike: Callable[[fx.Node, TimeSeries], TimeSeries], also: Collection[fx.Node] = (),
+) -> dict[fx.Node, TimeSeries]:  # fmt: skip
+    """The sweep schedule: computes node after node, all steps of all batches of each.
 
     Args:
         network: says which nodes are layers of neurons.
         batches: for each batch one input for all steps, or T of them.
         T: number of steps.
-        spike: given a layer of neurons and its input currents, returns what it transmits.
-        also: nodes whose values are wanted, too.
+        spike: given a layer of neurons and its currents, returns its spike trains.
+        also: further nodes whose values are returned.
 
     Returns:
         The values of every readout node and of `also`. A value that is constant in time is one tensor, repeated.
@@ -96,30 +96,31 @@ def sweep(
     graph = network.graph
     changing = network.changing(constant_input=all(len(frames) == 1 for frames in batches))
     starts = [network.start(frames[0]) for frames in batches]
-    trains: dict[fx.Node, Trains] = {node: [[start[node]] * T for start in starts] for node in starts[0]}
-    trains[graph.input] = [frames if len(frames) == T else [frames[0]] * T for frames in batches]
+    series: dict[fx.Node, TimeSeries] = {node: [[start[node]] * T for start in starts] for node in starts[0]}
+    series[graph.input] = [frames if len(frames) == T else [frames[0]] * T for frames in batches]
     freed = last_uses(network.body, keep={*network.readout, *also})
     for node in network.body:
         if node in network.neurons:
-            trains[node] = spike(node, trains[node.all_input_nodes[0]])
+            series[node] = spike(node, series[node.all_input_nodes[0]])
         else:
-            # A node's state in time belongs to one batch.
+            # Each batch has its own state of a node.
             steps = [_differences(network, changing, [node]).get(node) for _ in batches]
-            trains[node] = [
-                _train(node, trains, batch, T, node in changing, difference) for batch, difference in enumerate(steps)
+            series[node] = [
+                _values_over_time(node, series, batch, T, node in changing, difference)
+                for batch, difference in enumerate(steps)
             ]
         for done in freed.get(node, ()):
-            del trains[done]
-    return trains
+            del series[done]
+    return series
 
 
-def _train(
-    node: fx.Node, trains: dict[fx.Node, Trains], batch: int, T: int, changing: bool,
+def _values_over_time(
+    node: fx.Node, series: dict[fx.Node, TimeSeries], batch: int, T: int, changing: bool,
     difference: RunningDifference | None,
 ) -> list[Any]:  # fmt: skip
-    """A node's values for one batch: one for each step, or one that stands for all."""
+    """A node's values for one batch at every step; one tensor, repeated, where they do not change."""
     inputs = (
-        {source: trains[source][batch][t] for source in node.all_input_nodes} for t in range(T if changing else 1)
+        {source: series[source][batch][t] for source in node.all_input_nodes} for t in range(T if changing else 1)
     )
     values = [difference.step(values) if difference else evaluate(node, values) for values in inputs]
     return values if changing else values * T
@@ -128,7 +129,7 @@ def _train(
 def _differences(
     network: SpikingNetwork, changing: Collection[fx.Node], nodes: Sequence[fx.Node] | None = None
 ) -> dict[fx.Node, RunningDifference]:
-    """A fresh state for each nonlinear node whose input changes in time, unless each step is taken by itself."""
+    """A new state for each nonlinear node whose input changes in time; none where each step is taken by itself."""
     if network.nonlinear == "instantaneous":
         return {}
     return {
@@ -139,7 +140,7 @@ def _differences(
 
 
 def _needed(network: SpikingNetwork, known: Collection[fx.Node]) -> list[fx.Node]:
-    """What has to be computed for the readout when some values are known, in execution order."""
+    """The nodes to compute for the readout when the values of some are known, in execution order."""
     found: set[fx.Node] = set()
     for node in reversed(network.body):
         if node not in known and (node in network.readout or not found.isdisjoint(node.users)):
@@ -148,6 +149,6 @@ def _needed(network: SpikingNetwork, known: Collection[fx.Node]) -> list[fx.Node
 
 
 def add(total: Tensor | None, value: Tensor) -> Tensor:
-    """A sum over steps and one more value; sums of many bfloat16 values need more than bfloat16."""
+    """Adds one more value to a sum over steps, in float32 at least: bfloat16 is too coarse for sums."""
     value = value.to(torch.promote_types(value.dtype, torch.float32))
     return value if total is None else total + value

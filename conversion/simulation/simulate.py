@@ -14,15 +14,15 @@ from torch.utils._pytree import tree_map
 
 from conversion.capture.graph import Values
 from conversion.capture.layout import keep
+from conversion.counting.counts import Counts
 from conversion.counting.fanout import Connectivity
-from conversion.counting.operations import Counts
 from conversion.counting.spikes import count_spikes
 from conversion.errors import InvalidInput
 from conversion.simulation.exit_rules import is_power_of_two
 from conversion.simulation.frames import Frames
 from conversion.simulation.network import SpikingNetwork
 from conversion.simulation.neuron import Layer
-from conversion.simulation.schedules import Steps, add, sweep
+from conversion.simulation.schedules import StepSchedule, add, sweep
 
 # A constant input (N, ...), one for each step, or frames that are grouped to steps.
 Inputs = Tensor | Sequence[Tensor] | Frames
@@ -56,18 +56,18 @@ def simulate(
     at: Collection[int] | None = None, count: bool = True, fast: bool = False,
     observe: Callable[[int, Any], None] | None = None,
 ) -> Readout:  # fmt: skip
-    """Runs a spiking network. Samples that its exit rule lets go leave the batch.
+    """Runs a spiking network. Samples that are done by its exit rule leave the batch.
 
     Args:
         network: the converted network.
-        inputs: shape (N, ...), fed at every step; a sequence of T such tensors, one for each step; or frames in time.
-            Frames of events are counted as the first layer of spikes, with their connections to what they meet.
+        inputs: shape (N, ...), the same at every step; a sequence of T such tensors, one for each step; or frames in
+            time. Frames of events are counted as the first layer of spikes, with their connections.
         T: number of steps; the network's own when left out.
         schedule: of `conversion.simulation.schedules`; both give the same result.
         at: the steps to read out, all of 1..T when left out.
         count: count spikes and synaptic operations.
         fast: compile the neurons. Worth it from about a billion neuron updates on; needs a C++ compiler on CPU.
-        observe: is told t and the output after t steps, at every step: outputs that are large need not be kept.
+        observe: called with t and the output after t steps, at every step: large outputs need not be kept.
 
     Raises:
         InvalidInput: T or a readout step below 1, an empty batch, values that are not finite; early exit together with
@@ -84,12 +84,12 @@ def simulate(
     if observe is not None and (network.exit is not None or schedule == "sweep"):
         raise InvalidInput("Outputs are observed in the step schedule, while no sample leaves.")
     frames = _frames(network, inputs, T)
-    # Without neurons it is an ANN, to which events are numbers as others are.
-    driven = isinstance(inputs, Frames) and inputs.event is not None and bool(network.neurons)
-    connectivity = network.driven_connectivity if driven else network.connectivity
-    layers = _Layers(network, connectivity, count, fast)
-    if isinstance(inputs, Frames) and driven and count:
-        layers.arrivals = inputs.events(T)
+    # Without neurons it is an ANN, whose inputs are analog even where they are numbers of events.
+    counts_events = isinstance(inputs, Frames) and inputs.event is not None and bool(network.neurons)
+    connectivity = network.event_connectivity if counts_events else network.connectivity
+    layers = LayerStates(network, connectivity, count, fast)
+    if isinstance(inputs, Frames) and counts_events and count:
+        layers.input_events = inputs.events(T)
     if schedule == "sweep":
         outputs, steps = _sweep(network, frames, T, layers), torch.full((len(frames[0]),), T, device=frames[0].device)
     else:
@@ -101,8 +101,8 @@ def simulate(
     return Readout(outputs, steps, Counts.of(connectivity, layers.tallies, steps, T, constant_input=constant))
 
 
-class _Layers:
-    """The state of all layers of neurons, and what they fired at every step."""
+class LayerStates:
+    """The state of all layers of neurons, and the tallies of their spikes at every step."""
 
     def __init__(self, network: SpikingNetwork, connectivity: Connectivity, count: bool, fast: bool) -> None:
         fan_out = connectivity.fan_out if count else {}
@@ -110,72 +110,74 @@ class _Layers:
             node: Layer(neuron, network.T, network.graph.channel_axis(node), fan_out.get(node), fast)
             for node, neuron in network.neurons.items()
         }
-        # The input is a layer where it is made of spikes.
-        origins = [node for node in fan_out if node is network.graph.input]
-        self.tallies: dict[fx.Node, list[Tensor]] = {node: [] for node in (*origins, *self.layers)}
-        self.arrivals: list[Tensor] = []
-        self._origin = (origins[0], fan_out[origins[0]]) if origins else None
+        # The input is a layer where it is made of events.
+        inputs = [node for node in fan_out if node is network.graph.input]
+        self.tallies: dict[fx.Node, list[Tensor]] = {node: [] for node in (*inputs, *self.layers)}
+        self.input_events: list[Tensor] = []
+        self._input = (inputs[0], fan_out[inputs[0]]) if inputs else None
 
-    def arrive(self, t: int, samples: Tensor) -> None:
-        """Counts the events that step t brings to the samples that take it."""
-        if self.arrivals and self._origin is not None:
-            node, fan_out = self._origin
-            events = self.arrivals[t - 1][samples]
+    def count_input(self, t: int, samples: Tensor) -> None:
+        """Counts the input events of step t, of the samples at the given indices."""
+        if self.input_events and self._input is not None:
+            node, fan_out = self._input
+            events = self.input_events[t - 1][samples]
             tally = count_spikes(events, fan_out.to(events), single=False)
             assert tally is not None
             self.tallies[node].append(tally.sum(2, dtype=torch.float64))
 
     def spike(self, node: fx.Node, current: Tensor) -> Tensor:
-        sent, tally = self.layers[node].step(current)
+        output, tally = self.layers[node].step(current)
         if tally is not None:
             self.tallies[node].append(tally.sum(2, dtype=torch.float64))
-        return sent
+        return output
 
     def keep(self, samples: Tensor) -> None:
         for layer in self.layers.values():
             layer.keep(samples)
 
 
-def _sweep(network: SpikingNetwork, frames: list[Tensor], T: int, layers: _Layers) -> dict[int, Any]:
+def _sweep(network: SpikingNetwork, frames: list[Tensor], T: int, layers: LayerStates) -> dict[int, Any]:
     for t in range(1, T + 1):
-        layers.arrive(t, torch.arange(len(frames[0]), device=frames[0].device))
-    trains = sweep(network, [frames], T, lambda node, train: [[layers.spike(node, current) for current in train[0]]])
+        layers.count_input(t, torch.arange(len(frames[0]), device=frames[0].device))
+    series = sweep(network, [frames], T, lambda node, currents: [[layers.spike(node, one) for one in currents[0]]])
     sums: Values = {}
     outputs: dict[int, Any] = {}
     for t in range(1, T + 1):
-        sums = {node: add(sums.get(node), trains[node][0][t - 1]) for node in network.readout}
+        sums = {node: add(sums.get(node), series[node][0][t - 1]) for node in network.readout}
         outputs[t] = network.decode({node: total / t for node, total in sums.items()}, frames[0])
     return outputs
 
 
 def _step(
-    network: SpikingNetwork, frames: list[Tensor], T: int, layers: _Layers, read: Collection[int],
+    network: SpikingNetwork, frames: list[Tensor], T: int, layers: LayerStates, read: Collection[int],
     observe: Callable[[int, Any], None] | None,
 ) -> tuple[dict[int, Any], Tensor]:  # fmt: skip
     """Outputs at the steps in `read`, and how many steps each sample took."""
-    schedule = Steps(network, frames, layers.spike)
+    schedule = StepSchedule(network, frames, layers.spike)
     alive = torch.arange(len(frames[0]), device=frames[0].device)
     steps = torch.full_like(alive, T)
     sums: Values = {}
     outputs: dict[int, Any] = {}
-    answer: Any = None
+    latest: Any = None
     earlier: Any = None
     rule = network.exit
     for t in range(1, T + 1):
         if len(alive):
-            layers.arrive(t, alive)
+            layers.count_input(t, alive)
             sums = {node: add(sums.get(node), value) for node, value in schedule.advance().items()}
-        looks = rule is not None and (rule.looks(t) or is_power_of_two(t))
-        if len(alive) and (t in read or looks or observe is not None):
+        needed = rule is not None and (rule.decides_at(t) or is_power_of_two(t))
+        if len(alive) and (t in read or needed or observe is not None):
             means = {node: total / t for node, total in sums.items()}
             output = network.decode(means, frames[0][alive])
             if rule is None:
-                answer = output
+                latest = output
                 if observe is not None:
                     observe(t, output)
             else:
-                answer = output if answer is None else tree_map(partial(_put, alive), answer, output)
-                done = rule.leaves(output, t, earlier) if rule.looks(t) else torch.zeros_like(alive, dtype=torch.bool)
+                latest = output if latest is None else tree_map(partial(_put, alive), latest, output)
+                done = torch.zeros_like(alive, dtype=torch.bool)
+                if rule.decides_at(t):
+                    done = rule.exits(output, t, earlier)
                 steps[alive[done]] = t
                 if is_power_of_two(t):
                     earlier = output
@@ -187,7 +189,7 @@ def _step(
                     schedule.keep(stay)
                     layers.keep(stay)
         if t in read:
-            outputs[t] = answer
+            outputs[t] = latest
     return outputs, steps
 
 

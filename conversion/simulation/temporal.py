@@ -1,11 +1,11 @@
 """Nonlinear operations in time: the difference of the running mean.
 
-A nonlinear f cannot be applied step by step: the mean of f(x_t) is not f of the mean. What it sends instead is
+A nonlinear f cannot be applied step by step: the mean of f(x_t) is not f of the mean. Its output is instead
 
     y_t = t f(mean of x_1..x_t) - (t - 1) f(mean of x_1..x_(t-1)),
 
 whose mean over steps 1..t is f of the mean input, exactly, at every t. A maximum needs no mean: t max(sum / t) is
-max(sum), and if the sum is one of spikes, so is what is sent.
+max(sum), and where the sum is one of spikes, the output is spikes too.
 """
 
 from __future__ import annotations
@@ -35,10 +35,10 @@ class RunningDifference:
         self.homogeneous = packet(node) in HOMOGENEOUS
         self.t = 0
         self.sums: Values = {}
-        self.sent: Any = None
+        self.total: Any = None
 
     def step(self, values: Values) -> Any:
-        """What the node sends at the next step, given the values of its inputs at that step.
+        """The node's output at the next timestep, given the values of its inputs at that step.
 
         Only the first of several results is a signal: the others of a pooling are positions.
         """
@@ -48,18 +48,18 @@ class RunningDifference:
         for source in self.changing:
             self.sums[source] = inputs[source] if self.t == 1 else self.sums[source] + inputs[source]
         scale = 1 if self.homogeneous else self.t
-        result = evaluate(self.node, inputs | {source: total / scale for source, total in self.sums.items()})
+        result = evaluate(self.node, inputs | {source: summed / scale for source, summed in self.sums.items()})
         several = isinstance(result, (tuple, list))
-        due = scale * (result[0] if several else result)
-        sent: Tensor = (due if self.t == 1 else due - self.sent).to(values[self.changing[0]].dtype)
-        # What was sent is what counts: the next step makes up for its rounding.
-        self.sent = sent.to(due.dtype) + (0 if self.t == 1 else self.sent)
-        return (sent,) if several else sent
+        total = scale * (result[0] if several else result)
+        output: Tensor = (total if self.t == 1 else total - self.total).to(values[self.changing[0]].dtype)
+        # The output as it was rounded: the next step makes up for the rounding.
+        self.total = output.to(total.dtype) + (0 if self.t == 1 else self.total)
+        return (output,) if several else output
 
     def keep(self, samples: Tensor) -> None:
-        """Forgets all samples but those with the given indices."""
-        self.sums = {source: keep(source, total, samples) for source, total in self.sums.items()}
-        self.sent = keep(self.node, self.sent, samples)
+        """Continues with the samples at the given indices alone."""
+        self.sums = {source: keep(source, summed, samples) for source, summed in self.sums.items()}
+        self.total = keep(self.node, self.total, samples)
 
 
 def _widened(value: Any) -> Any:

@@ -1,4 +1,4 @@
-"""Stages: what a conversion method is made of. Each takes a spiking network and gives a better one."""
+"""Stages, the parts of a conversion method. Each takes a spiking network and returns a changed one."""
 
 from conversion.stages.adafire import AdaFire
 from conversion.stages.base import Stage

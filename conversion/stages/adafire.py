@@ -1,4 +1,4 @@
-"""AdaFire: how many spikes per step each layer may fire (section 3.1 of the paper)."""
+"""AdaFire: a search for the most spikes per step of each layer (section 3.1 of the paper)."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class FiringSearch:
-    """What AdaFire found.
+class AdaFireResult:
+    """The result of AdaFire's search.
 
     Attributes:
-        phi: of every layer, in execution order.
+        phi: most spikes per step of every layer, in execution order.
         table: sensitivity and energy of the candidates phi_min, phi_min + 1, ..., phi_init of every layer.
-        budget: most that the energies may sum up to.
+        budget: upper bound of the sum of energies.
         allocation: the chosen point, with the sums of E (cost) and S (loss) over layers. Thresholds are set again for
             the phi found, so the energy of the network differs.
     """
@@ -48,11 +48,11 @@ class AdaFire:
         minimise  sum_i S_i(phi_i)   subject to  sum_i E_i(phi_i) <= budget * sum_i E_i(phi)
 
     The released form measures S and E with all layers at phi_init and the thresholds that fit it, and counts spikes.
-    The corrected form measures them around the network that the budget speaks of (all layers at phi, biases
+    The corrected form measures them around the network that is the unit of the budget (all layers at phi, biases
     corrected), each candidate with thresholds of its own, and counts synaptic operations.
 
     Attributes:
-        place: rule and kind of the neurons; its phi is not used.
+        thresholds: rule and kind of the neurons; its phi is not used.
         phi: the energy of a network with this phi in every layer is the unit of the budget.
         phi_init: largest candidate.
         phi_min: smallest candidate.
@@ -61,7 +61,7 @@ class AdaFire:
         samples: how many of the calibration set are searched on, from the first.
     """
 
-    place: Thresholds
+    thresholds: Thresholds
     phi: int = 4
     phi_init: int = 8
     phi_min: int = 1
@@ -81,25 +81,25 @@ class AdaFire:
             raise InvalidInput(f"AdaFire searches on {self.samples} samples; give at least 1.")
 
     def __call__(self, network: SpikingNetwork, calibration: Calibration) -> SpikingNetwork:
-        return replace(self.place, phi=self.search(network, calibration).phi)(network, calibration)
+        return replace(self.thresholds, phi=self.search(network, calibration).phi)(network, calibration)
 
-    def search(self, network: SpikingNetwork, calibration: Calibration) -> FiringSearch:
-        """The tables and the allocation that the stage applies.
+    def search(self, network: SpikingNetwork, calibration: Calibration) -> AdaFireResult:
+        """Measures the tables and finds the allocation that the stage applies.
 
         Raises:
             InvalidInput: the budget is below what phi_min needs; the message names the smallest feasible one.
         """
         require_activations(network.graph)
-        steps = range(self.phi_min, self.phi_init + 1)
+        phis = range(self.phi_min, self.phi_init + 1)
         if self.form == "released":
-            base = replace(self.place, phi=self.phi_init)(network, calibration)
-            candidates = {node: [_with_phi(neuron, phi) for phi in steps] for node, neuron in base.neurons.items()}
+            base = replace(self.thresholds, phi=self.phi_init)(network, calibration)
+            candidates = {node: [_with_phi(neuron, phi) for phi in phis] for node, neuron in base.neurons.items()}
         else:
-            base = BiasCorrection()(replace(self.place, phi=self.phi)(network, calibration), calibration)
-            candidates = self._recalibrated(base, steps, calibration)
+            base = BiasCorrection()(replace(self.thresholds, phi=self.phi)(network, calibration), calibration)
+            candidates = self._recalibrated(base, phis, calibration)
         inputs = calibration.inputs[: self.samples]
         table = measure_sensitivity(base, inputs, candidates, "spikes" if self.form == "released" else "synops_unary")
-        uniform = sum(row[steps.index(self.phi)] for row in table.energy)
+        uniform = sum(row[phis.index(self.phi)] for row in table.energy)
         smallest = smallest_budget(table.energy)
         if self.budget * uniform < smallest:
             needed = round_up(smallest / uniform)
@@ -109,21 +109,19 @@ class AdaFire:
                 "a smaller phi_min."
             )
         allocation = allocate(table.energy, table.divergence, self.budget * uniform)
-        found = FiringSearch(
-            tuple(steps[index] for index in allocation.choice), table, self.budget * uniform, allocation
+        found = AdaFireResult(
+            tuple(phis[index] for index in allocation.choice), table, self.budget * uniform, allocation
         )
         logger.info("phi %s, predicted energy %.4g of %.4g", found.phi, allocation.cost, found.budget)
         return found
 
-    def _recalibrated(
-        self, base: SpikingNetwork, steps: range, calibration: Calibration
-    ) -> dict[fx.Node, list[Neuron]]:
-        """Candidates with thresholds that fit them, and the biases of the base state."""
-        placed = [replace(self.place, phi=phi)(base, calibration).neurons for phi in steps]
+    def _recalibrated(self, base: SpikingNetwork, phis: range, calibration: Calibration) -> dict[fx.Node, list[Neuron]]:
+        """Candidates with thresholds for their own phi, and the biases of the base network."""
+        calibrated = [replace(self.thresholds, phi=phi)(base, calibration).neurons for phi in phis]
         return {
             node: [
                 neuron if phi == self.phi else replace(other[node], bias=neuron.bias)
-                for phi, other in zip(steps, placed, strict=True)
+                for phi, other in zip(phis, calibrated, strict=True)
             ]
             for node, neuron in base.neurons.items()
         }

@@ -1,4 +1,4 @@
-"""What a stage is, and what stages that simulate layers share."""
+"""The interface of a stage, and functions that stages which simulate layers share."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from conversion.capture.graph import ConversionGraph
 from conversion.errors import InvalidInput
 from conversion.simulation.network import SpikingNetwork
 from conversion.simulation.neuron import Layer, Neuron
-from conversion.simulation.schedules import Trains, sweep
+from conversion.simulation.schedules import TimeSeries, sweep
 
-# The parameters of a layer of neurons, improved in view of its currents.
-Correction = Callable[[fx.Node, Neuron, Trains], Neuron]
+# Corrects the parameters of a layer of neurons, given its currents.
+Correction = Callable[[fx.Node, Neuron, TimeSeries], Neuron]
 
 
 class Stage(Protocol):
@@ -26,7 +26,7 @@ class Stage(Protocol):
 
 
 def correct(network: SpikingNetwork, calibration: Calibration, correction: Correction) -> SpikingNetwork:
-    """Corrects layer after layer in one sweep, every layer fed by the corrected ones before it.
+    """Corrects layer after layer in one sweep; the currents of a layer come from the corrected layers before it.
 
     Raises:
         InvalidInput: the network has no neurons.
@@ -35,10 +35,10 @@ def correct(network: SpikingNetwork, calibration: Calibration, correction: Corre
     require_same_graph(network.graph, calibration)
     corrected = dict(network.neurons)
 
-    def spike(node: fx.Node, currents: Trains) -> Trains:
+    def spike(node: fx.Node, currents: TimeSeries) -> TimeSeries:
         corrected[node] = correction(node, corrected[node], currents)
         axis = network.graph.channel_axis(node)
-        return [fire_train(corrected[node], network.T, axis, train) for train in currents]
+        return [spike_train(corrected[node], network.T, axis, batch) for batch in currents]
 
     with torch.no_grad():
         sweep(network, calibration.sweeps(network.T), network.T, spike)
@@ -65,24 +65,24 @@ def require_activations(graph: ConversionGraph) -> None:
         )
 
 
-def fire_train(neuron: Neuron, T: int, axis: int, currents: Sequence[Tensor]) -> list[Tensor]:
-    """What a layer of neurons transmits at every step of one batch, given its currents."""
+def spike_train(neuron: Neuron, T: int, axis: int, currents: Sequence[Tensor]) -> list[Tensor]:
+    """The output of a layer of neurons at every step, given its currents, for one batch."""
     layer = Layer(neuron, T, axis)
     return [layer.step(current)[0] for current in currents]
 
 
-def channel_mean(trains: Trains, axis: int) -> Tensor:
+def channel_mean(series: TimeSeries, axis: int) -> Tensor:
     """Mean over samples, positions and steps, per channel, float64."""
     total, count = torch.zeros((), dtype=torch.float64), 0
-    for train in trains:
-        for output in train:
+    for batch in series:
+        for output in batch:
             rows = output.movedim(axis, -1).flatten(0, -2)
             total = total.to(output.device) + rows.sum(0, dtype=torch.float64)
             count += len(rows)
     return total / count
 
 
-def sample_mean(trains: Trains) -> Tensor:
+def sample_mean(series: TimeSeries) -> Tensor:
     """Mean over samples and steps, in the shape of one sample, float64."""
-    sums = [output.sum(0, dtype=torch.float64) for train in trains for output in train]
-    return torch.stack(sums).sum(0) / sum(len(output) for train in trains for output in train)
+    sums = [output.sum(0, dtype=torch.float64) for batch in series for output in batch]
+    return torch.stack(sums).sum(0) / sum(len(output) for batch in series for output in batch)

@@ -1,4 +1,4 @@
-"""Corrections of the current: what a layer lacks or has too much of on average."""
+"""Bias corrections: a current that makes up for the mean error of a layer's output."""
 
 from __future__ import annotations
 
@@ -9,24 +9,25 @@ import torch
 from torch import Tensor, fx
 
 from conversion.calibration.statistics import Calibration
+from conversion.capture.channels import per_channel
 from conversion.simulation.network import SpikingNetwork
 from conversion.simulation.neuron import Layer, Neuron
-from conversion.simulation.schedules import Trains
-from conversion.stages.base import channel_mean, correct, fire_train
+from conversion.simulation.schedules import TimeSeries
+from conversion.stages.base import channel_mean, correct, spike_train
 
 
 @dataclass(frozen=True)
 class BiasCorrection:
     """Light calibration: shifts each channel's current by its mean error (Eq. 6 of the paper).
 
-    b <- b + mean(ANN activation) - mean(spiking output over T steps), per channel, layer after layer, every layer
-    fed by the corrected ones before it. All layers take one sweep.
+    b <- b + mean(ANN activation) - mean(spiking output over T steps), per channel, layer after layer: the
+    currents of a layer come from the corrected layers before it. All layers take one sweep.
     """
 
     def __call__(self, network: SpikingNetwork, calibration: Calibration) -> SpikingNetwork:
-        def correction(node: fx.Node, neuron: Neuron, currents: Trains) -> Neuron:
+        def correction(node: fx.Node, neuron: Neuron, currents: TimeSeries) -> Neuron:
             axis = network.graph.channel_axis(node)
-            spiking = channel_mean([fire_train(neuron, network.T, axis, train) for train in currents], axis)
+            spiking = channel_mean([spike_train(neuron, network.T, axis, batch) for batch in currents], axis)
             error = calibration.histograms[node].mean.to(spiking.device) - spiking
             return replace(neuron, bias=neuron.bias + error)
 
@@ -38,7 +39,7 @@ class TemporalBias:
     """FTBC: a bias for each channel and step (Wu et al., ECCV 2024).
 
     b_t <- b_t + rate (mean(ANN activation) - mean(spiking output over steps 1..t)), repeated at step t before step
-    t + 1 is looked at. The mean is over all steps so far: what one step sent too much, the next sends less.
+    t + 1. The mean is over all steps so far: a step makes up for the error of those before it.
 
     Attributes:
         rate: the part of the deviation that is corrected at once, alpha.
@@ -51,28 +52,26 @@ class TemporalBias:
     def __call__(self, network: SpikingNetwork, calibration: Calibration) -> SpikingNetwork:
         T = network.T
 
-        def correction(node: fx.Node, neuron: Neuron, currents: Trains) -> Neuron:
+        def correction(node: fx.Node, neuron: Neuron, currents: TimeSeries) -> Neuron:
             axis = network.graph.channel_axis(node)
             target = calibration.histograms[node].mean.to(neuron.bias.device)
             layers = [Layer(neuron, T, axis) for _ in currents]
             extra = torch.zeros(T, len(target), dtype=torch.float64, device=target.device)
-            sent = torch.zeros_like(target)
+            total = torch.zeros_like(target)
             for t in range(T):
                 for _ in range(self.passes):
                     trial = _step([copy(layer) for layer in layers], currents, t, extra[t], axis)
-                    extra[t] += self.rate * (target - (sent + trial) / (t + 1))
-                sent += _step(layers, currents, t, extra[t], axis)
+                    extra[t] += self.rate * (target - (total + trial) / (t + 1))
+                total += _step(layers, currents, t, extra[t], axis)
             return replace(neuron, bias=neuron.bias + extra)
 
         return correct(network, calibration, correction)
 
 
-def _step(layers: list[Layer], currents: Trains, t: int, extra: Tensor, axis: int) -> Tensor:
-    """Mean by channel of what all batches transmit at step t with an extra current."""
+def _step(layers: list[Layer], currents: TimeSeries, t: int, extra: Tensor, axis: int) -> Tensor:
+    """Mean output of each channel at step t with an extra current, over all batches."""
     outputs = []
-    for layer, train in zip(layers, currents, strict=True):
-        shape = [1] * train[t].dim()
-        shape[axis] = -1
-        current = train[t].to(torch.promote_types(train[t].dtype, torch.float32))
-        outputs.append([layer.step(current + extra.view(shape).to(current.dtype))[0]])
+    for layer, batch in zip(layers, currents, strict=True):
+        current = batch[t].to(torch.promote_types(batch[t].dtype, torch.float32))
+        outputs.append([layer.step(current + per_channel(extra, axis, current.dim()).to(current.dtype))[0]])
     return channel_mean(outputs, axis)

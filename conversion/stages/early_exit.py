@@ -1,4 +1,4 @@
-"""When a sample may stop: IAT (section 3.3 of the paper), and a rule of ours for outputs without classes."""
+"""Early exit: IAT (section 3.3 of the paper), and a rule of ours for outputs without classes."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from conversion.errors import InvalidInput
 from conversion.simulation.exit_rules import (
     SettledRule,
     Sign,
-    exit_bars,
+    entropy_rule,
     is_power_of_two,
     position_entropy,
     relative_change,
@@ -26,12 +26,12 @@ from conversion.stages.base import require_neurons
 
 @dataclass(frozen=True)
 class EarlyExit:
-    """Learns from held-out training samples how sure a correct prediction is at every step, and sets the bars.
+    """IAT: sets the confidence threshold of every step from the entropy of correct predictions on held-out samples.
 
     Attributes:
-        base, scale, delta: of the bar base + scale exp(-(E_t - min E) / delta); the defaults are the paper's for
+        base, scale, delta: of alpha_t = base + scale exp(-(E_t - min E) / delta); the defaults are the paper's for
             CIFAR. It takes 0.995, 0.005 and 1 for ImageNet.
-        sign: how the paper's entropy is read, see `exit_bars`.
+        sign: how the paper's entropy is read, see `entropy_rule`.
     """
 
     base: float = 0.6
@@ -66,59 +66,58 @@ class EarlyExit:
                 entropy[t - 1] += spread[right].sum(dtype=torch.float64).cpu()
                 correct[t - 1] += right.sum().cpu()
 
-            # Outputs are looked at as they come: all steps of a map would be larger than the network.
+            # Outputs are observed step by step: those of all steps of a map would be larger than the network.
             simulate(replace(network, exit=None), batch, at=[network.T], count=False, observe=learn)
-        # Where nothing is right yet nothing is known: as unsure as can be.
+        # Where no prediction is right yet, the largest entropy.
         mean = torch.where(correct > 0, entropy / correct.clamp(min=1), 1.0)
-        return replace(network, exit=exit_bars(mean.tolist(), self.base, self.scale, self.delta, self.sign))
+        return replace(network, exit=entropy_rule(mean.tolist(), self.base, self.scale, self.delta, self.sign))
 
 
 @dataclass(frozen=True)
 class SettledExit:
-    """Lets samples go when their output has settled; learns from calibration samples what change is small enough.
+    """Exit of samples whose output has settled; the calibration samples say which change is small enough.
 
-    The bar is the largest with which the outputs that samples leave with are, on average, within `tolerance` of those
-    after all T steps.
+    It is the largest with which the outputs at the exit are, on average, within `tolerance` of those after all T steps.
 
     Attributes:
-        tolerance: |y_left - y_T| / |y_T|, mean over samples.
+        tolerance: mean over samples of |y_exit - y_T| / |y_T|.
     """
 
     tolerance: float = 0.05
 
     def __call__(self, network: SpikingNetwork, calibration: Calibration) -> SpikingNetwork:
         require_neurons(network, "Early exit")
-        looks = [t for t in range(1, network.T) if is_power_of_two(t)]
+        decisions = [t for t in range(1, network.T) if is_power_of_two(t)]
         changes, distances = [], []
         for batch in split_batches(calibration.inputs, calibration.pass_batch):
-            outputs = simulate(replace(network, exit=None), batch, at=[*looks, network.T], count=False).outputs
-            changes.append([relative_change(outputs[t], outputs[t // 2]) for t in looks[1:]])
-            distances.append([relative_change(outputs[network.T], outputs[t]) for t in looks[1:]])
-        bar = settling_bar(_table(changes), _table(distances), self.tolerance)
-        return replace(network, exit=SettledRule(bar))
+            outputs = simulate(replace(network, exit=None), batch, at=[*decisions, network.T], count=False).outputs
+            changes.append([relative_change(outputs[t], outputs[t // 2]) for t in decisions[1:]])
+            distances.append([relative_change(outputs[network.T], outputs[t]) for t in decisions[1:]])
+        max_change = largest_change(_table(changes), _table(distances), self.tolerance)
+        return replace(network, exit=SettledRule(max_change))
 
 
-def settling_bar(changes: Tensor, distances: Tensor, tolerance: float) -> float:
-    """The largest change that may let samples go.
+def largest_change(changes: Tensor, distances: Tensor, tolerance: float) -> float:
+    """The largest change with which samples may exit.
 
     Args:
-        changes: of every sample at every look, shape (N, K).
-        distances: of its output then from the last one, shape (N, K); who never leaves has the last one itself.
-        tolerance: most that the distances of all samples may be on average.
+        changes: of every sample at each of K decisions, shape (N, K).
+        distances: of its output at that step from the last one, shape (N, K); without an exit it is zero.
+        tolerance: largest mean over samples of the distance at the exit.
 
     Returns:
-        One of the changes; -1, with which nobody leaves, where none will do.
+        One of the changes; -1, with which no sample exits, where all are too large.
     """
-    stayed = torch.zeros(len(changes), 1)
-    for bar in changes.unique().flip(0).tolist():
-        gone = torch.cat([changes <= bar, torch.ones(len(changes), 1, dtype=torch.bool)], 1)
-        left = gone.int().argmax(1, keepdim=True)  # The first look with a change so small.
-        if float(torch.cat([distances, stayed], 1).gather(1, left).mean()) <= tolerance:
-            return float(bar)
+    at_T = torch.zeros(len(changes), 1)
+    for largest in changes.unique().flip(0).tolist():
+        exits = torch.cat([changes <= largest, torch.ones(len(changes), 1, dtype=torch.bool)], 1)
+        first = exits.int().argmax(1, keepdim=True)
+        if float(torch.cat([distances, at_T], 1).gather(1, first).mean()) <= tolerance:
+            return float(largest)
     return -1.0
 
 
 def _table(batches: list[list[Tensor]]) -> Tensor:
-    """Batches of looks as one tensor (N, K) on the CPU."""
-    rows = [torch.stack(looks, 1).cpu() if looks else torch.zeros(0, 0) for looks in batches]
+    """One tensor (N, K) on the CPU from K columns of each batch."""
+    rows = [torch.stack(columns, 1).cpu() if columns else torch.zeros(0, 0) for columns in batches]
     return torch.cat(rows)

@@ -10,8 +10,9 @@ import torch
 from torch import Tensor, fx
 
 from conversion.calibration.histogram import ChannelHistogram
+from conversion.calibration.quantisers import Quantisers
 from conversion.calibration.statistics import Calibration
-from conversion.calibration.thresholds import SATURATION_GRID, Quantisers
+from conversion.calibration.thresholds import SATURATION_GRID, search_thresholds
 from conversion.capture.graph import ConversionGraph
 from conversion.counting.fanout import connect
 from conversion.simulation.network import SpikingNetwork
@@ -23,18 +24,20 @@ RATIO = SATURATION_GRID[1] / SATURATION_GRID[0]
 
 @dataclass(frozen=True)
 class EnergyAwareThresholds:
-    """Neurons whose thresholds are chosen, channel by channel, to minimise
+    """Puts neurons in the place of activations, with thresholds that weigh error against energy, channel by channel.
+
+    They minimise
 
         MSE(V) / E[a^2] + energy f / F E[spikes(V)],
 
     where MSE(V) is the rounding quantiser's, E[a^2] the mean over the whole layer, E[spikes] what a neuron of the
     channel fires in T steps, f the mean fan-out of the channel's neurons and F the mean over layers of their mean
-    fan-out. A channel may fall silent where its spikes cost more than they are worth. With energy = 0 the thresholds
-    are those of the rule "mse".
+    fan-out. A channel may fall silent where its spikes cost more than they reduce the error. With energy = 0 the
+    thresholds are those of the rule "mse".
 
     Attributes:
         energy: the weight of energy, lambda.
-        phi: most spikes per step. A generous cap leaves it to the thresholds how many are fired.
+        phi: most spikes per step. With a large one the thresholds decide how many are fired.
         signed: neurons may take spikes back. Leaky ReLUs are signed in any case.
     """
 
@@ -46,20 +49,20 @@ class EnergyAwareThresholds:
         graph = network.graph
         require_same_graph(graph, calibration)
         require_activations(graph)
-        prices = relative_fan_out(graph)
+        fan_outs = relative_fan_out(graph)
         neurons = {}
         for node, histogram in calibration.histograms.items():
             activation = graph.activation(node)
             slope = activation.slope
-            threshold = self.threshold(histogram, prices[node], network.T, activation.ceiling)
+            threshold = self.threshold(histogram, fan_outs[node], network.T, activation.ceiling)
             threshold = threshold.to(graph.example.device)
             neurons[node] = Neuron(
                 threshold, self.phi, torch.zeros_like(threshold), signed=self.signed or slope > 0, slope=slope
             )
         return network.with_neurons(neurons)
 
-    def threshold(self, histogram: ChannelHistogram, price: Tensor, T: int, ceiling: float = math.inf) -> Tensor:
-        """Thresholds of one layer, float64 of shape (channels,), given f / F for each of its channels.
+    def threshold(self, histogram: ChannelHistogram, fan_out: Tensor, T: int, ceiling: float = math.inf) -> Tensor:
+        """Thresholds of one layer, float64 of shape (channels,), given `fan_out`, f / F for each of its channels.
 
         `ceiling` is where the ANN's own activation saturates; phi V exceeds it only to keep a channel silent.
         """
@@ -67,25 +70,20 @@ class EnergyAwareThresholds:
         power = quantisers.squares.mean()
         if power == 0:
             return torch.ones_like(largest)
-        best = torch.full_like(largest, torch.inf)
-        chosen = torch.zeros_like(largest)
-        for fraction in candidates(T, self.phi):
-            threshold = largest * fraction
-            # Dead channels: any threshold will do, but not 0 / 0.
-            step = torch.where(threshold > 0, threshold, 1.0) / T
-            error, spikes = quantisers(step, T * self.phi, rounding=0.5)
-            cost = error / power + self.energy * price * spikes / histogram.seen
-            better = cost < best
-            best = torch.where(better, cost, best)
-            chosen = torch.where(better, threshold, chosen)
-        speaks = chosen <= largest * SATURATION_GRID[-1] / self.phi
-        chosen = torch.where(speaks, chosen.clamp(max=ceiling / self.phi), chosen)
+
+        def cost(threshold: Tensor) -> Tensor:
+            error, spikes = quantisers(threshold / T, T * self.phi, rounding=0.5)
+            return error / power + self.energy * fan_out * spikes / histogram.seen
+
+        chosen = search_thresholds(largest, candidates(T, self.phi), cost)
+        fires = chosen <= largest * SATURATION_GRID[-1] / self.phi
+        chosen = torch.where(fires, chosen.clamp(max=ceiling / self.phi), chosen)
         # A dead channel costs least with the largest threshold of its layer.
         return torch.where(chosen > 0, chosen, chosen.max())
 
 
 def candidates(T: int, phi: int) -> Tensor:
-    """Thresholds as parts of the largest activation: those of the rule "mse", then as dense up to silence at 2 T."""
+    """Candidate thresholds over the largest activation: those of the rule "mse", then larger ones up to silence."""
     grid = SATURATION_GRID / phi
     silent = torch.log(2 * T / grid[-1]) / torch.log(RATIO)
     return torch.cat([grid, grid[-1] * RATIO ** torch.arange(1, max(int(silent), 0) + 3, dtype=torch.float64)])

@@ -8,15 +8,16 @@ import torch
 from torch import Tensor, fx
 
 from conversion.calibration.statistics import Calibration
+from conversion.capture.channels import per_channel
 from conversion.simulation.network import SpikingNetwork
 from conversion.simulation.neuron import Neuron
-from conversion.simulation.schedules import Trains
-from conversion.stages.base import channel_mean, correct, fire_train, sample_mean
+from conversion.simulation.schedules import TimeSeries
+from conversion.stages.base import channel_mean, correct, sample_mean, spike_train
 
 
 @dataclass(frozen=True)
 class PotentialCorrection:
-    """Gives each neuron at the start what it lacks over T steps (SNN Calibration).
+    """Corrects initial potentials by the mean error of the output over T steps (SNN Calibration).
 
     v(0) <- v(0) + T (mean(ANN activation) - mean(spiking output over T steps)), layer after layer in one sweep.
 
@@ -27,25 +28,25 @@ class PotentialCorrection:
     by_channel: bool = False
 
     def __call__(self, network: SpikingNetwork, calibration: Calibration) -> SpikingNetwork:
-        maps = {} if self.by_channel else ann_means(calibration)
+        means = {} if self.by_channel else ann_means(calibration)
 
-        def correction(node: fx.Node, neuron: Neuron, currents: Trains) -> Neuron:
+        def correction(node: fx.Node, neuron: Neuron, currents: TimeSeries) -> Neuron:
             axis = network.graph.channel_axis(node)
-            trains = [fire_train(neuron, network.T, axis, train) for train in currents]
-            spiking = channel_mean(trains, axis) if self.by_channel else sample_mean(trains)
-            ann = calibration.histograms[node].mean.to(spiking.device) if self.by_channel else maps[node]
-            lacking = network.T * (ann - spiking)
+            outputs = [spike_train(neuron, network.T, axis, batch) for batch in currents]
+            spiking = channel_mean(outputs, axis) if self.by_channel else sample_mean(outputs)
+            ann = calibration.histograms[node].mean.to(spiking.device) if self.by_channel else means[node]
+            error = network.T * (ann - spiking)
             if neuron.potential is None:
-                return replace(neuron, potential=lacking)
-            dims = max(lacking.dim(), neuron.potential.dim())
-            return replace(neuron, potential=_by_neuron(neuron.potential, axis, dims) + _by_neuron(lacking, axis, dims))
+                return replace(neuron, potential=error)
+            dims = max(error.dim(), neuron.potential.dim())
+            return replace(neuron, potential=_by_neuron(neuron.potential, axis, dims) + _by_neuron(error, axis, dims))
 
         return correct(network, calibration, correction)
 
 
 def _by_neuron(potential: Tensor, axis: int, dims: int) -> Tensor:
     """A potential for each channel in as many dimensions as one for each neuron; a sample has no batch axis."""
-    return potential.view([-1 if i == axis - 1 else 1 for i in range(dims)]) if potential.dim() < dims else potential
+    return per_channel(potential, axis - 1, dims) if potential.dim() < dims else potential
 
 
 def ann_means(calibration: Calibration) -> dict[fx.Node, Tensor]:

@@ -13,7 +13,7 @@ from conversion.stages.base import require_neurons
 class Quantise:
     """The quantised twin: one step with the T phi + 1 levels that the network had in T steps, V / T apart.
 
-    What is left is the accuracy that the number of levels allows; what T steps lose beyond it is due to time.
+    Its accuracy is what the number of levels allows; a further loss of the spiking network is due to time.
     """
 
     def __call__(self, network: SpikingNetwork, calibration: Calibration) -> SpikingNetwork:

@@ -13,19 +13,19 @@ from conversion.simulation.network import SpikingNetwork
 from conversion.simulation.neuron import Neuron
 from conversion.stages.base import require_neurons, require_same_graph
 
-RATIOS = tuple(1 + 0.5 * step for step in range(19))
+RATIOS = tuple(1 + 0.5 * index for index in range(19))
 
 logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class ThresholdSearch:
-    """What SSC found.
+class SSCResult:
+    """The result of SSC's search.
 
     Attributes:
-        rho: of every layer, in execution order.
+        rho: threshold ratio of every layer, in execution order.
         table: divergence and energy of the candidates RATIOS of every layer.
-        budget: most that the increases of the divergence may sum up to.
+        budget: upper bound of the sum of increases of the divergence.
         allocation: the chosen point, with the sums of S - S_0 (cost) and E (loss) over layers.
     """
 
@@ -37,7 +37,7 @@ class ThresholdSearch:
 
 @dataclass(frozen=True)
 class SSC:
-    """Multiplies every layer's threshold by a factor rho from 1 to 10, as the frontier gives them.
+    """Multiplies every layer's threshold by a ratio rho from 1 to 10, chosen on the Pareto frontier.
 
         minimise  sum_i E_i(rho_i)   subject to  sum_i [S_i(rho_i) - S_0] <= (budget - 1) L S_0
 
@@ -66,8 +66,8 @@ class SSC:
         layers = zip(network.neurons.items(), found.rho, strict=True)
         return network.with_neurons({node: scaled(neuron, rho) for (node, neuron), rho in layers})
 
-    def search(self, network: SpikingNetwork, calibration: Calibration) -> ThresholdSearch:
-        """The tables and the allocation that the stage applies.
+    def search(self, network: SpikingNetwork, calibration: Calibration) -> SSCResult:
+        """Measures the tables and finds the allocation that the stage applies.
 
         Raises:
             InvalidInput: the network has no neurons; or no thresholds are within the budget, and the message names
@@ -87,11 +87,11 @@ class SSC:
                 f"{round_up(1 + smallest / unit):g} of it; give at least that."
             )
         allocation = allocate(increase, table.energy, budget)
-        found = ThresholdSearch(tuple(RATIOS[index] for index in allocation.choice), table, budget, allocation)
+        found = SSCResult(tuple(RATIOS[index] for index in allocation.choice), table, budget, allocation)
         logger.info("rho %s, predicted energy %.4g", found.rho, allocation.loss)
         return found
 
 
 def scaled(neuron: Neuron, rho: float) -> Neuron:
-    """A neuron with its threshold times rho; itself when rho is 1."""
+    """A neuron with its threshold times rho; the same object when rho is 1."""
     return neuron if rho == 1 else replace(neuron, threshold=neuron.threshold * rho, rho=neuron.rho * rho)

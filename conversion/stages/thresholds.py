@@ -1,4 +1,4 @@
-"""Neurons in the place of activations."""
+"""The stage that puts neurons in the place of activations."""
 
 from __future__ import annotations
 

@@ -13,9 +13,9 @@ from conversion.capture.graph import ConversionGraph, Values, evaluate
 from conversion.capture.layout import keep
 from conversion.capture.roles import Role, Transport
 from conversion.simulation.network import SpikingNetwork
-from conversion.simulation.neuron import Neuron
-from conversion.simulation.schedules import Trains, sweep
-from conversion.stages.base import fire_train, require_neurons, require_same_graph
+from conversion.simulation.schedules import TimeSeries, sweep
+from conversion.simulation.transfer import mean_output
+from conversion.stages.base import require_neurons, require_same_graph, spike_train
 
 BATCH = 32
 
@@ -24,13 +24,13 @@ BATCH = 32
 class WeightCalibration:
     """Tunes the weights before every layer of neurons, layer after layer (SNN Calibration, 'advanced').
 
-    With x the mean input over T steps, from the spiking layers before, and a the ANN's activation, it minimises
+    With x the mean input over T steps, from the spiking layers before, and a the ANN's activation, this minimises
 
         mean over samples and positions of the sum over channels of (V/T clip(floor(T/V (W x + b)), 0, T phi) - a)^2
 
     over W by Adam, whose rate falls to zero on a cosine and whose batches are drawn with the calibration's seed; half
-    a threshold and what other corrections add stand beside b, and the gradient passes the floor as if it were not
-    there. A shortcut without weights is added as it is.
+    a threshold and other corrections are added to b, and the gradient passes the floor as if it were not there. A
+    shortcut without weights is added as it is.
 
     A weight that several layers read is tuned for the first of them and kept; a layer without a weight of its own is
     left as it is. The graph keeps the ANN's weights.
@@ -48,20 +48,20 @@ class WeightCalibration:
         require_same_graph(network.graph, calibration)
         tuned: set[fx.Node] = set()
         for node in network.neurons:
-            layer = LayerOfWeights(network, node, calibration)
-            fresh = [weight for weight in layer.weights if weight not in tuned]
-            if fresh:
+            layer = LayerObjective(network, node, calibration)
+            untuned = [weight for weight in layer.weights if weight not in tuned]
+            if untuned:
                 network = replace(
                     network,
-                    weights=MappingProxyType(dict(network.weights) | self._tune(layer, fresh, calibration.seed)),
+                    weights=MappingProxyType(dict(network.weights) | self._tune(layer, untuned, calibration.seed)),
                 )
-                tuned.update(fresh)
+                tuned.update(untuned)
         return network
 
     @torch.enable_grad()
-    def _tune(self, layer: LayerOfWeights, nodes: list[fx.Node], seed: int) -> dict[fx.Node, Tensor]:
+    def _tune(self, layer: LayerObjective, nodes: list[fx.Node], seed: int) -> dict[fx.Node, Tensor]:
         start = layer.network.start(layer.network.graph.example)
-        # Steps of 1e-5 vanish beside a weight in bfloat16.
+        # Updates of 1e-5 vanish beside a weight in bfloat16.
         leaves = {node: start[node].detach().float().clone() if start[node].dtype == torch.bfloat16
                   else start[node].detach().clone() for node in nodes}  # fmt: skip
         optimiser = torch.optim.Adam([leaf.requires_grad_() for leaf in leaves.values()], lr=self.learning_rate)
@@ -76,8 +76,8 @@ class WeightCalibration:
         return {node: leaf.detach().to(start[node].dtype) for node, leaf in leaves.items()}
 
 
-class LayerOfWeights:
-    """The operations between earlier layers of neurons and one layer, as a function of their weights.
+class LayerObjective:
+    """The squared error of one layer's mean output as a function of the weights that lead to it.
 
     Attributes:
         weights: the parameters with two axes or more that these operations multiply signals by.
@@ -90,42 +90,25 @@ class LayerOfWeights:
         order = list(network.neurons)
         earlier = network.with_neurons({other: network.neurons[other] for other in order[: order.index(node)]})
         feeding = graph.upstream([node])
-        self.chain = [step for step in earlier.head if step in feeding and step is not node]
-        self.weights = [weight for step in self.chain for weight in _weights(graph, step)]
+        self.operations = [other for other in earlier.head if other in feeding and other is not node]
+        self.weights = [weight for operation in self.operations for weight in _weights(graph, operation)]
         self.means = _means(earlier, calibration)
         self.target = _activations(calibration, node)
 
     def error(self, weights: dict[fx.Node, Tensor], samples: Tensor) -> Tensor:
-        """What is minimised, over the samples of these indices."""
+        """The error over the samples at the given indices."""
         graph = self.network.graph
         cast = {node: weight.to(graph.dtype) for node, weight in weights.items()}
         # Some constants have the size of the batch.
         batch = graph.example.expand(len(samples), *graph.example.shape[1:])
         values = graph.start(batch, dict(self.network.weights) | cast)
         values |= {node: keep(node, mean, samples) for node, mean in self.means.items()}
-        for step in self.chain:
-            values[step] = evaluate(step, values)
+        for operation in self.operations:
+            values[operation] = evaluate(operation, values)
         axis = graph.channel_axis(self.node)
-        sent = mean_output(self.network.neurons[self.node], values[self.node.all_input_nodes[0]], self.network.T, axis)
-        return (sent - self.target[samples]).square().sum(axis).mean()
-
-
-def mean_output(neuron: Neuron, current: Tensor, T: int, axis: int) -> Tensor:
-    """What a neuron transmits on average over T steps if the mean current came evenly; a floor passes gradients."""
-    dtype = torch.promote_types(current.dtype, torch.float32)
-    shape = [1] * current.dim()
-    shape[axis] = -1
-    threshold, bias = neuron.threshold.to(dtype).view(shape), neuron.bias
-    summed = T * (current.to(dtype) + (bias.mean(0) if bias.dim() == 2 else bias).to(dtype).view(shape))
-    if neuron.potential is not None:
-        summed = summed + neuron.potential.to(dtype).view(
-            shape if neuron.potential.dim() == 1 else (1, *current.shape[1:])
-        )
-    activation = torch.where(summed > 0, summed, neuron.slope * summed) if neuron.slope > 0 else summed
-    level = activation / threshold + (0.0 if neuron.start == "none" else 0.5)
-    level = level + (level.floor() - level).detach()
-    most = T * neuron.phi
-    return level.clamp(-most if neuron.slope > 0 else 0, most) * threshold / T
+        current = values[self.node.all_input_nodes[0]]
+        output = mean_output(self.network.neurons[self.node], current, self.network.T, axis)
+        return (output - self.target[samples]).square().sum(axis).mean()
 
 
 def _weights(graph: ConversionGraph, node: fx.Node) -> list[fx.Node]:
@@ -145,15 +128,15 @@ def _weights(graph: ConversionGraph, node: fx.Node) -> list[fx.Node]:
 
 @torch.no_grad()
 def _means(earlier: SpikingNetwork, calibration: Calibration) -> Values:
-    """What the layers simulated so far transmit on average over T steps, by node that is read from here on."""
+    """Mean over T steps of the values that later nodes read, by node: mostly outputs of the layers simulated so far."""
     graph = earlier.graph
 
-    def spike(node: fx.Node, currents: Trains) -> Trains:
-        return [fire_train(earlier.neurons[node], earlier.T, graph.channel_axis(node), train) for train in currents]
+    def spike(node: fx.Node, currents: TimeSeries) -> TimeSeries:
+        return [spike_train(earlier.neurons[node], earlier.T, graph.channel_axis(node), batch) for batch in currents]
 
-    trains = sweep(earlier, calibration.sweeps(earlier.T), earlier.T, spike)
+    series = sweep(earlier, calibration.sweeps(earlier.T), earlier.T, spike)
     return {
-        node: node.meta["layout"].join([torch.stack(list(train)).mean(0) for train in trains[node]])
+        node: node.meta["layout"].join([torch.stack(list(batch)).mean(0) for batch in series[node]])
         for node in earlier.readout
     }
 

@@ -139,11 +139,11 @@ def test_everything_has_its_place_in_the_counts(kind: str, reduce: str) -> None:
     points, told = 40, 2 if kind == "parts, told" else 0
     # Coordinates times weights, once: 3 to 8 channels. Ones for categories: into the next 16 channels at every step,
     # and into 5 scores once.
-    assert connectivity.macs_static == points * 3 * 8 + told * 5
-    assert connectivity.macs_step == told * 16 and connectivity.macs_head == 0
+    assert connectivity.macs.static == points * 3 * 8 + told * 5
+    assert connectivity.macs.step == told * 16 and connectivity.macs.head == 0
     products = 2 * points * (3 * 3 + 8 * 8)
     comparisons = 32 * 3 * (points - 1) if reduce == "max" else 0
-    assert connectivity.flops_static == connectivity.flops_head == 0
+    assert connectivity.flops.static == connectivity.flops.head == 0
     # Bookkeeping of the differences: every output is subtracted, products are scaled with their inputs, and what
     # arrives analog is added to its sum: transforms, and features that go into a maximum.
     # The points of the first product are constant in time, and the features of the second are spikes.
@@ -151,7 +151,7 @@ def test_everything_has_its_place_in_the_counts(kind: str, reduce: str) -> None:
     bookkeeping = matrices + outputs + (matrices + features + outputs)
     if reduce == "max":
         bookkeeping += 3 * (points * 32 + 32)
-    assert connectivity.flops_step == products + comparisons + bookkeeping
+    assert connectivity.flops.step == products + comparisons + bookkeeping
     # A pooled neuron drives a layer; one of a point that is averaged adds to one pooled neuron.
     shapes = {tuple(fan.shape): set(fan.flatten().tolist()) for fan in connectivity.fan_out.values()}
     assert shapes[32,] == {16.0}

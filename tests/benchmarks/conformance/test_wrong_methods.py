@@ -176,7 +176,7 @@ class Timeless(Sound):
 class Relative(EntropyRule):
     """Lets the surest half of a batch go."""
 
-    def leaves(self, output: Tensor, t: int, earlier: Any) -> Tensor:
+    def exits(self, output: Tensor, t: int, earlier: Any) -> Tensor:
         sure = output.amax(1)
         return sure > sure.median()
 
@@ -185,7 +185,7 @@ class Relative(EntropyRule):
 class FirstServed(EntropyRule):
     """Lets the first samples of a batch go."""
 
-    def leaves(self, output: Tensor, t: int, earlier: Any) -> Tensor:
+    def exits(self, output: Tensor, t: int, earlier: Any) -> Tensor:
         return torch.arange(len(output)) < 3
 
 
@@ -193,7 +193,7 @@ class FirstServed(EntropyRule):
 class Tired(EntropyRule):
     """Lets go whoever comes after the tenth call."""
 
-    def leaves(self, output: Tensor, t: int, earlier: Any) -> Tensor:
+    def exits(self, output: Tensor, t: int, earlier: Any) -> Tensor:
         return torch.full((len(output),), next(counter) > 10)
 
 
@@ -201,7 +201,7 @@ class Tired(EntropyRule):
 class Meddling(EntropyRule):
     """Turns the outputs of those that leave upside down."""
 
-    def leaves(self, output: Tensor, t: int, earlier: Any) -> Tensor:
+    def exits(self, output: Tensor, t: int, earlier: Any) -> Tensor:
         done = output.amax(1) > output.amax(1).mean()
         output[done] *= -1
         return done

@@ -118,7 +118,7 @@ class Forgetful(Sound):
 
 
 class Augmented(Sound):
-    """Trains with what does not exist."""
+    """TimeSeries with what does not exist."""
 
     recipe = Recipe(augment="mirrors")
 

@@ -86,7 +86,7 @@ IAT = {"adafire_iat", "adafire_ssc_iat", "calibration_iat"}
 @pytest.mark.parametrize(
     ("file", "old", "new", "methods", "key"),
     [
-        ("conversion/stages/ssc.py", "1 + 0.5 * step", "1 + 0.25 * step", SSC, "method"),
+        ("conversion/stages/ssc.py", "1 + 0.5 * index", "1 + 0.25 * index", SSC, "method"),
         ("conversion/methods/corrections.py", '"mse", self.phi, signed', '"max", self.phi, signed', {"ftbc"}, "method"),
         # A field of one of several methods in a file, and a base that others inherit from.
         ("conversion/methods/burst.py", 'name = "burst"', 'name = "Burst"', {"burst"}, "method"),
@@ -125,7 +125,7 @@ def test_a_change_of_what_no_cell_uses_reaches_none(tree: Path, before: Prints) 
         # Networks and tasks of other cells, reports, error messages, and what calls what is measured.
         ("adapters/images/cifar.py", "(0.4914, 0.4822, 0.4465)", "(0.5, 0.5, 0.5)"),
         ("tasks/images/cifar.py", "0.1, 5000, 0", "0.1, 5000, 1"),
-        ("conversion/report/errors.py", "samples: int = 128", "samples: int = 64"),
+        ("conversion/report/layers.py", "samples: int = 128", "samples: int = 64"),
         ("conversion/errors.py", "n=3, cutoff=0.5", "n=2, cutoff=0.5"),
         ("benchmarks/execution/workbench.py", "import platform", "import platform\nimport json"),
         ("benchmarks/pages/tables.py", "INTEGERS = [", 'INTEGERS = ["seed", '),
@@ -209,7 +209,7 @@ def test_the_same_name_from_another_module_is_another_definition(tree: Path, bef
 
 
 def test_a_process_that_runs_the_changed_code_says_the_same(tree: Path) -> None:
-    edit(tree / "conversion/stages/ssc.py", "1 + 0.5 * step", "1 + 0.25 * step")
+    edit(tree / "conversion/stages/ssc.py", "1 + 0.5 * index", "1 + 0.25 * index")
     shutil.copytree(ROOT / "adapters/checkpoints", tree / "adapters/checkpoints", dirs_exist_ok=True)
     script = (
         "import json; from benchmarks.execution.workbench import Workbench; "
@@ -227,7 +227,7 @@ def test_the_modules_that_changed_are_named(tree: Path) -> None:
     BENCH.source = Sources(tree)
     record = Record(cell=cell, status="done", sources=BENCH.sources(cell))
     assert changed_modules(record, record.sources) == []
-    edit(tree / "conversion/stages/ssc.py", "1 + 0.5 * step", "1 + 0.25 * step")
+    edit(tree / "conversion/stages/ssc.py", "1 + 0.5 * index", "1 + 0.25 * index")
     edit(tree / "conversion/counting/spikes.py", "2**16 - 1", "2**15 - 1")
     # A stage more, which the record knows nothing of.
     edit(tree / "conversion/methods/adaptive.py", "SSC(self.ssc_budget", "Quantise(), SSC(self.ssc_budget")
@@ -325,7 +325,7 @@ def test_code_is_digested_as_it_was_imported(monkeypatch: pytest.MonkeyPatch) ->
     before = Sources().of(all_stages.SSC)
     monkeypatch.setitem(IMPORTED, file, IMPORTED[file] + "\n\nUNUSED = 1\n")
     assert Sources().of(all_stages.SSC) == before
-    monkeypatch.setitem(IMPORTED, file, IMPORTED[file].replace("1 + 0.5 * step", "1 + 0.25 * step"))
+    monkeypatch.setitem(IMPORTED, file, IMPORTED[file].replace("1 + 0.5 * index", "1 + 0.25 * index"))
     assert Sources().of(all_stages.SSC) != before
 
 

@@ -14,11 +14,11 @@ from torch import Tensor, nn
 
 from conversion import convert, simulate
 from conversion.calibration.histogram import BINS, ChannelHistogram
+from conversion.calibration.quantisers import Quantisers
 from conversion.calibration.thresholds import (
     PAPER_GRID,
     PERCENTILE,
     SATURATION_GRID,
-    Quantisers,
     ThresholdRule,
     choose_threshold,
 )

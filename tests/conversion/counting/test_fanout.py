@@ -141,7 +141,7 @@ def test_pooling_is_free_and_charged_for_the_connections_of_each_pooled_cell(nam
         for row, column in itertools.product(rows, columns):
             expected[:, row, column] += pooled[:, i, j]
     assert torch.equal(fan_out[0], expected)
-    assert connectivity.macs_step == 0
+    assert connectivity.macs.step == 0
 
 
 def test_bilinear_upsampling_reaches_every_position_it_is_mixed_into() -> None:
@@ -193,8 +193,8 @@ def test_first_layer_is_analog_and_its_padding_is_multiplied_by_nobody() -> None
     conv = nn.Conv2d(3, 4, 3, padding=1, stride=2)
     graph = captured(nn.Sequential(conv, nn.ReLU(), nn.Flatten(), nn.Linear(100, 7)), IMAGE)
     connectivity = connect(graph, graph.firing)
-    assert connectivity.macs_static == conv_connections((3, 9, 9), conv.weight, stride=2, padding=1).sum()
-    assert connectivity.macs_step == 0
+    assert connectivity.macs.static == conv_connections((3, 9, 9), conv.weight, stride=2, padding=1).sum()
+    assert connectivity.macs.step == 0
 
 
 def test_analog_chain_before_the_first_neuron_is_static() -> None:
@@ -203,7 +203,7 @@ def test_analog_chain_before_the_first_neuron_is_static() -> None:
     graph = captured(nn.Sequential(nn.AvgPool2d(2), first, second, nn.ReLU()), IMAGE)
     connectivity = connect(graph, graph.firing)
     expected = conv_connections((3, 4, 4), first.weight).sum() + conv_connections((4, 2, 2), second.weight).sum()
-    assert connectivity.macs_static == expected
+    assert connectivity.macs.static == expected
 
 
 def test_convolution_without_a_neuron_before_it_multiplies_at_every_step() -> None:
@@ -211,8 +211,8 @@ def test_convolution_without_a_neuron_before_it_multiplies_at_every_step() -> No
     first, second = nn.Conv2d(4, 6, 3), nn.Conv2d(6, 5, 3, padding=1)
     fan_out, connectivity = connected(lambda net, x: net.b(net.a(net.stem(x).relu())).relu(), a=first, b=second)
     assert torch.equal(fan_out[0], conv_connections(STEM, first.weight))
-    assert connectivity.macs_step == conv_connections((6, 5, 5), second.weight, padding=1).sum()
-    assert connectivity.macs_static == conv_connections((3, 9, 9), torch.zeros(4, 3, 3, 3)).sum()
+    assert connectivity.macs.step == conv_connections((6, 5, 5), second.weight, padding=1).sum()
+    assert connectivity.macs.static == conv_connections((3, 9, 9), torch.zeros(4, 3, 3, 3)).sum()
 
 
 def test_spikes_added_to_an_analog_value_are_accumulated_once_and_analog_from_then_on() -> None:
@@ -225,7 +225,7 @@ def test_spikes_added_to_an_analog_value_are_accumulated_once_and_analog_from_th
 
     fan_out, connectivity = connected(function, inner=inner, after=after)
     assert torch.equal(fan_out[0], conv_connections(STEM, inner.weight, padding=1) + 1)
-    assert connectivity.macs_step == conv_connections(STEM, after.weight).sum()
+    assert connectivity.macs.step == conv_connections(STEM, after.weight).sum()
 
 
 def test_sum_of_two_spike_trains_stays_a_spike_train() -> None:
@@ -238,7 +238,7 @@ def test_sum_of_two_spike_trains_stays_a_spike_train() -> None:
     fan_out, connectivity = connected(function, conv=conv, side=nn.Conv2d(4, 4, 1))
     assert torch.equal(fan_out[0], conv_connections(STEM, conv.weight))
     assert torch.equal(fan_out[1], fan_out[0])
-    assert connectivity.macs_step == 0
+    assert connectivity.macs.step == 0
 
 
 def test_image_beside_spikes_is_multiplied() -> None:
@@ -249,7 +249,7 @@ def test_image_beside_spikes_is_multiplied() -> None:
     )
     connections = conv_connections((7, 7, 7), conv.weight)
     assert torch.equal(fan_out[0], connections[:4])
-    assert connectivity.macs_step == connections[4:].sum()
+    assert connectivity.macs.step == connections[4:].sum()
 
 
 def test_events_through_an_uncountable_operation_are_refused_by_name() -> None:
@@ -275,8 +275,8 @@ def test_a_spike_everywhere_costs_what_the_ann_multiplies(name: str) -> None:
         model[-1] = nn.Linear(width, 5)
     graph = captured(model.eval(), x)
     ann, spiking = connect(graph, []), connect(graph, graph.firing)
-    assert ann.macs_step == spiking.macs_step == 0
-    assert sum(float(fan_out.sum()) for fan_out in spiking.fan_out.values()) + spiking.macs_static == ann.macs_static
+    assert ann.macs.step == spiking.macs.step == 0
+    assert sum(float(fan_out.sum()) for fan_out in spiking.fan_out.values()) + spiking.macs.static == ann.macs.static
 
 
 def test_shortcuts_cost_what_the_ann_multiplies_and_their_additions() -> None:
@@ -285,8 +285,8 @@ def test_shortcuts_cost_what_the_ann_multiplies_and_their_additions() -> None:
     graph = captured(model, x)
     ann, spiking = connect(graph, []), connect(graph, graph.firing)
     additions, pooled_inputs, classes, channels = 6 * 8 * 8, 16, 5, 8
-    expected = ann.macs_static + additions + (pooled_inputs - 1) * channels * classes
-    assert sum(float(fan_out.sum()) for fan_out in spiking.fan_out.values()) + spiking.macs_static == expected
+    expected = ann.macs.static + additions + (pooled_inputs - 1) * channels * classes
+    assert sum(float(fan_out.sum()) for fan_out in spiking.fan_out.values()) + spiking.macs.static == expected
 
 
 @pytest.mark.parametrize("name", ARCHITECTURES)
@@ -329,7 +329,7 @@ def test_counts_report_layers_connections_and_macs() -> None:
     assert counts.neurons == (4 * 81, 7)
     assert counts.fan_out == (4 * 81 * 7, 7)
     macs = int(conv_connections((3, 9, 9), conv.weight, padding=1).sum())
-    assert (counts.macs_once, counts.macs_step) == (macs, 0)
+    assert (counts.analog.macs_once, counts.analog.macs_step) == (macs, 0)
     assert (counts.macs(4) == macs).all()
     changing = simulate(with_thresholds(graph, 4, [1, 1]), [IMAGE] * 4).counts
     assert changing is not None

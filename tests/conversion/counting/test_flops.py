@@ -42,7 +42,7 @@ def test_maxima_carry_events_as_averages_do(maximum: nn.Module, average: nn.Modu
         for pool in (maximum, average)
     )
     assert torch.equal(found[0], expected[0])
-    assert connectivity.macs_step == 0
+    assert connectivity.macs.step == 0
 
 
 def test_events_are_accumulated_once_at_other_nonlinear_operations() -> None:
@@ -52,7 +52,7 @@ def test_events_are_accumulated_once_at_other_nonlinear_operations() -> None:
     )
     assert torch.equal(fan_out[0], torch.ones_like(fan_out[0]))
     assert torch.equal(fan_out[1], torch.full_like(fan_out[1], 5))
-    assert connectivity.macs_step == 0
+    assert connectivity.macs.step == 0
 
 
 def test_what_a_norm_without_weights_behind_it_sends_is_analog() -> None:
@@ -95,13 +95,13 @@ def test_floating_point_operations_by_hand(name: str) -> None:
     norm = nn.GroupNorm(2, 4)
     graph = captured(Net(function, norm=norm), seeded((1, 4, 7, 7)))
     ann = connect(graph, [])
-    assert (ann.flops_static, ann.flops_step, ann.flops_head) == (expected, 0, 0)
+    assert (ann.flops.static, ann.flops.step, ann.flops.head) == (expected, 0, 0)
     _, behind = connected(lambda net, x: function(net, net.stem(x).relu()), norm=norm)
-    assert (behind.flops_static, behind.flops_step, behind.flops_head) == (0, 0, expected)
+    assert (behind.flops.static, behind.flops.step, behind.flops.head) == (0, 0, expected)
     between = captured(Net(lambda net, x: function(net, net.stem(x).relu()).relu(), norm=norm, stem=nn.Conv2d(3, 4, 3)),
                        IMAGE)  # fmt: skip
     step = connect(between, between.firing, difference=False)
-    assert (step.flops_static, step.flops_step, step.flops_head) == (0, expected, 0)
+    assert (step.flops.static, step.flops.step, step.flops.head) == (0, expected, 0)
 
 
 def test_the_difference_adds_its_own_operations() -> None:
@@ -113,7 +113,7 @@ def test_the_difference_adds_its_own_operations() -> None:
     def counted(function: Any) -> int:
         net = Net(function, stem=nn.Conv2d(3, 4, 3), mix=nn.Conv2d(4, 4, 1), norm=nn.GroupNorm(2, 4))
         graph = captured(net, IMAGE)
-        return connect(graph, graph.firing).flops_step - connect(graph, graph.firing, difference=False).flops_step
+        return connect(graph, graph.firing).flops.step - connect(graph, graph.firing, difference=False).flops.step
 
     assert counted(lambda net, x: net.norm(net.stem(x).relu()).relu()) == 3 * 196
     assert counted(lambda net, x: F.max_pool2d(net.stem(x).relu(), 2).relu()) == 4 * 9
@@ -126,7 +126,7 @@ def test_flops_and_macs_behind_the_last_neurons_are_counted_once() -> None:
     graph = captured(Net(function, stem=nn.Conv2d(3, 4, 3)), IMAGE)
     counts = simulate(with_thresholds(graph, 4, [1.0]), IMAGE).counts
     assert counts is not None
-    assert (counts.flops_once, counts.flops_step) == (5 * 196, 0)
+    assert (counts.analog.flops_once, counts.analog.flops_step) == (5 * 196, 0)
     assert (counts.flops(4) == 5 * 196).all()
     pooled = captured(Net(lambda net, x: F.max_pool2d(x, 3).relu(), stem=nn.Conv2d(3, 4, 3)), IMAGE)
     network = with_thresholds(pooled, 4, [1.0])
@@ -142,7 +142,7 @@ def test_weights_behind_the_last_weights_are_multiplied_once() -> None:
     model = nn.Sequential(nn.Linear(5, 6), nn.ReLU(), nn.Linear(6, 4), nn.Linear(4, 3))
     counts = simulate(with_thresholds(captured(model, x), 4, [0.5], phi=2), x).counts
     assert counts is not None
-    assert (counts.macs_once, counts.macs_step, counts.macs_head) == (30, 0, 12)
+    assert (counts.analog.macs_once, counts.analog.macs_step, counts.analog.macs_head) == (30, 0, 12)
     assert counts.macs(1).tolist() == counts.macs(4).tolist() == [42, 42]
     assert counts.fan_out == (6 * 4,)
     changing = simulate(with_thresholds(captured(model, x), 4, [0.5], phi=2), [x] * 4).counts

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from conversion import InvalidInput, SpikingNetwork, convert, simulate
 from conversion.calibration.statistics import Calibration
-from conversion.simulation.exit_rules import EntropyRule, exit_bars, normalised_entropy, position_entropy
+from conversion.simulation.exit_rules import EntropyRule, entropy_rule, normalised_entropy, position_entropy
 from conversion.stages import EarlyExit, Thresholds
 from tests.conversion.toys import ARCHITECTURES, Net, architecture, captured, seeded, with_thresholds
 
@@ -45,9 +45,9 @@ def test_entropy_is_finite_and_between_zero_and_one(logits: list[list[float]], t
 
 def test_bars_by_hand_in_both_readings() -> None:
     """Falling entropy raises the bar as the code reads it, up to base + scale; the paper's text lowers it."""
-    code = exit_bars([0.5, 0.3, 0.1], base=0.6, scale=0.4, delta=0.5).alpha
+    code = entropy_rule([0.5, 0.3, 0.1], base=0.6, scale=0.4, delta=0.5).alpha
     assert code == pytest.approx((0.6 + 0.4 * math.exp(-0.8), 0.6 + 0.4 * math.exp(-0.4), 1.0))
-    text = exit_bars([0.5, 0.3, 0.1], base=0.6, scale=0.4, delta=0.5, sign="paper_text").alpha
+    text = entropy_rule([0.5, 0.3, 0.1], base=0.6, scale=0.4, delta=0.5, sign="paper_text").alpha
     assert text == pytest.approx(code[::-1])
 
 
@@ -120,7 +120,7 @@ def test_statistics_are_of_correct_predictions_alone() -> None:
         output = torch.cat([x, torch.zeros_like(x)], dim=1)
         expected = [float(normalised_entropy(output, t)[sample]) for t in (1, 2)]
         assert rule is not None
-        assert rule.alpha == pytest.approx(exit_bars(expected, 0.5, 0.25, 2.0).alpha)
+        assert rule.alpha == pytest.approx(entropy_rule(expected, 0.5, 0.25, 2.0).alpha)
 
 
 def test_a_map_has_the_mean_entropy_of_its_positions() -> None:

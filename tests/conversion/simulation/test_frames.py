@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from conversion import Calibration, ConversionGraph, InvalidInput, SpikingNetwork, convert, make_method, simulate
-from conversion.report.errors import explain, roles
+from conversion.report.layers import explain
+from conversion.report.roles import roles
 from conversion.simulation.exit_rules import EntropyRule, normalised_entropy
 from conversion.simulation.frames import Frames, concatenate, mean_input, split_batches
 from tests.conversion.toys import Net, captured, conv_connections, with_thresholds
@@ -172,12 +173,12 @@ def test_analog_frames_are_charged_as_multiplications_at_every_step() -> None:
     snn, frames = converted("burst:phi", 4, events(12)), events(3, seed=5)
     analog, constant = simulate(snn, Frames(frames.values)).counts, simulate(snn, frames.mean).counts
     assert analog is not None and constant is not None
-    assert (analog.macs(4) == 4 * constant.macs_once).all() and analog.layers == constant.layers
+    assert (analog.macs(4) == 4 * constant.analog.macs_once).all() and analog.layers == constant.layers
 
 
 def test_to_an_ann_events_are_numbers() -> None:
     counts = simulate(SpikingNetwork(network(), 1), events(3)).counts
-    assert counts is not None and counts.layers == () and counts.macs_step > 0
+    assert counts is not None and counts.layers == () and counts.analog.macs_step > 0
 
 
 def test_samples_that_left_bring_no_events() -> None:

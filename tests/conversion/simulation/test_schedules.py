@@ -66,7 +66,7 @@ def test_static_input_equals_the_same_frame_at_every_step(name: str, schedule: L
     assert torch.equal(static.counts.tally, frames.counts.tally)
     assert all(torch.equal(static.mean(t), frames.mean(t)) for t in range(1, T + 1))
     # What is computed once for a constant input is computed at every step for a changing one.
-    assert (frames.counts.macs(T) == T * (static.counts.macs_once + static.counts.macs_step)).all()
+    assert (frames.counts.macs(T) == T * (static.counts.analog.macs_once + static.counts.analog.macs_step)).all()
 
 
 def test_frames_reach_the_neurons_in_their_order() -> None:

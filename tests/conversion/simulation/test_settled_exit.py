@@ -16,7 +16,7 @@ from conversion.errors import InvalidInput
 from conversion.simulation.exit_rules import SettledRule, is_power_of_two, relative_change
 from conversion.simulation.network import SpikingNetwork
 from conversion.stages import SettledExit
-from conversion.stages.early_exit import settling_bar
+from conversion.stages.early_exit import largest_change
 from tests.conversion.toys import Net, captured, seeded
 
 T = 16
@@ -43,18 +43,18 @@ def test_change_is_relative_and_of_all_outputs_together() -> None:
 
 def test_it_looks_at_powers_of_two_and_never_at_the_first_alone() -> None:
     rule = SettledRule(10.0)
-    assert [t for t in range(1, 33) if rule.looks(t)] == [1, 2, 4, 8, 16, 32]
-    assert not rule.leaves(torch.zeros(3, 2), 1, None).any()
-    assert rule.leaves(torch.ones(3, 2), 2, torch.zeros(3, 2)).all()
+    assert [t for t in range(1, 33) if rule.decides_at(t)] == [1, 2, 4, 8, 16, 32]
+    assert not rule.exits(torch.zeros(3, 2), 1, None).any()
+    assert rule.exits(torch.ones(3, 2), 2, torch.zeros(3, 2)).all()
 
 
 def test_the_bar_by_hand() -> None:
     """Sample 0 settles at once, sample 1 only seems to: letting both go costs 0.3 on average, sample 0 alone 0.1."""
     changes = torch.tensor([[0.1, 0.1], [0.2, 0.3]])
     distances = torch.tensor([[0.2, 0.1], [0.4, 0.2]])
-    assert settling_bar(changes, distances, 0.31) == pytest.approx(0.3)
-    assert settling_bar(changes, distances, 0.29) == pytest.approx(0.1)
-    assert settling_bar(changes, distances, 0.09) == -1
+    assert largest_change(changes, distances, 0.31) == pytest.approx(0.3)
+    assert largest_change(changes, distances, 0.29) == pytest.approx(0.1)
+    assert largest_change(changes, distances, 0.09) == -1
 
 
 @given(st.integers(0, 2**16), st.floats(0.01, 1))
@@ -66,7 +66,7 @@ def test_no_larger_bar_would_do(seed: int, tolerance: float) -> None:
         left = [next((k for k in range(3) if row[k] <= bar), None) for row in changes.tolist()]
         return sum(0.0 if k is None else float(distances[i, k]) for i, k in enumerate(left)) / 5
 
-    found = settling_bar(changes, distances, tolerance)
+    found = largest_change(changes, distances, tolerance)
     assert mean(found) <= tolerance + 1e-6
     assert all(mean(bar) > tolerance - 1e-6 for bar in changes.flatten().tolist() if bar > found)
 
@@ -111,7 +111,7 @@ def test_it_needs_neither_labels_nor_classes_and_can_be_kept(tmp_path: Path) -> 
     network = convert(graph, x, "calibration_iat", T=8, rule="settled", tolerance=0.2)
     save(network, tmp_path / "network.safetensors")
     again = load(graph, tmp_path / "network.safetensors")
-    assert isinstance(again.exit, SettledRule) and again.exit == network.exit and again.exit.bar > 0
+    assert isinstance(again.exit, SettledRule) and again.exit == network.exit and again.exit.max_change > 0
     with pytest.raises(InvalidInput, match="held_out="):
         convert(graph, x, "calibration_iat", T=8)
 

@@ -27,8 +27,8 @@ from conversion import (
 from conversion.capture.graph import evaluate
 from conversion.capture.roles import Role
 from conversion.simulation.neuron import Neuron
-from conversion.simulation.schedules import Steps
-from conversion.simulation.simulate import _Layers
+from conversion.simulation.schedules import StepSchedule
+from conversion.simulation.simulate import LayerStates
 from conversion.simulation.temporal import RunningDifference
 from tests.conversion.toys import NONLINEAR, Net, architecture, captured, relative_error, seeded
 
@@ -205,8 +205,8 @@ def test_samples_that_stay_go_on_as_if_they_were_alone(name: str, static: bool) 
     frames = [x] if static else [x + 0.1 * t * x.flip(0) for t in range(T)]
 
     def run(parts: list[Tensor], leave_after: int) -> list[Tensor]:
-        layers = _Layers(network, network.connectivity, count=False, fast=False)
-        steps = Steps(network, parts, layers.spike)
+        layers = LayerStates(network, network.connectivity, count=False, fast=False)
+        steps = StepSchedule(network, parts, layers.spike)
         found = []
         for t in range(T):
             sums = steps.advance()

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from conversion import Calibration, ConversionGraph, InvalidInput, SpikingNetwork, convert, make_method, simulate
 from conversion.simulation.neuron import Layer, Neuron, Start
 from conversion.stages import PotentialCorrection, Quantise, TemporalBias, WeightCalibration
-from conversion.stages.weights import LayerOfWeights, mean_output
+from conversion.stages.weights import LayerObjective
 from tests.conversion.toys import Net, architecture, captured, relative_error, seeded, with_thresholds
 
 
@@ -183,26 +183,6 @@ def test_bias_of_each_step_brings_every_running_mean_closer(signed: bool) -> Non
 # ------------------------------------------------------------------------------------------------------------- weights
 
 
-@pytest.mark.parametrize("start", ["potential", "shift", "none"])
-@pytest.mark.parametrize("signed", [False, True])
-def test_mean_output_is_what_a_neuron_sends_under_an_even_current(start: Start, signed: bool) -> None:
-    """Exactly, where it is neither silent nor saturated at any step; a wrong term would change most of the values."""
-    T, currents = 8, 0.25 + 0.25 * torch.rand(200, 4, dtype=torch.float64)
-    neuron = Neuron(torch.full((4,), 0.37), 2, torch.linspace(-0.1, 0.1, 4), start, signed, 0.25 if signed else 0.0,
-                    torch.linspace(-0.2, 0.3, 4))  # fmt: skip
-    layer = Layer(neuron, T, axis=1)
-    sent = torch.stack([layer.step(currents)[0] for _ in range(T)]).mean(0)
-    predicted = mean_output(neuron, currents, T, axis=1)
-    torch.testing.assert_close(sent, predicted, rtol=0, atol=1e-9)
-
-
-def test_gradient_passes_the_floor_but_not_the_clip() -> None:
-    current = torch.tensor([[-1.0], [0.3], [0.9], [5.0]], dtype=torch.float64, requires_grad=True)
-    mean_output(Neuron(torch.ones(1), 2, torch.zeros(1)), current, 4, axis=1).sum().backward()
-    assert current.grad is not None
-    assert current.grad.flatten().tolist() == [0, 1, 1, 0]
-
-
 @pytest.mark.parametrize(
     "function",
     [
@@ -220,10 +200,10 @@ def test_weight_calibration_finds_the_samples_wherever_the_batch_lies(
     graph = captured(Net(function, **parts), x)
     calibration = Calibration(graph, x)
     network = convert(graph, x, "burst", T=4, phi=4, light=False)
-    (second,) = LayerOfWeights(network, graph.firing[1], calibration).weights
+    (second,) = LayerObjective(network, graph.firing[1], calibration).weights
     damaged = replace(network, weights={second: network.start(x)[second].detach() * 2 / 3})
     tuned = WeightCalibration(iterations=100, learning_rate=1e-2)(damaged, calibration)
-    layer, everyone = LayerOfWeights(tuned, graph.firing[1], calibration), torch.arange(len(x))
+    layer, everyone = LayerObjective(tuned, graph.firing[1], calibration), torch.arange(len(x))
     with torch.no_grad():
         before, after = (float(layer.error({second: source.weights[second]}, everyone)) for source in (damaged, tuned))
     assert after < 0.7 * before
@@ -238,14 +218,14 @@ def test_weight_calibration_repairs_weights_and_leaves_the_graph(name: str) -> N
     untouched = {key: value.clone() for key, value in graph.module.state_dict().items()}
     network = convert(graph, x, "burst", T=4, phi=4, light=False)
     values = graph.start(x)
-    weights = [weight for node in graph.firing for weight in LayerOfWeights(network, node, calibration).weights]
+    weights = [weight for node in graph.firing for weight in LayerObjective(network, node, calibration).weights]
     damaged = replace(network, weights={weight: values[weight].detach() * 2 / 3 for weight in weights})
     tuned = WeightCalibration(iterations=100, learning_rate=1e-2)(damaged, calibration)
     assert tuned.weights.keys() == damaged.weights.keys()
     assert all(torch.equal(value, untouched[key]) for key, value in graph.module.state_dict().items())
     samples = torch.arange(len(x))
     for node in graph.firing:
-        layer = LayerOfWeights(tuned, node, calibration)
+        layer = LayerObjective(tuned, node, calibration)
         before = {weight: damaged.weights[weight] for weight in layer.weights}
         with torch.no_grad():
             assert float(layer.error({}, samples)) < 0.5 * float(layer.error(before, samples))
@@ -257,7 +237,7 @@ def test_a_residual_block_tunes_its_last_convolution_and_its_projection() -> Non
     network = convert(graph, x, "burst", T=2, phi=1, light=False)
     shapes = []
     for node in graph.firing:
-        layer = LayerOfWeights(network, node, Calibration(graph, x))
+        layer = LayerObjective(network, node, Calibration(graph, x))
         shapes.append(sorted(tuple(weight.meta["val"].shape) for weight in layer.weights))
     conv, strided, last, projection = (6, 6, 3, 3), (8, 6, 3, 3), (8, 8, 3, 3), (8, 6, 1, 1)
     assert shapes == [[(6, 3, 3, 3)], [conv], [conv], [strided], [projection, last]]

@@ -1,0 +1,67 @@
+"""Spikes and operations of one simulation, for every sample, layer and step."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, fx
+
+from conversion.counting.fanout import Connectivity
+from conversion.counting.operations import KINDS, AnalogOperations
+
+
+@dataclass(frozen=True, eq=False)
+class Counts:
+    """Spikes and operations of one simulation.
+
+    Attributes:
+        layers: names of the layers of neurons; before them "input", where it is made of events.
+        tally: cumulated to step t = 1..T, shape (layers, T, N, 6), the last axis in the order of KINDS; float64.
+        neurons: neurons per layer, each updated once a step; none in the input.
+        fan_out: connections per layer, all its neurons together.
+        analog: operations on analog values, for one sample.
+        steps: how many steps each sample took, shape (N,), float64; fewer than T where it left early.
+    """
+
+    layers: tuple[str, ...]
+    tally: Tensor
+    neurons: tuple[int, ...]
+    fan_out: tuple[int, ...]
+    analog: AnalogOperations
+    steps: Tensor
+
+    def total(self, kind: str, t: int) -> Tensor:
+        """Sum over layers and steps 1..t of one of KINDS, for each sample: shape (N,)."""
+        return self.tally[:, t - 1, :, KINDS.index(kind)].sum(0)
+
+    def macs(self, t: int) -> Tensor:
+        """Analog multiplications in steps 1..t, for each sample: shape (N,), float64."""
+        return self.analog.macs_in(self.steps.clamp(max=t))
+
+    def flops(self, t: int) -> Tensor:
+        """Floating-point operations of nonlinear nodes in steps 1..t, for each sample: shape (N,), float64."""
+        return self.analog.flops_in(self.steps.clamp(max=t))
+
+    @classmethod
+    def of(
+        cls, connectivity: Connectivity, tallies: Mapping[fx.Node, Sequence[Tensor]], steps: Tensor, T: int, *,
+        constant_input: bool,
+    ) -> Counts:  # fmt: skip
+        """Joins the tallies of every step, by layer; there may be no layer.
+
+        A tally has shape (6, n), for the n samples that took its step: samples leave for good.
+        """
+        tally = torch.zeros(len(tallies), T, len(steps), len(KINDS), dtype=torch.float64)
+        for layer, by_step in zip(tally, tallies.values(), strict=True):
+            for t, counted in enumerate(by_step):
+                layer[t, steps.cpu() > t] = counted.T.cpu()
+        return cls(
+            layers=tuple("input" if node.op == "placeholder" else node.name for node in tallies),
+            tally=tally.cumsum(1),
+            neurons=tuple(0 if node.op == "placeholder" else connectivity.fan_out[node].numel() for node in tallies),
+            fan_out=tuple(round(float(connectivity.fan_out[node].sum())) for node in tallies),
+            analog=connectivity.analog_operations(constant_input=constant_input),
+            steps=steps.cpu().double(),
+        )
