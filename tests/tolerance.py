@@ -2,8 +2,8 @@
 
 Kernels add up in different orders, so sums differ in their last bits. Where a potential lies that close to its
 threshold, a spike comes earlier or later; where the two best scores of a sample lie that close together, its class
-changes. Of suite `mini` one sample of a cell did so at most ("Between processors" in docs/gate.md). Twice as many
-leave room for processors that nobody tried.
+changes. At most one sample of a cell of suite `mini` did so ("Between processors" in docs/gate.md). Twice as many leave
+room for processors that nobody tried.
 """
 
 from __future__ import annotations
