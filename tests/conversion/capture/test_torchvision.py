@@ -7,14 +7,15 @@ from functools import cache
 import pytest
 import torch
 import torchvision.models as published
+from benchmarks.models import settled
 from torch import nn
 
 from conversion import ConversionGraph, capture, convert, simulate
 from tests.conversion.toys import randomise_norms, relative_error, seeded
 
-IMAGES = seeded((4, 3, 32, 32), dtype=torch.float32)
-# Random weights with the statistics of a batch, else inputs would be lost in depth; VGG's hidden layers of 4096 are
-# narrowed to 64.
+# In float64 no kernel rounds coarsely enough to move a spike across its threshold: all processors give the same spikes.
+IMAGES = seeded((4, 3, 32, 32))
+# VGG's hidden layers of 4096 are narrowed to 64.
 ACTIVATIONS = {"vgg16_bn": 15, "resnet34": 33, "mobilenet_v2": 35, "squeezenet1_1": 26}
 
 
@@ -27,14 +28,7 @@ def build(name: str) -> nn.Module:
             nn.Linear(512, 64), nn.ReLU(True), nn.Dropout(), nn.Linear(64, 64), nn.ReLU(True), nn.Dropout(),
             nn.Linear(64, 10),
         )  # fmt: skip
-    randomise_norms(model)
-    for part in model.modules():
-        if isinstance(part, nn.BatchNorm2d):
-            part.reset_running_stats()
-            part.momentum = None
-    with torch.no_grad():
-        model.train()(seeded((16, 3, 32, 32), seed=1, dtype=torch.float32))
-    return model.eval()
+    return settled(randomise_norms(model).double(), seeded((16, 3, 32, 32), seed=1))[0]
 
 
 @cache
@@ -48,7 +42,8 @@ def test_captured_graph_equals_the_module(name: str) -> None:
     model, graph = published_network(name)
     with torch.no_grad():
         expected = model(IMAGES)
-    assert relative_error(graph.run(IMAGES), expected) < 1e-4
+    # Rounding of 1e-16 that depth magnifies; a term that folding forgot is larger than the values themselves.
+    assert relative_error(graph.run(IMAGES), expected) < 1e-11
     assert len(graph.firing) == ACTIVATIONS[name]
     # Every batch norm was folded: nothing is left of it but convolutions.
     assert not [node for node in graph.body if "batch_norm" in str(node.target) or "mul" in str(node.target)]
@@ -58,7 +53,9 @@ def test_captured_graph_equals_the_module(name: str) -> None:
 def test_converted_network_approaches_the_ann(name: str) -> None:
     """The error of the outputs falls as T grows, each T its own conversion with phi = 16.
 
-    Not from T = 1 to 2: one step has no order of spikes to go wrong, so all its error is rounding.
+    Not from T = 1 to 2: one step has no order of spikes to go wrong, so all its error is rounding. Over seeds of the
+    weights and inputs (three to four of each network) the error at T = 24 is exp(-2.58 +- 0.25), each fall from T to T
+    a factor of exp(0.75 +- 0.15): the bounds are three to four standard deviations away.
     """
     model, graph = published_network(name)
     with torch.no_grad():

@@ -43,15 +43,20 @@ def test_sweep_equals_step(name: str, dtype: torch.dtype) -> None:
 
 @EVERY
 def test_samples_are_independent(name: str) -> None:
-    """Batch size and order change nothing: exactly in float64, in float32 less than one count in 100,000."""
+    """Batch size and order change nothing: exactly in float64, in float32 but for rounding at a threshold.
+
+    Other shapes have other kernels, which round otherwise, by 1e-7 in float32. Here 10,000 to 100,000 potentials meet
+    thresholds, so one in a hundred of these networks has a sample in which a spike moves; it moves few others.
+    """
     order = torch.tensor([5, 2, 7, 0, 1, 6, 3, 4])
-    for dtype, share in ((torch.float64, 0.0), (torch.float32, 1e-5)):
+    for dtype, most in ((torch.float64, 0), (torch.float32, 1)):
         network, x = burst(name, dtype)
         whole = simulate(network, x)
         assert whole.counts is not None
         shuffled = torch.cat([tally(network, part) for part in x[order].split([1, 4, 3])], dim=2)
-        different = (shuffled - whole.counts.tally[:, :, order]).abs().sum()
-        assert different <= share * whole.counts.tally.sum()
+        different = (shuffled - whole.counts.tally[:, :, order]).abs().sum((0, 1, 3))
+        assert int((different > 0).sum()) <= most
+        assert different.sum() <= 1e-3 * whole.counts.tally.sum()
         alone = torch.cat([simulate(network, x[i : i + 1]).mean(T) for i in order.tolist()])
         if dtype == torch.float64:
             torch.testing.assert_close(alone, whole.mean(T)[order], rtol=0, atol=1e-12)
