@@ -7,9 +7,9 @@ from functools import cache
 import pytest
 import torch
 import torchvision.models as published
-from benchmarks.models import settled
 from torch import nn
 
+from benchmarks.performance.models import settled
 from conversion import ConversionGraph, capture, convert, simulate
 from tests.conversion.toys import randomise_norms, relative_error, seeded
 
