@@ -11,7 +11,8 @@ import pytest
 from adapters import NETWORKS, find_weights, load_weights
 from benchmarks.pages.leaderboard import leaderboard
 from benchmarks.references.prices import PRICES
-from benchmarks.suites.files import load_suite, suite_names
+from benchmarks.suites.files import load_suite
+from benchmarks.suites.shipped import suite_names
 from conversion.methods import METHODS
 from tasks import TASKS
 
