@@ -114,12 +114,12 @@ def read_table(path: Path) -> pd.DataFrame:
         InvalidInput: the file is no such table.
     """
     try:
-        frame = pd.read_csv(path)
-    except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
-        raise InvalidInput(f"{path} is no table of results: {str(error).strip()}.") from None
-    if absent := [name for name in COLUMNS if name not in frame]:
-        raise InvalidInput(f"{path} is no table of results: it has no column {absent[0]}.")
-    return frame.astype(dict.fromkeys(INTEGERS, "Int64")).fillna(dict.fromkeys(TEXTS, ""))
+        frame = pd.read_csv(path, dtype=dict.fromkeys(TEXTS, object))
+        if absent := [name for name in COLUMNS if name not in frame]:
+            raise ValueError(f"it has no column {absent[0]}")
+        return frame.astype(dict.fromkeys(INTEGERS, "Int64")).fillna(dict.fromkeys(TEXTS, ""))
+    except (ValueError, TypeError) as error:  # Also of what pandas cannot parse.
+        raise InvalidInput(f"{path} is no table of results: {str(error).strip().rstrip('.')}.") from None
 
 
 def markdown(suite: Suite, frame: pd.DataFrame) -> str:
