@@ -14,6 +14,7 @@ import pandas as pd
 import pytest
 
 import benchmarks
+import run_all
 from benchmarks.engines import Inline
 from benchmarks.execution.workbench import ROOT
 from benchmarks.pages.tables import COLUMNS
@@ -59,10 +60,11 @@ def test_a_second_run_measures_nothing(measured: tuple[Path, pd.DataFrame], caps
 
 
 def test_the_command_line_gives_the_same_table(
-    measured: tuple[Path, pd.DataFrame], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    measured: tuple[Path, pd.DataFrame],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
-    import run_all
-
     _, frame = measured
     options = ["--method", "burst", "--T", "2", "--limit", "50", "--engine", "inline", "--results", str(tmp_path)]
     monkeypatch.setattr(sys, "argv", ["run_all.py", "run", "--suite", "smoke", *options])
@@ -133,9 +135,26 @@ def test_an_interrupted_run_has_written_its_tables(tmp_path: Path, monkeypatch: 
     monkeypatch.setattr(Inline, "run", interrupted)
     with pytest.raises(KeyboardInterrupt) as raised:
         benchmarks.run_suite("smoke", **SELECTED, results=tmp_path)
+    assert "stored; the same call does the rest" in str(raised.value)
     assert isinstance(raised.value, benchmarks.Interrupted)
     assert list(raised.value.frame["status"]) == ["done", "missing"]
     assert len(benchmarks.load_results(tmp_path / SUITE)) == len(load_suite("smoke").cells())
+
+
+def test_an_interrupted_command_shows_its_tables_and_exits_with_130(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupted(self: Inline, jobs: Sequence[Any]) -> Any:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Inline, "run", interrupted)
+    command = "run_all.py run --suite smoke --method burst --engine inline --results"
+    monkeypatch.setattr(sys, "argv", [*command.split(), str(tmp_path)])
+    with pytest.raises(SystemExit, match="130"):
+        run_all.main()
+    shown = capsys.readouterr()
+    assert "`burst:phi=4` at T=2 is missing: not run yet" in shown.out
+    assert shown.err.endswith("Interrupted. What is finished is stored; the same command does the rest.\n")
 
 
 SCRIPT = """
@@ -169,8 +188,9 @@ def script(folder: Path, text: str) -> subprocess.CompletedProcess[str]:
 
 
 def test_the_library_is_loaded_when_it_is_asked_for() -> None:
-    text = "import benchmarks, sys; assert 'torch' not in sys.modules; benchmarks.load_results; assert 'torch' in sys.modules"
-    subprocess.run([sys.executable, "-c", text], cwd=ROOT, check=True)
+    text = "import benchmarks, sys; print('torch' in sys.modules, bool(benchmarks.run_suite), 'torch' in sys.modules)"
+    ended = subprocess.run([sys.executable, "-c", text], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert ended.stdout.split() == ["False", "True", "True"]
     assert set(benchmarks.__all__) <= set(dir(benchmarks))
     with pytest.raises(AttributeError, match="no attribute 'run_suit'"):
         benchmarks.run_suit  # noqa: B018

@@ -101,7 +101,9 @@ def test_options_offer_what_the_suite_has(
     suite: str | None, key: str, begun: str, offered: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    entry = "{tasks: [digits], networks: [digits_convnet], methods: [burst, {burst: {phi: 2}}, own_method], T: [1, 4, 16]}"
+    entry = (
+        "{tasks: [digits], networks: [digits_convnet], methods: [burst, {burst: {phi: 2}}, own_method], T: [1, 4, 16]}"
+    )
     (tmp_path / "own.yaml").write_text(f"name: own\nentries:\n  - {entry}\n")
     (tmp_path / "broken.yaml").write_text("entries: [")
     (tmp_path / "text.yaml").write_text("entries: 3")
