@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pandas as pd
@@ -11,7 +14,8 @@ import pytest
 from adapters import NETWORKS, find_weights, load_weights
 from benchmarks.pages.leaderboard import leaderboard
 from benchmarks.references.prices import PRICES
-from benchmarks.suites.files import load_suite, suite_names
+from benchmarks.suites.files import load_suite
+from benchmarks.suites.shipped import suite_names
 from conversion.methods import METHODS
 from tasks import TASKS
 
@@ -44,6 +48,21 @@ def test_the_library_snippet_runs(page: str, digits: dict[str, object]) -> None:
     readout = names["readout"]
     ann, images = digits["ann"], digits["images"]
     assert (readout.mean(8).argmax(1) == ann(images).argmax(1)).float().mean() > 0.95  # type: ignore[attr-defined,operator]
+
+
+def test_the_snippet_of_running_from_python_runs(tmp_path: Path) -> None:
+    """As a script of its own, since its workers import it."""
+    (snippet,) = blocks("docs/running.md", "python")
+    (tmp_path / "trial.py").write_text(f"{snippet}    print(len(everything))\n")
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    ended = subprocess.run(
+        [sys.executable, "trial.py"], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
+    )
+    assert ended.returncode == 0, ended.stderr
+    rows = [line.split() for line in ended.stdout.splitlines()]
+    assert [row[1] for row in rows[1:-1]] == ["ann", "burst:phi=4", "burst:phi=4"]
+    assert rows[-1] == ["11"]
+    assert (tmp_path / "results/trial/smoke-first-100/results.md").is_file()
 
 
 def test_the_suite_in_the_documentation_is_valid(tmp_path: Path) -> None:

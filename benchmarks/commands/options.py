@@ -1,39 +1,138 @@
-"""The options that commands share, as typer reads them."""
+"""The options of the command line, as typer reads them. It loads nothing that help pages do without."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
 
-from benchmarks.execution.plan import Rerun
-from benchmarks.execution.workbench import Precision
+from benchmarks import choices
+from benchmarks.commands import completion
 
-Listed = Literal["tasks", "networks", "methods", "suites"]
-TrainingPrecision = Literal["float32", "bfloat16"]
-CalibrationName = Literal["light", "advanced", "none"]
+# Of every command that selects cells of a suite.
+Suite = Annotated[
+    str,
+    typer.Option("--suite", help="A suite by name, or the path of a suite file.", autocompletion=completion.suites),
+]
+Task = Annotated[
+    list[str] | None,
+    typer.Option("--task", help="Only these tasks; globs; repeatable.", autocompletion=completion.of_suite("tasks")),
+]
+Network = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--network", help="Only these networks; globs; repeatable.", autocompletion=completion.of_suite("networks")
+    ),
+]
+Method = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--method", help="Only these methods; globs; repeatable.", autocompletion=completion.of_suite("methods")
+    ),
+]
+Steps = Annotated[
+    list[int] | None,
+    typer.Option("--T", help="Only these numbers of timesteps; repeatable.", autocompletion=completion.of_suite("T")),
+]
+Seed = Annotated[list[int] | None, typer.Option("--seed", help="Only these seeds; repeatable.")]
+Limit = Annotated[int | None, typer.Option(min=1, help="Measure the first N test samples of a fixed shuffle.")]
+Prices = Annotated[str | None, typer.Option("--price-list", help="Price energy by this list, not the suite's.")]
+Results = Annotated[Path, typer.Option("--results", help="Where records and tables go.")]
 
-SuiteOption = Annotated[str, typer.Option("--suite", help="A suite by name, or the path of a suite file.")]
-TaskOption = Annotated[list[str] | None, typer.Option("--task", help="Only these tasks; globs; repeatable.")]
-NetworkOption = Annotated[list[str] | None, typer.Option("--network", help="Only these networks; globs; repeatable.")]
-MethodOption = Annotated[list[str] | None, typer.Option("--method", help="Only these methods; globs; repeatable.")]
-StepsOption = Annotated[list[int] | None, typer.Option("--T", help="Only these numbers of timesteps; repeatable.")]
-SeedOption = Annotated[list[int] | None, typer.Option("--seed", help="Only these seeds; repeatable.")]
-LimitOption = Annotated[int | None, typer.Option(min=1, help="Measure the first N test samples of a fixed shuffle.")]
-DataOption = Annotated[Path | None, typer.Option("--data-root", help="Folder of the datasets.")]
-WeightsOption = Annotated[Path, typer.Option("--weights", help="Folder of trained networks.")]
-ResultsOption = Annotated[Path, typer.Option("--results", help="Where records and tables go.")]
-PricesOption = Annotated[str | None, typer.Option("--price-list", help="Price energy by this list, not the suite's.")]
-DeviceOption = Annotated[str, typer.Option(help="cpu, cuda, cuda:1 ...")]
-PrecisionOption = Annotated[Precision, typer.Option(help="Of weights and activations.")]
-WorkersOption = Annotated[int | None, typer.Option(min=1, help="Cells measured at once.")]
-RerunOption = Annotated[Rerun, typer.Option(help="Which finished cells to run again.")]
-RESULTS = Path("results")
-PUBLISHED = RESULTS / "published"
-WEIGHTS = Path("runs/weights")
+# Of every command that measures.
+Data = Annotated[Path | None, typer.Option("--data-root", help="Folder of the datasets.")]
+Weights = Annotated[Path, typer.Option("--weights", help="Folder of trained networks.")]
+Device = Annotated[str, typer.Option(help="cpu, cuda, cuda:1 ...")]
+Precision = Annotated[choices.Precision, typer.Option(help="Of weights and activations.")]
+Engine = Annotated[choices.EngineName, typer.Option(help="Where cells are measured.")]
+Workers = Annotated[int | None, typer.Option(min=1, help="Cells measured at once.")]
+Address = Annotated[str | None, typer.Option(help="Of a Ray cluster, for --engine ray.")]
+Rerun = Annotated[choices.Rerun, typer.Option(help="Which finished cells to run again.")]
 
+# Of report, gate, list, check, doctor and train.
+Pictures = Annotated[
+    int | None, typer.Option(min=0, help="T of the pictures; 0 draws none, the fewest steps when left out.")
+]
+Baseline = Annotated[Path, typer.Option(help="The JSON file of a baseline; its samples lie beside it.")]
+GatedSuite = Annotated[
+    str | None,
+    typer.Option(
+        "--suite", help="Whose records to compare; the baseline's when left out.", autocompletion=completion.suites
+    ),
+]
+Update = Annotated[bool, typer.Option("--update", help="Take the records of --suite as the new baseline.")]
+Markdown = Annotated[Path | None, typer.Option(help="Write the verdicts to this file as Markdown.")]
+Junit = Annotated[Path | None, typer.Option(help="Write the verdicts to this file as JUnit XML.")]
+Listed = Annotated[choices.Listed, typer.Argument(help="What to list.")]
+Checked = Annotated[
+    str,
+    typer.Argument(
+        help="A method, with options as in burst:phi=4; a task; or a network.", autocompletion=completion.anything
+    ),
+]
+Kind = Annotated[choices.Kind | None, typer.Option(help="Where a name means several things.")]
+AnyTask = Annotated[
+    list[str] | None,
+    typer.Option("--task", help="Only these tasks; globs; repeatable.", autocompletion=completion.shipped("tasks")),
+]
+TrainedTask = Annotated[
+    str, typer.Option("--task", "--dataset", help="What to train on.", autocompletion=completion.shipped("tasks"))
+]
+TrainedNetwork = Annotated[
+    str,
+    typer.Option(
+        "--network", "--arch", help="What to train, also as the released scripts name it.",
+        autocompletion=completion.shipped("networks"),
+    ),
+]  # fmt: skip
+Epochs = Annotated[int | None, typer.Option(help="In place of the network's recipe.")]
+BatchSize = Annotated[int | None, typer.Option(help="In place of the network's recipe.")]
+LearningRate = Annotated[float | None, typer.Option(help="In place of the network's recipe.")]
+TrainingPrecision = Annotated[choices.TrainingPrecision, typer.Option(help="bfloat16 is mixed precision.")]
+Resume = Annotated[bool, typer.Option(help="Continue an interrupted run.")]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace weights that are there already.")]
 
-def leaderboard_of(results: Path) -> Path:
-    """The repository's leaderboard for the published results; your own stands beside your own results."""
-    return Path("leaderboard.md") if results == PUBLISHED else results / "leaderboard.md"
+# Of convert: what it converts, and the flags of the released scripts.
+Dataset = Annotated[
+    str,
+    typer.Option(
+        "--dataset", "--task", help="A task, as `list tasks` names it.", autocompletion=completion.shipped("tasks")
+    ),
+]
+Arch = Annotated[
+    str,
+    typer.Option(
+        "--arch", "--network", help="A network, as `list networks` or the released scripts name it.",
+        autocompletion=completion.shipped("networks"),
+    ),
+]  # fmt: skip
+OneSteps = Annotated[int, typer.Option("--T", min=1, help="Timesteps.")]
+Calib = Annotated[choices.CalibrationName | None, typer.Option(help="light when left out.")]
+Maxspike = Annotated[int | None, typer.Option(min=1, help="phi, and the target of --search; as released.")]
+Search = Annotated[bool, typer.Option("--search", help="AdaFire: choose phi for each layer.")]
+MaxspikeRatio = Annotated[
+    float | None, typer.Option("--maxspike_ratio", "--maxspike-ratio", help="Energy budget of --search; 1.0.")
+]
+Initialspike = Annotated[int | None, typer.Option(min=1, help="Largest phi of --search; as released.")]
+DesiredSpike = Annotated[
+    int | None, typer.Option("--desired_spike", "--desired-spike", help="Has to be that of --maxspike.")
+]
+Minspike = Annotated[int | None, typer.Option(min=1, help="Smallest phi of --search; as released.")]
+SearchThreshold = Annotated[
+    bool, typer.Option("--search_threshold", "--search-threshold", help="SSC: enlarge thresholds.")
+]
+ThresholdRatio = Annotated[
+    float | None,
+    typer.Option("--threshold_ratio", "--threshold-ratio", help="Error budget of --search_threshold; 1.0."),
+]
+Iat = Annotated[bool, typer.Option("--iat", help="IAT: samples leave when the network is sure.")]
+OneMethod = Annotated[
+    str | None,
+    typer.Option(
+        "--method", help="In place of these flags: burst, burst:phi=4 ...", autocompletion=completion.shipped("methods")
+    ),
+]
+Calibration = Annotated[int, typer.Option(min=1, help="Training samples that the conversion may look at.")]
+Output = Annotated[Path | None, typer.Option(help="Write records and report to this file as JSON.")]
+Save = Annotated[Path | None, typer.Option(help="Keep the converted network; conversion.load reads it.")]

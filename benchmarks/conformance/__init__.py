@@ -7,14 +7,13 @@ On the command line `python run_all.py check NAME`; in a test module of your own
 """
 
 from benchmarks.conformance.kit import Check, DoesNotApply, Failed, Result, demand
-from benchmarks.conformance.subjects import REGISTRIES, Kind, check, conformance_test, print_results
+from benchmarks.conformance.subjects import REGISTRIES, check, conformance_test, print_results
 
 __all__ = [
     "REGISTRIES",
     "Check",
     "DoesNotApply",
     "Failed",
-    "Kind",
     "Result",
     "check",
     "conformance_test",

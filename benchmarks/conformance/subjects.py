@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from adapters import NETWORKS
+from benchmarks.choices import Kind
 from benchmarks.conformance import methods, networks, simulation, tasks
 from benchmarks.conformance.kit import Result, judge, title
 from benchmarks.references.released import named_method
@@ -21,7 +22,6 @@ from conversion.methods import METHODS, make_method
 from conversion.registry import Registry
 from tasks import TASKS
 
-Kind = Literal["method", "task", "network"]
 REGISTRIES: Mapping[str, Registry[Any]] = {"method": METHODS, "task": TASKS, "network": NETWORKS}
 STYLES = {"passed": "green", "failed": "bold red", "does not apply": "dim"}
 

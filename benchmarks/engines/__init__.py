@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
+from benchmarks.choices import EngineName
 from benchmarks.engines.base import Engine, EngineMissing, shared_gpus, usual_workers
 from benchmarks.engines.inline import Inline
 from benchmarks.engines.local import Local
 from benchmarks.engines.ray import Ray
 from conversion.errors import InvalidInput
 
-__all__ = ["Engine", "EngineMissing", "EngineName", "Inline", "Local", "Ray", "make_engine", "usual_workers"]
-
-EngineName = Literal["inline", "local", "ray"]
+__all__ = ["Engine", "EngineMissing", "Inline", "Local", "Ray", "make_engine", "usual_workers"]
 
 
 def make_engine(

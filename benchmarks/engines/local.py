@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import re
 import signal
+import sys
 import threading
 import time
 from collections.abc import Collection, Iterator, Sequence
@@ -20,6 +22,7 @@ from benchmarks.engines.base import cores
 from benchmarks.execution.worker import Ended, Job, attempt, fail, finished_since
 from benchmarks.records.leases import watch_over
 from benchmarks.records.record import Cause
+from conversion.errors import InvalidInput
 
 ROOT = Path(__file__).parent.parent.parent
 # Seconds within which a process must have begun its job.
@@ -36,9 +39,13 @@ class Local:
         workers: how many processes; each has its share of the cores.
         time_limit: seconds that a job may take.
         gpus: how many GPUs the processes share out; 0 leaves the choice to the jobs' device.
+
+    Raises:
+        InvalidInput: the script that started this process would start it again in every worker.
     """
 
     def __init__(self, workers: int, time_limit: float, gpus: int = 0) -> None:
+        _require_guard()
         self.workers, self.time_limit, self.gpus = workers, time_limit, gpus
         # The server of `multiprocessing` does not hand on where modules are found.
         paths = [str(ROOT), *os.environ.get("PYTHONPATH", "").split(os.pathsep)]
@@ -131,6 +138,20 @@ def death(exitcode: int | None) -> str:
     name = signal.Signals(-exitcode).name
     hint = "; most often the machine was out of memory" if -exitcode == signal.SIGKILL else ""
     return f"its process was killed ({name}){hint}"
+
+
+def _require_guard() -> None:
+    """Refuses a script without `if __name__ == "__main__":`. Workers import it, so each would run all of it again."""
+    path = getattr(sys.modules["__main__"], "__file__", None)
+    try:
+        text = Path(path).read_text(encoding="utf-8") if path is not None else None
+    except (OSError, UnicodeDecodeError):  # Not a script in plain text, such as a frozen program.
+        return
+    if text is not None and not re.search(r"__name__\s*==", text):
+        raise InvalidInput(
+            f"{path} calls the benchmark without a guard, and the processes of engine local would each run it again; "
+            'put the call below `if __name__ == "__main__":`, or take engine inline.'
+        )
 
 
 def _choose(waiting: Sequence[Job], slot: _Slot, busy: Collection[_Slot]) -> int:

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from benchmarks.choices import Rerun
 from benchmarks.execution.workbench import Workbench
 from benchmarks.execution.worker import explain
 from benchmarks.records.record import Record
@@ -15,8 +16,6 @@ from benchmarks.suites.cell import Cell
 from conversion.errors import BenchmarkError
 
 State = Literal["new", "done", "stale", "failed", "impossible"]
-Rerun = Literal["missing", "failed", "stale", "all"]
-
 
 # The inputs that are code; a record knows their modules.
 CODE = {"method", "evaluation"}

@@ -10,12 +10,13 @@ import time
 from collections.abc import Callable
 from functools import cache, lru_cache
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import torch
 import torchvision
 
 from adapters import NETWORKS, find_weights, resolve_device
+from benchmarks.choices import Precision
 from benchmarks.execution.evaluate import Prepared, calibration_set, evaluate, prepare
 from benchmarks.freshness.sources import Sources, combined
 from benchmarks.records.converted import Conversions, Converted, spec, stage_parts
@@ -25,7 +26,6 @@ from conversion import Calibration, SpikingNetwork
 from conversion.simulation.neuron import worth_compiling
 from tasks import TASKS, Task
 
-Precision = Literal["auto", "float32", "bfloat16"]
 ROOT = Path(__file__).parents[2]
 
 

@@ -12,7 +12,8 @@ from typing import Literal
 
 import torch
 
-from benchmarks.execution.workbench import Precision, Workbench
+from benchmarks.choices import Precision
+from benchmarks.execution.workbench import Workbench
 from benchmarks.records.leases import Lease, Leases
 from benchmarks.records.record import Cause, Record
 from benchmarks.records.store import DamagedRecord, Store

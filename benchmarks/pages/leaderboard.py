@@ -31,6 +31,7 @@ FIGURES = ["value", "ci_low", "ci_high", "n", "energy_unary_mJ", "energy_graded_
 SEVERAL = """Brackets hold the 95 % interval of drawing the test samples; of several seeds, the t-interval of the mean.
 Rows of which a seed is missing are left out.
 """
+PUBLISHED = Path("results/published")
 NEAR, SHARE = 1.0, 0.5
 """What the summary asks for: how many points below the ANN, and which share of its energy."""
 SUMMARY = ["task", "network", "ANN", f"within {NEAR:g} point of it", f"at most {100 * SHARE:g} % of its energy"]
@@ -56,6 +57,11 @@ class Board:
     def samples(self) -> str:
         """On how many it was measured."""
         return f"{'all' if self.keys['profile'] == 'full' else 'the first'} {self.ann['n'].iloc[0]:.0f} test samples"
+
+
+def leaderboard_of(results: Path) -> Path:
+    """The leaderboard's file: the repository's for the published results, and beside any other results their own."""
+    return Path("leaderboard.md") if results == PUBLISHED else results / "leaderboard.md"
 
 
 def write_leaderboard(results: Path, path: Path) -> None:

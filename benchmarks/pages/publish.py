@@ -5,33 +5,38 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+import pandas as pd
 from rich.console import Console
 from rich.markdown import Markdown
 
-from benchmarks.pages.leaderboard import write_leaderboard
+from benchmarks.pages.leaderboard import leaderboard_of, write_leaderboard
 from benchmarks.pages.tables import collect, markdown, write_tables
 from benchmarks.records.store import Store
-from benchmarks.suites.cell import Cell
 from benchmarks.suites.suite import Suite
 
 
-def publish(suite: Suite, store: Store, results: Path, leaderboard: Path, cells: list[Cell]) -> None:
-    """Writes the tables of a whole suite and the leaderboard of all results, and prints the tables of some cells.
+def publish(suite: Suite, store: Store, results: Path) -> pd.DataFrame:
+    """Writes the tables of a whole suite and the leaderboard of all results; returns the tidy table.
 
     Args:
         suite: whose records the store holds.
         store: the records.
         results: the folder of all suites.
-        leaderboard: the file that ranks all of them.
-        cells: what is shown.
     """
     frame = collect(suite, store)
-    page = write_tables(suite, store, frame)
-    write_leaderboard(results, leaderboard)
-    shown = markdown(suite, frame[frame["cell"].isin([cell.id for cell in cells])])
+    write_tables(suite, store, frame)
+    write_leaderboard(results, leaderboard_of(results))
+    return frame
+
+
+def show(suite: Suite, frame: pd.DataFrame, results: Path) -> None:
+    """Prints the tables of some rows, and on stderr where `publish` wrote those of all."""
+    page = markdown(suite, frame)
     console = Console()
     if console.is_terminal:
-        console.print(Markdown(shown))
+        console.print(Markdown(page))
     else:
-        print(shown)
-    print(f"Written: {page.with_name('results.csv')}, {page}, {leaderboard}", file=sys.stderr)
+        print(page)
+    folder = Store(results, suite.name).folder
+    written = (folder / "results.csv", folder / "results.md", leaderboard_of(results))
+    print(f"Written: {', '.join(map(str, written))}", file=sys.stderr)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -13,7 +13,9 @@ from benchmarks.pages.seeds import ROW, half_width, shortage
 from benchmarks.records.record import Record
 from benchmarks.records.store import Store
 from benchmarks.references.prices import PRICES
+from benchmarks.suites.cell import Cell
 from benchmarks.suites.suite import Suite
+from conversion.errors import InvalidInput
 from conversion.files import write_atomically
 
 COLUMNS = [
@@ -23,11 +25,16 @@ COLUMNS = [
     "calibration", "synops_binary", "energy_binary_mJ", "flops", "departures",
 ]  # fmt: skip
 INTEGERS = ["T", "n"]
+TEXTS = ["reason", "departures"]
 
 
 def collect(suite: Suite, store: Store) -> pd.DataFrame:
     """The tidy table of a suite: one row for each cell and metric, missing and failed cells included."""
-    cells = suite.cells()
+    return collect_cells(suite.cells(), store, suite.price_list)
+
+
+def collect_cells(cells: Sequence[Cell], store: Store, price_list: str) -> pd.DataFrame:
+    """The tidy table of some cells of a store, with energy at these prices."""
     states = {cell.id: store.state(cell) for cell in cells}
     records = {cell.id: store.load(cell) for cell in cells if states[cell.id][0] == "done"}
     anns = {
@@ -40,8 +47,8 @@ def collect(suite: Suite, store: Store) -> pd.DataFrame:
         state, reason = states[cell.id]
         record = records.get(cell.id)
         base: dict[str, object] = {
-            "suite": suite.name, "task": cell.task, "network": cell.network, "method": cell.recipe.label, "T": cell.T,
-            "seed": cell.seed, "profile": cell.profile, "price_list": suite.price_list, "cell": cell.id,
+            "suite": store.folder.name, "task": cell.task, "network": cell.network, "method": cell.recipe.label,
+            "T": cell.T, "seed": cell.seed, "profile": cell.profile, "price_list": price_list, "cell": cell.id,
             "calibration": cell.calibration,
         }  # fmt: skip
         ann = anns.get((cell.task, cell.network, cell.profile))
@@ -51,7 +58,7 @@ def collect(suite: Suite, store: Store) -> pd.DataFrame:
             # Rows of other weights, precision or code do not belong beside each other.
             rows.append(base | {"status": "stale", "reason": f"measured with another {changed} than the ANN"})
         else:
-            rows += [base | row for row in _measured(record, ann, suite.price_list)]
+            rows += [base | row for row in _measured(record, ann, price_list)]
     frame = pd.DataFrame(rows, columns=COLUMNS)
     return frame.astype(dict.fromkeys(INTEGERS, "Int64"))
 
@@ -98,6 +105,21 @@ def write_tables(suite: Suite, store: Store, frame: pd.DataFrame) -> Path:
     page = store.folder / "results.md"
     write_atomically(page, markdown(suite, frame).encode())
     return page
+
+
+def read_table(path: Path) -> pd.DataFrame:
+    """A results.csv as `collect` gives it, with figures of 6 digits.
+
+    Raises:
+        InvalidInput: the file is no such table.
+    """
+    try:
+        frame = pd.read_csv(path, dtype=dict.fromkeys(TEXTS, object))
+        if absent := [name for name in COLUMNS if name not in frame]:
+            raise ValueError(f"it has no column {absent[0]}")
+        return frame.astype(dict.fromkeys(INTEGERS, "Int64")).fillna(dict.fromkeys(TEXTS, ""))
+    except (ValueError, TypeError) as error:  # Also of what pandas cannot parse.
+        raise InvalidInput(f"{path} is no table of results: {str(error).strip().rstrip('.')}.") from None
 
 
 def markdown(suite: Suite, frame: pd.DataFrame) -> str:

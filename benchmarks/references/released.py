@@ -6,11 +6,12 @@ What each flag meant there: docs/report.md.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
 from adapters import NETWORKS
+from benchmarks.choices import CalibrationName
 from conversion.errors import InvalidInput
 from tasks import TASKS
 from tasks.detection.base import Detection
@@ -36,7 +37,7 @@ class Flags(BaseModel):
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
-    calib: Literal["light", "advanced", "none"] | None = None
+    calib: CalibrationName | None = None
     maxspike: int | None = None
     search: bool = False
     maxspike_ratio: float | None = None

@@ -5,7 +5,6 @@ from __future__ import annotations
 import reprlib
 from collections.abc import Collection, Mapping
 from difflib import get_close_matches
-from pathlib import Path
 from typing import Any
 
 import yaml
@@ -13,27 +12,24 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from benchmarks.suites.comparisons import Ablation, IsoEnergy
+from benchmarks.suites.plugins import load_plugins
+from benchmarks.suites.shipped import SUITES, suite_names, suite_path
 from benchmarks.suites.suite import Entry, Suite
 from conversion.errors import InvalidInput, UnknownName
 from conversion.methods import METHODS
 
-SUITES = Path(__file__).parent
 Location = tuple[int | str, ...]
 
 
-def suite_names() -> list[str]:
-    """The suites that ship with the benchmark."""
-    return sorted(path.stem for path in SUITES.glob("*.yaml"))
-
-
 def load_suite(name: str) -> Suite:
-    """A shipped suite by name, or any suite by the path of its file.
+    """A shipped suite by name, or any suite by the path of its file, which may name what plug-ins bring.
 
     Raises:
         UnknownName: no such suite.
         InvalidInput: the file is malformed; names each line and key to mend.
     """
-    path = Path(name) if name.endswith((".yaml", ".yml")) else SUITES / f"{name}.yaml"
+    load_plugins()
+    path = suite_path(name)
     if not path.is_file():
         raise UnknownName("suite", name, suite_names())
     try:

@@ -41,7 +41,7 @@ TIMINGS = {"convert_s", "evaluate_s", "provenance"}
 
 
 def command(argv: list[str]) -> None:
-    """The command line in a process of its own, which need not import torch first."""
+    """The command line in a process of its own, in which torch is imported already."""
     torch.set_num_threads(1)  # As in the run that is not disturbed: with more, sums are rounded otherwise.
     sys.argv = ["run_all.py", *argv]
     with open(os.devnull, "w") as nowhere, redirect_stdout(nowhere), redirect_stderr(nowhere):
@@ -72,7 +72,7 @@ def test_sixty_cells_survive_a_runner_that_is_killed_twenty_times(tmp_path: Path
     store = Store(tmp_path / "out", "torture")
     leases = Leases(store)
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["__main__", "benchmarks.engines.local", "run_all"])
+    context.set_forkserver_preload(["__main__", "benchmarks.engines.local", "benchmarks.api", "run_all"])
     stored: dict[str, float] = {}
     killed = 0
     while True:

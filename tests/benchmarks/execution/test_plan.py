@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks.choices import Rerun
 from benchmarks.engines import Inline
 from benchmarks.engines.runner import run
-from benchmarks.execution.plan import Planned, Rerun, due, impossible, plan, summary
+from benchmarks.execution.plan import Planned, due, impossible, plan, summary
 from benchmarks.execution.workbench import Workbench
 from benchmarks.execution.worker import Job, Settings, workbench
 from benchmarks.records.record import Record

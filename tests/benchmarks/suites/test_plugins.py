@@ -124,8 +124,8 @@ def test_one_file_in_the_tree_is_enough(tmp_path: Path) -> None:
     (tmp_path / "tasks/own.py").write_text(TASK)
     (tmp_path / "adapters/own.py").write_text(NETWORK)
     script = (
-        "import run_all; print('own_method' in run_all.METHODS, 'own_task' in run_all.TASKS, "
-        "'own_network' in run_all.NETWORKS)"
+        "from adapters import NETWORKS; from conversion.methods import METHODS; from tasks import TASKS; "
+        "print('own_method' in METHODS, 'own_task' in TASKS, 'own_network' in NETWORKS)"
     )
     found = subprocess.run([sys.executable, "-c", script], cwd=tmp_path, capture_output=True, text=True, check=True)
     assert found.stdout.split() == ["True"] * 3

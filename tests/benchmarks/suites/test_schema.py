@@ -10,8 +10,9 @@ import yaml
 from jsonschema import Draft202012Validator
 
 from adapters import NETWORKS
-from benchmarks.suites.files import SUITES, load_suite, suite_names
+from benchmarks.suites.files import load_suite
 from benchmarks.suites.schema import schema_text, suite_schema
+from benchmarks.suites.shipped import SUITES, suite_names
 from conversion.errors import InvalidInput
 from conversion.methods import METHODS, Method
 from conversion.stages import Stage

@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 
 from benchmarks.suites.cell import Cell
-from benchmarks.suites.files import load_suite, suite_names
+from benchmarks.suites.files import load_suite
 from benchmarks.suites.selection import select
+from benchmarks.suites.shipped import suite_names
 from benchmarks.suites.suite import Suite
 from conversion.errors import BenchmarkError, InvalidInput, UnknownName
 

@@ -1,0 +1,205 @@
+"""The benchmark from Python: measures what is missing of a suite, and reads what was measured (docs/running.md)."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, get_args
+
+import pandas as pd
+
+from benchmarks.choices import RESULTS, WEIGHTS, EngineName, Precision, Rerun
+from benchmarks.engines import Engine, make_engine
+from benchmarks.engines.runner import run as run_jobs
+from benchmarks.execution.estimate import time_needed
+from benchmarks.execution.plan import due, impossible, plan, summary
+from benchmarks.execution.profiles import refuse_foreign_profiles
+from benchmarks.execution.worker import Job, Settings, fail, workbench
+from benchmarks.pages.publish import publish
+from benchmarks.pages.tables import collect_cells, read_table
+from benchmarks.records.store import Store
+from benchmarks.suites.cell import Cell
+from benchmarks.suites.files import load_suite
+from benchmarks.suites.plugins import load_plugins
+from benchmarks.suites.selection import select
+from benchmarks.suites.suite import Suite
+from conversion.errors import BenchmarkError, InvalidInput, UnknownName
+
+# One name, glob or number, or several.
+Names = str | Iterable[str]
+Numbers = int | Iterable[int]
+
+
+class Interrupted(KeyboardInterrupt):
+    """Control-C during a run. What was finished by then is stored, and the same call does the rest.
+
+    Attributes:
+        frame: the table that `run_suite` would have returned.
+    """
+
+    def __init__(self, frame: pd.DataFrame) -> None:
+        super().__init__("What is finished is stored; the same call does the rest.")
+        self.frame = frame
+
+
+@dataclass(frozen=True)
+class Selected:
+    """The cells of a suite that were asked for, and the store of its records.
+
+    Attributes:
+        results: the folder of all suites, with the store's in it.
+    """
+
+    suite: Suite
+    cells: list[Cell]
+    results: Path
+
+    @property
+    def store(self) -> Store:
+        return Store(self.results, self.suite.name)
+
+    def publish(self) -> pd.DataFrame:
+        """Writes the tables of the whole suite and the leaderboard; returns the rows of the selected cells."""
+        frame = publish(self.suite, self.store, self.results)
+        return frame[frame["cell"].isin([cell.id for cell in self.cells])].reset_index(drop=True)
+
+
+def select_cells(
+    suite: str | Path | Suite, *, tasks: Names = (), networks: Names = (), methods: Names = (), T: Numbers = (),
+    seeds: Numbers = (), limit: int | None = None, price_list: str | None = None, results: str | Path = RESULTS,
+) -> Selected:  # fmt: skip
+    """The selection that run, plan, status and report share; arguments and errors as of `run_suite`."""
+    load_plugins()
+    _require_positive("limit", limit)
+    whole = suite if isinstance(suite, Suite) else load_suite(str(suite))
+    adjusted = whole.adjusted(limit=limit, price_list=price_list)
+    cells = select(
+        adjusted.cells(), tasks=_several(tasks), networks=_several(networks), methods=_several(methods),
+        steps=_several(T), seeds=_several(seeds),
+    )  # fmt: skip
+    selected = Selected(adjusted, cells, Path(results))
+    refuse_foreign_profiles(adjusted, selected.store)
+    return selected
+
+
+def run_suite(
+    suite: str | Path | Suite, *, tasks: Names = (), networks: Names = (), methods: Names = (), T: Numbers = (),
+    seeds: Numbers = (), limit: int | None = None, data_root: str | Path | None = None, weights: str | Path = WEIGHTS,
+    device: str = "cpu", precision: Precision = "auto", engine: EngineName = "local", workers: int | None = None,
+    address: str | None = None, rerun: Rerun = "stale", price_list: str | None = None, results: str | Path = RESULTS,
+) -> pd.DataFrame:  # fmt: skip
+    """Measures what is missing of a suite, writes its tables and the leaderboard; what `run_all.py run` does.
+
+    A script that calls it with the engine "local" needs `if __name__ == "__main__":` around the call, as everything
+    that starts processes in Python. Progress is shown on stderr.
+
+    Args:
+        suite: a shipped suite by name, the path of a suite file, or a suite.
+        tasks, networks, methods: only these; names or globs, one or several.
+        T, seeds: only these.
+        limit: measure the first N test samples of one fixed shuffle; the results are those of a suite of its own.
+        data_root: folder of the datasets.
+        weights: folder of trained networks, before those that ship with the benchmark.
+        device: as torch names it.
+        precision: of weights and activations; "auto" is bfloat16 on a GPU that has it, else float32.
+        engine: where cells are measured, see `benchmarks.engines`.
+        workers: how many cells are measured at once.
+        address: of a Ray cluster, for the engine "ray".
+        rerun: which finished cells are run again.
+        price_list: price energy by this list, not the suite's.
+        results: where records and tables go.
+
+    Returns:
+        The tidy table of results.csv, the rows of the selected cells: one for each cell and metric. A cell that could
+        not be measured is a row with its `status` and `reason`.
+
+    Raises:
+        BenchmarkError: nothing can be measured: an argument is wrong, all data are missing, no record can be written.
+        Interrupted: after Control-C; tables are written.
+    """
+    _require_word("engine", engine, EngineName)
+    _require_word("precision", precision, Precision)
+    _require_word("rerun", rerun, Rerun)
+    _require_positive("workers", workers)
+    selected = select_cells(
+        suite, tasks=tasks, networks=networks, methods=methods, T=T, seeds=seeds, limit=limit, price_list=price_list,
+        results=results,
+    )  # fmt: skip
+    folder = None if data_root is None else Path(data_root)
+    settings = Settings(folder, Path(weights), device, precision, selected.results / "converted")
+    pool = make_engine(engine, workers=workers, device=device, time_limit=selected.suite.time_limit, address=address)
+    _measure(selected, settings, pool, rerun)
+    return selected.publish()
+
+
+def load_results(path: str | Path) -> pd.DataFrame:
+    """The tidy table of what was measured: a row for each cell and metric.
+
+    Args:
+        path: a results.csv; the folder of a suite's results; or a folder of such folders, whose rows follow each other.
+            Of a store without tables the rows come from the records, at the default prices.
+
+    Raises:
+        BenchmarkError: there are no results, or the file is no table of results.
+    """
+    load_plugins()
+    path = Path(path)
+    if path.is_file():
+        return read_table(path)
+    if (path / "results.csv").is_file():
+        return read_table(path / "results.csv")
+    store = Store(path.parent, path.name)
+    if cells := [record.cell for record in store.records()]:
+        return collect_cells(cells, store, Suite.model_fields["price_list"].default)
+    if tables := sorted(path.glob("*/results.csv")):
+        return pd.concat([read_table(table) for table in tables], ignore_index=True)
+    raise BenchmarkError(f"There are no results in {path}, neither a results.csv nor records; run a suite first.")
+
+
+def _measure(selected: Selected, settings: Settings, pool: Engine, rerun: Rerun) -> None:
+    """Measures the cells that are due; each that cannot be is a record with the reason."""
+    suite, cells, store = selected.suite, selected.cells, selected.store
+    print(f"Suite {suite.name}: loading data and networks", file=sys.stderr)
+    planned = plan(cells, workbench(settings), store)
+    stuck = impossible(planned)
+    for reason in dict.fromkeys(item.why for item in stuck):
+        print(f"Impossible: {reason}", file=sys.stderr)
+    todo = due(planned, rerun)
+    needed = time_needed(todo, store.records(), pool.workers)
+    print(f"Suite {suite.name}: {summary(planned)}; {len(todo)} to run, {needed}", file=sys.stderr)
+    again, command = rerun == "all", _command()
+    jobs = {cell.id: Job(cell, selected.results, suite.name, settings, again, command) for cell in cells}
+    store.prepare()
+    for item in stuck:
+        fail(jobs[item.cell.id], item.why, "impossible")
+    for cell in todo if again else ():
+        workbench(settings).forget(cell)
+    try:
+        run_jobs([jobs[cell.id] for cell in todo], pool, store, None if needed.unknown else needed.seconds)
+    except KeyboardInterrupt:
+        raise Interrupted(selected.publish()) from None
+
+
+def _command() -> str:
+    """What was typed to start this process."""
+    program = Path(sys.argv[0]).name
+    return shlex.join([*(["python"] if program.endswith(".py") else []), program, *sys.argv[1:]])
+
+
+def _several(given: Any) -> list[Any]:
+    """One name or number as a list of it, several as a list."""
+    return [given] if isinstance(given, str | int) else list(given)
+
+
+def _require_word(option: str, word: str, words: Any) -> None:
+    """Refuses a word that is none of a Literal's; the command line never comes here with one."""
+    if word not in get_args(words):
+        raise UnknownName(option, word, get_args(words))
+
+
+def _require_positive(option: str, number: int | None) -> None:
+    if number is not None and number < 1:
+        raise InvalidInput(f"{option} is {number}; give 1 or more, or leave it out.")

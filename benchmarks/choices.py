@@ -1,0 +1,20 @@
+"""The words and folders that options take when they are left out or spelt out, on the command line and from Python.
+
+A help page and tab completion need them, so this module imports nothing that takes a moment to load.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+Precision = Literal["auto", "float32", "bfloat16"]
+TrainingPrecision = Literal["float32", "bfloat16"]
+EngineName = Literal["inline", "local", "ray"]
+Rerun = Literal["missing", "failed", "stale", "all"]
+CalibrationName = Literal["light", "advanced", "none"]
+Kind = Literal["method", "task", "network"]
+Listed = Literal["tasks", "networks", "methods", "suites"]
+
+RESULTS = Path("results")
+WEIGHTS = Path("runs/weights")

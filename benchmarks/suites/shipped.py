@@ -1,0 +1,17 @@
+"""The suites that ship with the benchmark, by the names of their files; nothing of torch is needed to list them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+SUITES = Path(__file__).parent
+
+
+def suite_names() -> list[str]:
+    """The names of the shipped suites, sorted."""
+    return sorted(path.stem for path in SUITES.glob("*.yaml"))
+
+
+def suite_path(name: str) -> Path:
+    """The file of a shipped suite by its name, or of any suite by its path; it need not exist."""
+    return Path(name) if name.endswith((".yaml", ".yml")) else SUITES / f"{name}.yaml"
