@@ -1,0 +1,66 @@
+"""The documentation as a site: `make docs` builds it into build/site.
+
+Sphinx reads the whole repository as its source, so that the Markdown is the same on GitHub and on the site and a link
+from docs/ to the README or to a published table works on both. Built with -W and -n, a broken link is an error.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from sphinx.application import Sphinx
+
+ROOT = Path(__file__).parent.parent
+sys.path.insert(0, str(ROOT))
+
+project = "Adaptive Calibration benchmark"
+author = "The adaptive-calibration-bench developers"
+extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
+
+root_doc = "docs/index"
+include_patterns = [
+    "*.md", "docs/*.md", "docs/pictures/*", "results/README.md", "results/published/*/results.md",
+]  # fmt: skip
+source_suffix = {".md": "markdown"}
+
+# Headings get the anchors that GitHub gives them.
+myst_heading_anchors = 3
+
+html_theme = "furo"
+html_title = project
+# What is opened at the root of the site leads to the first page.
+html_extra_path = ["site"]
+html_copy_source = False
+html_show_sphinx = False
+
+# In docstrings, `x` is code, as in Markdown.
+default_role = "literal"
+autodoc_member_order = "bysource"
+autodoc_typehints_format = "short"
+autodoc_default_options = {"members": True, "show-inheritance": True}
+napoleon_use_ivar = True
+nitpick_ignore_regex = [
+    # Other libraries, whose inventories are not at hand when the site is built offline.
+    ("py:.*", r"(abc|collections|pathlib|pydantic|torch|typing)\..*"),
+    # Our own types that signatures name and that have no entry of their own.
+    ("py:.*", r"(adapters|benchmarks|conversion|tasks)\..*"),
+    # Docstrings name errors, and fields that share a line, without their module.
+    ("py:(exc|class)", r"\w+"),
+]
+
+
+def leave_out_pydantic(app: Sphinx, what: str, name: str, obj: object, skipped: bool, options: object) -> bool | None:
+    """Methods are pydantic models; what pydantic adds to them is no part of the reference."""
+    return True if name in ("model_config", "model_post_init") else None
+
+
+def keep_colons(app: Sphinx, what: str, name: str, obj: object, options: object, lines: list[str]) -> None:
+    """Napoleon would take what stands before a colon for the type of a property; an empty first line prevents that."""
+    if what in ("property", "attribute") and lines:
+        lines.insert(0, "")
+
+
+def setup(app: Sphinx) -> None:
+    app.connect("autodoc-skip-member", leave_out_pydantic)
+    app.connect("autodoc-process-docstring", keep_colons, priority=400)
