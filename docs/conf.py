@@ -55,12 +55,17 @@ def leave_out_pydantic(app: Sphinx, what: str, name: str, obj: object, skipped: 
     return True if name in ("model_config", "model_post_init") else None
 
 
-def keep_colons(app: Sphinx, what: str, name: str, obj: object, options: object, lines: list[str]) -> None:
-    """Napoleon would take what stands before a colon for the type of a property; an empty first line prevents that."""
+def as_plain_text(app: Sphinx, what: str, name: str, obj: object, options: object, lines: list[str]) -> None:
+    """Keeps two signs of docstrings from being read as markup: bars of an absolute value, and the colon of a property.
+
+    Napoleon takes what stands before the first colon of a property's first line for a type; the empty comment takes
+    the place of that line.
+    """
+    lines[:] = [line if "`" in line else line.replace("|", "\\|") for line in lines]
     if what in ("property", "attribute") and lines:
-        lines.insert(0, "")
+        lines[:0] = ["..", ""]
 
 
 def setup(app: Sphinx) -> None:
     app.connect("autodoc-skip-member", leave_out_pydantic)
-    app.connect("autodoc-process-docstring", keep_colons, priority=400)
+    app.connect("autodoc-process-docstring", as_plain_text, priority=400)

@@ -123,3 +123,22 @@ def test_links_between_pages_lead_somewhere() -> None:
         for target in re.findall(r"\]\(([^)#]+?)\)", page.read_text()):
             if not target.startswith("http"):
                 assert (page.parent / target).exists(), f"{page.name} links to {target}"
+
+
+def test_every_term_of_the_glossary_is_used() -> None:
+    """By its own words, or by the name in the code that stands in brackets behind it."""
+    code = [path for room in ("conversion", "tasks", "adapters", "benchmarks") for path in (ROOT / room).rglob("*.py")]
+    pages = [path for path in (ROOT / "docs").glob("*.md") if path.name != "glossary.md"]
+    used = " ".join(path.read_text() for path in [*code, *pages, ROOT / "README.md", ROOT / "CONTRIBUTING.md"])
+    used = re.sub(r"[\s#>]+", " ", used).lower()
+    entries = re.findall(r"^- (.+?): ", (ROOT / "docs/glossary.md").read_text(), flags=re.MULTILINE)
+    assert len(entries) >= 70
+    for entry in entries:
+        for term in re.findall(r"\*\*(.+?)\*\*", entry):
+            words = [term, *re.findall(r"`(.+?)`", entry)]
+            assert any(re.search(rf"\b{re.escape(word.lower())}(s|es)?\b", used) for word in words), term
+
+
+def test_the_glossary_says_each_term_once() -> None:
+    terms = re.findall(r"\*\*(.+?)\*\*", (ROOT / "docs/glossary.md").read_text())
+    assert len(terms) == len(set(terms))
