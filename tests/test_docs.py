@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import runpy
 from pathlib import Path
 
 import pandas as pd
@@ -142,3 +143,16 @@ def test_every_term_of_the_glossary_is_used() -> None:
 def test_the_glossary_says_each_term_once() -> None:
     terms = re.findall(r"\*\*(.+?)\*\*", (ROOT / "docs/glossary.md").read_text())
     assert len(terms) == len(set(terms))
+
+
+def test_the_picture_of_the_rooms_is_that_of_the_contracts() -> None:
+    picture = runpy.run_path(str(ROOT / "docs/pictures/rooms.py"))["picture"]
+    stored = (ROOT / "docs/pictures/rooms.svg").read_text()
+    assert stored == picture(), "rooms have changed; run `python docs/pictures/rooms.py` and commit the picture"
+
+
+def test_files_that_pages_name_exist() -> None:
+    named = r"`((?:adapters|benchmarks|conversion|docs|tasks|tests)/[\w./]+)`"
+    for page in [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").glob("*.md")]:
+        missing = [path for path in re.findall(named, page.read_text()) if not (ROOT / path).exists()]
+        assert missing == [], page.name
