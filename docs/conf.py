@@ -22,6 +22,8 @@ root_doc = "docs/index"
 include_patterns = [
     "*.md", "docs/*.md", "docs/pictures/*", "results/README.md", "results/published/*/results.md",
 ]  # fmt: skip
+# Not looked through, as they may be large.
+exclude_patterns = [".*", "build", "runs"]
 source_suffix = {".md": "markdown"}
 
 # Headings get the anchors that GitHub gives them.

@@ -99,11 +99,10 @@ def arrow(x1: float, y1: float, x2: float, y2: float) -> str:
 def arrows(placed: list[Panel]) -> list[str]:
     """Who imports whom among packages."""
     benchmarks, adapters, tasks, conversion = placed
-    side, pairs = COLUMN + 6.0, ((benchmarks, adapters), (benchmarks, tasks), (adapters, conversion), (tasks, conversion))
     found = []
-    for left, right in pairs:
+    for left, right in (benchmarks, adapters), (benchmarks, tasks), (adapters, conversion), (tasks, conversion):
         y = (right if left is benchmarks else left).y + 32
-        found.append(arrow(left.x + side, y, right.x - 8, y))
+        found.append(arrow(left.x + COLUMN + 6, y, right.x - 8, y))
     found.append(arrow(adapters.x + COLUMN / 2, adapters.y + adapters.height + 1, tasks.x + COLUMN / 2, tasks.y - 3))
     return found
 
