@@ -133,13 +133,13 @@ def test_every_term_of_the_glossary_is_used() -> None:
     code = [path for room in ("conversion", "tasks", "adapters", "benchmarks") for path in (ROOT / room).rglob("*.py")]
     pages = [path for path in (ROOT / "docs").glob("*.md") if path.name != "glossary.md"]
     used = " ".join(path.read_text() for path in [*code, *pages, ROOT / "README.md", ROOT / "CONTRIBUTING.md"])
-    used = re.sub(r"[\s#>]+", " ", used).lower()
+    used = re.sub(r"[\s#>_]+", " ", used).lower()
     entries = re.findall(r"^- (.+?): ", (ROOT / "docs/glossary.md").read_text(), flags=re.MULTILINE)
     assert len(entries) >= 70
     for entry in entries:
         for term in re.findall(r"\*\*(.+?)\*\*", entry):
-            words = [term, *re.findall(r"`(.+?)`", entry)]
-            assert any(re.search(rf"\b{re.escape(word.lower())}(s|es)?\b", used) for word in words), term
+            words = [word.replace("_", " ").lower() for word in (term, *re.findall(r"`(.+?)`", entry))]
+            assert any(re.search(rf"\b{re.escape(word)}(s|es)?\b", used) for word in words), term
 
 
 def test_the_glossary_says_each_term_once() -> None:

@@ -40,12 +40,11 @@ def draw() -> None:
     for suite, method, name, colour in LINES:
         table = rows(suite, method)
         axes.plot(table["energy"], table["value"], "o-", color=colour, label=name, markersize=4, linewidth=1.5)
-        for row in table.itertuples():
-            if row.value > BELOW and method in ("calibration", "burst:phi=2"):
+        for T, value, energy in table[["T", "value", "energy"]].to_numpy(float).tolist():
+            if value > BELOW and method in ("calibration", "burst:phi=2"):
                 axes.annotate(
-                    f"T={row.T:.0f}", (row.energy, row.value), (5, -9), textcoords="offset points", fontsize=7,
-                    color=colour,
-                )  # fmt: skip
+                    f"T={T:.0f}", (energy, value), (5, -9), textcoords="offset points", fontsize=7, color=colour
+                )
     ann = rows("cifar10", "calibration")["ann_value"].iloc[0]
     axes.axhline(ann, color="#666666", linestyle=":", linewidth=1)
     axes.annotate(f"ANN {ann:.2f} %", (6.3, ann), (0, 3), textcoords="offset points", fontsize=8, color="#666666")
