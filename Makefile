@@ -19,8 +19,8 @@ lint: $(STAMP)
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-# The documentation as a site, in build/site; a broken link or an unknown reference is an error.
-docs: $(STAMP)
+# A broken link or an unknown reference is an error.
+docs: $(STAMP) ## build the documentation as a site in build/site
 	$(BIN)/python -m sphinx -E -q -W -n --keep-going -c docs -d build/doctrees . build/site
 
 # Written last, so that an interrupted installation starts over.
