@@ -42,9 +42,11 @@ autodoc_member_order = "bysource"
 autodoc_typehints_format = "short"
 autodoc_default_options = {"members": True, "show-inheritance": True}
 napoleon_use_ivar = True
+# A colon in what a function returns is no type; types are in the signature.
+napoleon_use_rtype = False
 nitpick_ignore_regex = [
     # Other libraries, whose inventories are not at hand when the site is built offline.
-    ("py:.*", r"(abc|collections|pathlib|pydantic|torch|typing)\..*"),
+    ("py:.*", r"(abc|collections|pandas|pathlib|pydantic|torch|typing)\..*"),
     # Our own types that signatures name and that have no entry of their own.
     ("py:.*", r"(adapters|benchmarks|conversion|tasks)\..*"),
     # Docstrings name errors, and fields that share a line, without their module.
