@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: bench test lint clean
+.PHONY: bench test lint docs clean
 
 bench: $(STAMP)
 	$(BIN)/python run_all.py
@@ -18,6 +18,10 @@ lint: $(STAMP)
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+# A broken link or an unknown reference is an error.
+docs: $(STAMP) ## build the documentation as a site in build/site
+	$(BIN)/python -m sphinx -E -q -W -n --keep-going -c docs -d build/doctrees . build/site
 
 # Written last, so that an interrupted installation starts over.
 $(STAMP): pyproject.toml constraints.txt

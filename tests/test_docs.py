@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import os
 import re
+import runpy
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pandas as pd
 import pytest
+import yaml
 
 from adapters import NETWORKS, find_weights, load_weights
 from benchmarks.pages.leaderboard import leaderboard
@@ -142,3 +145,66 @@ def test_links_between_pages_lead_somewhere() -> None:
         for target in re.findall(r"\]\(([^)#]+?)\)", page.read_text()):
             if not target.startswith("http"):
                 assert (page.parent / target).exists(), f"{page.name} links to {target}"
+
+
+def test_every_term_of_the_glossary_is_used() -> None:
+    """By its own words, or by the name in the code that stands in brackets behind it."""
+    code = [path for room in ("conversion", "tasks", "adapters", "benchmarks") for path in (ROOT / room).rglob("*.py")]
+    pages = [path for path in (ROOT / "docs").glob("*.md") if path.name != "glossary.md"]
+    used = " ".join(path.read_text() for path in [*code, *pages, ROOT / "README.md", ROOT / "CONTRIBUTING.md"])
+    used = re.sub(r"[\s#>_]+", " ", used).lower()
+    entries = re.findall(r"^- (.+?): ", (ROOT / "docs/glossary.md").read_text(), flags=re.MULTILINE)
+    assert len(entries) >= 70
+    for entry in entries:
+        for term in re.findall(r"\*\*(.+?)\*\*", entry):
+            words = [word.replace("_", " ").lower() for word in (term, *re.findall(r"`(.+?)`", entry))]
+            assert any(re.search(rf"\b{re.escape(word)}(s|es)?\b", used) for word in words), term
+
+
+def test_the_glossary_says_each_term_once() -> None:
+    terms = re.findall(r"\*\*(.+?)\*\*", (ROOT / "docs/glossary.md").read_text())
+    assert len(terms) == len(set(terms))
+
+
+def test_the_picture_of_the_rooms_is_that_of_the_contracts() -> None:
+    picture = runpy.run_path(str(ROOT / "docs/pictures/rooms.py"))["picture"]
+    stored = (ROOT / "docs/pictures/rooms.svg").read_text()
+    assert stored == picture(), "rooms have changed; run `python docs/pictures/rooms.py` and commit the picture"
+
+
+def test_files_that_pages_name_exist() -> None:
+    named = r"`((?:adapters|benchmarks|conversion|docs|tasks|tests)/[\w./]+)`"
+    for page in [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").glob("*.md")]:
+        missing = [path for path in re.findall(named, page.read_text()) if not (ROOT / path).exists()]
+        assert missing == [], page.name
+
+
+def test_the_citation_is_that_of_the_package() -> None:
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text())
+    package = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    assert (citation["version"], citation["license"]) == (package["version"], package["license"])
+    (paper,) = citation["references"]
+    assert paper["title"] in (ROOT / "README.md").read_text()
+
+
+def test_continuous_integration_on_github_is_that_of_any_machine() -> None:
+    flow = yaml.safe_load((ROOT / ".github/workflows/ci.yml").read_text())
+    assert flow["jobs"]["ci"]["steps"][-1] == {"run": "bash .ci/run"}
+    targets = re.findall(r"^make (\w+)", (ROOT / ".ci/run").read_text(), flags=re.MULTILINE)
+    assert {"test", "lint", "docs"} <= set(targets)
+
+
+def test_hooks_before_a_commit_run_the_tools_of_lint() -> None:
+    (local,) = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text())["repos"]
+    hooks = {Path(hook["entry"].split()[0]).name for hook in local["hooks"]}
+    lint = (ROOT / "Makefile").read_text().split("\nlint:")[1].split("\n\n")[0]
+    assert hooks == {"ruff", "mypy"} and all(f"/{tool}" in lint for tool in hooks)
+
+
+def test_forms_for_issues_ask_for_something() -> None:
+    forms = [path for path in (ROOT / ".github/ISSUE_TEMPLATE").glob("*.yml") if path.name != "config.yml"]
+    assert len(forms) == 3
+    for path in forms:
+        form = yaml.safe_load(path.read_text())
+        assert {"name", "description", "body"} <= set(form)
+        assert any(field.get("validations", {}).get("required") for field in form["body"])
