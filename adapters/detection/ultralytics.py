@@ -123,13 +123,9 @@ class UltralyticsYolo(Network):
         return loss
 
 
-def _register(architecture: str, suffix: str, activation: type[nn.Module]) -> None:
-    about = {"name": f"ultralytics/{architecture}{suffix}", "architecture": architecture, "activation": activation}
-    # Its code is that of the class above, which is where freshness looks for it.
-    origin = {"__module__": __name__, "__doc__": UltralyticsYolo.__doc__, "__qualname__": UltralyticsYolo.__qualname__}
-    NETWORKS.register(str(about["name"]))(type(UltralyticsYolo.__name__, (UltralyticsYolo,), {**about, **origin}))
-
-
 for _architecture in ARCHITECTURES:
-    _register(_architecture, "", nn.SiLU)
-    _register(_architecture, "-relu", nn.ReLU)
+    for _suffix, _activation in (("", nn.SiLU), ("-relu", nn.ReLU)):
+        NETWORKS.variant(
+            UltralyticsYolo, f"ultralytics/{_architecture}{_suffix}", f"{_architecture} with {_activation.__name__}.",
+            architecture=_architecture, activation=_activation,
+        )  # fmt: skip

@@ -159,8 +159,6 @@ class YoloNetwork(Network):
 class YoloDarknet19(YoloNetwork):
     """YOLOv2 on Darknet-19."""
 
-    name = "yolov2_d19"
-
     def build(self) -> YOLOv2:
         return YOLOv2(Darknet19(), len(self.anchors), len(self.task.classes))
 
@@ -168,8 +166,6 @@ class YoloDarknet19(YoloNetwork):
 @NETWORKS.register("yolov2_d19_leaky")
 class YoloDarknet19Leaky(YoloNetwork):
     """YOLOv2 on Darknet-19 with its published activation."""
-
-    name = "yolov2_d19_leaky"
 
     def build(self) -> YOLOv2:
         return YOLOv2(Darknet19(LEAKY), len(self.anchors), len(self.task.classes), activation=LEAKY)
@@ -179,7 +175,7 @@ class YoloDarknet19Leaky(YoloNetwork):
 class YoloResNet34(YoloNetwork):
     """YOLOv2 on ResNet-34; its weights start at random."""
 
-    name, nms = "yolov2_r34", 0.6
+    nms = 0.6
 
     def build(self) -> YOLOv2:
         return YOLOv2(resnet34_backbone(), len(self.anchors), len(self.task.classes), width=512)
@@ -189,7 +185,7 @@ class YoloResNet34(YoloNetwork):
 class YoloResNet50(YoloNetwork):
     """YOLOv2 on ResNet-50; its weights start at random."""
 
-    name, nms = "yolov2_r50", 0.6
+    nms = 0.6
 
     def build(self) -> YOLOv2:
         return YOLOv2(resnet50_backbone(), len(self.anchors), len(self.task.classes), passed=128)
@@ -199,8 +195,6 @@ class YoloResNet50(YoloNetwork):
 class YoloTiny(YoloNetwork):
     """Tiny YOLOv2."""
 
-    name = "yolov2_tiny"
-
     def build(self) -> TinyYOLOv2:
         return TinyYOLOv2(len(self.anchors), len(self.task.classes))
 
@@ -208,8 +202,6 @@ class YoloTiny(YoloNetwork):
 @NETWORKS.register("yolov2_tiny_leaky")
 class YoloTinyLeaky(YoloNetwork):
     """Tiny YOLOv2 with its published activation."""
-
-    name = "yolov2_tiny_leaky"
 
     def build(self) -> TinyYOLOv2:
         return TinyYOLOv2(len(self.anchors), len(self.task.classes), LEAKY)
@@ -219,7 +211,7 @@ class YoloTinyLeaky(YoloNetwork):
 class YoloLight(YoloNetwork):
     """YOLOv2 on three narrow stages of a ResNet-18, with cells of 16 pixels: it trains from random weights on a CPU."""
 
-    name, stride = "yolov2_light", 16
+    stride = 16
     recipe = Recipe(
         epochs=60, batch_size=8, learning_rate=2e-3, augment="detection", warmup=4, ema=0.995, validate_every=5
     )
@@ -234,7 +226,7 @@ class YoloLight(YoloNetwork):
 class YoloMini(YoloNetwork):
     """YOLOv2 on two very narrow stages of a ResNet, with cells of 8 pixels, for drawn scenes; its weights ship."""
 
-    name, stride = "yolov2_mini", 8
+    stride = 8
     tasks = ("mini_detection",)
     mean, std = (0.5, 0.5, 0.5), (0.25, 0.25, 0.25)
     recipe = Recipe(epochs=50, batch_size=16, learning_rate=1e-2, augment="none", warmup=2, validate_every=5)

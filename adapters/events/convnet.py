@@ -52,7 +52,6 @@ class EventConvNet(nn.Module):
 class EventConvolutions(EventNetwork):
     """A small residual network; events of neighbouring pixels are joined where a camera has more than 40 on a side."""
 
-    name = "event_convnet"
     tasks = (*RECORDED, *DRAWN)
     recipe = replace(RECIPE, epochs=40, batch_size=32)
 

@@ -19,11 +19,11 @@ class EventResNet(ResizedEventNetwork):
     The released code starts from ImageNet's weights; ours are random.
     """
 
-    blocks: ClassVar[list[int]]
+    blocks: ClassVar[tuple[int, ...]]
     recipe = RECIPE
 
     def build(self) -> nn.Sequential:
-        network = ResNet(BasicBlock, self.blocks, num_classes=len(self.task.classes))
+        network = ResNet(BasicBlock, list(self.blocks), num_classes=len(self.task.classes))
         network.maxpool = nn.AvgPool2d(3, 2, 1)
         whole = nn.Sequential(
             OrderedDict(reduction=nn.Conv2d(self.channels, 3, 3, padding=1, bias=False), backbone=network)
@@ -34,9 +34,9 @@ class EventResNet(ResizedEventNetwork):
 
 @NETWORKS.register("event_resnet18")
 class EventResNet18(EventResNet):
-    name, blocks = "event_resnet18", [2, 2, 2, 2]
+    blocks = (2, 2, 2, 2)
 
 
 @NETWORKS.register("event_resnet34")
 class EventResNet34(EventResNet):
-    name, blocks = "event_resnet34", [3, 4, 6, 3]
+    blocks = (3, 4, 6, 3)

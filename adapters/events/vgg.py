@@ -48,9 +48,9 @@ class EventVgg(ResizedEventNetwork):
 
 @NETWORKS.register("event_vgg11")
 class EventVgg11(EventVgg):
-    name, stages = "event_vgg11", SHALLOW
+    stages = SHALLOW
 
 
 @NETWORKS.register("event_vgg16")
 class EventVgg16(EventVgg):
-    name, stages = "event_vgg16", STAGES
+    stages = STAGES

@@ -39,7 +39,6 @@ class DigitsConvNet(nn.Module):
 class DigitsNetwork(Network):
     """The convolutional network of the digits; its weights are shipped."""
 
-    name = "digits_convnet"
     tasks = ("digits",)
     mean, std = (0.306,), (0.376,)  # Of the training split.
     recipe = Recipe(epochs=40, batch_size=64, augment="shift")

@@ -114,22 +114,22 @@ class NarrowResNet(Network):
 
 @NETWORKS.register("resnet20")
 class ResNet20(NarrowResNet):
-    name, blocks = "resnet20", 3
+    blocks = 3
 
 
 @NETWORKS.register("resnet32")
 class ResNet32(NarrowResNet):
-    name, blocks = "resnet32", 5
+    blocks = 5
 
 
 @NETWORKS.register("resnet44")
 class ResNet44(NarrowResNet):
-    name, blocks = "resnet44", 7
+    blocks = 7
 
 
 @NETWORKS.register("resnet56")
 class ResNet56(NarrowResNet):
-    name, blocks = "resnet56", 9
+    blocks = 9
 
 
 class WideResNet(CifarNetwork):
@@ -143,9 +143,9 @@ class WideResNet(CifarNetwork):
 
 @NETWORKS.register("resnet20_wide")
 class ResNet20Wide(WideResNet):
-    name, blocks = "resnet20_wide", 3
+    blocks = 3
 
 
 @NETWORKS.register("resnet32_wide")
 class ResNet32Wide(WideResNet):
-    name, blocks = "resnet32_wide", 5
+    blocks = 5

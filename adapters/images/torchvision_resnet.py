@@ -14,8 +14,6 @@ from adapters.initialisation import initialise
 class ResNet18(CifarNetwork):
     """torchvision's module names; the 7x7 stem and its max pooling, which would leave 8x8 pixels, give way to a 3x3."""
 
-    name = "resnet18"
-
     def build(self) -> ResNet:
         network = ResNet(BasicBlock, [2, 2, 2, 2], num_classes=len(self.task.classes))
         network.conv1 = nn.Conv2d(3, 64, 3, padding=1, bias=False)

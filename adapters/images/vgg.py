@@ -53,7 +53,5 @@ class Vgg(nn.Module):
 
 @NETWORKS.register("vgg16")
 class Vgg16(CifarNetwork):
-    name = "vgg16"
-
     def build(self) -> Vgg:
         return Vgg(STAGES, len(self.task.classes))

@@ -9,7 +9,7 @@ ANN, while the spiking network's next layer is driven by the pooled neurons' spi
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar, Literal, TypeVar
+from typing import Any, ClassVar, Literal
 
 import torch
 import torch.nn.functional as F
@@ -187,24 +187,10 @@ def distance_from_rotation(transform: Tensor) -> Tensor:
     return (identity - product).flatten(1).norm(dim=1).mean()
 
 
-Kind = TypeVar("Kind", bound="type[PointNetwork]")
-
-
-def by_mean_and_maximum(network: Kind) -> Kind:
-    """Registers a network under its name, with the mean over points, and under `<name>_max`, with the maximum."""
-    NETWORKS.register(network.name)(network)
-    name = f"{network.name}_max"
-    told = f"{str(network.__doc__).strip()}\n\n    Points are reduced by their maximum, as published."
-    origin = {"__doc__": told, "__module__": network.__module__, "__qualname__": network.__qualname__}
-    NETWORKS.register(name)(type(network.__name__, (network,), {"name": name, "reduce": "max", **origin}))
-    return network
-
-
-@by_mean_and_maximum
+@NETWORKS.register("pointnet")
 class PointNetwork(Network):
     """A PointNet for classes, of 3.5 million parameters; by the mean over points as in the paper's released code."""
 
-    name = "pointnet"
     tasks: ClassVar[tuple[str, ...]] = CLASSIFICATION
     reduce: Reduce = "mean"
     width = 1024
@@ -229,11 +215,10 @@ class PointNetwork(Network):
         ) + ORTHOGONALITY * distance_from_rotation(transform.float())
 
 
-@by_mean_and_maximum
+@NETWORKS.register("pointnet_light")
 class LightPointNetwork(PointNetwork):
     """A quarter of the cloud's features and half of the points', small enough to be trained on a CPU."""
 
-    name = "pointnet_light"
     width = 256
     channels = 32
     recipe = Recipe(
@@ -246,7 +231,6 @@ class LightPointNetwork(PointNetwork):
 class MiniPointNetwork(PointNetwork):
     """By the mean, narrower still; its weights are shipped."""
 
-    name = "pointnet_mini"
     tasks = ("mini_points",)
     width = 64
     channels = 16
@@ -255,11 +239,10 @@ class MiniPointNetwork(PointNetwork):
     )
 
 
-@by_mean_and_maximum
+@NETWORKS.register("pointnet_parts")
 class PartNetwork(PointNetwork):
     """A PointNet whose output is a map of scores, shape (N, parts, P)."""
 
-    name = "pointnet_parts"
     tasks = PARTS
     recipe = Recipe(
         epochs=100, batch_size=32, optimizer="adamw", learning_rate=1e-3, weight_decay=1e-4, augment="points"
@@ -275,11 +258,10 @@ class PartNetwork(PointNetwork):
         return output.argmax(dim=1).to(torch.uint8)
 
 
-@by_mean_and_maximum
+@NETWORKS.register("pointnet_parts_light")
 class LightPartNetwork(PartNetwork):
     """A quarter of the cloud's features and half of the points', small enough to be trained on a CPU."""
 
-    name = "pointnet_parts_light"
     width = LightPointNetwork.width
     channels = LightPointNetwork.channels
     recipe = Recipe(
@@ -291,9 +273,14 @@ class LightPartNetwork(PartNetwork):
 class MiniPartNetwork(PartNetwork):
     """By the maximum, narrower still; its weights are shipped."""
 
-    name = "pointnet_parts_mini"
     tasks = ("mini_parts",)
     reduce = "max"
     width = MiniPointNetwork.width
     channels = MiniPointNetwork.channels
     recipe = MiniPointNetwork.recipe
+
+
+for _network in (PointNetwork, LightPointNetwork, PartNetwork, LightPartNetwork):
+    NETWORKS.variant(
+        _network, f"{_network.name}_max", "Points are reduced by their maximum, as published.", reduce="max"
+    )

@@ -132,7 +132,6 @@ class TorchvisionNetwork(SegmentationNetwork):
 class DeepLabv3ResNet50(TorchvisionNetwork):
     """DeepLabv3 (Chen et al., arXiv:1706.05587) as torchvision builds it, 39.6 million parameters."""
 
-    name = "deeplabv3_resnet50"
     constructor = segmentation.deeplabv3_resnet50
 
 
@@ -140,7 +139,6 @@ class DeepLabv3ResNet50(TorchvisionNetwork):
 class FCNResNet50(TorchvisionNetwork):
     """FCN (Long et al., CVPR 2015) as torchvision builds it, on the dilated ResNet-50, 33.0 million parameters."""
 
-    name = "fcn_resnet50"
     constructor = segmentation.fcn_resnet50
 
 
@@ -148,7 +146,6 @@ class FCNResNet50(TorchvisionNetwork):
 class LightFCNNetwork(SegmentationNetwork):
     """1.1 million parameters, small enough to be trained on a CPU."""
 
-    name = "fcn_light"
     tasks = ("camvid",)
     recipe = Recipe(
         epochs=80, batch_size=8, learning_rate=0.05, weight_decay=5e-4, augment="scale_crop_half", schedule="poly"
@@ -162,7 +159,6 @@ class LightFCNNetwork(SegmentationNetwork):
 class MiniFCNNetwork(SegmentationNetwork):
     """The light network, narrower and for smaller images; its weights are shipped."""
 
-    name = "mini_fcn"
     tasks = ("mini_segmentation",)
     recipe = Recipe(epochs=20, batch_size=32, learning_rate=0.1, weight_decay=5e-4, augment="none", schedule="poly")
 

@@ -18,7 +18,6 @@ class CalibrationLight(Method):
     a threshold enters as a current. Batches are pooled where the released code averages seven with weights 0.9^i.
     """
 
-    name = "calibration"
     channelwise: bool = Field(default=False, description="one threshold per channel instead of per layer")
     start: Start = Field(default="shift", description="how neurons get their half threshold")
     light: bool = Field(default=True, description="correct biases (light calibration)")

@@ -251,7 +251,6 @@ class CocoLayout(AnnotatedDetection):
 class CocoDetection(CocoLayout):
     """COCO 2017: train2017 for training, 1,000 images of it for validation, val2017 as the test split."""
 
-    name = "coco_detection"
     years = ("train2017", "val2017")
     layout = "coco/{train2017,val2017}/*.jpg and coco/annotations/instances_{train2017,val2017}.json."
 
@@ -267,7 +266,6 @@ class Coco128(CocoLayout):
     shuffle are the test split, the next 16 validation, the others training.
     """
 
-    name = "coco128"
     years = ("train2017",)
     layout = "coco/train2017/*.jpg and coco/annotations/instances_train2017.json, of COCO or its first 128 images."
 

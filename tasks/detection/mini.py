@@ -44,7 +44,6 @@ class MiniDetection(Detection):
     Shapes are 12 to 28 pixels wide and overlap by no more than their boxes' tenth. Nothing is read from disk.
     """
 
-    name = "mini_detection"
     classes = ("circle", "square", "cross")
     input_shape = (3, SIDE, SIDE)
     layout = "nothing; the scenes are drawn."

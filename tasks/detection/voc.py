@@ -130,7 +130,6 @@ class PascalVoc(VocLayout):
 class VocDetection(PascalVoc):
     """VOC 2007 and 2012 trainval for training, a tenth of it (at most 1,000 images) for validation; VOC 2007 test."""
 
-    name = "voc_detection"
     lists: ClassVar[Lists] = {
         "train": (("VOC2007", "trainval"), ("VOC2012", "trainval")),
         "test": (("VOC2007", "test"),),
@@ -144,7 +143,6 @@ class Voc2012Detection(PascalVoc):
     The test set of VOC 2012 is not public. A network trained for `voc_detection` has seen this test split: train anew.
     """
 
-    name = "voc2012_detection"
     lists: ClassVar[Lists] = {"train": (("VOC2007", "trainval"), ("VOC2012", "train")), "test": (("VOC2012", "val"),)}
 
 
@@ -155,7 +153,6 @@ class Bccd(VocLayout):
     Two boxes of the source have no area; they are dropped. Splits are the source's own lists.
     """
 
-    name = "bccd"
     input_shape = (3, 256, 256)
     layout = "VOCdevkit/BCCD/{JPEGImages,Annotations,ImageSets/Main}."
     classes = ("RBC", "WBC", "Platelets")

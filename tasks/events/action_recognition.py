@@ -16,7 +16,7 @@ from tasks.splits import stratified
 TEST_FRACTION = 0.2
 
 
-@with_encodings
+@with_encodings("action_recognition")
 class ActionRecognition(RecordedEvents):
     """Ten actions of fifteen people before a DAVIS346, 346x260 pixels.
 
@@ -24,7 +24,6 @@ class ActionRecognition(RecordedEvents):
     are taken as they are; else a seeded fifth of every class is the test set. A tenth of the training set validates.
     """
 
-    name = "action_recognition"
     folder = "Action_Recognition"
     classes = (
         "arm_crossing", "get_up", "jumping", "kicking", "picking_up", "sit_down", "throwing", "turning_around",

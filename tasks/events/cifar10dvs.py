@@ -14,7 +14,7 @@ from tasks.images.cifar import Cifar10
 TRAINING_SHARE = 0.9
 
 
-@with_encodings
+@with_encodings("cifar10dvs")
 class Cifar10Dvs(RecordedEvents):
     """CIFAR10-DVS: 1,000 recordings of each class, 128x128 pixels.
 
@@ -22,7 +22,6 @@ class Cifar10Dvs(RecordedEvents):
     training set; a tenth of it validates, where the released code selects on the test set.
     """
 
-    name = "cifar10dvs"
     folder = "CIFAR10DVS"
     classes = Cifar10.classes
     sensor = Sensor(128, 128)

@@ -16,7 +16,7 @@ LISTS: dict[Split, str] = {"train": "trials_to_train.txt", "test": "trials_to_te
 UNPACKED: dict[Split, str] = {"train": "ibmGestureTrain", "test": "ibmGestureTest"}
 
 
-@with_encodings
+@with_encodings("dvsgesture")
 class DvsGesture(RecordedEvents):
     """DVS128 Gesture: 23 people for training and 6 for testing, 128x128 pixels.
 
@@ -24,7 +24,6 @@ class DvsGesture(RecordedEvents):
     says. A tenth of the training samples validates.
     """
 
-    name = "dvsgesture"
     folder = "DVSGesture"
     classes = (
         "hand clapping", "right hand wave", "left hand wave", "right arm clockwise", "right arm counter-clockwise",

@@ -30,7 +30,7 @@ INTERVAL = 1000
 THRESHOLD, DARK, SCALE = 90, 24, 256
 
 
-@with_encodings
+@with_encodings("mini_events")
 class MiniEvents(EventTask):
     """Digits of scikit-learn, twice as large, moved in three strokes before a simulated event camera of 16x16 pixels.
 
@@ -39,7 +39,6 @@ class MiniEvents(EventTask):
     "Event-based Vision: A Survey", 2022, section 2.4). Splits are those of the task `digits`.
     """
 
-    name = "mini_events"
     classes = tuple("0123456789")
     sensor = Sensor(SIDE, SIDE)
     upright = True

@@ -16,7 +16,7 @@ TEST_FRACTION = 0.2
 PARTS: dict[Split, str] = {"train": "training", "validation": "validation", "test": "testing"}
 
 
-@with_encodings
+@with_encodings("ncaltech101")
 class NCaltech101(RecordedEvents):
     """N-Caltech101: 8,709 recordings of 100 kinds of things and of background, up to 240x180 pixels.
 
@@ -25,7 +25,6 @@ class NCaltech101(RecordedEvents):
     a tenth of the rest validates.
     """
 
-    name = "ncaltech101"
     sensor = Sensor(240, 180)
     folder = "."
     layout = (

@@ -12,14 +12,13 @@ from tasks.events.files import read_dat
 FOLDERS: dict[Split, str] = {"train": "n-cars_train", "test": "n-cars_test"}
 
 
-@with_encodings
+@with_encodings("ncars")
 class NCars(RecordedEvents):
     """N-Cars: recordings of 0.1 s and at most 120x100 pixels.
 
     A tenth of the training set validates, where the paper's released code selects on the test set.
     """
 
-    name = "ncars"
     folder = "Prophesee_Dataset_n_cars"
     classes = ("background", "cars")
     sensor = Sensor(120, 100)

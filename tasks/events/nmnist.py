@@ -12,11 +12,10 @@ from tasks.events.files import read_bin
 FOLDERS: dict[Split, str] = {"train": "Train", "test": "Test"}
 
 
-@with_encodings
+@with_encodings("nmnist")
 class NMnist(RecordedEvents):
     """N-MNIST: the digits of MNIST in three saccades of 0.1 s, 34x34 pixels; a tenth of the training set validates."""
 
-    name = "nmnist"
     folder = "NMNIST"
     classes = tuple("0123456789")
     sensor = Sensor(34, 34)

@@ -89,7 +89,6 @@ def _load(task: type[Cifar], root: Path) -> ImageSplits:
 class Cifar10(Cifar):
     """CIFAR-10: 50,000 training and 10,000 test images of 10 classes."""
 
-    name = "cifar10"
     native = datasets.CIFAR10
     layout = (
         "cifar-10-batches-py/ (cifar-10-python.tar.gz unpacked), or cifar10/{train,test}/<class>/*.png "
@@ -102,7 +101,6 @@ class Cifar10(Cifar):
 class Cifar100(Cifar):
     """CIFAR-100 with its fine labels: 50,000 training and 10,000 test images of 100 classes."""
 
-    name = "cifar100"
     native = datasets.CIFAR100
     layout = (
         "cifar-100-python/ (cifar-100-python.tar.gz unpacked), or cifar100/{train,test}/<class>/*.png "

@@ -21,7 +21,6 @@ class Digits(ImageClassification):
     rest validation. Pixels, 0..16 in the source, are spread over 0..255.
     """
 
-    name = "digits"
     classes = tuple("0123456789")
     input_shape = (1, 8, 8)
     layout = "nothing; the images come with scikit-learn."

@@ -25,7 +25,6 @@ class ModelNet(MeshClassification):
 class ModelNet10(ModelNet):
     """ModelNet10: 3,991 training and 908 test models, all upright and facing one way."""
 
-    name = "modelnet10"
     folders = ("ModelNet10/raw", "ModelNet10")
     layout = "ModelNet10/<class>/{train,test}/*.off, or ModelNet10/raw/ as torch-geometric keeps them."
     classes = ("bathtub", "bed", "chair", "desk", "dresser", "monitor", "night_stand", "sofa", "table", "toilet")
@@ -35,7 +34,6 @@ class ModelNet10(ModelNet):
 class ModelNet40(ModelNet):
     """ModelNet40: 9,843 training and 2,468 test models, upright."""
 
-    name = "modelnet40"
     folders = ("ModelNet40/raw", "ModelNet40")
     layout = "ModelNet40/<class>/{train,test}/*.off, or ModelNet40/raw/ as torch-geometric keeps them."
     classes = (

@@ -81,7 +81,6 @@ class _InLayout(CloudFiles):
 class ShapeNetClassification(_InLayout, CloudClassification):
     """The 16 categories of ShapeNetPart in its official split, 2,500 points of each shape."""
 
-    name = "shapenet_classification"
     input_shape = (3, POINTS)
     classes = tuple(PARTS)
     labels = PARTS
@@ -123,7 +122,6 @@ class ShapeNetParts(_InLayout, PartSegmentation):
     among the parts of that category.
     """
 
-    name = "shapenet_parts"
     input_shape = (3 + len(PARTS), POINTS)
     classes = tuple(name for category, own in PARTS.items() for name in part_names(category, len(own)))
     categories = PARTS
@@ -141,28 +139,27 @@ class ShapeNetParts(_InLayout, PartSegmentation):
         return WithCategory(clouds, len(self.categories))
 
 
-def _parts_of(category: str) -> type[PartSegmentation]:
-    """The task of one category alone, as the paper has it: one network for each."""
+class OneCategory(_InLayout, PartSegmentation):
+    """Parts of one of ShapeNetPart's categories, in the official split, 2,500 points of each shape.
 
-    class OneCategory(_InLayout, PartSegmentation):
-        """Parts of one of ShapeNetPart's categories, in the official split, 2,500 points of each shape."""
+    The paper has one network for each.
+    """
 
-        name = f"shapenet_parts_{category.lower()}"
-        input_shape = (3, POINTS)
-        classes = part_names(category, len(PARTS[category]))
-        categories = {category: range(len(PARTS[category]))}  # noqa: RUF012
-        labels = {category: PARTS[category]}  # noqa: RUF012
-        folders = FOLDERS
-        layout = LAYOUT
+    input_shape = (3, POINTS)
+    folders = FOLDERS
+    layout = LAYOUT
 
-        def read(self, file: CloudFile) -> tuple[Tensor, Tensor]:
-            return self.sample(file, {label: part for part, label in enumerate(PARTS[category])})
-
-    return OneCategory
+    def read(self, file: CloudFile) -> tuple[Tensor, Tensor]:
+        (labels,) = self.labels.values()
+        return self.sample(file, {label: part for part, label in enumerate(labels)})
 
 
-for _category in PARTS:
-    TASKS.register(f"shapenet_parts_{_category.lower()}")(_parts_of(_category))
+for _category, _labels in PARTS.items():
+    TASKS.variant(
+        OneCategory, f"shapenet_parts_{_category.lower()}", f"The category is {_category}.",
+        classes=part_names(_category, len(_labels)), categories={_category: range(len(_labels))},
+        labels={_category: _labels},
+    )  # fmt: skip
 
 
 @TASKS.register("coseg_vases")
@@ -172,7 +169,6 @@ class CosegVases(_InLayout, PartSegmentation):
     The labels are those of MeshCNN's edges (Hanocka et al., 2019), brought to the faces and points drawn on them.
     """
 
-    name = "coseg_vases"
     input_shape = (3, 512)
     classes = ("neck", "handle", "body", "base")
     categories = {"Vase": range(4)}  # noqa: RUF012

@@ -17,7 +17,6 @@ class Shrec16(MeshClassification):
     direction: every axis is turned, or mirrored, so that the third moment of the points along it is positive.
     """
 
-    name = "shrec16"
     input_shape = (3, 512)
     folders = ("shrec_16",)
     suffix = ".obj"

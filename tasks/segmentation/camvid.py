@@ -22,7 +22,6 @@ class CamVid(Segmentation):
     The dataset has no background; void pixels count nowhere. Frames are neither resized nor padded.
     """
 
-    name = "camvid"
     input_shape = (3, 360, 480)
     classes = (
         "sky", "building", "pole", "road", "pavement", "tree", "sign", "fence", "car", "pedestrian", "bicyclist",

@@ -23,7 +23,6 @@ class MiniSegmentation(Segmentation):
     line of unknown pixels, 255, lies around every shape, as in VOC.
     """
 
-    name = "mini_segmentation"
     input_shape = (3, SIDE, SIDE)
     batch = 32
     classes = ("background", "disc", "square", "triangle")

@@ -28,7 +28,6 @@ class VocSegmentation(Segmentation):
     tenth of it, at most 500 images, is the validation split.
     """
 
-    name = "voc_segmentation"
     input_shape = (3, 513, 513)
     classes = ("background", *PascalVoc.classes)
     layout = (

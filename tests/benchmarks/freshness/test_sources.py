@@ -89,7 +89,7 @@ IAT = {"adafire_iat", "adafire_ssc_iat", "calibration_iat"}
         ("conversion/stages/ssc.py", "1 + 0.5 * step", "1 + 0.25 * step", SSC, "method"),
         ("conversion/methods/corrections.py", '"mse", self.phi, signed', '"max", self.phi, signed', {"ftbc"}, "method"),
         # A field of one of several methods in a file, and a base that others inherit from.
-        ("conversion/methods/burst.py", 'name = "burst"', 'name = "Burst"', {"burst"}, "method"),
+        ("conversion/methods/burst.py", 'register("burst")', 'register("Burst")', {"burst"}, "method"),
         ("conversion/methods/burst.py", 'default="mse"', 'default="max"', {"burst", "quantised_ann"}, "method"),
         ("conversion/methods/iat.py", "default=0.6", "default=0.5", IAT, "method"),
         ("conversion/stages/energy_aware.py", "2 * T / grid", "3 * T / grid", {"energy_aware"}, "method"),
