@@ -17,8 +17,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torchvision.ops import batched_nms
 
-from adapters.base import NETWORKS, Network, Recipe
-from adapters.detection.anchors import ANCHOR_CELL, ANCHORS
+from adapters.base import NETWORKS, Network, NetworkInfo, Recipe
+from adapters.detection.anchors import ANCHOR_CELL
 from adapters.detection.backbones import (
     Activation,
     Darknet19,
@@ -31,6 +31,7 @@ from adapters.detection.backbones import (
 from adapters.detection.loss import boxes_of, unpack, yolo_loss
 from adapters.initialisation import initialise
 from tasks.base import Task
+from tasks.detection.base import Detection
 from tasks.detection.boxes import Boxes, Detections
 
 PRIOR = -3.0
@@ -42,8 +43,6 @@ BEFORE_NMS, AFTER_NMS = 1000, 300
 
 LEAKY = partial(nn.LeakyReLU, 0.1)
 """Darknet's slope."""
-ANY_WAY_UP = ("bccd",)
-"""Tasks whose images have no upper side: they are mirrored both ways in training."""
 
 
 class YOLOv2(nn.Module):
@@ -114,20 +113,26 @@ class YoloNetwork(Network):
     one by more than `nms` are suppressed.
     """
 
-    tasks: ClassVar[tuple[str, ...]] = ("bccd", "voc_detection", "voc2012_detection", "coco_detection", "coco128")
+    info = NetworkInfo(
+        "YOLOv2",
+        'Redmon, Farhadi, "YOLO9000: Better, Faster, Stronger", CVPR 2017',
+        "https://pjreddie.com/darknet/yolov2/",
+    )
+    family, shape = Detection, (3, None, None)
+    task: Detection
     mean, std = (0.406, 0.456, 0.485), (0.225, 0.224, 0.229)
     # As the released code trains, with its pretrained backbones; sizes vary by crops, not by size of the input.
     recipe = Recipe(
         epochs=250, batch_size=16, learning_rate=1e-3, augment="detection", warmup=2, milestones=(150, 200), ema=0.9999
     )
     nms: ClassVar[float] = 0.5
-    stride: ClassVar[int] = 32
-    """Pixels of the input in a cell of the prediction, in each direction."""
+    stride = 32
+    """Pixels of the input in a cell of the prediction, in each direction, too."""
 
     def __init__(self, task: Task) -> None:
         super().__init__(task)
-        self.anchors = torch.tensor(ANCHORS[task.name]) * ANCHOR_CELL / self.stride
-        if task.name in ANY_WAY_UP:
+        self.anchors = torch.tensor(self.task.anchors) * ANCHOR_CELL / self.stride
+        if self.recipe.augment == "detection" and not self.task.upright:
             self.recipe = replace(self.recipe, augment="detection_any_way_up")
 
     def decode(self, output: Any) -> list[Detections]:
@@ -227,7 +232,6 @@ class YoloMini(YoloNetwork):
     """YOLOv2 on two very narrow stages of a ResNet, with cells of 8 pixels, for drawn scenes; its weights ship."""
 
     stride = 8
-    tasks = ("mini_detection",)
     mean, std = (0.5, 0.5, 0.5), (0.25, 0.25, 0.25)
     recipe = Recipe(epochs=50, batch_size=16, learning_rate=1e-2, augment="none", warmup=2, validate_every=5)
 

@@ -8,7 +8,7 @@ from typing import ClassVar
 from torch import nn
 from torchvision.models.resnet import BasicBlock, ResNet
 
-from adapters.base import NETWORKS
+from adapters.base import NETWORKS, NetworkInfo
 from adapters.events.base import RECIPE, ResizedEventNetwork
 from adapters.initialisation import initialise
 
@@ -19,6 +19,11 @@ class EventResNet(ResizedEventNetwork):
     The released code starts from ImageNet's weights; ours are random.
     """
 
+    info = NetworkInfo(
+        "torchvision's ResNet for event cameras, 224x224",
+        'He et al., "Deep Residual Learning for Image Recognition", CVPR 2016',
+        "https://docs.pytorch.org/vision/stable/models/resnet.html",
+    )
     blocks: ClassVar[tuple[int, ...]]
     recipe = RECIPE
 

@@ -8,26 +8,23 @@ ANN, while the spiking network's next layer is driven by the pooled neurons' spi
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any, ClassVar, Literal
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from adapters.base import NETWORKS, Network, Recipe
+from adapters.base import NETWORKS, Network, NetworkInfo, Recipe, shown
+from tasks.base import Task
+from tasks.points.base import CloudClassification
+from tasks.points.parts import PartSegmentation
 
 Reduce = Literal["mean", "max"]
 ORTHOGONALITY = 1e-3
 """Weight of the feature transform's distance from a rotation in the loss."""
 RULED_OUT = -1e3
 """Score of a part that the shape's category does not have."""
-CLASSIFICATION = ("shapenet_classification", "modelnet10", "modelnet40", "shrec16")
-CATEGORIES = (
-    "airplane", "bag", "cap", "car", "chair", "earphone", "guitar", "knife", "lamp", "laptop", "motorbike", "mug",
-    "pistol", "rocket", "skateboard", "table",
-)  # fmt: skip
-PARTS = ("coseg_vases", "shapenet_parts", *(f"shapenet_parts_{category}" for category in CATEGORIES))
 
 
 class Pooled(nn.Module):
@@ -187,20 +184,21 @@ def distance_from_rotation(transform: Tensor) -> Tensor:
     return (identity - product).flatten(1).norm(dim=1).mean()
 
 
-@NETWORKS.register("pointnet")
-class PointNetwork(Network):
-    """A PointNet for classes, of 3.5 million parameters; by the mean over points as in the paper's released code."""
+class CloudNetwork(Network):
+    """A PointNet for whatever targets: how it is fed, and what training minimises.
 
-    tasks: ClassVar[tuple[str, ...]] = CLASSIFICATION
-    reduce: Reduce = "mean"
-    width = 1024
-    channels = 64
-    recipe = Recipe(
-        epochs=300, batch_size=64, optimizer="adamw", learning_rate=1e-2, weight_decay=0.01, augment="points", warmup=20
+    Attributes:
+        reduce, width, channels: of `PointFeatures`.
+    """
+
+    info = NetworkInfo(
+        "PointNet",
+        'Qi et al., "PointNet: Deep Learning on Point Sets for 3D Classification and Segmentation", CVPR 2017',
+        "https://github.com/charlesq34/pointnet",
     )
-
-    def build(self) -> nn.Module:
-        return PointNet(len(self.task.classes), self.reduce, self.width, self.channels)
+    reduce: ClassVar[Reduce] = "mean"
+    width: ClassVar[int] = 1024
+    channels: ClassVar[int] = 64
 
     def encode(self, inputs: Tensor) -> Tensor:
         """Clouds as they are, float32."""
@@ -213,6 +211,19 @@ class PointNetwork(Network):
         return F.cross_entropy(
             logits.float(), targets.long(), label_smoothing=self.recipe.label_smoothing
         ) + ORTHOGONALITY * distance_from_rotation(transform.float())
+
+
+@NETWORKS.register("pointnet")
+class PointNetwork(CloudNetwork):
+    """A PointNet for classes, of 3.5 million parameters; by the mean over points as in the paper's released code."""
+
+    family, shape = CloudClassification, (3, None)
+    recipe = Recipe(
+        epochs=300, batch_size=64, optimizer="adamw", learning_rate=1e-2, weight_decay=0.01, augment="points", warmup=20
+    )
+
+    def build(self) -> nn.Module:
+        return PointNet(len(self.task.classes), self.reduce, self.width, self.channels)
 
 
 @NETWORKS.register("pointnet_light")
@@ -231,7 +242,6 @@ class LightPointNetwork(PointNetwork):
 class MiniPointNetwork(PointNetwork):
     """By the mean, narrower still; its weights are shipped."""
 
-    tasks = ("mini_points",)
     width = 64
     channels = 16
     recipe = Recipe(
@@ -240,18 +250,30 @@ class MiniPointNetwork(PointNetwork):
 
 
 @NETWORKS.register("pointnet_parts")
-class PartNetwork(PointNetwork):
+class PartNetwork(CloudNetwork):
     """A PointNet whose output is a map of scores, shape (N, parts, P)."""
 
-    tasks = PARTS
+    family, shape = PartSegmentation, (None, None)
+    task: PartSegmentation
     recipe = Recipe(
         epochs=100, batch_size=32, optimizer="adamw", learning_rate=1e-3, weight_decay=1e-4, augment="points"
     )
 
     def build(self) -> nn.Module:
-        categories: Mapping[str, Sequence[int]] = getattr(self.task, "categories", {})
-        told = list(categories.values()) if self.task.input_shape[0] > 3 else []
+        told = list(self.task.categories.values()) if self.task.input_shape[0] > 3 else []
         return PartPointNet(len(self.task.classes), self.reduce, self.width, self.channels, told)
+
+    @classmethod
+    def fits(cls, task: Task) -> str | None:
+        misfit = super().fits(task)
+        if misfit is None and isinstance(task, PartSegmentation):
+            told = 3 + len(task.categories)
+            if task.input_shape[0] not in (3, told):
+                wanted = (
+                    f"points have 3 channels, or {told} where they say which of the {len(task.categories)} categories"
+                )
+                misfit = cls.misfit(task, f"{wanted}, and the task's samples are {shown(task.input_shape)}")
+        return misfit
 
     def decode(self, output: Any) -> Tensor:
         """Scores to parts, uint8 of shape (N, P)."""
@@ -273,7 +295,6 @@ class LightPartNetwork(PartNetwork):
 class MiniPartNetwork(PartNetwork):
     """By the maximum, narrower still; its weights are shipped."""
 
-    tasks = ("mini_parts",)
     reduce = "max"
     width = MiniPointNetwork.width
     channels = MiniPointNetwork.channels

@@ -32,7 +32,7 @@ def checkup(data_root: Path | None, weights: Path, patterns: Sequence[str]) -> I
         gap = gaps[name]
         yield f"task {name}: " + ("ready" if gap is None else f"{gap} Expected layout: {tasks[name].layout}")
         untrained = []
-        for network in (network for network in NETWORKS if name in NETWORKS[network].tasks):
+        for network in (network for network in NETWORKS if NETWORKS[network].fits(tasks[name]) is None):
             try:
                 yield f"  network {network}: {find_weights(network, name, weights).name}"
             except BenchmarkError:

@@ -9,7 +9,7 @@ from typing import ClassVar
 from xml.etree import ElementTree
 
 from conversion.errors import DataMissing, InvalidInput
-from tasks.base import TASKS, Split
+from tasks.base import TASKS, Split, TaskInfo
 from tasks.detection.base import Annotated, AnnotatedDetection, inside
 from tasks.detection.boxes import Boxes
 from tasks.disk import skipped, skipping
@@ -117,6 +117,11 @@ class VocLayout(AnnotatedDetection):
 class PascalVoc(VocLayout):
     """The 20 classes of the Pascal VOC challenges, 416x416; scored by 11-point AP as the paper's released code is."""
 
+    info = TaskInfo(
+        "Pascal VOC: photographs with things of 20 classes",
+        'Everingham et al., "The Pascal Visual Object Classes (VOC) Challenge", IJCV 88, 2010',
+        "http://host.robots.ox.ac.uk/pascal/VOC/",
+    )
     primary_metric = "ap50_11point"
     input_shape = (3, 416, 416)
     layout = "VOCdevkit/{VOC2007,VOC2012}/{JPEGImages,Annotations,ImageSets/Main}, VOC2007 with its test part."
@@ -153,6 +158,13 @@ class Bccd(VocLayout):
     Two boxes of the source have no area; they are dropped. Splits are the source's own lists.
     """
 
+    info = TaskInfo(
+        "BCCD: blood cells under a microscope",
+        "github.com/Shenggan/BCCD_Dataset, which credits cosmicad/dataset and akshaylamba/all_CELL_data",
+        "https://github.com/Shenggan/BCCD_Dataset", "MIT",
+    )  # fmt: skip
+    upright = False
+    anchors = ((0.50, 0.64), (1.10, 1.64), (1.35, 1.46), (1.44, 1.86), (2.64, 3.21))
     input_shape = (3, 256, 256)
     layout = "VOCdevkit/BCCD/{JPEGImages,Annotations,ImageSets/Main}."
     classes = ("RBC", "WBC", "Platelets")

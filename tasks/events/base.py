@@ -52,6 +52,7 @@ class EventTask(Task):
     Subclasses set the class attributes but for `encoding` and `input_shape`, which `with_encodings` sets.
     """
 
+    kind = "event classification"
     primary_metric = "accuracy"
     sensor: ClassVar[Sensor]
     encoding: ClassVar[Encoding] = ENCODINGS[""]

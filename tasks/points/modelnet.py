@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from tasks.base import TASKS
+from tasks.base import TASKS, TaskInfo
 from tasks.points.base import Points
 from tasks.points.meshes import MeshClassification
 
@@ -12,6 +12,11 @@ from tasks.points.meshes import MeshClassification
 class ModelNet(MeshClassification):
     """Meshes in OFF files, with the official split; 1,024 points are drawn on each. z points up in the files."""
 
+    info = TaskInfo(
+        "ModelNet: CAD models of things",
+        'Wu et al., "3D ShapeNets: A Deep Representation for Volumetric Shapes", CVPR 2015',
+        "https://modelnet.cs.princeton.edu",
+    )
     input_shape = (3, 1024)
     suffix = ".off"
 

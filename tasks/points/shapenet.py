@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from tasks.base import TASKS, Split
+from tasks.base import TASKS, Split, TaskInfo
 from tasks.disk import SKIPPED
 from tasks.points.base import CloudClassification, CloudFile, CloudFiles, Clouds, chosen, normalised
 from tasks.points.parts import PartSegmentation
@@ -43,6 +43,11 @@ class _InLayout(CloudFiles):
         folders: where the data may be, under the data root.
     """
 
+    info = TaskInfo(
+        "ShapeNetPart: things of 16 categories and their 50 parts",
+        'Yi et al., "A Scalable Active Framework for Region Annotation in 3D Shape Collections", SIGGRAPH Asia 2016',
+        "https://shapenet.org",
+    )
     labels: Mapping[str, range]
     folders: tuple[str, ...]
 
@@ -169,6 +174,12 @@ class CosegVases(_InLayout, PartSegmentation):
     The labels are those of MeshCNN's edges (Hanocka et al., 2019), brought to the faces and points drawn on them.
     """
 
+    info = TaskInfo(
+        "COSEG vases: vases with four parts",
+        'Wang et al., "Active Co-Analysis of a Set of Shapes", SIGGRAPH Asia 2012; these meshes and labels are those '
+        'of Hanocka et al., "MeshCNN", SIGGRAPH 2019',
+        "https://github.com/ranahanocka/MeshCNN",
+    )
     input_shape = (3, 512)
     classes = ("neck", "handle", "body", "base")
     categories = {"Vase": range(4)}  # noqa: RUF012

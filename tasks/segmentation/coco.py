@@ -35,6 +35,7 @@ class CocoSegmentation(Segmentation):
     is the validation split.
     """
 
+    info = CocoLayout.info
     input_shape = (3, 641, 641)
     batch = 2
     classes = ("background", *CocoLayout.classes)

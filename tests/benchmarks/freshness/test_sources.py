@@ -123,7 +123,10 @@ def test_a_change_of_what_no_cell_uses_reaches_none(tree: Path, before: Prints) 
         ("adapters/base.py", "epochs: int = 300", "epochs: int = 200"),
         ("adapters/images/digits.py", "epochs=40", "epochs=4"),
         # Networks and tasks of other cells, reports, error messages, and what calls what is measured.
-        ("adapters/images/cifar.py", "(0.4914, 0.4822, 0.4465)", "(0.5, 0.5, 0.5)"),
+        ("tasks/images/cifar.py", "(0.4914, 0.4822, 0.4465)", "(0.5, 0.5, 0.5)"),
+        # Where data and weights come from.
+        ("tasks/images/digits.py", '"Handwritten digits of scikit-learn"', '"Digits"'),
+        ("adapters/images/digits.py", '"A small residual network for grey images of 8x8"', '"Small"'),
         ("tasks/images/cifar.py", "0.1, 5000, 0", "0.1, 5000, 1"),
         ("conversion/report/errors.py", "samples: int = 128", "samples: int = 64"),
         ("conversion/errors.py", "n=3, cutoff=0.5", "n=2, cutoff=0.5"),

@@ -37,8 +37,7 @@ from adapters import NETWORKS
 from adapters.images.digits import DigitsNetwork
 
 @NETWORKS.register("own_network")
-class Own(DigitsNetwork):
-    tasks = ("own_task",)
+class Own(DigitsNetwork): ...
 """
 Install = Callable[[str, str, str], None]
 
