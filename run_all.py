@@ -51,6 +51,7 @@ from benchmarks.execution.worker import Job, Settings, fail, workbench
 from benchmarks.gate import reports as gate_reports
 from benchmarks.gate.baselines import read_baseline, take_baseline, write_baseline
 from benchmarks.gate.judge import judge_all
+from benchmarks.pages.catalogue import print_catalogue
 from benchmarks.pages.conversion import measure_conversion, print_conversion
 from benchmarks.pages.publish import publish
 from benchmarks.records.store import Store
@@ -294,7 +295,13 @@ def convert(
 
 @app.command(name="list")
 def list_(kind: Annotated[Listed, typer.Argument(help="What to list.")]) -> None:
-    """Lists what there is, one name a line; behind a plug-in's name, where it comes from."""
+    """Lists what there is, one name a line; behind a plug-in's name, where it comes from.
+
+    On a terminal, tasks and networks are a table.
+    """
+    if kind in ("tasks", "networks") and sys.stdout.isatty():
+        print_catalogue(kind, Console())
+        return
     names: dict[str, Iterable[str]] = {
         "tasks": TASKS, "networks": NETWORKS, "methods": METHODS, "suites": suite_names(),
     }  # fmt: skip

@@ -156,8 +156,9 @@ def fitting(network: type[Network]) -> list[str]:
 
 
 def shown(shape: Sequence[int | None]) -> str:
-    """A shape for tables and messages, "any" for a side of any size: 3x32x32, 3xanyxany."""
-    return "x".join("any" if side is None else str(side) for side in shape)
+    """A shape for tables and messages: 3x32x32, or with sides of any size 3 x any x any."""
+    sides = ["any" if side is None else str(side) for side in shape]
+    return (" x " if None in shape else "x").join(sides)
 
 
 def _alike(shape: Sequence[int], wanted: Sequence[int | None]) -> bool:
