@@ -212,7 +212,7 @@ def test_all_that_follows_the_first_neurons_is_fed_by_spikes_up_to_the_predictio
     assert {str(node.target) for node in graph.body if graph.rules[node].role is Role.NONLINEAR} <= {
         "aten.max_pool2d.default"
     }
-    assert all(rule.path is not None for rule in roles if rule.role is not Role.FIRING)
+    assert all(rule.transport is not None for rule in roles if rule.role is not Role.FIRING)
     last = [node for node in graph.body if not set(node.users) - {graph.output}]
     assert [str(node.target) for node in last] == ["aten.conv2d.default"]
 

@@ -149,6 +149,7 @@ def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> 
 
 def weights(folder: Path, data: Path) -> Path:
     """Random weights of every pair."""
+    folder.mkdir()
     torch.manual_seed(0)
     for task, network in PAIRS.items():
         model = NETWORKS[network](TASKS[task](data)).build()
