@@ -82,8 +82,8 @@ class Network(ABC):
 
     name: ClassVar[str]
     """As registered; `NETWORKS.register` sets it."""
-    family: ClassVar[type[Task]]
-    """The kind of tasks that it is for: what their classes have as a base."""
+    family: ClassVar[type[Task]] = Task  # type: ignore[type-abstract]
+    """The kind of tasks that it is for: what their classes have as a base. Subclasses name one."""
     shape: ClassVar[tuple[int | None, ...] | None] = None
     """Of the samples that it takes, None for a side of any size; None where any shape does."""
     stride: ClassVar[int] = 1

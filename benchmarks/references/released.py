@@ -83,11 +83,11 @@ RATIO = 1.0
 
 def defaults_of(dataset: str) -> Defaults:
     """Those of the script that the released code has for datasets of this family."""
-    kind = TASKS[dataset]
-    if issubclass(kind, EventTask):
+    task = TASKS[dataset]()
+    if isinstance(task, EventTask):
         return EVENTS
-    large = issubclass(kind, ImageClassification) and min(kind.input_shape[-2:]) >= IMAGENET_SIDE
-    return LARGE if large or issubclass(kind, Detection) else CIFAR
+    large = isinstance(task, ImageClassification) and min(task.input_shape[-2:]) >= IMAGENET_SIDE
+    return LARGE if large or isinstance(task, Detection) else CIFAR
 
 
 def released_network(dataset: str, arch: str) -> str:
