@@ -18,6 +18,7 @@ from rich.table import Table
 from adapters import NETWORKS, Network
 from adapters.base import NetworkInfo, shown
 from adapters.weights import SHIPPED
+from benchmarks.suites.plugins import origin
 from conversion.files import write_atomically
 from tasks import TASKS, Task
 from tasks.base import TaskInfo
@@ -26,16 +27,18 @@ Kind = Literal["tasks", "networks"]
 
 
 def print_catalogue(kind: Kind, console: Console) -> None:
-    """The tasks or networks with their kind, classes, shape of a sample and title, for a terminal."""
+    """The tasks or networks, each with its kind, the shape of a sample, its title and its plug-in, for a terminal."""
     table = Table(show_edge=False)
-    for column in ("name", "kind", "classes", "samples", "what it is"):
+    table.add_column("name", no_wrap=True)
+    for column in ("kind", "classes", "samples", "what it is") if kind == "tasks" else ("for", "samples", "what it is"):
         table.add_column(column, overflow="fold")
     if kind == "tasks":
         for task in (TASKS[name]() for name in TASKS):
-            table.add_row(task.name, task.kind, str(len(task.classes)), shown(task.input_shape), _title(type(task)))
+            row = (task.kind, str(len(task.classes)), shown(task.input_shape), _title(type(task)))
+            table.add_row(task.name, *row)
     else:
         for network in (NETWORKS[name] for name in NETWORKS):
-            table.add_row(network.name, network.family.kind, "any", _samples(network), _title(network))
+            table.add_row(network.name, network.family.kind, _samples(network), _title(network))
     console.print(table)
 
 
@@ -82,7 +85,8 @@ def with_tables(page: str) -> str:
 
 
 def _title(kind: type[Task] | type[Network]) -> str:
-    return kind.info.title or _summary(kind)
+    source = origin(kind)
+    return (kind.info.title or _summary(kind)) + (f" (plug-in {source})" if source else "")
 
 
 def _summary(kind: type) -> str:
