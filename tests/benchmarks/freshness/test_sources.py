@@ -303,6 +303,26 @@ def test_the_code_of_everything_that_ships_is_found(registry: Registry[type]) ->
         assert registry[name].__module__ in sources.of(registry[name]), name
 
 
+@pytest.mark.parametrize(
+    ("registry", "name", "file", "old", "new"),
+    [
+        (NETWORKS, "pointnet_max", "adapters/points/pointnet.py", 'reduce="max"\n', 'reduce="mean"\n'),
+        (NETWORKS, "ultralytics/yolov8n-relu", "adapters/detection/ultralytics.py", '"-relu", nn.R', '"-relu", nn.G'),
+        (TASKS, "ncars_temporal", "tasks/events/base.py", "EventFrames(16)", "EventFrames(8)"),
+        (TASKS, "shapenet_parts_lamp", "tasks/points/shapenet.py", "={_category: range", "={'': range"),
+    ],
+)  # fmt: skip
+def test_what_a_variant_is_made_with_is_reached(
+    tree: Path, registry: Registry[type], name: str, file: str, old: str, new: str
+) -> None:
+    before = Sources(tree).of(registry[name])
+    edit(tree / file, old, new)
+    after = Sources(tree).of(registry[name])
+    assert [module for module in after if before[module] != after[module]] == [
+        file.removesuffix(".py").replace("/", ".")
+    ]
+
+
 def test_code_that_is_in_no_file_is_refused() -> None:
     names: dict[str, type] = {}
     exec("class Typed:\n    pass", {"__name__": "nowhere"}, names)
