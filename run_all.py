@@ -177,12 +177,21 @@ def convert(
 
 @app.command(name="list")
 def list_(kind: opt.Listed) -> None:
-    """Lists what there is, one name a line; behind a plug-in's name, where it comes from."""
+    """Lists what there is, one name a line; behind a plug-in's name, where it comes from.
+
+    On a terminal, tasks and networks are a table.
+    """
+    from rich.console import Console
+
     from benchmarks.conformance import REGISTRIES
+    from benchmarks.pages.catalogue import print_catalogue
     from benchmarks.suites.plugins import load_plugins, origin
     from benchmarks.suites.shipped import suite_names
 
     load_plugins()
+    if kind in ("tasks", "networks") and sys.stdout.isatty():
+        print_catalogue(kind, Console())
+        return
     registry = REGISTRIES.get(kind.removesuffix("s"))
     for name in suite_names() if registry is None else registry:
         source = None if registry is None else origin(registry[name])

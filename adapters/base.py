@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal
 
 import torch
@@ -13,7 +14,7 @@ from torch import Tensor, nn
 from conversion.errors import InvalidInput
 from conversion.registry import Registry
 from conversion.simulation.frames import NetworkInput
-from tasks.base import Task
+from tasks.base import TASKS, Task
 
 NETWORKS: Registry[type[Network]] = Registry("network")
 
@@ -53,14 +54,41 @@ class Recipe:
     validate_every: int = 1
 
 
-class Network(ABC):
-    """One network family member, bound to the tasks it fits.
+@dataclass(frozen=True)
+class NetworkInfo:
+    """Where an architecture and its published weights come from, for tables; what is not known is None.
 
-    Subclasses set the class attributes and implement `build`; image classifiers inherit the rest.
+    Attributes:
+        title: what it is, in a few words.
+        citation: the paper that describes it.
+        homepage: of the published weights, or of the code that the architecture follows.
+        licence: of the published weights, as their publisher states it.
+        files: names of published weights, as globs with {name} for the network's own, by the `label_set` of the tasks
+            that they are for.
+    """
+
+    title: str | None = None
+    citation: str | None = None
+    homepage: str | None = None
+    licence: str | None = None
+    files: Mapping[str, str] = field(default_factory=dict)
+
+
+class Network(ABC):
+    """One network family member, bound to a task that it fits.
+
+    Subclasses set the class attributes and implement `build`; classifiers inherit the rest.
     """
 
     name: ClassVar[str]
-    tasks: ClassVar[tuple[str, ...]]
+    """As registered; `NETWORKS.register` sets it."""
+    family: ClassVar[type[Task]] = Task  # type: ignore[type-abstract]
+    """The kind of tasks that it is for: what their classes have as a base. Subclasses name one."""
+    shape: ClassVar[tuple[int | None, ...] | None] = None
+    """Of the samples that it takes, None for a side of any size; None where any shape does."""
+    stride: ClassVar[int] = 1
+    """Height and width of samples have to be multiples of it."""
+    info: ClassVar[NetworkInfo] = NetworkInfo()
     mean: tuple[float, ...]
     std: tuple[float, ...]
     """Per channel of inputs / 255. Class attributes, or set in `__init__` where they depend on the task."""
@@ -68,9 +96,35 @@ class Network(ABC):
     """How it is trained. A class attribute, or set in `__init__` where it depends on the task."""
 
     def __init__(self, task: Task) -> None:
-        if task.name not in self.tasks:
-            raise InvalidInput(f"Network {self.name} does not fit task {task.name}; it fits {', '.join(self.tasks)}.")
+        misfit = self.fits(task)
+        if misfit is not None:
+            raise InvalidInput(misfit)
         self.task = task
+
+    @classmethod
+    def fits(cls, task: Task) -> str | None:
+        """Why the network cannot be bound to a task, as a sentence; None where it can.
+
+        Asked are the kind of task, the shape of its samples and its classes, never its name. Subclasses that need more
+        ask after `super().fits(task)`.
+        """
+        if not isinstance(task, cls.family):
+            return cls.misfit(task, f"it is for {cls.family.kind}, and the task is {task.kind}")
+        if cls.shape is not None and not _alike(task.input_shape, cls.shape):
+            return cls.misfit(
+                task, f"it takes samples of {shown(cls.shape)}, and the task's are {shown(task.input_shape)}"
+            )
+        if any(side % cls.stride for side in task.input_shape[-2:]):
+            sides = f"height and width have to be multiples of {cls.stride}"
+            return cls.misfit(task, f"{sides}, and the task's samples are {shown(task.input_shape)}")
+        if not task.classes:
+            return cls.misfit(task, "the task has no classes")
+        return None
+
+    @classmethod
+    def misfit(cls, task: Task, reason: str) -> str:
+        """The sentence that says why it does not fit a task."""
+        return f"Network {cls.name} does not fit task {task.name}: {reason}."
 
     @abstractmethod
     def build(self) -> nn.Module:
@@ -94,3 +148,18 @@ class Network(ABC):
     def loss(self, output: Any, targets: Any) -> Tensor:
         """What training minimises, a mean over the batch: cross-entropy of class scores (N, classes)."""
         return F.cross_entropy(output.float(), targets, label_smoothing=self.recipe.label_smoothing)
+
+
+def fitting(network: type[Network]) -> list[str]:
+    """The names of the registered tasks that a network fits."""
+    return [name for name in TASKS if network.fits(TASKS[name]()) is None]
+
+
+def shown(shape: Sequence[int | None]) -> str:
+    """A shape for tables and messages: 3x32x32, or with sides of any size 3 x any x any."""
+    sides = ["any" if side is None else str(side) for side in shape]
+    return (" x " if None in shape else "x").join(sides)
+
+
+def _alike(shape: Sequence[int], wanted: Sequence[int | None]) -> bool:
+    return len(shape) == len(wanted) and all(w in (None, side) for side, w in zip(shape, wanted, strict=True))

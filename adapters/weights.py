@@ -9,7 +9,6 @@ import hashlib
 import io
 import json
 import pickle
-import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -18,9 +17,11 @@ import safetensors.torch
 import torch
 from torch import Tensor, nn
 
+from adapters.base import NETWORKS
 from adapters.foreign import read_modules
 from conversion.errors import CheckpointError, InvalidInput
 from conversion.files import write_atomically
+from tasks.base import TASKS
 
 SHIPPED = Path(__file__).parent / "checkpoints"
 AUXILIARY = "aux_classifier."
@@ -39,15 +40,9 @@ def find_weights(network: str, task: str, directory: Path | None) -> Path:
         CheckpointError: when there are none; says what was looked for, where, and how to train them.
     """
     patterns = [f"{network}_{task}{suffix}" for suffix in SUFFIXES]
-    if task == "cifar10" and re.fullmatch(r"resnet\d+", network):
-        # As published by github.com/akamaster/pytorch_resnet_cifar10, for instance resnet20-12fca82f.th.
-        patterns.append(f"{network}-*.th")
-    if task == "voc_segmentation":
-        # As published by torchvision, for instance deeplabv3_resnet50_coco-cd0a2569.pth: VOC's classes, COCO's images.
-        patterns.append(f"{network}_coco-*.pth")
-    if network.startswith("ultralytics/") and task.startswith("coco"):
-        # As published by ultralytics, for instance yolov8n.pt.
-        patterns.append(f"{network.removeprefix('ultralytics/')}.pt")
+    published = NETWORKS[network].info.files.get(TASKS[task].label_set or "")
+    if published is not None:
+        patterns.append(published.format(name=network.rpartition("/")[2]))
     if directory is not None:
         for pattern in patterns:
             for path in sorted(directory.glob(pattern)):

@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 import importlib
+import inspect
 import pkgutil
+import re
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any, Generic, TypeVar
+from typing import Any, ClassVar, Generic, Protocol, TypeVar, cast
 
 from conversion.errors import NameTaken, UnknownName
 
-T = TypeVar("T")
+
+class Named(Protocol):
+    """What a registry holds classes of."""
+
+    name: ClassVar[str]
+
+
+T = TypeVar("T", bound="type[Named]")
 
 
 class Registry(Generic[T]):
@@ -24,7 +33,7 @@ class Registry(Generic[T]):
         self._entries: dict[str, T] = {}
 
     def register(self, *names: str) -> Callable[[T], T]:
-        """Decorator that files a class under one or more names.
+        """Decorator that files a class under one or more names, the first of which becomes its attribute `name`.
 
         Raises:
             NameTaken: another class has the name already.
@@ -35,9 +44,37 @@ class Registry(Generic[T]):
                 if name in self._entries:
                     raise NameTaken(self.kind, name, _place(self._entries[name]), _place(entry))
                 self._entries[name] = entry
+            if "name" not in vars(entry):  # An inherited name is that of another class.
+                entry.name = names[0]
             return entry
 
         return file
+
+    def variant(self, base: T, name: str, doc: str, **attributes: object) -> T:
+        """Makes and registers a subclass that differs from its base by class attributes only.
+
+        It is an attribute of its base, where pickle finds it by reference and freshness the code that it reaches: the
+        base's, and the statement or decorator that calls this. A plug-in varies a class of its own, therefore.
+
+        Args:
+            base: in a module, at its top level.
+            name: to register under.
+            doc: how it differs, sentences that follow the docstring of the base.
+            attributes: of the new class.
+
+        Raises:
+            NameTaken: another class has the name already.
+        """
+        attribute = re.sub(r"\W", "_", name)
+        about = {
+            "__doc__": f"{inspect.getdoc(base)}\n\n{doc}",
+            "__module__": base.__module__,
+            "__qualname__": f"{base.__qualname__}.{attribute}",
+            **attributes,
+        }
+        made = self.register(name)(cast(T, type(attribute, (base,), about)))
+        setattr(base, attribute, made)
+        return made
 
     def __getitem__(self, name: str) -> T:
         if name not in self._entries:

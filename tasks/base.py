@@ -54,6 +54,25 @@ class Metric(Protocol):
         ...
 
 
+@dataclass(frozen=True)
+class TaskInfo:
+    """Where a dataset comes from, for tables and `doctor`; what is not known is None.
+
+    Attributes:
+        title: what it is called, in a few words.
+        citation: the paper that asks to be cited: authors, title, where and when.
+        homepage: where it is published.
+        licence: of the data, as their publisher states it.
+        expected: what a network is known to score on it, and by whose word.
+    """
+
+    title: str | None = None
+    citation: str | None = None
+    homepage: str | None = None
+    licence: str | None = None
+    expected: str | None = None
+
+
 class Task(ABC):
     """Data, splits and metric of one benchmark task.
 
@@ -64,6 +83,12 @@ class Task(ABC):
     """
 
     name: ClassVar[str]
+    """As registered; `TASKS.register` sets it."""
+    kind: ClassVar[str] = "a kind of its own"
+    """What its family does, as tables and error messages call it: "image classification"."""
+    info: ClassVar[TaskInfo] = TaskInfo()
+    label_set: ClassVar[str | None] = None
+    """The dataset whose classes these are, all of them and in its order, where networks are published for it."""
     primary_metric: ClassVar[str]
     classes: ClassVar[tuple[str, ...]]
     input_shape: ClassVar[tuple[int, ...]]

@@ -15,6 +15,7 @@ import pytest
 import yaml
 
 from adapters import NETWORKS, find_weights, load_weights
+from benchmarks.pages.catalogue import with_tables
 from benchmarks.pages.leaderboard import leaderboard
 from benchmarks.references.prices import PRICES
 from benchmarks.suites.files import load_suite
@@ -85,6 +86,13 @@ def test_the_suite_in_the_documentation_is_valid(tmp_path: Path) -> None:
 def test_every_name_has_its_place_in_the_documentation(page: str, names: list[str]) -> None:
     text = (ROOT / page).read_text()
     assert [name for name in names if not re.search(rf"`[^`]*\b{name}\b[^`]*`", text)] == []
+
+
+def test_the_tables_of_tasks_and_networks_are_those_of_their_classes() -> None:
+    page = (ROOT / "docs/suites.md").read_text()
+    # After a change: python -m benchmarks.pages.catalogue docs/suites.md
+    assert page == with_tables(page)
+    assert page.count("<!-- end -->") == 2
 
 
 def test_published_pages_say_once_for_each_network_what_it_costs() -> None:

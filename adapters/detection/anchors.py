@@ -1,6 +1,6 @@
 """Anchor boxes of YOLOv2: what the boxes of a dataset look like, by k-means (Redmon, Farhadi, CVPR 2017, section 2).
 
-What to enter in ANCHORS for a dataset of your own:
+What to write as `anchors` into the class of a task of your own:
 
     from pathlib import Path
     from adapters.detection.anchors import anchors_of
@@ -17,22 +17,10 @@ from conversion.errors import InvalidInput
 from tasks.base import Task
 from tasks.detection.boxes import Boxes
 
-Anchors = tuple[tuple[float, float], ...]
 COUNT, ROUNDS = 5, 300
 
 ANCHOR_CELL = 32
-# Width and height in cells of 32 pixels. Those of VOC and COCO are YOLOv2's own, at 416x416; the others were computed
-# by this module with seed 0, at the input size of their task.
-VOC: Anchors = ((1.19, 1.98), (2.79, 4.59), (4.53, 8.92), (8.06, 5.29), (10.32, 10.65))
-COCO: Anchors = ((0.53, 0.79), (1.71, 2.36), (2.89, 6.44), (6.33, 3.79), (9.03, 9.74))
-ANCHORS: dict[str, Anchors] = {
-    "voc_detection": VOC,
-    "voc2012_detection": VOC,
-    "coco_detection": COCO,
-    "coco128": COCO,
-    "mini_detection": ((0.43, 0.43), (0.61, 0.61), (0.80, 0.80)),
-    "bccd": ((0.50, 0.64), (1.10, 1.64), (1.35, 1.46), (1.44, 1.86), (2.64, 3.21)),
-}
+"""Pixels of the cells that anchors are measured in."""
 
 
 def overlap(sizes: Tensor, anchors: Tensor) -> Tensor:

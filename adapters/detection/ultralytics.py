@@ -14,8 +14,9 @@ import torch
 from torch import Tensor, nn
 from torchvision.ops import batched_nms
 
-from adapters.base import NETWORKS, Network, Recipe
+from adapters.base import NETWORKS, Network, NetworkInfo, Recipe
 from adapters.foreign import library
+from tasks.detection.base import Detection
 from tasks.detection.boxes import Boxes, Detections
 
 ARCHITECTURES = ("yolov3-tiny", "yolov5n", "yolov8n", "yolov8s", "yolo11n")
@@ -57,7 +58,12 @@ class UltralyticsYolo(Network):
     cell is a box of its own. Recipe: that of ultralytics, with the augmentation of the other detectors.
     """
 
-    tasks: ClassVar[tuple[str, ...]] = ("bccd", "voc_detection", "voc2012_detection", "coco_detection", "coco128")
+    # As published, for instance yolov8n.pt.
+    info = NetworkInfo(
+        "YOLO of ultralytics", homepage="https://docs.ultralytics.com/models/", licence="AGPL-3.0",
+        files={"coco": "{name}.pt"},
+    )  # fmt: skip
+    family, shape, stride = Detection, (3, None, None), 32
     mean, std = (0.0, 0.0, 0.0), (1.0, 1.0, 1.0)
     recipe = Recipe(
         epochs=100, batch_size=16, learning_rate=0.01, augment="detection", warmup=3, ema=0.999, validate_every=5
@@ -123,13 +129,9 @@ class UltralyticsYolo(Network):
         return loss
 
 
-def _register(architecture: str, suffix: str, activation: type[nn.Module]) -> None:
-    about = {"name": f"ultralytics/{architecture}{suffix}", "architecture": architecture, "activation": activation}
-    # Its code is that of the class above, which is where freshness looks for it.
-    origin = {"__module__": __name__, "__doc__": UltralyticsYolo.__doc__, "__qualname__": UltralyticsYolo.__qualname__}
-    NETWORKS.register(str(about["name"]))(type(UltralyticsYolo.__name__, (UltralyticsYolo,), {**about, **origin}))
-
-
 for _architecture in ARCHITECTURES:
-    _register(_architecture, "", nn.SiLU)
-    _register(_architecture, "-relu", nn.ReLU)
+    for _suffix, _activation in (("", nn.SiLU), ("-relu", nn.ReLU)):
+        NETWORKS.variant(
+            UltralyticsYolo, f"ultralytics/{_architecture}{_suffix}", f"{_architecture} with {_activation.__name__}.",
+            architecture=_architecture, activation=_activation,
+        )  # fmt: skip

@@ -17,8 +17,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torchvision.ops import batched_nms
 
-from adapters.base import NETWORKS, Network, Recipe
-from adapters.detection.anchors import ANCHOR_CELL, ANCHORS
+from adapters.base import NETWORKS, Network, NetworkInfo, Recipe
+from adapters.detection.anchors import ANCHOR_CELL
 from adapters.detection.backbones import (
     Activation,
     Darknet19,
@@ -31,6 +31,7 @@ from adapters.detection.backbones import (
 from adapters.detection.loss import boxes_of, unpack, yolo_loss
 from adapters.initialisation import initialise
 from tasks.base import Task
+from tasks.detection.base import Detection
 from tasks.detection.boxes import Boxes, Detections
 
 PRIOR = -3.0
@@ -42,8 +43,6 @@ BEFORE_NMS, AFTER_NMS = 1000, 300
 
 LEAKY = partial(nn.LeakyReLU, 0.1)
 """Darknet's slope."""
-ANY_WAY_UP = ("bccd",)
-"""Tasks whose images have no upper side: they are mirrored both ways in training."""
 
 
 class YOLOv2(nn.Module):
@@ -114,20 +113,26 @@ class YoloNetwork(Network):
     one by more than `nms` are suppressed.
     """
 
-    tasks: ClassVar[tuple[str, ...]] = ("bccd", "voc_detection", "voc2012_detection", "coco_detection", "coco128")
+    info = NetworkInfo(
+        "YOLOv2",
+        'Redmon, Farhadi, "YOLO9000: Better, Faster, Stronger", CVPR 2017',
+        "https://pjreddie.com/darknet/yolov2/",
+    )
+    family, shape = Detection, (3, None, None)
+    task: Detection
     mean, std = (0.406, 0.456, 0.485), (0.225, 0.224, 0.229)
     # As the released code trains, with its pretrained backbones; sizes vary by crops, not by size of the input.
     recipe = Recipe(
         epochs=250, batch_size=16, learning_rate=1e-3, augment="detection", warmup=2, milestones=(150, 200), ema=0.9999
     )
     nms: ClassVar[float] = 0.5
-    stride: ClassVar[int] = 32
-    """Pixels of the input in a cell of the prediction, in each direction."""
+    stride = 32
+    """Pixels of the input in a cell of the prediction, in each direction, too."""
 
     def __init__(self, task: Task) -> None:
         super().__init__(task)
-        self.anchors = torch.tensor(ANCHORS[task.name]) * ANCHOR_CELL / self.stride
-        if task.name in ANY_WAY_UP:
+        self.anchors = torch.tensor(self.task.anchors) * ANCHOR_CELL / self.stride
+        if self.recipe.augment == "detection" and not self.task.upright:
             self.recipe = replace(self.recipe, augment="detection_any_way_up")
 
     def decode(self, output: Any) -> list[Detections]:
@@ -159,8 +164,6 @@ class YoloNetwork(Network):
 class YoloDarknet19(YoloNetwork):
     """YOLOv2 on Darknet-19."""
 
-    name = "yolov2_d19"
-
     def build(self) -> YOLOv2:
         return YOLOv2(Darknet19(), len(self.anchors), len(self.task.classes))
 
@@ -168,8 +171,6 @@ class YoloDarknet19(YoloNetwork):
 @NETWORKS.register("yolov2_d19_leaky")
 class YoloDarknet19Leaky(YoloNetwork):
     """YOLOv2 on Darknet-19 with its published activation."""
-
-    name = "yolov2_d19_leaky"
 
     def build(self) -> YOLOv2:
         return YOLOv2(Darknet19(LEAKY), len(self.anchors), len(self.task.classes), activation=LEAKY)
@@ -179,7 +180,7 @@ class YoloDarknet19Leaky(YoloNetwork):
 class YoloResNet34(YoloNetwork):
     """YOLOv2 on ResNet-34; its weights start at random."""
 
-    name, nms = "yolov2_r34", 0.6
+    nms = 0.6
 
     def build(self) -> YOLOv2:
         return YOLOv2(resnet34_backbone(), len(self.anchors), len(self.task.classes), width=512)
@@ -189,7 +190,7 @@ class YoloResNet34(YoloNetwork):
 class YoloResNet50(YoloNetwork):
     """YOLOv2 on ResNet-50; its weights start at random."""
 
-    name, nms = "yolov2_r50", 0.6
+    nms = 0.6
 
     def build(self) -> YOLOv2:
         return YOLOv2(resnet50_backbone(), len(self.anchors), len(self.task.classes), passed=128)
@@ -199,8 +200,6 @@ class YoloResNet50(YoloNetwork):
 class YoloTiny(YoloNetwork):
     """Tiny YOLOv2."""
 
-    name = "yolov2_tiny"
-
     def build(self) -> TinyYOLOv2:
         return TinyYOLOv2(len(self.anchors), len(self.task.classes))
 
@@ -208,8 +207,6 @@ class YoloTiny(YoloNetwork):
 @NETWORKS.register("yolov2_tiny_leaky")
 class YoloTinyLeaky(YoloNetwork):
     """Tiny YOLOv2 with its published activation."""
-
-    name = "yolov2_tiny_leaky"
 
     def build(self) -> TinyYOLOv2:
         return TinyYOLOv2(len(self.anchors), len(self.task.classes), LEAKY)
@@ -219,7 +216,7 @@ class YoloTinyLeaky(YoloNetwork):
 class YoloLight(YoloNetwork):
     """YOLOv2 on three narrow stages of a ResNet-18, with cells of 16 pixels: it trains from random weights on a CPU."""
 
-    name, stride = "yolov2_light", 16
+    stride = 16
     recipe = Recipe(
         epochs=60, batch_size=8, learning_rate=2e-3, augment="detection", warmup=4, ema=0.995, validate_every=5
     )
@@ -234,8 +231,7 @@ class YoloLight(YoloNetwork):
 class YoloMini(YoloNetwork):
     """YOLOv2 on two very narrow stages of a ResNet, with cells of 8 pixels, for drawn scenes; its weights ship."""
 
-    name, stride = "yolov2_mini", 8
-    tasks = ("mini_detection",)
+    stride = 8
     mean, std = (0.5, 0.5, 0.5), (0.25, 0.25, 0.25)
     recipe = Recipe(epochs=50, batch_size=16, learning_rate=1e-2, augment="none", warmup=2, validate_every=5)
 

@@ -1,4 +1,4 @@
-"""What networks for event cameras share: the tasks they fit, and how counts of events become their input.
+"""What networks for event cameras share: how counts of events become their input.
 
 Counts are scaled and never shifted: where no event comes, the input is zero, and a spiking network is driven by events.
 """
@@ -12,12 +12,8 @@ from torch import Tensor
 
 from adapters.base import Network, Recipe
 from conversion.simulation.frames import Frames, NetworkInput
-from tasks import TASKS
 from tasks.base import Task
 from tasks.events.base import EventTask
-
-DRAWN = tuple(name for name in TASKS if issubclass(TASKS[name], EventTask) and name.startswith("mini_"))
-RECORDED = tuple(name for name in TASKS if issubclass(TASKS[name], EventTask) and name not in DRAWN)
 
 
 class EventNetwork(Network):
@@ -27,7 +23,7 @@ class EventNetwork(Network):
     two channels; the ANN sees their mean. A frame is multiplied by their number, so that the mean counts all events.
     """
 
-    tasks = RECORDED
+    family = EventTask
     task: EventTask
 
     def __init__(self, task: Task) -> None:

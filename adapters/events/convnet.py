@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from adapters.base import NETWORKS
-from adapters.events.base import DRAWN, RECIPE, RECORDED, EventNetwork, joined
+from adapters.base import NETWORKS, NetworkInfo, shown
+from adapters.events.base import RECIPE, EventNetwork, joined
 from adapters.images.resnet import BasicBlock
 from adapters.initialisation import initialise
+from tasks.base import Task
 
-# Pixels on the longer side; where a camera has more, neighbours are joined.
-LARGEST = 40
+# Pixels on the longer side; where a camera has more, neighbours are joined. Two poolings need some on the shorter.
+LARGEST, SMALLEST = 40, 4
 
 
 class EventConvNet(nn.Module):
@@ -52,13 +54,24 @@ class EventConvNet(nn.Module):
 class EventConvolutions(EventNetwork):
     """A small residual network; events of neighbouring pixels are joined where a camera has more than 40 on a side."""
 
-    name = "event_convnet"
-    tasks = (*RECORDED, *DRAWN)
+    info = NetworkInfo("A small residual network for event cameras")
     recipe = replace(RECIPE, epochs=40, batch_size=32)
 
     def build(self) -> EventConvNet:
         return EventConvNet(self.channels, (16, 32, 64), len(self.task.classes))
 
+    @classmethod
+    def fits(cls, task: Task) -> str | None:
+        small = cls.misfit(task, f"of {shown(task.input_shape)} too few pixels are left by joining and pooling them")
+        return super().fits(task) or (
+            small if min(task.input_shape[-2:]) < SMALLEST * joint(task.input_shape) else None
+        )
+
     def pixels(self, counts: Tensor) -> Tensor:
-        side = -(-max(counts.shape[-2:]) // LARGEST)
+        side = joint(counts.shape)
         return joined(counts, side) if side > 1 else counts
+
+
+def joint(shape: Sequence[int]) -> int:
+    """How many pixels are joined to one in each direction, of samples whose shape ends in height and width."""
+    return -(-max(shape[-2:]) // LARGEST)

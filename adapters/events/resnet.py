@@ -8,7 +8,7 @@ from typing import ClassVar
 from torch import nn
 from torchvision.models.resnet import BasicBlock, ResNet
 
-from adapters.base import NETWORKS
+from adapters.base import NETWORKS, NetworkInfo
 from adapters.events.base import RECIPE, ResizedEventNetwork
 from adapters.initialisation import initialise
 
@@ -19,11 +19,16 @@ class EventResNet(ResizedEventNetwork):
     The released code starts from ImageNet's weights; ours are random.
     """
 
-    blocks: ClassVar[list[int]]
+    info = NetworkInfo(
+        "torchvision's ResNet for event cameras, 224x224",
+        'He et al., "Deep Residual Learning for Image Recognition", CVPR 2016',
+        "https://docs.pytorch.org/vision/stable/models/resnet.html",
+    )
+    blocks: ClassVar[tuple[int, ...]]
     recipe = RECIPE
 
     def build(self) -> nn.Sequential:
-        network = ResNet(BasicBlock, self.blocks, num_classes=len(self.task.classes))
+        network = ResNet(BasicBlock, list(self.blocks), num_classes=len(self.task.classes))
         network.maxpool = nn.AvgPool2d(3, 2, 1)
         whole = nn.Sequential(
             OrderedDict(reduction=nn.Conv2d(self.channels, 3, 3, padding=1, bias=False), backbone=network)
@@ -34,9 +39,9 @@ class EventResNet(ResizedEventNetwork):
 
 @NETWORKS.register("event_resnet18")
 class EventResNet18(EventResNet):
-    name, blocks = "event_resnet18", [2, 2, 2, 2]
+    blocks = (2, 2, 2, 2)
 
 
 @NETWORKS.register("event_resnet34")
 class EventResNet34(EventResNet):
-    name, blocks = "event_resnet34", [3, 4, 6, 3]
+    blocks = (3, 4, 6, 3)

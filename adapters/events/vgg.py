@@ -7,7 +7,7 @@ from typing import ClassVar
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from adapters.base import NETWORKS
+from adapters.base import NETWORKS, NetworkInfo
 from adapters.events.base import RECIPE, ResizedEventNetwork
 from adapters.images.vgg import STAGES, features
 from adapters.initialisation import initialise
@@ -39,6 +39,10 @@ class PlainVgg(nn.Module):
 class EventVgg(ResizedEventNetwork):
     """VGG without batch norm; average pooling where VGG takes maxima, and no hidden linear layers."""
 
+    info = NetworkInfo(
+        "VGG for event cameras, 224x224, without batch norm",
+        'Simonyan, Zisserman, "Very Deep Convolutional Networks for Large-Scale Image Recognition", ICLR 2015',
+    )
     stages: ClassVar[tuple[tuple[int, ...], ...]]
     recipe = RECIPE
 
@@ -48,9 +52,9 @@ class EventVgg(ResizedEventNetwork):
 
 @NETWORKS.register("event_vgg11")
 class EventVgg11(EventVgg):
-    name, stages = "event_vgg11", SHALLOW
+    stages = SHALLOW
 
 
 @NETWORKS.register("event_vgg16")
 class EventVgg16(EventVgg):
-    name, stages = "event_vgg16", STAGES
+    stages = STAGES

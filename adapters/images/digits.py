@@ -5,7 +5,8 @@ from __future__ import annotations
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from adapters.base import NETWORKS, Network, Recipe
+from adapters.base import NETWORKS, NetworkInfo, Recipe
+from adapters.images.base import ImageNetwork
 from adapters.images.resnet import BasicBlock
 from adapters.initialisation import initialise
 
@@ -36,12 +37,11 @@ class DigitsConvNet(nn.Module):
 
 
 @NETWORKS.register("digits_convnet")
-class DigitsNetwork(Network):
+class DigitsNetwork(ImageNetwork):
     """The convolutional network of the digits; its weights are shipped."""
 
-    name = "digits_convnet"
-    tasks = ("digits",)
-    mean, std = (0.306,), (0.376,)  # Of the training split.
+    info = NetworkInfo("A small residual network for grey images of 8x8")
+    shape = (1, 8, 8)
     recipe = Recipe(epochs=40, batch_size=64, augment="shift")
 
     def build(self) -> DigitsConvNet:

@@ -12,9 +12,10 @@ from typing import ClassVar, Literal
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from adapters.base import NETWORKS, Network
-from adapters.images.cifar import CifarNetwork
+from adapters.base import NETWORKS, Network, NetworkInfo
+from adapters.images.base import SmallImageNetwork
 from adapters.initialisation import initialise
+from tasks.images.base import ImageClassification
 
 Shortcut = Literal["subsample", "projection"]
 
@@ -102,9 +103,14 @@ class CifarResNet(nn.Module):
 
 
 class NarrowResNet(Network):
-    """Option A, with the ImageNet statistics that the published weights were trained on, for either dataset."""
+    """Option A, with the ImageNet statistics that the published weights were trained on, whatever the task's."""
 
-    tasks = ("cifar10", "cifar100")
+    info = NetworkInfo(
+        "ResNet for 32x32 images, 16-32-64 channels, zero-padded shortcuts",
+        'He et al., "Deep Residual Learning for Image Recognition", CVPR 2016',
+        "https://github.com/akamaster/pytorch_resnet_cifar10", "BSD 2-Clause", {"cifar10": "{name}-*.th"},
+    )  # fmt: skip
+    family, shape = ImageClassification, SmallImageNetwork.shape
     mean, std = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
     blocks: ClassVar[int]
 
@@ -114,26 +120,33 @@ class NarrowResNet(Network):
 
 @NETWORKS.register("resnet20")
 class ResNet20(NarrowResNet):
-    name, blocks = "resnet20", 3
+    blocks = 3
 
 
 @NETWORKS.register("resnet32")
 class ResNet32(NarrowResNet):
-    name, blocks = "resnet32", 5
+    blocks = 5
 
 
 @NETWORKS.register("resnet44")
 class ResNet44(NarrowResNet):
-    name, blocks = "resnet44", 7
+    blocks = 7
 
 
 @NETWORKS.register("resnet56")
 class ResNet56(NarrowResNet):
-    name, blocks = "resnet56", 9
+    blocks = 9
 
 
-class WideResNet(CifarNetwork):
+class WideResNet(SmallImageNetwork):
     """Option B, four times as wide."""
+
+    info = NetworkInfo(
+        "ResNet for 32x32 images, 64-128-256 channels, as in SNN Calibration",
+        'Li et al., "A Free Lunch From ANN: Towards Efficient, Accurate Spiking Neural Networks Calibration", '
+        "ICML 2021",
+        "https://github.com/yhhhli/SNN_Calibration",
+    )
 
     blocks: ClassVar[int]
 
@@ -143,9 +156,9 @@ class WideResNet(CifarNetwork):
 
 @NETWORKS.register("resnet20_wide")
 class ResNet20Wide(WideResNet):
-    name, blocks = "resnet20_wide", 3
+    blocks = 3
 
 
 @NETWORKS.register("resnet32_wide")
 class ResNet32Wide(WideResNet):
-    name, blocks = "resnet32_wide", 5
+    blocks = 5

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from adapters.base import NETWORKS
-from adapters.images.cifar import CifarNetwork
+from adapters.base import NETWORKS, NetworkInfo
+from adapters.images.base import SmallImageNetwork
 from adapters.initialisation import initialise
 
 # Configuration D of Simonyan, Zisserman, "Very Deep Convolutional Networks", 2015: channels per stage.
@@ -52,8 +52,15 @@ class Vgg(nn.Module):
 
 
 @NETWORKS.register("vgg16")
-class Vgg16(CifarNetwork):
-    name = "vgg16"
+class Vgg16(SmallImageNetwork):
+    """VGG-16 with average pooling and a single linear layer."""
+
+    info = NetworkInfo(
+        "VGG-16 for 32x32 images, average pooling, one linear layer",
+        'Simonyan, Zisserman, "Very Deep Convolutional Networks for Large-Scale Image Recognition", ICLR 2015; as '
+        "trained by Li et al., ICML 2021",
+        "https://github.com/yhhhli/SNN_Calibration",
+    )
 
     def build(self) -> Vgg:
         return Vgg(STAGES, len(self.task.classes))

@@ -8,26 +8,23 @@ ANN, while the spiking network's next layer is driven by the pooled neurons' spi
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar, Literal, TypeVar
+from collections.abc import Sequence
+from typing import Any, ClassVar, Literal
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from adapters.base import NETWORKS, Network, Recipe
+from adapters.base import NETWORKS, Network, NetworkInfo, Recipe, shown
+from tasks.base import Task
+from tasks.points.base import CloudClassification
+from tasks.points.parts import PartSegmentation
 
 Reduce = Literal["mean", "max"]
 ORTHOGONALITY = 1e-3
 """Weight of the feature transform's distance from a rotation in the loss."""
 RULED_OUT = -1e3
 """Score of a part that the shape's category does not have."""
-CLASSIFICATION = ("shapenet_classification", "modelnet10", "modelnet40", "shrec16")
-CATEGORIES = (
-    "airplane", "bag", "cap", "car", "chair", "earphone", "guitar", "knife", "lamp", "laptop", "motorbike", "mug",
-    "pistol", "rocket", "skateboard", "table",
-)  # fmt: skip
-PARTS = ("coseg_vases", "shapenet_parts", *(f"shapenet_parts_{category}" for category in CATEGORIES))
 
 
 class Pooled(nn.Module):
@@ -187,34 +184,21 @@ def distance_from_rotation(transform: Tensor) -> Tensor:
     return (identity - product).flatten(1).norm(dim=1).mean()
 
 
-Kind = TypeVar("Kind", bound="type[PointNetwork]")
+class CloudNetwork(Network):
+    """A PointNet for whatever targets: how it is fed, and what training minimises.
 
+    Attributes:
+        reduce, width, channels: of `PointFeatures`.
+    """
 
-def by_mean_and_maximum(network: Kind) -> Kind:
-    """Registers a network under its name, with the mean over points, and under `<name>_max`, with the maximum."""
-    NETWORKS.register(network.name)(network)
-    name = f"{network.name}_max"
-    told = f"{str(network.__doc__).strip()}\n\n    Points are reduced by their maximum, as published."
-    origin = {"__doc__": told, "__module__": network.__module__, "__qualname__": network.__qualname__}
-    NETWORKS.register(name)(type(network.__name__, (network,), {"name": name, "reduce": "max", **origin}))
-    return network
-
-
-@by_mean_and_maximum
-class PointNetwork(Network):
-    """A PointNet for classes, of 3.5 million parameters; by the mean over points as in the paper's released code."""
-
-    name = "pointnet"
-    tasks: ClassVar[tuple[str, ...]] = CLASSIFICATION
-    reduce: Reduce = "mean"
-    width = 1024
-    channels = 64
-    recipe = Recipe(
-        epochs=300, batch_size=64, optimizer="adamw", learning_rate=1e-2, weight_decay=0.01, augment="points", warmup=20
+    info = NetworkInfo(
+        "PointNet",
+        'Qi et al., "PointNet: Deep Learning on Point Sets for 3D Classification and Segmentation", CVPR 2017',
+        "https://github.com/charlesq34/pointnet",
     )
-
-    def build(self) -> nn.Module:
-        return PointNet(len(self.task.classes), self.reduce, self.width, self.channels)
+    reduce: ClassVar[Reduce] = "mean"
+    width: ClassVar[int] = 1024
+    channels: ClassVar[int] = 64
 
     def encode(self, inputs: Tensor) -> Tensor:
         """Clouds as they are, float32."""
@@ -229,11 +213,23 @@ class PointNetwork(Network):
         ) + ORTHOGONALITY * distance_from_rotation(transform.float())
 
 
-@by_mean_and_maximum
+@NETWORKS.register("pointnet")
+class PointNetwork(CloudNetwork):
+    """A PointNet for classes, of 3.5 million parameters; by the mean over points as in the paper's released code."""
+
+    family, shape = CloudClassification, (3, None)
+    recipe = Recipe(
+        epochs=300, batch_size=64, optimizer="adamw", learning_rate=1e-2, weight_decay=0.01, augment="points", warmup=20
+    )
+
+    def build(self) -> nn.Module:
+        return PointNet(len(self.task.classes), self.reduce, self.width, self.channels)
+
+
+@NETWORKS.register("pointnet_light")
 class LightPointNetwork(PointNetwork):
     """A quarter of the cloud's features and half of the points', small enough to be trained on a CPU."""
 
-    name = "pointnet_light"
     width = 256
     channels = 32
     recipe = Recipe(
@@ -246,8 +242,6 @@ class LightPointNetwork(PointNetwork):
 class MiniPointNetwork(PointNetwork):
     """By the mean, narrower still; its weights are shipped."""
 
-    name = "pointnet_mini"
-    tasks = ("mini_points",)
     width = 64
     channels = 16
     recipe = Recipe(
@@ -255,31 +249,41 @@ class MiniPointNetwork(PointNetwork):
     )
 
 
-@by_mean_and_maximum
-class PartNetwork(PointNetwork):
+@NETWORKS.register("pointnet_parts")
+class PartNetwork(CloudNetwork):
     """A PointNet whose output is a map of scores, shape (N, parts, P)."""
 
-    name = "pointnet_parts"
-    tasks = PARTS
+    family, shape = PartSegmentation, (None, None)
+    task: PartSegmentation
     recipe = Recipe(
         epochs=100, batch_size=32, optimizer="adamw", learning_rate=1e-3, weight_decay=1e-4, augment="points"
     )
 
     def build(self) -> nn.Module:
-        categories: Mapping[str, Sequence[int]] = getattr(self.task, "categories", {})
-        told = list(categories.values()) if self.task.input_shape[0] > 3 else []
+        told = list(self.task.categories.values()) if self.task.input_shape[0] > 3 else []
         return PartPointNet(len(self.task.classes), self.reduce, self.width, self.channels, told)
+
+    @classmethod
+    def fits(cls, task: Task) -> str | None:
+        misfit = super().fits(task)
+        if misfit is None and isinstance(task, PartSegmentation):
+            told = 3 + len(task.categories)
+            if task.input_shape[0] not in (3, told):
+                wanted = (
+                    f"points have 3 channels, or {told} where they say which of the {len(task.categories)} categories"
+                )
+                misfit = cls.misfit(task, f"{wanted}, and the task's samples are {shown(task.input_shape)}")
+        return misfit
 
     def decode(self, output: Any) -> Tensor:
         """Scores to parts, uint8 of shape (N, P)."""
         return output.argmax(dim=1).to(torch.uint8)
 
 
-@by_mean_and_maximum
+@NETWORKS.register("pointnet_parts_light")
 class LightPartNetwork(PartNetwork):
     """A quarter of the cloud's features and half of the points', small enough to be trained on a CPU."""
 
-    name = "pointnet_parts_light"
     width = LightPointNetwork.width
     channels = LightPointNetwork.channels
     recipe = Recipe(
@@ -291,9 +295,13 @@ class LightPartNetwork(PartNetwork):
 class MiniPartNetwork(PartNetwork):
     """By the maximum, narrower still; its weights are shipped."""
 
-    name = "pointnet_parts_mini"
-    tasks = ("mini_parts",)
     reduce = "max"
     width = MiniPointNetwork.width
     channels = MiniPointNetwork.channels
     recipe = MiniPointNetwork.recipe
+
+
+for _network in (PointNetwork, LightPointNetwork, PartNetwork, LightPartNetwork):
+    NETWORKS.variant(
+        _network, f"{_network.name}_max", "Points are reduced by their maximum, as published.", reduce="max"
+    )

@@ -14,16 +14,16 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torchvision.models import segmentation
 
-from adapters.base import NETWORKS, Network, Recipe
+from adapters.base import NETWORKS, Network, NetworkInfo, Recipe
 from adapters.images.resnet import BasicBlock
 from adapters.initialisation import initialise
-
-IGNORE = 255
+from tasks.segmentation.base import IGNORE, Segmentation
 
 
 class SegmentationNetwork(Network):
     """A network whose output is a map of class scores, shape (N, classes, H, W)."""
 
+    family, shape = Segmentation, (3, None, None)
     mean, std = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # ImageNet's.
 
     def decode(self, output: Any) -> Tensor:
@@ -108,13 +108,16 @@ def resized(x: Tensor, size: tuple[int, ...]) -> Tensor:
     return F.interpolate(x, size=size, mode="bilinear", align_corners=False)
 
 
+# torchvision's names, for instance deeplabv3_resnet50_coco-cd0a2569.pth: COCO's images with VOC's classes.
+FILES = {"voc": "{name}_coco-*.pth"}
+
+
 class TorchvisionNetwork(SegmentationNetwork):
     """A network of torchvision's on ResNet-50 with output stride 8, without its auxiliary head.
 
     torchvision's own state dicts, trained on COCO's images of VOC's 21 classes, load for VOC from a file.
     """
 
-    tasks = ("voc_segmentation", "coco_segmentation")
     recipe = Recipe(
         epochs=50, batch_size=8, learning_rate=0.007, weight_decay=1e-4, augment="scale_crop", schedule="poly"
     )
@@ -132,7 +135,11 @@ class TorchvisionNetwork(SegmentationNetwork):
 class DeepLabv3ResNet50(TorchvisionNetwork):
     """DeepLabv3 (Chen et al., arXiv:1706.05587) as torchvision builds it, 39.6 million parameters."""
 
-    name = "deeplabv3_resnet50"
+    info = NetworkInfo(
+        "DeepLabv3 on ResNet-50, torchvision's",
+        'Chen et al., "Rethinking Atrous Convolution for Semantic Image Segmentation", arXiv:1706.05587, 2017',
+        "https://docs.pytorch.org/vision/stable/models/deeplabv3.html", files=FILES,
+    )  # fmt: skip
     constructor = segmentation.deeplabv3_resnet50
 
 
@@ -140,7 +147,11 @@ class DeepLabv3ResNet50(TorchvisionNetwork):
 class FCNResNet50(TorchvisionNetwork):
     """FCN (Long et al., CVPR 2015) as torchvision builds it, on the dilated ResNet-50, 33.0 million parameters."""
 
-    name = "fcn_resnet50"
+    info = NetworkInfo(
+        "FCN on ResNet-50, torchvision's",
+        'Long, Shelhamer, Darrell, "Fully Convolutional Networks for Semantic Segmentation", CVPR 2015',
+        "https://docs.pytorch.org/vision/stable/models/fcn.html", files=FILES,
+    )  # fmt: skip
     constructor = segmentation.fcn_resnet50
 
 
@@ -148,8 +159,7 @@ class FCNResNet50(TorchvisionNetwork):
 class LightFCNNetwork(SegmentationNetwork):
     """1.1 million parameters, small enough to be trained on a CPU."""
 
-    name = "fcn_light"
-    tasks = ("camvid",)
+    info = NetworkInfo("A light FCN: four residual stages, merged from coarse to fine")
     recipe = Recipe(
         epochs=80, batch_size=8, learning_rate=0.05, weight_decay=5e-4, augment="scale_crop_half", schedule="poly"
     )
@@ -162,8 +172,7 @@ class LightFCNNetwork(SegmentationNetwork):
 class MiniFCNNetwork(SegmentationNetwork):
     """The light network, narrower and for smaller images; its weights are shipped."""
 
-    name = "mini_fcn"
-    tasks = ("mini_segmentation",)
+    info = NetworkInfo("A light FCN for small images")
     recipe = Recipe(epochs=20, batch_size=32, learning_rate=0.1, weight_decay=5e-4, augment="none", schedule="poly")
 
     def build(self) -> LightFCN:

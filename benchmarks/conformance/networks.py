@@ -5,11 +5,14 @@ from __future__ import annotations
 from functools import cached_property
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.utils.data import Dataset
 
 from adapters import NETWORKS, Network, load_weights
+from adapters.base import fitting
 from adapters.events.base import ResizedEventNetwork
 from adapters.training.augmentations import AUGMENTATIONS
 from adapters.weights import save_weights
@@ -20,6 +23,7 @@ from conversion import ConversionGraph, capture
 from conversion.errors import BenchmarkError
 from conversion.simulation.frames import mean_input
 from tasks import TASKS, Task
+from tasks.base import Metric, Split
 from tasks.detection.base import Detection
 from tasks.events.base import EventTask
 from tasks.points.base import CloudTask
@@ -32,14 +36,23 @@ LARGEST = 64
 
 
 class NetworkBench:
-    """A network with random weights, bound to the first task that it fits. No data are needed."""
+    """A network with random weights, bound to the first task that it fits. No data are needed.
+
+    Raises:
+        Failed: it fits no registered task.
+    """
 
     def __init__(self, kind: type[Network]) -> None:
         self.kind = kind
 
     @cached_property
+    def tasks(self) -> list[str]:
+        return fitting(self.kind)
+
+    @cached_property
     def adapter(self) -> Network:
-        return bound(self.kind, self.kind.tasks[0])
+        demand(bool(self.tasks), "It fits no task that is registered; see its attributes `family` and `shape`.")
+        return bound(self.kind, self.tasks[0])
 
     @cached_property
     def inputs(self) -> Tensor:
@@ -104,15 +117,15 @@ def is_called_as_registered(bench: NetworkBench) -> None:
 
 
 @torch.no_grad()
-def builds_for_every_task_it_names(bench: NetworkBench) -> None:
-    """For each task in `tasks`, one score for each class, at each place where targets are maps; or boxes come of it."""
-    demand(bool(bench.kind.tasks), "It names no task; list those it fits in `tasks`.")
-    for name in bench.kind.tasks:
+def builds_for_every_task_it_fits(bench: NetworkBench) -> None:
+    """For each task, one score for each class, at each place where targets are maps; or boxes come of it."""
+    first = bench.adapter.task.name
+    for name in bench.tasks:
         adapter = bound(bench.kind, name)
         shape = shape_of(adapter.task)
         sample = torch.zeros(2, *shape, dtype=torch.uint8)
         # Of event cameras there are many tasks, which differ in shape: shapes alone are computed after the first.
-        device = "meta" if isinstance(adapter.task, EventTask) and name != bench.kind.tasks[0] else "cpu"
+        device = "meta" if isinstance(adapter.task, EventTask) and name != first else "cpu"
         with torch.device(device):
             output = built(adapter, seed=0)(adapter.encode(sample.to(device)))
         if isinstance(adapter.task, Detection):
@@ -126,12 +139,29 @@ def builds_for_every_task_it_names(bench: NetworkBench) -> None:
         )
 
 
-def refuses_other_tasks(bench: NetworkBench) -> None:
-    """A task that is not in `tasks` is refused."""
+class Other(Task):
+    """A task of a kind that is no network's."""
 
-    class Other(type(bench.adapter.task)):  # type: ignore[misc]
-        name = "a task that no network names"
+    name = "other"
+    classes = ("a", "b")
+    input_shape = (1, 1)
 
+    def missing(self) -> str:
+        return "It has no data."
+
+    def split(self, name: Split) -> Dataset[tuple[Tensor, Any]]:
+        raise NotImplementedError
+
+    def metric(self) -> Metric:
+        raise NotImplementedError
+
+    def digest(self) -> str:
+        raise NotImplementedError
+
+
+def refuses_tasks_of_another_kind(bench: NetworkBench) -> None:
+    """A task of a family that is not its own is refused."""
+    demand(bench.kind.fits(Other()) is not None, "`fits` finds nothing wrong with it; say which `family` it is for.")
     try:
         bench.kind(Other())
     except BenchmarkError:
@@ -236,7 +266,7 @@ def has_a_recipe_to_train_by(bench: NetworkBench) -> None:
 
 
 CHECKS: tuple[Check[NetworkBench], ...] = (
-    says_what_it_is, is_called_as_registered, builds_for_every_task_it_names, refuses_other_tasks,
+    says_what_it_is, is_called_as_registered, builds_for_every_task_it_fits, refuses_tasks_of_another_kind,
     encodes_sample_by_sample, is_fed_what_it_encodes, decodes_to_classes, answers_sample_by_sample, can_be_captured,
     is_computed_alike_when_captured, has_activations_for_neurons, keeps_its_weights, has_a_recipe_to_train_by,
 )  # fmt: skip

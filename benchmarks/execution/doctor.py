@@ -31,8 +31,11 @@ def checkup(data_root: Path | None, weights: Path, patterns: Sequence[str]) -> I
     for name in sorted(wanted, key=lambda name: gaps[name] is not None):
         gap = gaps[name]
         yield f"task {name}: " + ("ready" if gap is None else f"{gap} Expected layout: {tasks[name].layout}")
+        info = tasks[name].info
+        if gap is not None and info.homepage is not None:
+            yield f"  published at {info.homepage}" + (f", licence: {info.licence}" if info.licence else "")
         untrained = []
-        for network in (network for network in NETWORKS if name in NETWORKS[network].tasks):
+        for network in (network for network in NETWORKS if NETWORKS[network].fits(tasks[name]) is None):
             try:
                 yield f"  network {network}: {find_weights(network, name, weights).name}"
             except BenchmarkError:

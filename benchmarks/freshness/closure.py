@@ -20,8 +20,11 @@ from pathlib import Path
 
 from benchmarks.freshness.modules import Chain, Module, chain, chains, written
 
-# How weights came about (their digest says which they are), and what errors say.
-LEFT_OUT = ("adapters.base.Recipe", "adapters.initialisation", "adapters.training", "conversion.errors")
+# How weights came about (their digest says which they are), what errors say, and where data and weights come from.
+LEFT_OUT = (
+    "adapters.base.NetworkInfo", "adapters.base.Recipe", "adapters.initialisation", "adapters.training",
+    "conversion.errors", "tasks.base.TaskInfo",
+)  # fmt: skip
 REGISTRY = ("conversion.registry", "Registry")
 
 # A module and a name in it; without a name, all of the module.

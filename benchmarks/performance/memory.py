@@ -15,6 +15,7 @@ import time
 import torch
 
 from adapters import NETWORKS
+from adapters.base import fitting
 from benchmarks.execution.evaluate import readout_steps
 from conversion import Calibration, capture, simulate
 from conversion.methods import make_method
@@ -32,7 +33,7 @@ UNIT = 2**30 if sys.platform == "darwin" else 2**20
 
 def run(phase: str, network: str, size: int, T: int, samples: int) -> None:
     """Does a phase with all before it."""
-    adapter = NETWORKS[network](TASKS[NETWORKS[network].tasks[0]]())
+    adapter = NETWORKS[network](TASKS[fitting(NETWORKS[network])[0]]())
     torch.manual_seed(0)
     model = adapter.build().eval()
     inputs = adapter.encode(torch.randint(0, 256, (samples, 3, size, size), dtype=torch.uint8))

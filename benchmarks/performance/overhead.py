@@ -41,7 +41,6 @@ class Busy:
 class BusyMethod(Method):
     """A cell of known length."""
 
-    name = "busy"
     seconds: float
     number: int
 

@@ -16,6 +16,7 @@ from conversion.errors import InvalidInput
 from tasks import TASKS
 from tasks.detection.base import Detection
 from tasks.events.base import EventTask
+from tasks.images.base import ImageClassification
 
 Named = tuple[str, dict[str, Any]]
 
@@ -75,25 +76,27 @@ class Defaults:
 
 # The scripts for CIFAR and point clouds; for ImageNet and detection; for event cameras.
 CIFAR, LARGE, EVENTS = Defaults(), Defaults(8, 16, 2), Defaults(1, 8, 2)
+IMAGENET_SIDE = 160
+"""Images as high and as wide as this, or more, are large: ImageNet's, and what is drawn from it."""
 # As in the README of the scripts, whose own defaults lie between 0.95 and 1.
 RATIO = 1.0
 
 
 def defaults_of(dataset: str) -> Defaults:
     """Those of the script that the released code has for datasets of this family."""
-    kind = TASKS[dataset]
-    if issubclass(kind, EventTask):
+    task = TASKS[dataset]()
+    if isinstance(task, EventTask):
         return EVENTS
-    return LARGE if issubclass(kind, Detection) or dataset.startswith("imagenet") else CIFAR
+    large = isinstance(task, ImageClassification) and min(task.input_shape[-2:]) >= IMAGENET_SIDE
+    return LARGE if large or isinstance(task, Detection) else CIFAR
 
 
 def released_network(dataset: str, arch: str) -> str:
     """The network that the released scripts call `arch` on this dataset; here those of event cameras have other names
     than those of images."""
     ours = f"event_{arch}"
-    if issubclass(TASKS[dataset], EventTask) and ours in NETWORKS and dataset in NETWORKS[ours].tasks:
-        return ours
-    return arch
+    fits = ours in NETWORKS and NETWORKS[ours].fits(TASKS[dataset]()) is None
+    return ours if fits else arch
 
 
 def released_method(flags: Flags, defaults: Defaults = CIFAR) -> Named:

@@ -25,7 +25,15 @@ def suite_schema() -> dict[str, Any]:
         # Classes of one name from two packages get longer keys.
         return str(references[model, "validation"]["$ref"]).removeprefix("#/$defs/")
 
-    entry = definitions[key(Entry)]["properties"]
+    block = definitions[key(Entry)]
+    block["allOf"] = [
+        {
+            "if": {"properties": {"networks": {"contains": {"enum": networks}}}},
+            "then": {"properties": {"tasks": {"items": {"enum": list(tasks)}}}},
+        }
+        for tasks, networks in _fitting().items()
+    ]
+    entry = block["properties"]
     entry["tasks"]["items"]["enum"] = list(TASKS)
     entry["networks"]["items"]["enum"] = list(NETWORKS)
     bare, optioned = [], {}
@@ -39,6 +47,15 @@ def suite_schema() -> dict[str, Any]:
     suite = definitions.pop(key(Suite))
     suite["properties"]["price_list"]["enum"] = sorted(PRICES)
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **suite, "$defs": definitions}
+
+
+def _fitting() -> dict[tuple[str, ...], list[str]]:
+    """By the tasks that they fit, the networks."""
+    tasks = [TASKS[name]() for name in TASKS]
+    found: dict[tuple[str, ...], list[str]] = {}
+    for name in NETWORKS:
+        found.setdefault(tuple(task.name for task in tasks if NETWORKS[name].fits(task) is None), []).append(name)
+    return found
 
 
 def schema_text() -> str:

@@ -50,14 +50,11 @@ def _task(name: str) -> str:
 
 def _network(name: str, entry: ValidationInfo) -> str:
     try:
-        fits = NETWORKS[name].tasks
+        network = NETWORKS[name]
     except UnknownName as error:
         _refuse([((), str(error))])
-    _refuse(
-        ((), f"Network {name} does not fit task {task}; it fits {', '.join(fits)}.")
-        for task in entry.data.get("tasks", ())
-        if task not in fits
-    )
+    reasons = (network.fits(TASKS[task]()) for task in entry.data.get("tasks", ()))
+    _refuse(((), reason) for reason in reasons if reason is not None)
     return name
 
 

@@ -21,7 +21,6 @@ class Adaptive(Method):
     The corrected form sets thresholds for every candidate and counts synaptic operations.
     """
 
-    name = "adafire"
     phi: int = Field(default=4, description="the energy of this phi in every layer is the unit of the budget")
     phi_init: int = Field(default=8, description="largest phi of a layer")
     phi_min: int = Field(default=1, description="smallest phi of a layer")
@@ -54,7 +53,6 @@ class Adaptive(Method):
 class AdaFireSSC(Adaptive):
     """AdaFire, then SSC: larger thresholds where the output changes little, and biases corrected again."""
 
-    name = "adafire_ssc"
     ssc_budget: float = Field(default=1.0, description="ratio of divergences that SSC keeps to")
 
     def stages(self) -> tuple[Stage, ...]:

@@ -40,5 +40,3 @@ class Spiking(Method):
 @METHODS.register("burst")
 class Burst(Spiking):
     """Burst neurons with a given phi, rounding-aware thresholds and light calibration."""
-
-    name = "burst"

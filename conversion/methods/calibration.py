@@ -15,7 +15,6 @@ class CalibrationLight(Method):
     a threshold enters as a current. Batches are pooled where the released code averages seven with weights 0.9^i.
     """
 
-    name = "calibration"
     channelwise: Channelwise = False
     start: HalfThreshold = "shift"
     light: Light = True

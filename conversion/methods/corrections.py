@@ -25,7 +25,6 @@ class CalibrationAdvanced(Method):
     those of the light variant: phi = 1, one flooring threshold per layer, half a threshold as a current.
     """
 
-    name = "calibration_advanced"
     channelwise: Channelwise = False
     start: HalfThreshold = "shift"
     weights: bool = Field(default=False, description="tune the weights of every layer first")
@@ -46,7 +45,6 @@ class CalibrationAdvanced(Method):
 class Ftbc(Method):
     """A bias for each channel and step (FTBC, Wu et al., ECCV 2024) on rounding-aware thresholds per channel."""
 
-    name = "ftbc"
     phi: Phi = 1
     signed: Signed = False
 
@@ -62,7 +60,6 @@ class Snm(Method):
     taken back as soon as the potential is below zero, where the paper waits for minus a threshold.
     """
 
-    name = "snm"
     light: Light = False
 
     def stages(self) -> tuple[Stage, ...]:
@@ -74,7 +71,6 @@ class Snm(Method):
 class EnergyAware(Method):
     """Ours: bursts with a large phi, and thresholds that weigh error against the energy of spikes."""
 
-    name = "energy_aware"
     energy: float = Field(
         default=0.05, ge=0, allow_inf_nan=False, description="the weight of energy; 0 minimises the error alone"
     )

@@ -39,7 +39,6 @@ class Exits(BaseModel):
 class CalibrationIat(Exits, CalibrationLight):
     """SNN Calibration whose confident samples exit early."""
 
-    name = "calibration_iat"
     start: HalfThreshold = "potential"
 
     def stages(self) -> tuple[Stage, ...]:
@@ -50,7 +49,6 @@ class CalibrationIat(Exits, CalibrationLight):
 class AdaFireIat(Exits, Adaptive):
     """AdaFire whose confident samples exit early."""
 
-    name = "adafire_iat"
     start: HalfThresholdOrForm = "potential"
 
     def stages(self) -> tuple[Stage, ...]:
@@ -61,7 +59,6 @@ class AdaFireIat(Exits, Adaptive):
 class AdaFireSSCIat(Exits, AdaFireSSC):
     """All three of the paper's techniques."""
 
-    name = "adafire_ssc_iat"
     start: HalfThresholdOrForm = "potential"
 
     def stages(self) -> tuple[Stage, ...]:

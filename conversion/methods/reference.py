@@ -11,7 +11,6 @@ from conversion.stages import Quantise, Stage
 class Ann(Method):
     """The ANN itself, in floating point: the reference of every table."""
 
-    name = "ann"
     timed = False
 
     def stages(self) -> tuple[Stage, ...]:
@@ -25,8 +24,6 @@ class QuantisedAnn(Spiking):
     It has the burst network's thresholds and its own light calibration. No burst network at the same T and phi can
     be expected to do better, so its distance from the twin is the error due to time.
     """
-
-    name = "quantised_ann"
 
     def stages(self) -> tuple[Stage, ...]:
         neurons, *correction = super().stages()

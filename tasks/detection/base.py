@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -23,6 +23,10 @@ from tasks.detection.boxes import Boxes
 from tasks.disk import SKIPPED, skipping
 from tasks.splits import cut
 
+Anchors = tuple[tuple[float, float], ...]
+ANCHOR_SIDE = 416
+VOC_ANCHORS: Anchors = ((1.19, 1.98), (2.79, 4.59), (4.53, 8.92), (8.06, 5.29), (10.32, 10.65))
+"""YOLOv2's own for VOC (Redmon, Farhadi, "YOLO9000", CVPR 2017), of images of 416x416 pixels."""
 CACHE_BYTES = 2**30
 """Decoded images of a split are kept in memory when all of them need no more."""
 ROUNDING = 1.0
@@ -122,9 +126,22 @@ class Detection(Task):
     original size.
     """
 
+    kind = "object detection"
     primary_metric = "ap50"
+    upright: ClassVar[bool] = True
+    """Whether images have an upper side; where they have none, training mirrors them both ways."""
     batch = 8
     dense = True
+
+    @property
+    def anchors(self) -> Anchors:
+        """Widths and heights that boxes often have, in cells of 32 pixels at the size of the input.
+
+        A class attribute where they are known (`adapters.detection.anchors.anchors_of` computes them); else VOC's,
+        brought to that size.
+        """
+        height, width = (side / ANCHOR_SIDE for side in self.input_shape[1:])
+        return tuple((w * width, h * height) for w, h in VOC_ANCHORS)
 
     def metric(self) -> Metric:
         return AveragePrecision(self.classes)

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from conversion.errors import InvalidInput
-from tasks.base import TASKS, Metric, MetricValue, Split
+from tasks.base import TASKS, Metric, MetricValue, Split, TaskInfo
 from tasks.detection.average_precision import (
     Ranked,
     coco_points,
@@ -213,6 +213,14 @@ class CocoLayout(AnnotatedDetection):
     input_shape = (3, 416, 416)
     years: tuple[str, ...]
     """Which of the folders under coco/ there have to be, each with its annotations."""
+    info = TaskInfo(
+        "COCO 2017: photographs with things of 80 classes",
+        'Lin et al., "Microsoft COCO: Common Objects in Context", ECCV 2014',
+        "https://cocodataset.org", "annotations CC BY 4.0; images under the terms of Flickr",
+    )  # fmt: skip
+    label_set = "coco"
+    # YOLOv2's own.
+    anchors = ((0.53, 0.79), (1.71, 2.36), (2.89, 6.44), (6.33, 3.79), (9.03, 9.74))
     # fmt: off
     classes = (
         "person", "bicycle", "car", "motorcycle", "airplane", "bus", "train", "truck", "boat", "traffic light",
@@ -251,7 +259,6 @@ class CocoLayout(AnnotatedDetection):
 class CocoDetection(CocoLayout):
     """COCO 2017: train2017 for training, 1,000 images of it for validation, val2017 as the test split."""
 
-    name = "coco_detection"
     years = ("train2017", "val2017")
     layout = "coco/{train2017,val2017}/*.jpg and coco/annotations/instances_{train2017,val2017}.json."
 
@@ -267,7 +274,6 @@ class Coco128(CocoLayout):
     shuffle are the test split, the next 16 validation, the others training.
     """
 
-    name = "coco128"
     years = ("train2017",)
     layout = "coco/train2017/*.jpg and coco/annotations/instances_train2017.json, of COCO or its first 128 images."
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from tasks.base import TASKS, Split
+from tasks.base import TASKS, Split, TaskInfo
 from tasks.detection.base import Detection
 from tasks.detection.boxes import Boxes
 
@@ -44,8 +44,9 @@ class MiniDetection(Detection):
     Shapes are 12 to 28 pixels wide and overlap by no more than their boxes' tenth. Nothing is read from disk.
     """
 
-    name = "mini_detection"
+    info = TaskInfo("Drawn scenes to find shapes in")
     classes = ("circle", "square", "cross")
+    anchors = ((0.43, 0.43), (0.61, 0.61), (0.80, 0.80))
     input_shape = (3, SIDE, SIDE)
     layout = "nothing; the scenes are drawn."
     batch = 64

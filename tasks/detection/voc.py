@@ -9,7 +9,7 @@ from typing import ClassVar
 from xml.etree import ElementTree
 
 from conversion.errors import DataMissing, InvalidInput
-from tasks.base import TASKS, Split
+from tasks.base import TASKS, Split, TaskInfo
 from tasks.detection.base import Annotated, AnnotatedDetection, inside
 from tasks.detection.boxes import Boxes
 from tasks.disk import skipped, skipping
@@ -117,6 +117,11 @@ class VocLayout(AnnotatedDetection):
 class PascalVoc(VocLayout):
     """The 20 classes of the Pascal VOC challenges, 416x416; scored by 11-point AP as the paper's released code is."""
 
+    info = TaskInfo(
+        "Pascal VOC: photographs with things of 20 classes",
+        'Everingham et al., "The Pascal Visual Object Classes (VOC) Challenge", IJCV 88, 2010',
+        "http://host.robots.ox.ac.uk/pascal/VOC/",
+    )
     primary_metric = "ap50_11point"
     input_shape = (3, 416, 416)
     layout = "VOCdevkit/{VOC2007,VOC2012}/{JPEGImages,Annotations,ImageSets/Main}, VOC2007 with its test part."
@@ -130,7 +135,6 @@ class PascalVoc(VocLayout):
 class VocDetection(PascalVoc):
     """VOC 2007 and 2012 trainval for training, a tenth of it (at most 1,000 images) for validation; VOC 2007 test."""
 
-    name = "voc_detection"
     lists: ClassVar[Lists] = {
         "train": (("VOC2007", "trainval"), ("VOC2012", "trainval")),
         "test": (("VOC2007", "test"),),
@@ -144,7 +148,6 @@ class Voc2012Detection(PascalVoc):
     The test set of VOC 2012 is not public. A network trained for `voc_detection` has seen this test split: train anew.
     """
 
-    name = "voc2012_detection"
     lists: ClassVar[Lists] = {"train": (("VOC2007", "trainval"), ("VOC2012", "train")), "test": (("VOC2012", "val"),)}
 
 
@@ -155,7 +158,13 @@ class Bccd(VocLayout):
     Two boxes of the source have no area; they are dropped. Splits are the source's own lists.
     """
 
-    name = "bccd"
+    info = TaskInfo(
+        "BCCD: blood cells under a microscope",
+        "github.com/Shenggan/BCCD_Dataset, which credits cosmicad/dataset and akshaylamba/all_CELL_data",
+        "https://github.com/Shenggan/BCCD_Dataset", "MIT",
+    )  # fmt: skip
+    upright = False
+    anchors = ((0.50, 0.64), (1.10, 1.64), (1.35, 1.46), (1.44, 1.86), (2.64, 3.21))
     input_shape = (3, 256, 256)
     layout = "VOCdevkit/BCCD/{JPEGImages,Annotations,ImageSets/Main}."
     classes = ("RBC", "WBC", "Platelets")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import torch
 
-from tasks.base import Split
+from tasks.base import Split, TaskInfo
 from tasks.events.base import SEED, RecordedEvents, Recording, with_encodings
 from tasks.events.encoding import Events, Sensor
 from tasks.events.files import davis346, read_aedat2
@@ -16,7 +16,7 @@ from tasks.splits import stratified
 TEST_FRACTION = 0.2
 
 
-@with_encodings
+@with_encodings("action_recognition")
 class ActionRecognition(RecordedEvents):
     """Ten actions of fifteen people before a DAVIS346, 346x260 pixels.
 
@@ -24,7 +24,12 @@ class ActionRecognition(RecordedEvents):
     are taken as they are; else a seeded fifth of every class is the test set. A tenth of the training set validates.
     """
 
-    name = "action_recognition"
+    info = TaskInfo(
+        "Action Recognition: ten actions of fifteen people",
+        'Miao et al., "Neuromorphic Vision Datasets for Pedestrian Detection, Action Recognition, and Fall Detection", '
+        "Frontiers in Neurorobotics 13:38, 2019",
+        "https://github.com/CrystalMiaoshu/PAFBenchmark",
+    )
     folder = "Action_Recognition"
     classes = (
         "arm_crossing", "get_up", "jumping", "kicking", "picking_up", "sit_down", "throwing", "turning_around",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 from abc import abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -52,6 +52,7 @@ class EventTask(Task):
     Subclasses set the class attributes but for `encoding` and `input_shape`, which `with_encodings` sets.
     """
 
+    kind = "event classification"
     primary_metric = "accuracy"
     sensor: ClassVar[Sensor]
     encoding: ClassVar[Encoding] = ENCODINGS[""]
@@ -65,20 +66,21 @@ class EventTask(Task):
 Kind = TypeVar("Kind", bound=type[EventTask])
 
 
-def with_encodings(dataset: Kind) -> Kind:
-    """Registers a dataset under its name, encoded as the paper does, and under one more name for every encoding."""
-    for suffix, encoding in ENCODINGS.items():
-        name = dataset.name + suffix
-        about = {"name": name, "encoding": encoding, "input_shape": encoding.shape(dataset.sensor)}
-        if not suffix:
-            for key, value in about.items():
-                setattr(dataset, key, value)
-            TASKS.register(name)(dataset)
-            continue
-        told = f"{str(dataset.__doc__).strip()}\n\n    Encoded by {encoding!r}."
-        origin = {"__doc__": told, "__module__": dataset.__module__, "__qualname__": dataset.__qualname__}
-        TASKS.register(name)(type(dataset.__name__, (dataset,), {**about, **origin}))
-    return dataset
+def with_encodings(name: str) -> Callable[[Kind], Kind]:
+    """Decorator that registers a dataset, encoded as the paper does, and a variant of it for every other encoding."""
+
+    def register(dataset: Kind) -> Kind:
+        dataset.input_shape = dataset.encoding.shape(dataset.sensor)
+        TASKS.register(name)(dataset)
+        for suffix, encoding in ENCODINGS.items():
+            if suffix:
+                TASKS.variant(
+                    dataset, name + suffix, f"Encoded by {encoding!r}.", encoding=encoding,
+                    input_shape=encoding.shape(dataset.sensor),
+                )  # fmt: skip
+        return dataset
+
+    return register
 
 
 @dataclass(frozen=True)

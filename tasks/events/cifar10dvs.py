@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from tasks.base import Split
+from tasks.base import Split, TaskInfo
 from tasks.events.base import RecordedEvents, Recording, by_class, class_gap, with_encodings
 from tasks.events.encoding import Events, Sensor
 from tasks.events.files import dvs128, read_aedat2
@@ -14,7 +14,7 @@ from tasks.images.cifar import Cifar10
 TRAINING_SHARE = 0.9
 
 
-@with_encodings
+@with_encodings("cifar10dvs")
 class Cifar10Dvs(RecordedEvents):
     """CIFAR10-DVS: 1,000 recordings of each class, 128x128 pixels.
 
@@ -22,7 +22,11 @@ class Cifar10Dvs(RecordedEvents):
     training set; a tenth of it validates, where the released code selects on the test set.
     """
 
-    name = "cifar10dvs"
+    info = TaskInfo(
+        "CIFAR10-DVS: images of CIFAR-10 moved before an event camera",
+        'Li et al., "CIFAR10-DVS: An Event-Stream Dataset for Object Classification", '
+        "Frontiers in Neuroscience 11:309, 2017",
+    )
     folder = "CIFAR10DVS"
     classes = Cifar10.classes
     sensor = Sensor(128, 128)

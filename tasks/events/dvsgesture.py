@@ -7,7 +7,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from conversion.errors import InvalidInput
-from tasks.base import Split
+from tasks.base import Split, TaskInfo
 from tasks.events.base import RecordedEvents, Recording, with_encodings
 from tasks.events.encoding import Events, Sensor
 from tasks.events.files import read_aedat3, read_npy
@@ -16,7 +16,7 @@ LISTS: dict[Split, str] = {"train": "trials_to_train.txt", "test": "trials_to_te
 UNPACKED: dict[Split, str] = {"train": "ibmGestureTrain", "test": "ibmGestureTest"}
 
 
-@with_encodings
+@with_encodings("dvsgesture")
 class DvsGesture(RecordedEvents):
     """DVS128 Gesture: 23 people for training and 6 for testing, 128x128 pixels.
 
@@ -24,7 +24,11 @@ class DvsGesture(RecordedEvents):
     says. A tenth of the training samples validates.
     """
 
-    name = "dvsgesture"
+    info = TaskInfo(
+        "DVS128 Gesture: eleven gestures of 29 people",
+        'Amir et al., "A Low Power, Fully Event-Based Gesture Recognition System", CVPR 2017',
+        "https://research.ibm.com/interactive/dvsgesture/",
+    )
     folder = "DVSGesture"
     classes = (
         "hand clapping", "right hand wave", "left hand wave", "right arm clockwise", "right arm counter-clockwise",

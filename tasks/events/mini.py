@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from tasks.base import Split
+from tasks.base import Split, TaskInfo
 from tasks.events.base import EventTask, with_encodings
 from tasks.events.encoding import EVENT, Events, Sensor, dense
 from tasks.images.base import LabelledImages
@@ -30,7 +30,7 @@ INTERVAL = 1000
 THRESHOLD, DARK, SCALE = 90, 24, 256
 
 
-@with_encodings
+@with_encodings("mini_events")
 class MiniEvents(EventTask):
     """Digits of scikit-learn, twice as large, moved in three strokes before a simulated event camera of 16x16 pixels.
 
@@ -39,7 +39,7 @@ class MiniEvents(EventTask):
     "Event-based Vision: A Survey", 2022, section 2.4). Splits are those of the task `digits`.
     """
 
-    name = "mini_events"
+    info = TaskInfo("Simulated events of moving digits")
     classes = tuple("0123456789")
     sensor = Sensor(SIDE, SIDE)
     upright = True

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import torch
 
-from tasks.base import Split
+from tasks.base import Split, TaskInfo
 from tasks.events.base import SEED, RecordedEvents, Recording, by_class, class_gap, with_encodings
 from tasks.events.encoding import Events, Sensor
 from tasks.events.files import read_bin, read_npy
@@ -16,7 +16,7 @@ TEST_FRACTION = 0.2
 PARTS: dict[Split, str] = {"train": "training", "validation": "validation", "test": "testing"}
 
 
-@with_encodings
+@with_encodings("ncaltech101")
 class NCaltech101(RecordedEvents):
     """N-Caltech101: 8,709 recordings of 100 kinds of things and of background, up to 240x180 pixels.
 
@@ -25,7 +25,12 @@ class NCaltech101(RecordedEvents):
     a tenth of the rest validates.
     """
 
-    name = "ncaltech101"
+    info = TaskInfo(
+        "N-Caltech101: photographs before a moving event camera",
+        'Orchard et al., "Converting Static Image Datasets to Spiking Neuromorphic Datasets Using Saccades", '
+        "Frontiers in Neuroscience 9:437, 2015",
+        "https://www.garrickorchard.com/datasets/n-caltech101",
+    )
     sensor = Sensor(240, 180)
     folder = "."
     layout = (

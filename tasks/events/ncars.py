@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tasks.base import Split
+from tasks.base import Split, TaskInfo
 from tasks.events.base import RecordedEvents, Recording, by_class, class_gap, with_encodings
 from tasks.events.encoding import Events, Sensor
 from tasks.events.files import read_dat
@@ -12,14 +12,19 @@ from tasks.events.files import read_dat
 FOLDERS: dict[Split, str] = {"train": "n-cars_train", "test": "n-cars_test"}
 
 
-@with_encodings
+@with_encodings("ncars")
 class NCars(RecordedEvents):
     """N-Cars: recordings of 0.1 s and at most 120x100 pixels.
 
     A tenth of the training set validates, where the paper's released code selects on the test set.
     """
 
-    name = "ncars"
+    info = TaskInfo(
+        "N-Cars: cars or background, from a driving car",
+        'Sironi et al., "HATS: Histograms of Averaged Time Surfaces for Robust Event-based Object Classification", '
+        "CVPR 2018",
+        "https://www.prophesee.ai/2018/03/13/dataset-n-cars/",
+    )
     folder = "Prophesee_Dataset_n_cars"
     classes = ("background", "cars")
     sensor = Sensor(120, 100)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tasks.base import Split
+from tasks.base import Split, TaskInfo
 from tasks.events.base import RecordedEvents, Recording, by_class, class_gap, with_encodings
 from tasks.events.encoding import Events, Sensor
 from tasks.events.files import read_bin
@@ -12,11 +12,17 @@ from tasks.events.files import read_bin
 FOLDERS: dict[Split, str] = {"train": "Train", "test": "Test"}
 
 
-@with_encodings
+@with_encodings("nmnist")
 class NMnist(RecordedEvents):
     """N-MNIST: the digits of MNIST in three saccades of 0.1 s, 34x34 pixels; a tenth of the training set validates."""
 
-    name = "nmnist"
+    info = TaskInfo(
+        "N-MNIST: digits before a moving event camera",
+        'Orchard et al., "Converting Static Image Datasets to Spiking Neuromorphic Datasets Using Saccades", '
+        "Frontiers in Neuroscience 9:437, 2015",
+        "https://www.garrickorchard.com/datasets/n-mnist",
+        "CC BY-SA 4.0",
+    )
     folder = "NMNIST"
     classes = tuple("0123456789")
     sensor = Sensor(34, 34)

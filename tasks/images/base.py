@@ -6,6 +6,7 @@ import hashlib
 from abc import abstractmethod
 from dataclasses import dataclass
 from functools import cached_property
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -68,7 +69,11 @@ class ImageClassification(Task):
     Subclasses set the class attributes and implement `missing` and `load`.
     """
 
+    kind = "image classification"
     primary_metric = "accuracy"
+    mean: ClassVar[tuple[float, ...]] = (0.5,)
+    std: ClassVar[tuple[float, ...]] = (0.5,)
+    """Of pixels / 255 of the training split, for each channel or for all; by these defaults inputs are -1 to 1."""
 
     @abstractmethod
     def load(self) -> ImageSplits:

@@ -10,12 +10,14 @@ import torch
 from torchvision import datasets
 
 from conversion.errors import InvalidInput
-from tasks.base import TASKS
+from tasks.base import TASKS, TaskInfo
 from tasks.disk import folder_gap
 from tasks.images.base import ImageClassification, ImageSplits, LabelledImages
 from tasks.images.folders import read_image_folder
 from tasks.splits import stratified
 
+CITATION = 'Krizhevsky, "Learning Multiple Layers of Features from Tiny Images", University of Toronto, 2009'
+HOMEPAGE = "https://www.cs.toronto.edu/~kriz/cifar.html"
 VALIDATION_FRACTION, VALIDATION_MAX, VALIDATION_SEED = 0.1, 5000, 0
 
 
@@ -89,8 +91,14 @@ def _load(task: type[Cifar], root: Path) -> ImageSplits:
 class Cifar10(Cifar):
     """CIFAR-10: 50,000 training and 10,000 test images of 10 classes."""
 
-    name = "cifar10"
+    info = TaskInfo(
+        "CIFAR-10: photographs of 10 classes", CITATION, HOMEPAGE,
+        expected="accuracy 91.73 by resnet20 with the published weights, measured here",
+    )  # fmt: skip
+    label_set = "cifar10"
     native = datasets.CIFAR10
+    # Mean and standard deviation as in SNN Calibration's training script, here and below.
+    mean, std = (0.4914, 0.4822, 0.4465), (0.2023, 0.1994, 0.2010)
     layout = (
         "cifar-10-batches-py/ (cifar-10-python.tar.gz unpacked), or cifar10/{train,test}/<class>/*.png "
         "with the official class names."
@@ -102,8 +110,10 @@ class Cifar10(Cifar):
 class Cifar100(Cifar):
     """CIFAR-100 with its fine labels: 50,000 training and 10,000 test images of 100 classes."""
 
-    name = "cifar100"
+    info = TaskInfo("CIFAR-100: photographs of 100 classes", CITATION, HOMEPAGE)
+    label_set = "cifar100"
     native = datasets.CIFAR100
+    mean, std = (0.5071, 0.4867, 0.4408), (0.2675, 0.2565, 0.2761)
     layout = (
         "cifar-100-python/ (cifar-100-python.tar.gz unpacked), or cifar100/{train,test}/<class>/*.png "
         "with the official fine class names."

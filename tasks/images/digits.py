@@ -6,7 +6,7 @@ from functools import lru_cache
 
 import torch
 
-from tasks.base import TASKS
+from tasks.base import TASKS, TaskInfo
 from tasks.images.base import ImageClassification, ImageSplits, LabelledImages
 from tasks.splits import stratified
 
@@ -21,7 +21,12 @@ class Digits(ImageClassification):
     rest validation. Pixels, 0..16 in the source, are spread over 0..255.
     """
 
-    name = "digits"
+    info = TaskInfo(
+        "Handwritten digits of scikit-learn",
+        "Alpaydin, Kaynak, Optical Recognition of Handwritten Digits, UCI Machine Learning Repository, 1998",
+        "https://archive.ics.uci.edu/dataset/80/optical+recognition+of+handwritten+digits", "CC BY 4.0",
+    )  # fmt: skip
+    mean, std = (0.306,), (0.376,)
     classes = tuple("0123456789")
     input_shape = (1, 8, 8)
     layout = "nothing; the images come with scikit-learn."

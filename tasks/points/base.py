@@ -127,6 +127,7 @@ class CloudTask(Task):
 class CloudClassification(CloudTask):
     """A task of clouds whose targets are classes."""
 
+    kind = "point cloud classification"
     primary_metric = "accuracy"
 
     def metric(self) -> Accuracy:

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset, TensorDataset
 
-from tasks.base import TASKS, Split
+from tasks.base import TASKS, Split, TaskInfo
 from tasks.points.base import CloudClassification, CloudTask, Points, normalised
 from tasks.points.parts import PartSegmentation
 from tasks.points.solids import Generator, box, cone, cylinder, pyramid, sphere, torus
@@ -80,7 +80,7 @@ def _cloud(generator: Generator, points: Points) -> Tensor:
 class MiniPoints(DrawnClouds, CloudClassification):
     """Six solids, 128 noisy points on each, stretched by 0.7 to 1.3 along every axis and turned about y."""
 
-    name = "mini_points"
+    info = TaskInfo("Drawn clouds of six solids")
     classes = ("sphere", "cube", "cylinder", "cone", "torus", "pyramid")
     kinds = classes
     input_shape = (3, 128)
@@ -100,7 +100,7 @@ class MiniParts(DrawnClouds, PartSegmentation):
     of which that of its category is 1.
     """
 
-    name = "mini_parts"
+    info = TaskInfo("Drawn clouds with parts")
     classes = ("mug body", "mug handle", "table top", "table legs", "lamp base", "lamp pole", "lamp shade")
     categories = {"Mug": (0, 1), "Table": (2, 3), "Lamp": (4, 5, 6)}  # noqa: RUF012
     kinds = tuple(categories)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from tasks.base import TASKS
+from tasks.base import TASKS, TaskInfo
 from tasks.points.base import Points
 from tasks.points.meshes import MeshClassification
 
@@ -12,6 +12,11 @@ from tasks.points.meshes import MeshClassification
 class ModelNet(MeshClassification):
     """Meshes in OFF files, with the official split; 1,024 points are drawn on each. z points up in the files."""
 
+    info = TaskInfo(
+        "ModelNet: CAD models of things",
+        'Wu et al., "3D ShapeNets: A Deep Representation for Volumetric Shapes", CVPR 2015',
+        "https://modelnet.cs.princeton.edu",
+    )
     input_shape = (3, 1024)
     suffix = ".off"
 
@@ -25,7 +30,6 @@ class ModelNet(MeshClassification):
 class ModelNet10(ModelNet):
     """ModelNet10: 3,991 training and 908 test models, all upright and facing one way."""
 
-    name = "modelnet10"
     folders = ("ModelNet10/raw", "ModelNet10")
     layout = "ModelNet10/<class>/{train,test}/*.off, or ModelNet10/raw/ as torch-geometric keeps them."
     classes = ("bathtub", "bed", "chair", "desk", "dresser", "monitor", "night_stand", "sofa", "table", "toilet")
@@ -35,7 +39,6 @@ class ModelNet10(ModelNet):
 class ModelNet40(ModelNet):
     """ModelNet40: 9,843 training and 2,468 test models, upright."""
 
-    name = "modelnet40"
     folders = ("ModelNet40/raw", "ModelNet40")
     layout = "ModelNet40/<class>/{train,test}/*.off, or ModelNet40/raw/ as torch-geometric keeps them."
     classes = (

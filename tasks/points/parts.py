@@ -109,6 +109,7 @@ class PartSegmentation(CloudTask):
         categories: by name the parts of each, as targets hold them.
     """
 
+    kind = "part segmentation"
     primary_metric = "category_miou"
     dense = True
     categories: Mapping[str, Sequence[int]]

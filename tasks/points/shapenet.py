@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from tasks.base import TASKS, Split
+from tasks.base import TASKS, Split, TaskInfo
 from tasks.disk import SKIPPED
 from tasks.points.base import CloudClassification, CloudFile, CloudFiles, Clouds, chosen, normalised
 from tasks.points.parts import PartSegmentation
@@ -43,6 +43,11 @@ class _InLayout(CloudFiles):
         folders: where the data may be, under the data root.
     """
 
+    info = TaskInfo(
+        "ShapeNetPart: things of 16 categories and their 50 parts",
+        'Yi et al., "A Scalable Active Framework for Region Annotation in 3D Shape Collections", SIGGRAPH Asia 2016',
+        "https://shapenet.org",
+    )
     labels: Mapping[str, range]
     folders: tuple[str, ...]
 
@@ -81,7 +86,6 @@ class _InLayout(CloudFiles):
 class ShapeNetClassification(_InLayout, CloudClassification):
     """The 16 categories of ShapeNetPart in its official split, 2,500 points of each shape."""
 
-    name = "shapenet_classification"
     input_shape = (3, POINTS)
     classes = tuple(PARTS)
     labels = PARTS
@@ -123,7 +127,6 @@ class ShapeNetParts(_InLayout, PartSegmentation):
     among the parts of that category.
     """
 
-    name = "shapenet_parts"
     input_shape = (3 + len(PARTS), POINTS)
     classes = tuple(name for category, own in PARTS.items() for name in part_names(category, len(own)))
     categories = PARTS
@@ -141,28 +144,27 @@ class ShapeNetParts(_InLayout, PartSegmentation):
         return WithCategory(clouds, len(self.categories))
 
 
-def _parts_of(category: str) -> type[PartSegmentation]:
-    """The task of one category alone, as the paper has it: one network for each."""
+class OneCategory(_InLayout, PartSegmentation):
+    """Parts of one of ShapeNetPart's categories, in the official split, 2,500 points of each shape.
 
-    class OneCategory(_InLayout, PartSegmentation):
-        """Parts of one of ShapeNetPart's categories, in the official split, 2,500 points of each shape."""
+    The paper has one network for each.
+    """
 
-        name = f"shapenet_parts_{category.lower()}"
-        input_shape = (3, POINTS)
-        classes = part_names(category, len(PARTS[category]))
-        categories = {category: range(len(PARTS[category]))}  # noqa: RUF012
-        labels = {category: PARTS[category]}  # noqa: RUF012
-        folders = FOLDERS
-        layout = LAYOUT
+    input_shape = (3, POINTS)
+    folders = FOLDERS
+    layout = LAYOUT
 
-        def read(self, file: CloudFile) -> tuple[Tensor, Tensor]:
-            return self.sample(file, {label: part for part, label in enumerate(PARTS[category])})
-
-    return OneCategory
+    def read(self, file: CloudFile) -> tuple[Tensor, Tensor]:
+        (labels,) = self.labels.values()
+        return self.sample(file, {label: part for part, label in enumerate(labels)})
 
 
-for _category in PARTS:
-    TASKS.register(f"shapenet_parts_{_category.lower()}")(_parts_of(_category))
+for _category, _labels in PARTS.items():
+    TASKS.variant(
+        OneCategory, f"shapenet_parts_{_category.lower()}", f"The category is {_category}.",
+        classes=part_names(_category, len(_labels)), categories={_category: range(len(_labels))},
+        labels={_category: _labels},
+    )  # fmt: skip
 
 
 @TASKS.register("coseg_vases")
@@ -172,7 +174,12 @@ class CosegVases(_InLayout, PartSegmentation):
     The labels are those of MeshCNN's edges (Hanocka et al., 2019), brought to the faces and points drawn on them.
     """
 
-    name = "coseg_vases"
+    info = TaskInfo(
+        "COSEG vases: vases with four parts",
+        'Wang et al., "Active Co-Analysis of a Set of Shapes", SIGGRAPH Asia 2012; these meshes and labels are those '
+        'of Hanocka et al., "MeshCNN", SIGGRAPH 2019',
+        "https://github.com/ranahanocka/MeshCNN",
+    )
     input_shape = (3, 512)
     classes = ("neck", "handle", "body", "base")
     categories = {"Vase": range(4)}  # noqa: RUF012

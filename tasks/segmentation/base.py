@@ -109,6 +109,7 @@ class Segmentation(Task):
     Subclasses set the class attributes and implement `missing`, `split` and `digest`.
     """
 
+    kind = "semantic segmentation"
     primary_metric = "miou"
     batch = 4
     dense = True

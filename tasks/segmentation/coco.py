@@ -35,7 +35,7 @@ class CocoSegmentation(Segmentation):
     is the validation split.
     """
 
-    name = "coco_segmentation"
+    info = CocoLayout.info
     input_shape = (3, 641, 641)
     batch = 2
     classes = ("background", *CocoLayout.classes)

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from tasks.base import TASKS, Split
+from tasks.base import TASKS, Split, TaskInfo
 from tasks.images.base import ImageSplits, LabelledImages
 from tasks.segmentation.base import Segmentation
 
@@ -23,7 +23,7 @@ class MiniSegmentation(Segmentation):
     line of unknown pixels, 255, lies around every shape, as in VOC.
     """
 
-    name = "mini_segmentation"
+    info = TaskInfo("Drawn scenes to segment")
     input_shape = (3, SIDE, SIDE)
     batch = 32
     classes = ("background", "disc", "square", "triangle")

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from conversion.errors import DataMissing, InvalidInput
-from tasks.base import TASKS, Split
+from tasks.base import TASKS, Split, TaskInfo
 from tasks.detection.voc import PascalVoc
 from tasks.disk import SKIPPED
 from tasks.segmentation.base import Segmentation
@@ -28,7 +28,13 @@ class VocSegmentation(Segmentation):
     tenth of it, at most 500 images, is the validation split.
     """
 
-    name = "voc_segmentation"
+    info = TaskInfo(
+        "Pascal VOC 2012 with SBD's annotations: 20 classes and background",
+        'Everingham et al., "The Pascal Visual Object Classes Challenge: A Retrospective", IJCV 111, 2015; Hariharan '
+        'et al., "Semantic Contours from Inverse Detectors", ICCV 2011',
+        "http://host.robots.ox.ac.uk/pascal/VOC/voc2012/",
+    )
+    label_set = "voc"
     input_shape = (3, 513, 513)
     classes = ("background", *PascalVoc.classes)
     layout = (

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from adapters import NETWORKS, find_weights, load_weights
-from adapters.detection.anchors import ANCHORS, anchors_of, kmeans, overlap
+from adapters.base import fitting
+from adapters.detection.anchors import anchors_of, kmeans, overlap
 from adapters.detection.backbones import Darknet19, NarrowResNet, TinyDarknet, resnet34_backbone, resnet50_backbone
 from adapters.detection.loss import yolo_loss
 from adapters.detection.yolov2 import TinyYOLOv2, YoloMini, YOLOv2
@@ -166,13 +167,13 @@ def test_kmeans_finds_the_shapes_there_are() -> None:
 
 
 def test_the_anchors_of_drawn_scenes_are_those_that_kmeans_gives() -> None:
-    expected = ANCHORS["mini_detection"]
+    expected = MiniDetection.anchors
     assert torch.allclose(anchors_of(MiniDetection(), len(expected)).float(), torch.tensor(expected), atol=0.006)
 
 
 @pytest.mark.parametrize("name", YOLO)
 def test_there_are_anchors_for_every_task_of_a_network(name: str) -> None:
-    for task in NETWORKS[name].tasks:
+    for task in fitting(NETWORKS[name]):
         assert NETWORKS[name](TASKS[task]()).anchors.shape[1] == 2
 
 

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from adapters import NETWORKS
+from adapters.base import fitting
 from adapters.images.resnet import BasicBlock, Subsample
 from conversion.errors import InvalidInput
 from tasks import TASKS
@@ -44,7 +45,7 @@ def test_size_and_output(network: str, task: str) -> None:
 
 @pytest.mark.parametrize("network", ["resnet20", "resnet20_wide", "resnet18", "vgg16", "digits_convnet"])
 def test_relu_is_the_only_nonlinearity(network: str) -> None:
-    adapter = NETWORKS[network](TASKS[NETWORKS[network].tasks[0]]())
+    adapter = NETWORKS[network](TASKS[fitting(NETWORKS[network])[0]]())
     example = torch.randn(2, *adapter.task.input_shape)
     program = torch.export.export(adapter.build().eval(), (example,))
     used = {str(node.target).split(".")[1] for node in program.graph.nodes if node.op == "call_function"}
@@ -102,5 +103,8 @@ def test_digits_are_centred() -> None:
 
 
 def test_a_network_refuses_a_task_it_does_not_fit() -> None:
-    with pytest.raises(InvalidInput, match=r"resnet20 does not fit task digits; it fits cifar10, cifar100\."):
+    with pytest.raises(
+        InvalidInput,
+        match=r"resnet20 does not fit task digits: it takes samples of 3x32x32, and the task's are 1x8x8\.",
+    ):
         NETWORKS["resnet20"](TASKS["digits"]())

@@ -141,7 +141,7 @@ def each(change: Callable[[Tensor, Tensor, Tensor], tuple[Tensor, Tensor, Tensor
     ],
 )
 def test_wrong_networks_fail(kind: type[Network], reason: str) -> None:
-    result = judge(networks.builds_for_every_task_it_names, NetworkBench(kind))
+    result = judge(networks.builds_for_every_task_it_fits, NetworkBench(kind))
     assert result.verdict == "failed"
     assert reason in result.reason
 
@@ -149,5 +149,5 @@ def test_wrong_networks_fail(kind: type[Network], reason: str) -> None:
 def test_the_right_one_passes_and_scores_of_classes_are_not_asked_of_it() -> None:
     bench = NetworkBench(YoloMini)
     assert isinstance(bench.adapter.task, Detection)
-    assert judge(networks.builds_for_every_task_it_names, bench).verdict == "passed"
+    assert judge(networks.builds_for_every_task_it_fits, bench).verdict == "passed"
     assert judge(networks.decodes_to_classes, bench).verdict == "does not apply"

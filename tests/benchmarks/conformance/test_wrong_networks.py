@@ -17,6 +17,7 @@ from benchmarks.conformance.kit import judge
 from benchmarks.conformance.networks import NetworkBench
 from conversion.simulation.frames import Frames, NetworkInput
 from tasks import Task
+from tasks.images.base import ImageClassification
 
 
 class Module(nn.Module):
@@ -37,7 +38,7 @@ class Sound(Network):
     """Fits the digits."""
 
     name = "sound"
-    tasks = ("digits",)
+    family, shape = ImageClassification, (1, 8, 8)
     mean, std = (0.3,), (0.4,)
 
     def build(self) -> nn.Module:
@@ -46,7 +47,7 @@ class Sound(Network):
 
 class Mute(Network):
     name = "sound"
-    tasks = ("digits",)
+    family, shape = ImageClassification, (1, 8, 8)
     mean, std = (0.3,), (0.4,)
     build = Sound.build
 
@@ -126,8 +127,8 @@ class Augmented(Sound):
 WRONG: dict[Callable[[NetworkBench], None], tuple[type[Network], str]] = {
     networks.says_what_it_is: (Mute, "Mute has no docstring"),
     networks.is_called_as_registered: (OtherName, 'name is "resnet20", but that name does not lead to it'),
-    networks.builds_for_every_task_it_names: (OneShort, r"output has shape \(2, 9\); it needs \(2, 10\)"),
-    networks.refuses_other_tasks: (Welcoming, "without a word; call super"),
+    networks.builds_for_every_task_it_fits: (OneShort, r"output has shape \(2, 9\); it needs \(2, 10\)"),
+    networks.refuses_tasks_of_another_kind: (Welcoming, "without a word; call super"),
     networks.encodes_sample_by_sample: (BatchStatistics, "depends on the batch that it is in"),
     networks.is_fed_what_it_encodes: (FadedIn, "give frames whose mean is what the ANN sees"),
     networks.decodes_to_classes: (Reversed, "largest at 0..9"),
@@ -156,6 +157,16 @@ def test_the_check_finds_what_is_wrong(check: Callable[[NetworkBench], None]) ->
 def test_dropout_that_stays_awake_is_found() -> None:
     wrong = computing(lambda x: nn.functional.dropout(x, training=True))
     assert "the second time" in judge(networks.answers_sample_by_sample, NetworkBench(wrong)).reason
+
+
+def test_a_network_that_says_it_fits_anything_is_found() -> None:
+    wrong = type("Wrong", (Sound,), {"fits": classmethod(lambda cls, task: None)})
+    assert "say which `family`" in judge(networks.refuses_tasks_of_another_kind, NetworkBench(wrong)).reason
+
+
+def test_a_network_that_fits_nothing_is_found() -> None:
+    result = judge(networks.encodes_sample_by_sample, NetworkBench(type("Wrong", (Sound,), {"shape": (7, 1, 1)})))
+    assert result.verdict == "failed" and "It fits no task that is registered" in result.reason
 
 
 def test_a_sound_network_passes_all() -> None:

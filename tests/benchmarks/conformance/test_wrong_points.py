@@ -113,7 +113,7 @@ class SoundNetwork(PartNetwork):
     """Two layers for every point by itself."""
 
     name = "sound"
-    tasks = ("sound",)
+    shape = (3, 20)
 
     def build(self) -> nn.Module:
         return nn.Sequential(nn.Conv1d(3, 8, 1), nn.ReLU(), nn.Conv1d(8, 4, 1))
@@ -131,7 +131,7 @@ def test_a_sound_network_passes_everything() -> None:
 
 def test_a_network_with_one_score_for_a_cloud() -> None:
     pooled = nn.Sequential(nn.Conv1d(3, 4, 1), nn.ReLU(), nn.AdaptiveAvgPool1d(1), nn.Flatten())
-    result = judge(networks.builds_for_every_task_it_names, network_with(build=lambda self: pooled))
+    result = judge(networks.builds_for_every_task_it_fits, network_with(build=lambda self: pooled))
     assert result.verdict == "failed" and "it needs (2, 4, 20)" in result.reason
 
 

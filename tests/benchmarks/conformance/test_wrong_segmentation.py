@@ -107,7 +107,7 @@ class SoundNetwork(SegmentationNetwork):
     """Two convolutions."""
 
     name = "sound"
-    tasks = ("sound",)
+    shape = (3, 8, 8)
 
     def build(self) -> nn.Module:
         return nn.Sequential(nn.Conv2d(3, 4, 3, padding=1), nn.ReLU(), nn.Conv2d(4, 3, 1))
@@ -125,7 +125,7 @@ def test_a_sound_network_passes_everything() -> None:
 
 def test_a_network_with_one_score_for_an_image() -> None:
     pooled = nn.Sequential(nn.Conv2d(3, 3, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten())
-    result = judge(networks.builds_for_every_task_it_names, network_with(build=lambda self: pooled))
+    result = judge(networks.builds_for_every_task_it_fits, network_with(build=lambda self: pooled))
     assert result.verdict == "failed" and "it needs (2, 3, 8, 8)" in result.reason
 
 

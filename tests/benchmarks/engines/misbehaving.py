@@ -16,6 +16,7 @@ from conversion.calibration.statistics import Calibration
 from conversion.methods import METHODS, Method
 from conversion.simulation.network import SpikingNetwork
 from conversion.stages import Stage, Thresholds
+from tasks.images.base import ImageClassification
 
 How = Literal["exit", "kill", "memory", "hang", "bug", "nan", "slow", "nap"]
 
@@ -49,7 +50,6 @@ class Misbehave:
 class Misbehaving(Method):
     """Plain thresholds, and then something goes wrong."""
 
-    name = "misbehaving"
     how: How
 
     def stages(self) -> tuple[Stage, ...]:
@@ -69,8 +69,7 @@ class Unsupported(nn.Module):
 
 @NETWORKS.register("unsupported")
 class UnsupportedNetwork(Network):
-    name = "unsupported"
-    tasks = ("digits",)
+    family, shape = ImageClassification, (1, 8, 8)
     mean, std = (0.5,), (1.0,)
 
     def build(self) -> nn.Module:

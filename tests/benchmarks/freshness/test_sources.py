@@ -89,7 +89,7 @@ IAT = {"adafire_iat", "adafire_ssc_iat", "calibration_iat"}
         ("conversion/stages/ssc.py", "1 + 0.5 * index", "1 + 0.25 * index", SSC, "method"),
         ("conversion/methods/corrections.py", '"mse", self.phi, signed', '"max", self.phi, signed', {"ftbc"}, "method"),
         # A field of one of several methods in a file, and a base that others inherit from.
-        ("conversion/methods/burst.py", 'name = "burst"', 'name = "Burst"', {"burst"}, "method"),
+        ("conversion/methods/burst.py", 'register("burst")', 'register("Burst")', {"burst"}, "method"),
         ("conversion/methods/burst.py", 'default="mse"', 'default="max"', {"burst", "quantised_ann"}, "method"),
         ("conversion/methods/iat.py", "default=0.6", "default=0.5", IAT, "method"),
         ("conversion/stages/energy_aware.py", "2 * T / grid", "3 * T / grid", {"energy_aware"}, "method"),
@@ -123,7 +123,10 @@ def test_a_change_of_what_no_cell_uses_reaches_none(tree: Path, before: Prints) 
         ("adapters/base.py", "epochs: int = 300", "epochs: int = 200"),
         ("adapters/images/digits.py", "epochs=40", "epochs=4"),
         # Networks and tasks of other cells, reports, error messages, and what calls what is measured.
-        ("adapters/images/cifar.py", "(0.4914, 0.4822, 0.4465)", "(0.5, 0.5, 0.5)"),
+        ("tasks/images/cifar.py", "(0.4914, 0.4822, 0.4465)", "(0.5, 0.5, 0.5)"),
+        # Where data and weights come from.
+        ("tasks/images/digits.py", '"Handwritten digits of scikit-learn"', '"Digits"'),
+        ("adapters/images/digits.py", '"A small residual network for grey images of 8x8"', '"Small"'),
         ("tasks/images/cifar.py", "0.1, 5000, 0", "0.1, 5000, 1"),
         ("conversion/report/layers.py", "samples: int = 128", "samples: int = 64"),
         ("conversion/errors.py", "n=3, cutoff=0.5", "n=2, cutoff=0.5"),
@@ -298,6 +301,26 @@ def test_the_code_of_everything_that_ships_is_found(registry: Registry[type]) ->
     sources = Sources()
     for name in registry:
         assert registry[name].__module__ in sources.of(registry[name]), name
+
+
+@pytest.mark.parametrize(
+    ("registry", "name", "file", "old", "new"),
+    [
+        (NETWORKS, "pointnet_max", "adapters/points/pointnet.py", 'reduce="max"\n', 'reduce="mean"\n'),
+        (NETWORKS, "ultralytics/yolov8n-relu", "adapters/detection/ultralytics.py", '"-relu", nn.R', '"-relu", nn.G'),
+        (TASKS, "ncars_temporal", "tasks/events/base.py", "EventFrames(16)", "EventFrames(8)"),
+        (TASKS, "shapenet_parts_lamp", "tasks/points/shapenet.py", "={_category: range", "={'': range"),
+    ],
+)  # fmt: skip
+def test_what_a_variant_is_made_with_is_reached(
+    tree: Path, registry: Registry[type], name: str, file: str, old: str, new: str
+) -> None:
+    before = Sources(tree).of(registry[name])
+    edit(tree / file, old, new)
+    after = Sources(tree).of(registry[name])
+    assert [module for module in after if before[module] != after[module]] == [
+        file.removesuffix(".py").replace("/", ".")
+    ]
 
 
 def test_code_that_is_in_no_file_is_refused() -> None:

@@ -12,9 +12,9 @@ import pytest
 
 import run_all
 from benchmarks.suites.plugins import GROUP, load_plugins, origin
-from conversion.errors import BenchmarkError, NameTaken
+from conversion.errors import BenchmarkError
 from conversion.methods import METHODS, Burst
-from conversion.registry import Registry, import_modules
+from conversion.registry import import_modules
 
 ROOT = Path(__file__).parents[3]
 METHOD = """
@@ -22,8 +22,6 @@ from conversion.methods import METHODS, Method
 
 @METHODS.register("{name}")
 class Own(Method):
-    name = "{name}"
-
     def stages(self):
         return ()
 """
@@ -32,17 +30,14 @@ from tasks import TASKS
 from tasks.images.digits import Digits
 
 @TASKS.register("own_task")
-class Own(Digits):
-    name = "own_task"
+class Own(Digits): ...
 """
 NETWORK = """
 from adapters import NETWORKS
 from adapters.images.digits import DigitsNetwork
 
 @NETWORKS.register("own_network")
-class Own(DigitsNetwork):
-    name = "own_network"
-    tasks = ("own_task",)
+class Own(DigitsNetwork): ...
 """
 Install = Callable[[str, str, str], None]
 
@@ -141,12 +136,3 @@ def test_a_file_that_cannot_be_imported_names_itself(tmp_path: Path, monkeypatch
         ImportError, match=r"The module own_tree\.wrong cannot be imported: ZeroDivisionError: division by zero"
     ):
         import_modules("own_tree", [str(package)])
-
-
-def test_a_registry_keeps_the_first_of_two() -> None:
-    registry: Registry[type] = Registry("thing")
-    registry.register("one", "other")(int)
-    with pytest.raises(NameTaken, match=r"The thing 'other' is registered twice, by builtins\.int and by"):
-        registry.register("other")(str)
-    assert registry["other"] is int
-    assert "one" in registry and "third" not in registry

@@ -44,7 +44,8 @@ def test_every_shipped_suite_names_the_schema_and_keeps_to_it(name: str) -> None
         {"methods": [{"burst": {"phy": 4}}]}, {"methods": [{"burst": {"phi": "four"}}]},
         {"methods": [{"ftbc": {"phi": 0}}]},
         {"methods": [{"calibration": {"start": "late"}}]}, {"methods": [{}]}, {"methods": []}, {"tasks": ["digit"]},
-        {"networks": ["resnet21"]}, {"T": [0]}, {"T": 4}, {"T": ["4"]}, {"T": []}, {"seeds": [-1]},
+        {"networks": ["resnet21"]}, 
+        {"networks": ["digits_convnet", "resnet20"]}, {"T": [0]}, {"T": 4}, {"T": ["4"]}, {"T": []}, {"seeds": [-1]},
         {"limit": 0}, {"limits": 5},
     ],
 )  # fmt: skip
