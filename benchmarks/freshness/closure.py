@@ -22,6 +22,8 @@ from benchmarks.freshness.modules import Chain, Module, chain, chains, written
 
 # How weights came about (their digest says which they are), and what errors say.
 LEFT_OUT = ("adapters.base.Recipe", "adapters.initialisation", "adapters.training", "conversion.errors")
+# How predictions are kept, looked at by `check` and drawn: nothing of it bears on a figure.
+SHOWING = ("samples", "target")
 REGISTRY = ("conversion.registry", "Registry")
 
 # A module and a name in it; without a name, all of the module.
@@ -207,4 +209,7 @@ def digest(text: str) -> str:
 
 
 def _left_out(name: Name) -> bool:
+    package, _, last = name[0].rpartition(".")
+    if package.partition(".")[0] == "tasks" and last in SHOWING:
+        return True
     return f"{'.'.join(name)}.".startswith(tuple(f"{left}." for left in LEFT_OUT))

@@ -20,7 +20,9 @@ from conversion.errors import InvalidInput
 from tasks.base import Metric, Split, Task
 from tasks.detection.average_precision import AveragePrecision
 from tasks.detection.boxes import Boxes
+from tasks.detection.target import BoxTarget
 from tasks.disk import SKIPPED, skipping
+from tasks.samples import Samples
 from tasks.splits import cut
 
 CACHE_BYTES = 2**30
@@ -123,6 +125,9 @@ class Detection(Task):
     """
 
     primary_metric = "ap50"
+    perfect = 100.0
+    target = BoxTarget()
+    samples = Samples(any_size=True)
     batch = 8
     dense = True
 

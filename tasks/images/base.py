@@ -13,6 +13,7 @@ from torch.utils.data import Dataset
 
 from tasks.accuracy import Accuracy
 from tasks.base import Split, Task
+from tasks.images.target import ClassTarget
 
 
 class LabelledImages(Dataset[tuple[Tensor, Tensor]]):
@@ -69,6 +70,8 @@ class ImageClassification(Task):
     """
 
     primary_metric = "accuracy"
+    perfect = 100.0
+    target = ClassTarget()
 
     @abstractmethod
     def load(self) -> ImageSplits:

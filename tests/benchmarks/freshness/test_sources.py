@@ -125,6 +125,8 @@ def test_a_change_of_what_no_cell_uses_reaches_none(tree: Path, before: Prints) 
         # Networks and tasks of other cells, reports, error messages, and what calls what is measured.
         ("adapters/images/cifar.py", "(0.4914, 0.4822, 0.4465)", "(0.5, 0.5, 0.5)"),
         ("tasks/images/cifar.py", "0.1, 5000, 0", "0.1, 5000, 1"),
+        ("tasks/images/target.py", "WRITTEN = 12", "WRITTEN = 20"),
+        ("tasks/target.py", "KEPT = 4", "KEPT = 8"),
         ("conversion/report/errors.py", "samples: int = 128", "samples: int = 64"),
         ("conversion/errors.py", "n=3, cutoff=0.5", "n=2, cutoff=0.5"),
         ("benchmarks/execution/workbench.py", "import platform", "import platform\nimport json"),
