@@ -15,6 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
+from tasks.drawing import Panel, sheet
+
 if TYPE_CHECKING:  # It takes a moment to load, and only `report` draws.
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
@@ -128,8 +130,6 @@ class DrawnTarget(Target):
         self, runs: Sequence[Run], classes: Sequence[str], first: Callable[[], tuple[Tensor, Any]]
     ) -> Iterator[tuple[str, Figure]]:
         """A row of panels for each sample, truth and the runs side by side, and a sheet of all of them."""
-        from tasks.drawing import Panel, sheet
-
         rows = []
         for index, (sample, truth) in enumerate(zip(*first(), strict=True)):
             panels = [Panel("truth", truth)]

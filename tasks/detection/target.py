@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from tasks.detection.boxes import Boxes, Detections
+from tasks.drawing import palette
 from tasks.target import DrawnTarget, Mistakes
 
 if TYPE_CHECKING:  # It takes a moment to load, and only `report` draws.
@@ -67,8 +68,6 @@ class BoxTarget(DrawnTarget):
     def draw(self, axis: Axes, sample: Tensor, answer: Boxes | Detections, classes: Sequence[str]) -> None:
         """Boxes with their classes, and with their scores where they are predicted."""
         from torchvision.utils import draw_bounding_boxes
-
-        from tasks.drawing import palette
 
         image = _enlarged(sample)
         if isinstance(answer, Detections):

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from torch import Tensor
 
+from tasks.drawing import palette
 from tasks.images.target import PlaceTarget
 
 if TYPE_CHECKING:  # It takes a moment to load, and only `report` draws.
@@ -26,8 +27,6 @@ class PartTarget(PlaceTarget):
 
     def draw(self, axis: Axes, sample: Tensor, answer: Tensor, classes: Sequence[str]) -> None:
         """Points seen from the front, the nearer ones on top, in the colours of their parts."""
-        from tasks.drawing import palette
-
         x, y, z = sample[:3].numpy()
         order = np.argsort(z)
         colours = np.array(palette(int(max(len(classes), int(answer.max()) + 1))))[answer.numpy().astype(int)] / 255

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
+from tasks.drawing import palette
 from tasks.images.target import PlaceTarget
 
 if TYPE_CHECKING:  # It takes a moment to load, and only `report` draws.
@@ -43,8 +44,6 @@ class MapTarget(PlaceTarget):
     def draw(self, axis: Axes, sample: Tensor, answer: Tensor, classes: Sequence[str]) -> None:
         """A class's colour over its pixels; nothing over those that do not count."""
         from torchvision.utils import draw_segmentation_masks
-
-        from tasks.drawing import palette
 
         masks = answer[None] == torch.arange(len(classes))[:, None, None]
         axis.imshow(draw_segmentation_masks(sample, masks, 0.6, palette(len(classes))).permute(1, 2, 0).numpy())
