@@ -92,6 +92,8 @@ class Network(ABC):
     mean: tuple[float, ...]
     std: tuple[float, ...]
     """Per channel of inputs / 255. Class attributes, or set in `__init__` where they depend on the task."""
+    side: int | None = None
+    """Height and width that samples are resized to; None where they are taken as they are."""
     recipe: Recipe = Recipe()
     """How it is trained. A class attribute, or set in `__init__` where it depends on the task."""
 

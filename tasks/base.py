@@ -14,6 +14,8 @@ from torch.utils.data import DataLoader, Dataset, Subset, default_collate
 
 from conversion.errors import DataMissing, InvalidInput
 from conversion.registry import Registry
+from tasks.samples import Samples
+from tasks.target import Target
 
 Split = Literal["train", "validation", "test"]
 TASKS: Registry[type[Task]] = Registry("task")
@@ -76,7 +78,7 @@ class TaskInfo:
 class Task(ABC):
     """Data, splits and metric of one benchmark task.
 
-    Subclasses set the class attributes and implement `missing`, `split` and `metric`.
+    Subclasses set the class attributes and implement `missing`, `split`, `metric` and `digest`.
 
     Args:
         data_root: the folder that holds every dataset; unused by tasks that need none on disk.
@@ -90,6 +92,12 @@ class Task(ABC):
     label_set: ClassVar[str | None] = None
     """The dataset whose classes these are, all of them and in its order, where networks are published for it."""
     primary_metric: ClassVar[str]
+    perfect: ClassVar[float | None] = None
+    """What perfect predictions have in the primary metric, 100 for percentages; None where it depends on the data."""
+    target: ClassVar[Target]
+    """How predictions are kept, imitated for `check` and drawn."""
+    samples: ClassVar[Samples] = Samples()
+    """What kind of inputs the task has: images, unless it says otherwise."""
     classes: ClassVar[tuple[str, ...]]
     input_shape: ClassVar[tuple[int, ...]]
     layout: ClassVar[str]

@@ -45,6 +45,12 @@ def demand(holds: bool, reason: str) -> None:
         raise Failed(reason)
 
 
+def demand_none(fault: str | None) -> None:
+    """Raises Failed for the fault that was found, if there is one."""
+    if fault is not None:
+        raise Failed(fault)
+
+
 def demand_refusal(attempt: Callable[[], object], advice: str) -> None:
     """Fails, with advice, unless something is refused by an error of the benchmark's own."""
     try:

@@ -13,25 +13,18 @@ from torch.utils.data import Dataset
 
 from adapters import NETWORKS, Network, load_weights
 from adapters.base import fitting
-from adapters.events.base import ResizedEventNetwork
 from adapters.training.augmentations import AUGMENTATIONS
 from adapters.weights import save_weights
-from benchmarks.conformance.kit import Check, DoesNotApply, Failed, demand
+from benchmarks.conformance.kit import Check, DoesNotApply, Failed, demand, demand_none
 from benchmarks.conformance.outputs import flat, relative_error
-from benchmarks.conformance.predictions import demand_detections
 from conversion import ConversionGraph, capture
 from conversion.errors import BenchmarkError
 from conversion.simulation.frames import mean_input
 from tasks import TASKS, Task
 from tasks.base import Metric, Split
-from tasks.detection.base import Detection
-from tasks.events.base import EventTask
-from tasks.points.base import CloudTask
-from tasks.points.parts import PartSegmentation
-from tasks.segmentation.base import Segmentation
 
 SAMPLES = 3
-# Networks for maps, detectors and those for clouds take inputs of any size, so the kit tries them on small ones.
+# Networks that take inputs of any size are tried on small ones.
 LARGEST = 64
 
 
@@ -75,16 +68,16 @@ class NetworkBench:
 
 
 def bound(kind: type[Network], task: str) -> Network:
-    """A network for a task; if it resizes recordings of events, to small ones."""
+    """A network for a task; if it resizes samples, to small ones."""
     adapter = kind(TASKS[task]())
-    if isinstance(adapter, ResizedEventNetwork):
-        adapter.side = LARGEST
+    if adapter.side is not None:
+        adapter.side = min(adapter.side, LARGEST)
     return adapter
 
 
 def shape_of(task: Task) -> tuple[int, ...]:
     """The shape of a sample to try a network with: the task's own, or where any size does one of smaller sides."""
-    if not isinstance(task, (Detection, Segmentation, CloudTask)):
+    if not task.samples.any_size:
         return task.input_shape
     return (task.input_shape[0], *(min(side, LARGEST) for side in task.input_shape[1:]))
 
@@ -118,25 +111,18 @@ def is_called_as_registered(bench: NetworkBench) -> None:
 
 @torch.no_grad()
 def builds_for_every_task_it_fits(bench: NetworkBench) -> None:
-    """For each task, one score for each class, at each place where targets are maps; or boxes come of it."""
+    """For each task it gives what the task's target asks for: a score for each class, or boxes, say."""
     first = bench.adapter.task.name
     for name in bench.tasks:
         adapter = bound(bench.kind, name)
         shape = shape_of(adapter.task)
         sample = torch.zeros(2, *shape, dtype=torch.uint8)
-        # Of event cameras there are many tasks, which differ in shape: shapes alone are computed after the first.
-        device = "meta" if isinstance(adapter.task, EventTask) and name != first else "cpu"
+        # Where there are many tasks of large samples, shapes alone are computed after the first.
+        device = "meta" if adapter.task.samples.large and name != first else "cpu"
         with torch.device(device):
             output = built(adapter, seed=0)(adapter.encode(sample.to(device)))
-        if isinstance(adapter.task, Detection):
-            demand_detections(adapter.decode(output), 2, adapter.task)
-            continue
-        maps = isinstance(adapter.task, (Segmentation, PartSegmentation))
-        expected = (2, len(adapter.task.classes), *(shape[1:] if maps else ()))
-        demand(
-            isinstance(output, Tensor) and tuple(output.shape) == expected,
-            f"For task {name} the output has shape {tuple(getattr(output, 'shape', ()))}; it needs {expected}.",
-        )
+        fault = adapter.task.target.output_fault(output, adapter.decode, tuple(sample.shape), len(adapter.task.classes))
+        demand_none(fault and f"For task {name}: {fault}")
 
 
 class Other(Task):
@@ -193,16 +179,12 @@ def is_fed_what_it_encodes(bench: NetworkBench) -> None:
 
 
 def decodes_to_classes(bench: NetworkBench) -> None:
-    """`decode` turns scores (N, classes, ...) into one class index for each sample or place; not of detectors."""
-    if isinstance(bench.adapter.task, Detection):
-        raise DoesNotApply("The network finds boxes; what it decodes to was looked at for each of its tasks.")
+    """`decode` turns scores (N, classes, ...) into one class index for each sample or place, where scores are given."""
     classes = len(bench.adapter.task.classes)
-    scores, expected = torch.eye(classes), torch.arange(classes)
-    # A map of one row, its pixels of one class after the other; such a cloud; or as many samples.
-    if isinstance(bench.adapter.task, Segmentation):
-        scores, expected = scores[None, :, None], expected[None, None]
-    elif isinstance(bench.adapter.task, PartSegmentation):
-        scores, expected = scores[None], expected[None]
+    probe = bench.adapter.task.target.probe(classes)
+    if probe is None:
+        raise DoesNotApply("The network gives no scores of classes; what it decodes to was looked at for each task.")
+    scores, expected = probe
     predictions = bench.adapter.decode(scores)
     demand(
         isinstance(predictions, Tensor) and torch.equal(predictions.cpu().long(), expected),

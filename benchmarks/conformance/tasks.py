@@ -15,18 +15,16 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from benchmarks.conformance.kit import Check, DoesNotApply, Failed, demand, demand_refusal
-from benchmarks.conformance.predictions import joined, predictions
-from benchmarks.conformance.samples import demand_inputs, demand_targets
+from benchmarks.conformance.kit import Check, DoesNotApply, Failed, demand, demand_none, demand_refusal
 from conversion.errors import BenchmarkError, DataMissing
 from tasks import TASKS, Task
 from tasks.base import Batch, Metric, Split
+from tasks.target import Mistakes
 
 # Published datasets hold a few images twice; a split that reaches into another shares far more.
 SHARED = 0.01
 DRAWN, LIMIT = 50, 40
 SPLITS: tuple[Split, ...] = ("train", "validation", "test")
-PERCENTAGES = ("accuracy", "miou", "category_miou", "ap", "ap50", "ap50_11point")
 
 
 class TaskBench:
@@ -80,8 +78,9 @@ def is_called_as_registered(bench: TaskBench) -> None:
 
 
 def describes_itself(bench: TaskBench) -> None:
-    """Layout is a sentence, classes are different names, the input shape is of positive numbers."""
+    """It says what its targets are; layout is a sentence, classes are different names, the input shape positive."""
     kind = bench.kind
+    demand(hasattr(kind, "target"), "It has no `target`; for classes set it to tasks.images.target.ClassTarget().")
     demand(kind.layout.strip().endswith("."), f'The layout is no sentence: "{kind.layout}"; say what DATA must hold.')
     demand(bool(kind.classes) and len(set(kind.classes)) == len(kind.classes), "Two classes have one name, or none is.")
     demand(
@@ -113,7 +112,7 @@ def says_what_is_missing(bench: TaskBench) -> None:
 
 
 def has_samples_as_it_says(bench: TaskBench) -> None:
-    """Samples have `input_shape`, images as uint8; targets are classes, of pixels or points, too, or boxes inside."""
+    """Samples have `input_shape` and the type and values of their kind, targets those of theirs: known classes, say."""
     for split in SPLITS:
         task = bench.task()
         inputs, targets = next(iter(bench.batches(split)))
@@ -121,8 +120,8 @@ def has_samples_as_it_says(bench: TaskBench) -> None:
             tuple(inputs.shape[1:]) == tuple(task.input_shape),
             f"Samples of {split} have shape {tuple(inputs.shape[1:])}, input_shape is {task.input_shape}.",
         )
-        demand_inputs(task, inputs, split)
-        demand_targets(task, inputs, targets, split)
+        demand_none(task.samples.fault(inputs, split))
+        demand_none(task.target.fault(targets, inputs, len(task.classes), split))
 
 
 def has_splits_in_a_fixed_order(bench: TaskBench) -> None:
@@ -179,20 +178,20 @@ def holds_out_from_the_validation_split(bench: TaskBench) -> None:
 
 
 def gives_perfect_predictions_the_best_value(bench: TaskBench) -> None:
-    """Predictions equal to the targets score best: 100 for accuracy and mIoU, and more than wrong ones for any."""
+    """Predictions equal to the targets score best: what the task calls perfect, and more than wrong ones."""
     task, batches = bench.task(), _test(bench)
-    best = _value(task, [(predictions(batch.targets, lambda true: true), batch.targets) for batch in batches])
-    if task.primary_metric in PERCENTAGES:
-        demand(abs(best - 100) < 1e-9, f"Perfect predictions have {task.primary_metric} {best}; it is a percentage.")
-    wrong = _value(task, [(predictions(b.targets, lambda c: (c + 1) % len(task.classes)), b.targets) for b in batches])
+    best = _value(task, _imitated(task, batches, "none"))
+    if task.perfect is not None:
+        unit = "; it is a percentage" if task.perfect == 100 else f", not {task.perfect:g}"
+        demand(abs(best - task.perfect) < 1e-9, f"Perfect predictions have {task.primary_metric} {best}{unit}.")
+    wrong = _value(task, _imitated(task, batches, "all"))
     demand(best > wrong, f"Perfect predictions score {best}, wrong ones {wrong}; more has to be better.")
 
 
 def measures_in_any_order(bench: TaskBench) -> None:
     """The order and the size of updates change no value; the size no interval either."""
     task, batches = bench.task(), _test(bench)
-    pairs = [(_guesses(batch.targets, len(task.classes)), batch.targets) for batch in batches]
-    whole = [tuple(joined([pair[side] for pair in pairs]) for side in (0, 1))]
+    pairs, whole = _imitated(task, batches, "some"), _imitated(task, task.test(LIMIT, LIMIT), "some")
     forward, backward, at_once = (_filled(task, part).compute() for part in (pairs, pairs[::-1], whole))
     demand(forward == at_once, "Updates all at once give another value.")
     # What an interval draws, and the order of sums, may follow the order of samples.
@@ -208,7 +207,7 @@ def refuses_to_measure_nothing(bench: TaskBench) -> None:
 def measures_with_an_interval(bench: TaskBench) -> None:
     """The primary metric is among those computed and counts its samples; every one lies in its interval."""
     task, batches = bench.task(), _test(bench)
-    measured = _filled(task, [(_guesses(b.targets, len(task.classes)), b.targets) for b in batches]).compute()
+    measured = _filled(task, _imitated(task, batches, "some")).compute()
     demand(task.primary_metric in measured, f"It computes {', '.join(measured)}, not {task.primary_metric}.")
     samples = sum(len(batch.targets) for batch in batches)
     for name, measure in measured.items():
@@ -224,7 +223,7 @@ def measures_with_an_interval(bench: TaskBench) -> None:
 def tells_the_outcome_of_every_sample(bench: TaskBench) -> None:
     """`outcomes` has one number for each sample, in order; of an accuracy their mean is the value."""
     task, batches = bench.task(), _test(bench)
-    pairs = [(_guesses(batch.targets, len(task.classes)), batch.targets) for batch in batches]
+    pairs = _imitated(task, batches, "some")
     metric = _filled(task, pairs)
     outcomes = metric.outcomes()
     samples = sum(len(batch.targets) for batch in batches)
@@ -267,19 +266,20 @@ def _test(bench: TaskBench) -> list[Batch]:
     return list(bench.task().test(7, LIMIT))
 
 
-def _guesses(targets: Any, classes: int) -> Any:
-    """Predictions that are wrong for the first class alone, whatever batch a sample is in."""
-    return predictions(targets, lambda true: torch.where(true == 0, (true + 1) % classes, true))
+def _imitated(task: Task, batches: Iterable[Batch], mistakes: Mistakes) -> list[tuple[Any, Any]]:
+    """Predictions with mistakes, and the targets of the same batch."""
+    classes = len(task.classes)
+    return [(task.target.imitate(batch.targets, classes, mistakes), batch.targets) for batch in batches]
 
 
-def _filled(task: Task, pairs: Iterable[Iterable[Any]]) -> Metric:
+def _filled(task: Task, pairs: Iterable[tuple[Any, Any]]) -> Metric:
     metric = task.metric()
-    for answers, targets in pairs:
-        metric.update(answers, targets)
+    for predictions, targets in pairs:
+        metric.update(predictions, targets)
     return metric
 
 
-def _value(task: Task, pairs: Iterable[Iterable[Any]]) -> float:
+def _value(task: Task, pairs: Iterable[tuple[Any, Any]]) -> float:
     return _filled(task, pairs).compute()[task.primary_metric].value
 
 

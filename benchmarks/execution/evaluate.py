@@ -17,7 +17,7 @@ from torch import Tensor
 from torch.utils._pytree import tree_leaves, tree_map
 
 from adapters import Network, load_weights
-from benchmarks.records.answers import Answers
+from benchmarks.records.predictions import Predictions
 from benchmarks.records.record import LayerCounts, Value
 from benchmarks.references.prices import Totals
 from conversion import Calibration, ConversionGraph, Counts, SpikingNetwork, capture, simulate
@@ -71,7 +71,7 @@ def calibration_set(prepared: Prepared, count: int, seed: int) -> Calibration:
     samples, held_out = prepared.task.calibration(count, seed), prepared.task.held_out(count, seed)
     device = prepared.graph.example.device
     labelled = None
-    if isinstance(held_out.targets, Tensor):  # Early exit learns from classes; boxes are none.
+    if isinstance(held_out.targets, Tensor):  # Early exit learns from labels.
         labelled = prepared.adapter.spiking_input(held_out.inputs.to(device)), held_out.targets
     inputs = prepared.adapter.spiking_input(samples.to(device))
     calibration = Calibration(prepared.graph, inputs, held_out=labelled, seed=seed)
@@ -93,7 +93,7 @@ def evaluate(
     fired: Tensor | float = 0.0
     steps: list[Tensor] = []
     counts: Counts | None = None
-    answers = Answers()
+    kept = Predictions(task.target)
     predictions: Any = None
     for batch in task.test(task.batch * (1 if network.exit is None else EXIT_BATCHES), limit):
         inputs = adapter.spiking_input(batch.inputs.to(prepared.graph.example.device))
@@ -101,7 +101,7 @@ def evaluate(
         for t, metric in metrics.items():
             predictions = adapter.decode(_finite(readout.mean(t)))
             metric.update(predictions, batch.targets)
-        answers.add(predictions, batch.targets)  # Of the last step, which comes last.
+        kept.add(predictions, batch.targets)  # Of the last step, which comes last.
         counts = readout.counts
         assert counts is not None  # Asked for by default.
         tallies.append(counts.tally[:, -1])
@@ -119,7 +119,7 @@ def evaluate(
         layers=layers,
         exits=_exits(network, taken),
         activity=_activity(fired, len(taken)),
-        samples=_samples(last.outcomes(), taken, tally.sum(0), answers),
+        samples=_samples(last.outcomes(), taken, tally.sum(0), kept),
     )
 
 
@@ -157,10 +157,10 @@ def _totals(steps: Tensor, counts: Counts, layers: list[LayerCounts]) -> Totals:
     )
 
 
-def _samples(outcomes: Tensor, steps: Tensor, counts: Tensor, answers: Answers) -> pd.DataFrame:
+def _samples(outcomes: Tensor, steps: Tensor, counts: Tensor, kept: Predictions) -> pd.DataFrame:
     """One row for each sample; `counts` has shape (N, 6) and holds whole numbers."""
     columns = dict(zip(KINDS, counts.round().long().T.numpy(), strict=True))
-    table = {"outcome": outcomes.numpy(), "steps": steps.int().numpy(), **columns, **answers.columns()}
+    table = {"outcome": outcomes.numpy(), "steps": steps.int().numpy(), **columns, **kept.columns()}
     return pd.DataFrame(table)
 
 

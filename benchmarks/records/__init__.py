@@ -1,1 +1,1 @@
-"""What was measured, kept on disk: records, answers and converted networks."""
+"""What was measured, kept on disk: records, predictions and converted networks."""

@@ -81,7 +81,8 @@ class Measurement(BaseModel):
 
     Attributes:
         samples: columns `outcome` (the metric's score after the last step), `steps`, those of
-            `conversion.counting.operations.KINDS` and of `benchmarks.records.answers`, in the order of the test split.
+            `conversion.counting.operations.KINDS` and those of the task's target (`tasks.target.Target.columns`), in
+            the order of the test split.
     """
 
     model_config = ConfigDict(arbitrary_types_allowed=True, frozen=True)

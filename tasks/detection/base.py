@@ -20,7 +20,9 @@ from conversion.errors import InvalidInput
 from tasks.base import Metric, Split, Task
 from tasks.detection.average_precision import AveragePrecision
 from tasks.detection.boxes import Boxes
+from tasks.detection.target import BoxTarget
 from tasks.disk import SKIPPED, skipping
+from tasks.samples import Samples
 from tasks.splits import cut
 
 Anchors = tuple[tuple[float, float], ...]
@@ -130,6 +132,9 @@ class Detection(Task):
     primary_metric = "ap50"
     upright: ClassVar[bool] = True
     """Whether images have an upper side; where they have none, training mirrors them both ways."""
+    perfect = 100.0
+    target = BoxTarget()
+    samples = Samples(any_size=True)
     batch = 8
     dense = True
 

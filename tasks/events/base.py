@@ -33,6 +33,8 @@ from tasks.events.encoding import (
     VoxelGrid,
 )
 from tasks.events.files import checked
+from tasks.events.samples import EventSamples
+from tasks.images.target import ClassTarget
 from tasks.splits import stratified
 
 VALIDATION_FRACTION, SEED = 0.1, 0
@@ -54,6 +56,9 @@ class EventTask(Task):
 
     kind = "event classification"
     primary_metric = "accuracy"
+    perfect = 100.0
+    target = ClassTarget()
+    samples = EventSamples()
     sensor: ClassVar[Sensor]
     encoding: ClassVar[Encoding] = ENCODINGS[""]
     upright: ClassVar[bool] = False

@@ -14,6 +14,7 @@ from torch.utils.data import Dataset
 
 from tasks.accuracy import Accuracy
 from tasks.base import Split, Task
+from tasks.images.target import ClassTarget
 
 
 class LabelledImages(Dataset[tuple[Tensor, Tensor]]):
@@ -71,6 +72,8 @@ class ImageClassification(Task):
 
     kind = "image classification"
     primary_metric = "accuracy"
+    perfect = 100.0
+    target = ClassTarget()
     mean: ClassVar[tuple[float, ...]] = (0.5,)
     std: ClassVar[tuple[float, ...]] = (0.5,)
     """Of pixels / 255 of the training split, for each channel or for all; by these defaults inputs are -1 to 1."""

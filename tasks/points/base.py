@@ -19,6 +19,8 @@ from torch.utils.data import Dataset
 from conversion.errors import InvalidInput
 from tasks.accuracy import Accuracy
 from tasks.base import Split, Task
+from tasks.images.target import ClassTarget
+from tasks.points.samples import CloudSamples
 from tasks.splits import stratified
 
 CACHE_BYTES = 2**30
@@ -117,6 +119,7 @@ class CloudTask(Task):
     """
 
     batch = 16
+    samples = CloudSamples(any_size=True)
 
     @property
     def points(self) -> int:
@@ -129,6 +132,8 @@ class CloudClassification(CloudTask):
 
     kind = "point cloud classification"
     primary_metric = "accuracy"
+    perfect = 100.0
+    target = ClassTarget()
 
     def metric(self) -> Accuracy:
         return Accuracy()

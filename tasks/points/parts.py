@@ -12,6 +12,7 @@ from torch import Tensor
 from conversion.errors import InvalidInput
 from tasks.base import MetricValue
 from tasks.points.base import CloudTask
+from tasks.points.target import PartTarget
 
 RESAMPLES, SEED = 1000, 0
 Array = NDArray[np.float64]
@@ -111,6 +112,8 @@ class PartSegmentation(CloudTask):
 
     kind = "part segmentation"
     primary_metric = "category_miou"
+    perfect = 100.0
+    target = PartTarget()
     dense = True
     categories: Mapping[str, Sequence[int]]
 

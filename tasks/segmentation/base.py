@@ -17,6 +17,8 @@ from torch.utils.data import Dataset
 
 from conversion.errors import InvalidInput
 from tasks.base import MetricValue, Split, Task
+from tasks.samples import Samples
+from tasks.segmentation.target import MapTarget
 
 IGNORE = 255
 RESAMPLES, SEED = 1000, 0
@@ -111,6 +113,9 @@ class Segmentation(Task):
 
     kind = "semantic segmentation"
     primary_metric = "miou"
+    perfect = 100.0
+    target = MapTarget(IGNORE)
+    samples = Samples(any_size=True)
     batch = 4
     dense = True
     padding: ClassVar[tuple[int, int, int]] = (124, 116, 104)

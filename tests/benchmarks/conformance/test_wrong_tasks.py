@@ -62,6 +62,12 @@ class Wordless(Sound):
     layout = "noise"
 
 
+class Aimless(Task):
+    """Does not say what its targets are."""
+
+    missing, split, metric, digest = (lambda *_: None,) * 4
+
+
 class Surprised(Sound):
     """Finds out that data are missing when it reads them."""
 
@@ -192,6 +198,7 @@ class Numbered(Sound):
 WRONG: list[tuple[Callable[[TaskBench], None], type[Task], str]] = [
     (tasks.says_what_it_is, Mute, "Mute has no docstring"),
     (tasks.is_called_as_registered, OtherName, 'name is "digits", but that name does not lead to it'),
+    (tasks.describes_itself, Aimless, "It has no `target`"),
     (tasks.describes_itself, Wordless, 'The layout is no sentence: "noise"'),
     (tasks.says_what_is_missing, Surprised, 'With data root None, `missing` is no sentence: "\\?"'),
     (tasks.has_samples_as_it_says, Miscounted, "train holds classes 0 to 3; there are 3"),

@@ -129,6 +129,8 @@ def test_a_change_of_what_no_cell_uses_reaches_none(tree: Path, before: Prints) 
         ("adapters/images/digits.py", '"A small residual network for grey images of 8x8"', '"Small"'),
         ("tasks/images/cifar.py", "0.1, 5000, 0", "0.1, 5000, 1"),
         ("conversion/report/layers.py", "samples: int = 128", "samples: int = 64"),
+        ("tasks/images/target.py", "WRITTEN = 12", "WRITTEN = 20"),
+        ("tasks/target.py", "KEPT = 4", "KEPT = 8"),
         ("conversion/errors.py", "n=3, cutoff=0.5", "n=2, cutoff=0.5"),
         ("benchmarks/execution/workbench.py", "import platform", "import platform\nimport json"),
         ("benchmarks/pages/tables.py", "INTEGERS = [", 'INTEGERS = ["seed", '),

@@ -1,93 +1,25 @@
-"""Pictures: what is drawn where, read back from pixels, and the files that `report` leaves."""
+"""Pictures: frames in time over the spikes of each step, and the files that `report` leaves."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
-from matplotlib.figure import Figure
 from PIL import Image
-from torch import Tensor
 from typer.testing import CliRunner
 
-from benchmarks.pages.pictures import (
-    boxes_on_image,
-    confusion,
-    frames_in_time,
-    map_on_image,
-    painter_of,
-    parts_of_cloud,
-)
+from benchmarks.pages.pictures import frames_in_time
 from benchmarks.records.store import Store
 from run_all import app
-from tasks.detection.boxes import Boxes, Detections
-
-CLASSES = ("dot", "bar")
-
-
-def painted(sample: Tensor, answer: Tensor | Boxes | Detections) -> np.ndarray:
-    """The image that a panel shows, (H, W, 3)."""
-    axis = Figure().subplots()
-    painter_of(sample, answer)(axis, sample, answer, CLASSES)
-    shown: np.ndarray = axis.images[0].get_array()
-    return shown
-
-
-def test_boxes_frame_what_they_say_and_the_unsure_are_left_out() -> None:
-    image = torch.zeros(3, 240, 480, dtype=torch.uint8)
-    found = Detections(
-        torch.tensor([[0.25, 0.5, 0.5, 0.75], [0, 0, 1, 1]]), torch.tensor([1, 0]), torch.tensor([0.9, 0.09])
-    )
-    shown = painted(image, found)
-    rows, columns = np.nonzero(shown.sum(2))
-    assert abs(rows.min() - 120) <= 1 and abs(rows.max() - 180) <= 1
-    assert abs(columns.min() - 120) <= 1 and abs(columns.max() - 240) <= 1
-    assert not shown[140:160, 140:220].any()  # A frame, no area.
-
-
-def test_true_boxes_of_another_size_lie_where_they_belong_on_a_small_image() -> None:
-    """Annotated in pixels of 100 x 50; the image has 60 x 30 and is drawn eight times as large."""
-    truth = Boxes.of([[50.0, 25.0, 100.0, 50.0]], [0], [False], (50, 100))
-    shown = painted(torch.zeros(3, 30, 60, dtype=torch.uint8), truth)
-    assert shown.shape == (240, 480, 3)
-    rows, columns = np.nonzero(shown.sum(2))
-    assert abs(rows.min() - 120) <= 1 and abs(columns.min() - 240) <= 1
-
-
-def test_maps_colour_their_classes_and_nothing_where_none_is_known() -> None:
-    target = torch.tensor([[0, 1], [255, 0]], dtype=torch.uint8)
-    shown = painted(torch.full((3, 2, 2), 100, dtype=torch.uint8), target)
-    assert shown[1, 0].tolist() == [100, 100, 100]
-    assert shown[0, 0].tolist() == shown[1, 1].tolist() != shown[0, 1].tolist()
-
-
-def test_points_are_as_many_as_the_cloud_has_in_the_colours_of_their_parts() -> None:
-    cloud, parts = torch.randn(3, 50), torch.arange(50) % 2
-    axis = Figure().subplots()
-    assert painter_of(cloud, parts) is parts_of_cloud
-    parts_of_cloud(axis, cloud, parts, CLASSES)
-    (drawn,) = axis.collections
-    assert len(drawn.get_offsets()) == 50 and len(np.unique(drawn.get_facecolors(), axis=0)) == 2
-
-
-def test_a_painter_for_every_answer() -> None:
-    image = torch.zeros(3, 4, 4, dtype=torch.uint8)
-    assert painter_of(image, torch.zeros(4, 4)) is map_on_image
-    assert painter_of(image, Boxes.of([], [], [], (4, 4))) is boxes_on_image
-
-
-def test_rows_of_a_confusion_matrix_are_shares_of_the_true_class() -> None:
-    found = confusion(np.array([0, 0, 0, 2]), np.array([0, 1, 1, 2]), 3)
-    assert found.tolist() == [[pytest.approx(1 / 3), pytest.approx(2 / 3), 0], [0, 0, 0], [0, 0, 1]]
+from tasks.events.samples import polarities
 
 
 def test_frames_of_events_are_coloured_by_polarity_over_the_spikes_of_each_step() -> None:
     recording = torch.zeros(1, 4, 2, 5, 5)
     recording[0, 0, 0, 1, 2] = 3  # Darker, in the first of two steps.
     recording[0, 3, 1, 4, 4] = 1  # Brighter, in the second.
-    picture = frames_in_time(recording, {"burst": [10.0, 4.0], "ann": []}, 2)
+    picture = frames_in_time(recording, polarities, {"burst": [10.0, 4.0], "ann": []}, 2)
     first, second, below = picture.axes
     shown = [axis.images[0].get_array() for axis in (first, second)]
     assert shown[0][1, 2].tolist() == [0, 0, 1] and shown[0][0, 0].tolist() == [1, 1, 1]

@@ -1,0 +1,117 @@
+"""Boxes in an image as targets, predicted with scores, and drawn as frames."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import safetensors.torch
+import torch
+from torch import Tensor
+
+from tasks.detection.boxes import Boxes, Detections
+from tasks.drawing import palette
+from tasks.target import DrawnTarget, Mistakes
+
+if TYPE_CHECKING:  # It takes a moment to load, and only `report` draws.
+    from matplotlib.axes import Axes
+
+LEAST_KEPT = 0.05
+"""Boxes that are less sure are not kept: no picture shows them."""
+LEAST_DRAWN = 0.1
+"""Boxes that are less sure are not drawn, as in the paper's released code."""
+SIDE = 240
+"""Pixels that the shorter side of an image has at least when boxes are drawn on it."""
+
+
+class BoxTarget(DrawnTarget):
+    """What is on an image: `Boxes` are true, `Detections` predicted, each in a list with one for every image."""
+
+    def write(self, prediction: Detections) -> bytes:
+        likely = prediction.scores >= LEAST_KEPT
+        parts = {"boxes": prediction.boxes, "labels": prediction.labels, "scores": prediction.scores}
+        return safetensors.torch.save({name: part[likely].contiguous() for name, part in parts.items()})
+
+    def read(self, content: bytes) -> Detections:
+        return Detections(**safetensors.torch.load(content))
+
+    def fault(self, targets: Sequence[Boxes], inputs: Tensor, classes: int, split: str) -> str | None:
+        """Boxes have an area, lie in their images and are of the task's classes."""
+        for truth in targets:
+            height, width = truth.size
+            corners, labels = truth.boxes, truth.labels
+            if not bool(((corners >= 0) & (corners <= corners.new_tensor([width, height, width, height]))).all()):
+                return f"A box of image {truth.image} in {split} reaches over the border of the image."
+            if not bool((corners[:, :2] < corners[:, 2:]).all()):
+                return f"A box of image {truth.image} in {split} has no area."
+            if not bool(((labels >= 0) & (labels < classes)).all()):
+                found = f"classes {labels.tolist()}"
+                return f"Image {truth.image} in {split} has {found}; there are {classes}, counted from 0."
+        return None
+
+    def imitate(self, targets: Sequence[Boxes], classes: int, mistakes: Mistakes) -> list[Detections]:
+        """The true boxes, with other classes where they are mistaken; some mistakes are those of the first class."""
+        return [_imitated(truth, classes, mistakes) for truth in targets]
+
+    def output_fault(
+        self, output: Any, decode: Callable[[Any], Any], shape: tuple[int, ...], classes: int
+    ) -> str | None:
+        """Outputs decode to detections of each image: within it, of the task's classes, the surest first."""
+        found = decode(output)
+        if not (isinstance(found, list) and all(isinstance(one, Detections) for one in found)):
+            return f"`decode` gives {type(found).__name__}; give a list of Detections, one for each image."
+        if len(found) != shape[0]:
+            return f"`decode` gives detections of {len(found)} images for {shape[0]}."
+        return next((fault for one in found if (fault := _fault(one, classes)) is not None), None)
+
+    def draw(self, axis: Axes, sample: Tensor, answer: Boxes | Detections, classes: Sequence[str]) -> None:
+        """Boxes with their classes, and with their scores where they are predicted."""
+        from torchvision.utils import draw_bounding_boxes
+
+        image = _enlarged(sample)
+        if isinstance(answer, Detections):
+            shown = answer.scores >= LEAST_DRAWN
+            corners, labels = answer.pixels((image.shape[1], image.shape[2]))[shown], answer.labels[shown]
+            scores = answer.scores[shown].tolist()
+            names = [f"{classes[k]} {score:.2f}" for k, score in zip(labels.tolist(), scores, strict=True)]
+        else:
+            height, width = image.shape[1:]
+            corners, labels = answer.fractions * torch.tensor([width, height, width, height]), answer.labels
+            names = [classes[k] for k in labels.tolist()]
+        colours = palette(len(classes))
+        if len(labels):
+            image = draw_bounding_boxes(image, corners, None, [colours[k] for k in labels.tolist()], width=2)
+        axis.imshow(image.permute(1, 2, 0).numpy())
+        for (x, y, _, _), name, label in zip(corners.tolist(), names, labels.tolist(), strict=True):
+            background = {"facecolor": np.array(colours[label]) / 255, "edgecolor": "none", "pad": 0.5, "alpha": 0.8}
+            axis.text(x, y, name, fontsize=5, va="bottom", color="white", bbox=background, clip_on=True)
+
+
+def _imitated(truth: Boxes, classes: int, mistakes: Mistakes) -> Detections:
+    boxes, labels = truth.fractions, truth.labels
+    mistaken = {"none": False, "some": labels == 0, "all": True}[mistakes]
+    # Different scores for different boxes, whatever image or batch they are in.
+    scores = (boxes * boxes.new_tensor([0.4, 0.3, 0.2, 0.1])).sum(1).sigmoid()
+    return Detections(boxes, torch.where(torch.as_tensor(mistaken), (labels + 1) % classes, labels), scores)
+
+
+def _fault(found: Detections, classes: int) -> str | None:
+    """A sentence about what is wrong with the detections of one image; None when nothing is."""
+    boxes, labels, scores = found.boxes, found.labels, found.scores
+    count = len(scores)
+    if tuple(boxes.shape) != (count, 4) or tuple(labels.shape) != (count,):
+        return f"Boxes, labels and scores have shapes {tuple(boxes.shape)}, {tuple(labels.shape)} and ({count},)."
+    if not bool(((boxes >= 0) & (boxes <= 1)).all() and (boxes[:, :2] <= boxes[:, 2:]).all()):
+        return "A box is not within 0 to 1; give x1, y1, x2, y2 in fractions of the image."
+    if not bool(((labels >= 0) & (labels < classes)).all()):
+        return f"A class is not among the {classes} of the task."
+    if not bool((scores.diff() <= 0).all() and ((scores >= 0) & (scores <= 1)).all()):
+        return "Scores do not fall from 1 to 0; give the surest detection first."
+    return None
+
+
+def _enlarged(image: Tensor) -> Tensor:
+    """A small image with every pixel repeated, so that lines on it stay thin."""
+    times = max(1, -(-SIDE // min(image.shape[1:])))
+    return image.repeat_interleave(times, 1).repeat_interleave(times, 2)

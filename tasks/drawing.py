@@ -1,0 +1,50 @@
+"""Sheets of panels, and what is drawn into a panel: images, colours of classes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from torch import Tensor
+
+if TYPE_CHECKING:  # It takes a moment to load, and only `report` draws.
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+PANEL = 2.6
+"""Inches that a panel is wide."""
+
+Painter = Callable[["Axes", Tensor, Any, Sequence[str]], None]
+"""Draws a sample and an answer to it, of a task of these classes."""
+
+
+@dataclass(frozen=True)
+class Panel:
+    """One answer to one sample."""
+
+    title: str
+    answer: Any
+
+
+def sheet(rows: Sequence[tuple[Tensor, Sequence[Panel]]], classes: Sequence[str], draw: Painter, dpi: int) -> Figure:
+    """A row for each sample, a column for each answer."""
+    from matplotlib.figure import Figure
+
+    columns = max(len(panels) for _, panels in rows)
+    picture = Figure((PANEL * columns, (PANEL + 0.25) * len(rows)), dpi=dpi, layout="constrained")
+    grid = picture.subplots(len(rows), columns, squeeze=False)
+    for axes, (sample, panels) in zip(grid, rows, strict=True):
+        for axis, panel in zip(axes, panels, strict=True):
+            axis.set_title(panel.title, fontsize=8)
+            axis.set_axis_off()
+            draw(axis, sample, panel.answer, classes)
+    return picture
+
+
+def palette(count: int) -> list[tuple[int, int, int]]:
+    """A colour for each of so many classes, red, green and blue in 0..255; they recur after 20."""
+    from matplotlib import colormaps
+
+    colours = colormaps["tab20" if count > 10 else "tab10"]
+    return [tuple(int(255 * part) for part in colours(k % colours.N)[:3]) for k in range(count)]  # type: ignore[misc]

@@ -1,0 +1,127 @@
+"""Class indices as targets: one of a sample as a whole, or one for each of its places, pixels or points."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+import safetensors.torch
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from tasks.target import DrawnTarget, Mistakes, Run, Target
+
+if TYPE_CHECKING:  # It takes a moment to load, and only `report` draws.
+    from matplotlib.figure import Figure
+
+WRITTEN = 12
+"""So many classes have the shares of a confusion matrix written into it."""
+
+
+class LabelTarget(Target):
+    """Class indices of any shape, of which a network gives scores (N, classes, ...)."""
+
+    def places(self, shape: tuple[int, ...]) -> tuple[int, ...]:
+        """The shape of the places that a sample of a shape (C, ...) has labels for; () where it has one label."""
+        return ()
+
+    def imitate(self, targets: Tensor, classes: int, mistakes: Mistakes) -> Tensor:
+        """Some mistakes are those of the first class, which is taken for the next."""
+        following = (targets + 1) % classes
+        return {"none": targets, "some": torch.where(targets == 0, following, targets), "all": following}[mistakes]
+
+    def output_fault(
+        self, output: Any, decode: Callable[[Any], Any], shape: tuple[int, ...], classes: int
+    ) -> str | None:
+        expected = (shape[0], classes, *self.places(shape[1:]))
+        found = tuple(output.shape) if isinstance(output, Tensor) else ()
+        return None if found == expected else f"The output has shape {found}; it needs {expected}."
+
+    def probe(self, classes: int) -> tuple[Tensor, Tensor]:
+        return torch.eye(classes), torch.arange(classes)
+
+
+class ClassTarget(LabelTarget):
+    """The class of a sample, int64. Of all samples prediction and target are kept, and a confusion matrix is drawn."""
+
+    kept = ("prediction", "target")
+
+    def columns(self, predictions: Tensor, targets: Tensor, seen: int) -> dict[str, NDArray[Any]]:
+        return {"prediction": predictions.int().numpy(), "target": targets.int().numpy()}
+
+    def pictures(
+        self, runs: Sequence[Run], classes: Sequence[str], first: Callable[[], tuple[Tensor, Any]]
+    ) -> Iterator[tuple[str, Figure]]:
+        for run in runs:
+            shares = confusion(run.table["target"], run.table["prediction"], len(classes))
+            yield run.label, confusion_matrix(shares, classes, run.title)
+
+    def fault(self, targets: Tensor, inputs: Tensor, classes: int, split: str) -> str | None:
+        if targets.dtype != torch.int64 or targets.dim() != 1:
+            return f"Classes of {split} are {targets.dtype} of shape {tuple(targets.shape)}; give int64, one a sample."
+        if not bool(((targets >= 0) & (targets < classes)).all()):
+            found = f"classes {int(targets.min())} to {int(targets.max())}"
+            return f"{split} holds {found}; there are {classes}, counted from 0."
+        return None
+
+
+class PlaceTarget(LabelTarget, DrawnTarget):
+    """The class of each place of a sample, uint8, drawn on the sample. Subclasses say what places are, and draw."""
+
+    called: ClassVar[str]
+    """What targets are called in sentences."""
+
+    def places(self, shape: tuple[int, ...]) -> tuple[int, ...]:
+        return shape[1:]
+
+    def write(self, prediction: Tensor) -> bytes:
+        return safetensors.torch.save({"map": prediction.contiguous()})
+
+    def read(self, content: bytes) -> Tensor:
+        return safetensors.torch.load(content)["map"]
+
+    def known(self, targets: Tensor, classes: int) -> Tensor:
+        """Which labels may occur in targets."""
+        return targets < classes
+
+    def fault(self, targets: Tensor, inputs: Tensor, classes: int, split: str) -> str | None:
+        if targets.dtype != torch.uint8:
+            return f"{self.called} of {split} are {targets.dtype}; give uint8."
+        found, expected = tuple(targets.shape[1:]), tuple(inputs.shape[2:])
+        if found != expected:
+            return f"{self.called} of {split} have shape {found}, their samples {expected}."
+        unknown = targets[~self.known(targets, classes)].unique().tolist()
+        if unknown:
+            return f"{self.called} of {split} hold {unknown}, which are no classes of the task, counted from 0."
+        return None
+
+
+def confusion(targets: NDArray[Any], predictions: NDArray[Any], classes: int) -> NDArray[np.float64]:
+    """Of each class's samples the share that was taken for each class, shape (classes, classes); 0 / 0 is 0."""
+    counts = np.zeros((classes, classes))
+    np.add.at(counts, (targets, predictions), 1)
+    shares: NDArray[np.float64] = counts / counts.sum(1, keepdims=True).clip(min=1)
+    return shares
+
+
+def confusion_matrix(shares: NDArray[np.float64], classes: Sequence[str], title: str) -> Figure:
+    """Shares of a class's samples, rows, that were taken for each class, columns."""
+    from matplotlib.figure import Figure
+
+    side = 3.0 + 0.28 * len(classes)
+    picture = Figure((side, side), dpi=110, layout="constrained")
+    axis = picture.subplots()
+    drawn = axis.imshow(shares, cmap="Blues", vmin=0, vmax=1)
+    picture.colorbar(drawn, shrink=0.7)
+    if len(classes) <= WRITTEN:
+        for (row, column), share in np.ndenumerate(shares):
+            colour = "white" if share > 0.5 else "black"
+            axis.text(column, row, f"{share:.2f}", ha="center", va="center", fontsize=6, color=colour)
+    ticks = range(len(classes))
+    axis.set_xticks(ticks, classes, rotation=90, fontsize=7)
+    axis.set_yticks(ticks, classes, fontsize=7)
+    axis.set(xlabel="predicted", ylabel="true")
+    picture.suptitle(title, fontsize=9)
+    return picture

@@ -1,0 +1,34 @@
+"""Parts of shapes as targets, drawn as the colours of a cloud's points."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+from torch import Tensor
+
+from tasks.drawing import palette
+from tasks.images.target import PlaceTarget
+
+if TYPE_CHECKING:  # It takes a moment to load, and only `report` draws.
+    from matplotlib.axes import Axes
+
+
+class PartTarget(PlaceTarget):
+    """The part that each point belongs to."""
+
+    called = "Parts"
+
+    def probe(self, classes: int) -> tuple[Tensor, Tensor]:
+        """Of one cloud, its points of one part after the other."""
+        scores, labels = super().probe(classes)
+        return scores[None], labels[None]
+
+    def draw(self, axis: Axes, sample: Tensor, answer: Tensor, classes: Sequence[str]) -> None:
+        """Points seen from the front, the nearer ones on top, in the colours of their parts."""
+        x, y, z = sample[:3].numpy()
+        order = np.argsort(z)
+        colours = np.array(palette(int(max(len(classes), int(answer.max()) + 1))))[answer.numpy().astype(int)] / 255
+        axis.scatter(x[order], y[order], s=2, c=colours[order], linewidths=0)
+        axis.set_aspect("equal")

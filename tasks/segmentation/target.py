@@ -1,0 +1,49 @@
+"""Maps of classes as targets, drawn as colours over their image."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from tasks.drawing import palette
+from tasks.images.target import PlaceTarget
+
+if TYPE_CHECKING:  # It takes a moment to load, and only `report` draws.
+    from matplotlib.axes import Axes
+
+
+@dataclass(frozen=True)
+class MapTarget(PlaceTarget):
+    """The class of each pixel.
+
+    Attributes:
+        ignore: the label of pixels whose class is not known, which count nowhere.
+    """
+
+    called = "Maps"
+    ignore: int
+
+    def known(self, targets: Tensor, classes: int) -> Tensor:
+        return (targets < classes) | (targets == self.ignore)
+
+    def fault(self, targets: Tensor, inputs: Tensor, classes: int, split: str) -> str | None:
+        fault = super().fault(targets, inputs, classes, split)
+        if fault is None and bool((targets == self.ignore).all()):
+            return f"Not one pixel of {split} is labelled."
+        return fault
+
+    def probe(self, classes: int) -> tuple[Tensor, Tensor]:
+        """Of a map of one row, its pixels of one class after the other."""
+        scores, labels = super().probe(classes)
+        return scores[None, :, None], labels[None, None]
+
+    def draw(self, axis: Axes, sample: Tensor, answer: Tensor, classes: Sequence[str]) -> None:
+        """A class's colour over its pixels; nothing over those that do not count."""
+        from torchvision.utils import draw_segmentation_masks
+
+        masks = answer[None] == torch.arange(len(classes))[:, None, None]
+        axis.imshow(draw_segmentation_masks(sample, masks, 0.6, palette(len(classes))).permute(1, 2, 0).numpy())
