@@ -16,6 +16,7 @@ from adapters import NETWORKS
 from adapters import train as train_network
 from benchmarks import conformance
 from benchmarks.commands.options import (
+    PUBLISHED,
     RESULTS,
     WEIGHTS,
     CalibrationName,
@@ -52,8 +53,10 @@ from benchmarks.gate import reports as gate_reports
 from benchmarks.gate.baselines import read_baseline, take_baseline, write_baseline
 from benchmarks.gate.judge import judge_all
 from benchmarks.pages.conversion import measure_conversion, print_conversion
+from benchmarks.pages.leaderboard import write_leaderboard
+from benchmarks.pages.publication import Unpublishable, publish_suite
 from benchmarks.pages.publish import publish
-from benchmarks.records.store import Store
+from benchmarks.records.reading import Results, open_results, working_store
 from benchmarks.references.released import Flags, chosen_method, defaults_of, released_network
 from benchmarks.suites.cell import Cell
 from benchmarks.suites.files import load_suite, suite_names
@@ -93,7 +96,8 @@ def run(
 
     Exits with 0 when all selected cells are there, 2 for a usage error, 3 when some failed or are impossible.
     """
-    chosen, cells, store = _selected(suite, limit, price_list, task, network, method, steps, seed, results)
+    chosen, cells, _ = _selected(suite, limit, price_list, task, network, method, steps, seed, results)
+    store = working_store(results, chosen.name)
     settings = Settings(data_root, weights, device, precision, results / "converted")
     pool = make_engine(engine, workers=workers, device=device, time_limit=chosen.time_limit, address=address)
     print(f"Suite {chosen.name}: loading data and networks", file=sys.stderr)
@@ -135,7 +139,8 @@ def plan(
     results: ResultsOption = RESULTS, rerun: RerunOption = "stale", workers: WorkersOption = None,
 ) -> None:  # fmt: skip
     """Says of every selected cell whether `run` would measure it, and why; measures nothing."""
-    _, cells, store = _selected(suite, limit, None, task, network, method, steps, seed, results)
+    chosen, cells, _ = _selected(suite, limit, None, task, network, method, steps, seed, results)
+    store = working_store(results, chosen.name)
     planned = plan_cells(cells, workbench(Settings(data_root, weights, device, precision)), store)
     todo = due(planned, rerun)
     for item in planned:
@@ -157,14 +162,14 @@ def status(
 def _selected(
     name: str, limit: int | None, price_list: str | None, tasks: list[str] | None, networks: list[str] | None,
     methods: list[str] | None, steps: list[int] | None, seeds: list[int] | None, results: Path,
-) -> tuple[Suite, list[Cell], Store]:  # fmt: skip
-    """A suite, the cells of it that were asked for, and its store."""
+) -> tuple[Suite, list[Cell], Results]:  # fmt: skip
+    """A suite, the cells of it that were asked for, and its results."""
     suite = load_suite(name).adjusted(limit=limit, price_list=price_list)
     cells = select(
         suite.cells(), tasks=tasks or (), networks=networks or (), methods=methods or (), steps=steps or (),
         seeds=seeds or (),
     )  # fmt: skip
-    store = Store(results, suite.name)
+    store = open_results(results, suite.name)
     refuse_foreign_profiles(suite, store)
     return suite, cells, store
 
@@ -183,8 +188,8 @@ def report(
     A selection is what is shown and drawn; the tables hold the whole suite.
     """
     chosen, cells, store = _selected(suite, limit, price_list, task, network, method, steps, seed, results)
-    if not any(store.cells.glob("*")):
-        raise BenchmarkError(f"There are no records of suite {chosen.name} in {store.cells}; run it first.")
+    if all(store.state(cell)[0] == "missing" for cell in chosen.cells()):
+        raise BenchmarkError(f"There are no records of suite {chosen.name} in {store.folder}; run it first.")
     publish(chosen, store, results, leaderboard_of(results), cells)
     if pictures != 0:
         from benchmarks.pages.pictures import draw  # Here, because matplotlib takes a moment to load.
@@ -213,12 +218,12 @@ def gate(
             raise BenchmarkError(f"There is no folder {file.parent} for {file.name}; make it first.")
     chosen = load_suite(suite).adjusted(limit=limit) if suite is not None else None
     if update and chosen is not None:
-        taken = take_baseline(chosen.name, chosen.cells(), Store(results, chosen.name))
+        taken = take_baseline(chosen.name, chosen.cells(), open_results(results, chosen.name))
         samples = write_baseline(taken, baseline)
         print(f"Baseline of suite {taken.suite}, {len(taken.rows)} cells: {baseline}, {samples}")
         return
     kept = read_baseline(baseline)
-    found = judge_all(kept, Store(results, chosen.name if chosen else kept.suite))
+    found = judge_all(kept, open_results(results, chosen.name if chosen else kept.suite))
     if markdown is not None:
         write_atomically(markdown, gate_reports.markdown(found).encode())
     if junit is not None:
@@ -226,6 +231,25 @@ def gate(
     gate_reports.print_verdicts(found, Console())
     print(found.conclusion, file=sys.stderr)
     raise typer.Exit(found.exit_code)
+
+
+@app.command(name="publish")
+def publish_(
+    suite: SuiteOption = "mini", results: ResultsOption = RESULTS,
+    to: Annotated[Path, typer.Option(help="Folder of the published suites.")] = PUBLISHED,
+) -> None:  # fmt: skip
+    """Publishes what was measured of a suite as a few files, each bound to what measured it; measures nothing.
+
+    Exits with 3 when cells are missing.
+    """
+    chosen = load_suite(suite)
+    try:
+        published = publish_suite(chosen, working_store(results, chosen.name), to)
+    except Unpublishable as error:
+        print(error, file=sys.stderr)
+        raise typer.Exit(3) from None
+    write_leaderboard(to, leaderboard_of(to))
+    print(published.origin())
 
 
 @app.command()

@@ -12,6 +12,7 @@ import pandas as pd
 from benchmarks.pages.comparisons import frontier
 from benchmarks.pages.markdown import table
 from benchmarks.pages.seeds import complete, half_width
+from benchmarks.records.manifest import MANIFEST, check_files, read_manifest
 from conversion.files import write_atomically
 from tasks import TASKS
 
@@ -59,7 +60,13 @@ class Board:
 
 
 def write_leaderboard(results: Path, path: Path) -> None:
-    """Writes the leaderboard of all suites that have a results.csv under `results`."""
+    """Writes the leaderboard of all suites that have a results.csv under `results`.
+
+    Raises:
+        InvalidInput: one is published and was changed since.
+    """
+    for manifest in sorted(results.glob(f"*/{MANIFEST}")):
+        check_files(manifest.parent, read_manifest(manifest.parent).files, ["results.csv"])
     frames = [pd.read_csv(file) for file in sorted(results.glob("*/results.csv"))]
     write_atomically(path, leaderboard(pd.concat(frames, ignore_index=True)).encode())
 

@@ -25,7 +25,7 @@ from torch import Tensor
 from torchvision.utils import draw_bounding_boxes, draw_segmentation_masks
 
 from benchmarks.records.answers import KEPT, Answer, read
-from benchmarks.records.store import Store
+from benchmarks.records.reading import Results
 from benchmarks.suites.cell import Cell
 from conversion.errors import BenchmarkError
 from conversion.simulation.frames import Frames
@@ -51,7 +51,7 @@ class Panel:
     answer: Any
 
 
-def draw(cells: Sequence[Cell], store: Store, folder: Path, T: int | None, data_root: Path | None) -> list[str]:
+def draw(cells: Sequence[Cell], store: Results, folder: Path, T: int | None, data_root: Path | None) -> list[str]:
     """Draws everything that the records of some cells keep; returns a sentence for each part of it.
 
     Args:
@@ -97,7 +97,7 @@ def draw(cells: Sequence[Cell], store: Store, folder: Path, T: int | None, data_
     return said
 
 
-def _samples(cell: Cell, store: Store) -> pd.DataFrame | None:
+def _samples(cell: Cell, store: Results) -> pd.DataFrame | None:
     """The table of a cell's samples, where it keeps answers."""
     try:
         record = store.load(cell)
@@ -107,7 +107,7 @@ def _samples(cell: Cell, store: Store) -> pd.DataFrame | None:
     return samples if samples is not None and {"answer", "prediction"} & set(samples.columns) else None
 
 
-def _activity(cell: Cell, store: Store) -> list[float]:
+def _activity(cell: Cell, store: Results) -> list[float]:
     record = store.load(cell)
     return record.activity if record is not None else []
 

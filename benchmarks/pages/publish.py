@@ -10,12 +10,12 @@ from rich.markdown import Markdown
 
 from benchmarks.pages.leaderboard import write_leaderboard
 from benchmarks.pages.tables import collect, markdown, write_tables
-from benchmarks.records.store import Store
+from benchmarks.records.reading import Results
 from benchmarks.suites.cell import Cell
 from benchmarks.suites.suite import Suite
 
 
-def publish(suite: Suite, store: Store, results: Path, leaderboard: Path, cells: list[Cell]) -> None:
+def publish(suite: Suite, store: Results, results: Path, leaderboard: Path, cells: list[Cell]) -> None:
     """Writes the tables of a whole suite and the leaderboard of all results, and prints the tables of some cells.
 
     Args:
