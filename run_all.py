@@ -54,7 +54,7 @@ from benchmarks.gate.baselines import read_baseline, take_baseline, write_baseli
 from benchmarks.gate.judge import judge_all
 from benchmarks.pages.conversion import measure_conversion, print_conversion
 from benchmarks.pages.leaderboard import write_leaderboard
-from benchmarks.pages.publication import Unpublishable, publish_suite
+from benchmarks.pages.publication import publish_suite
 from benchmarks.pages.publish import publish
 from benchmarks.records.reading import Results, open_results, working_store
 from benchmarks.references.released import Flags, chosen_method, defaults_of, released_network
@@ -240,16 +240,15 @@ def publish_(
 ) -> None:  # fmt: skip
     """Publishes what was measured of a suite as a few files, each bound to what measured it; measures nothing.
 
-    Exits with 3 when cells are missing.
+    Exits with 3 when cells are missing; the others are published.
     """
     chosen = load_suite(suite)
-    try:
-        published = publish_suite(chosen, working_store(results, chosen.name), to)
-    except Unpublishable as error:
-        print(error, file=sys.stderr)
-        raise typer.Exit(3) from None
+    published, missing = publish_suite(chosen, working_store(results, chosen.name), to)
     write_leaderboard(to, leaderboard_of(to))
     print(published.origin())
+    if missing:
+        print(f"Not there: {', '.join(cell.label for cell in missing)}; the table says so.", file=sys.stderr)
+        raise typer.Exit(3)
 
 
 @app.command()

@@ -11,30 +11,28 @@ from benchmarks.records.manifest import MANIFEST
 from benchmarks.records.published import PublishedSuite, write_published
 from benchmarks.records.record import Measurement, Record
 from benchmarks.records.store import Store
+from benchmarks.suites.cell import Cell
 from benchmarks.suites.suite import Suite
 from conversion.errors import BenchmarkError
 
 
-class Unpublishable(BenchmarkError):
-    """A suite of which cells are missing or failed."""
+def publish_suite(suite: Suite, store: Store, root: Path) -> tuple[PublishedSuite, list[Cell]]:
+    """Writes records, samples, tables and manifest of a suite; returns it, and the cells that are missing in it.
 
-
-def publish_suite(suite: Suite, store: Store, root: Path) -> PublishedSuite:
-    """Writes records, samples, tables and manifest of a suite. What was published before stays where nothing is newer.
-
-    So a suite may hold cells of several commits: those that the store has, and of the rest those published earlier.
+    Cells come from the store, and those that it lacks from what was published before, if it was: a suite may hold cells
+    of several commits.
 
     Args:
-        suite: all of its cells are published, and no others.
+        suite: its cells are published, and no others.
         store: what was measured.
         root: of all published suites.
 
     Raises:
-        Unpublishable: a cell is in neither, or failed for another reason than that its method refuses.
-        InvalidInput: the suite published earlier was changed by hand.
+        BenchmarkError: no cell was measured.
+        InvalidInput: what was published before was changed by hand.
     """
     earlier = PublishedSuite(root, suite.name) if (root / suite.name / MANIFEST).is_file() else None
-    found, absent = [], []
+    found, missing = [], []
     for cell in suite.cells():
         record = store.load(cell)
         if record is not None and _sound(record):
@@ -42,20 +40,16 @@ def publish_suite(suite: Suite, store: Store, root: Path) -> PublishedSuite:
         elif earlier is not None and (kept := earlier.load(cell)) is not None:
             found.append(_measurement(kept, earlier))
         else:
-            absent.append(cell.label + (f" ({record.reason})" if record is not None else ""))
-    if absent:
-        more = f" and {len(absent) - 3} more" if len(absent) > 3 else ""
-        raise Unpublishable(
-            f"{len(absent)} of {len(found) + len(absent)} cells of suite {suite.name} are not measured in "
-            f"{store.folder}: {'; '.join(absent[:3])}{more}. Run the suite first, then publish it."
-        )
+            missing.append(cell)
+    if not found:
+        raise BenchmarkError(f"There are no records of suite {suite.name} in {store.folder}; run it first.")
     published = write_published(root, suite.name, found)
     write_tables(suite, published, collect(suite, published))
-    return published
+    return published, missing
 
 
 def _sound(record: Record) -> bool:
-    """Whether a record says something of the method, not of the machine or of a fault."""
+    """Whether a record says something of the method, and not that a machine lacked data, memory or time."""
     return record.status == "done" or record.cause == "refused"
 
 

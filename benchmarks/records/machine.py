@@ -28,7 +28,7 @@ class Machine(BaseModel):
     def __str__(self) -> str:
         details = [*([self.isa] if self.isa else []), *([f"{self.cores} cores"] if self.cores else [])]
         if not self.processor:
-            return "a processor that was not recorded" + (f" ({', '.join(details)})" if details else "")
+            return "processor not recorded" + (f" ({', '.join(details)})" if details else "")
         return f"{self.processor} ({', '.join(details)})" if details else self.processor
 
 

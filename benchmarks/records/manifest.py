@@ -47,7 +47,7 @@ class Origin(BaseModel):
     def __str__(self) -> str:
         days = sorted({self.first, self.last} - {""})
         when = f" on {days[0]}" if len(days) == 1 else f" from {days[0]} to {days[1]}" if days else ""
-        return f"{self.cells} cells {checkout(self.commit, self.dirty)}{when}"
+        return f"{self.cells} cell{'s' * (self.cells != 1)} {checkout(self.commit, self.dirty)}{when}"
 
 
 class Verification(BaseModel):
