@@ -52,10 +52,13 @@ from benchmarks.execution.worker import Job, Settings, fail, workbench
 from benchmarks.gate import reports as gate_reports
 from benchmarks.gate.baselines import read_baseline, take_baseline, write_baseline
 from benchmarks.gate.judge import judge_all
+from benchmarks.gate.verify import verification, verify
 from benchmarks.pages.conversion import measure_conversion, print_conversion
 from benchmarks.pages.leaderboard import write_leaderboard
 from benchmarks.pages.publication import publish_suite
 from benchmarks.pages.publish import publish
+from benchmarks.pages.tables import collect, write_tables
+from benchmarks.records.published import PublishedSuite
 from benchmarks.records.reading import Results, open_results, working_store
 from benchmarks.references.released import Flags, chosen_method, defaults_of, released_network
 from benchmarks.suites.cell import Cell
@@ -249,6 +252,31 @@ def publish_(
     if missing:
         print(f"Not there: {', '.join(cell.label for cell in missing)}; the table says so.", file=sys.stderr)
         raise typer.Exit(3)
+
+
+@app.command(name="verify")
+def verify_(
+    suite: SuiteOption = "mini",
+    cells: Annotated[int, typer.Option(min=1, help="How many cells, cheap ones of each method first.")] = 6,
+    seed: Annotated[int, typer.Option(help="Draws the cells.")] = 0,
+    data_root: DataOption = None, weights: WeightsOption = WEIGHTS, results: ResultsOption = PUBLISHED,
+    workers: WorkersOption = None,
+    record: Annotated[bool, typer.Option("--record", help="Keep the outcome with the published suite.")] = False,
+) -> None:  # fmt: skip
+    """Measures cells of a published suite again and says of each: equal, within tolerance, or different.
+
+    Exits with 0 when none is different, 4 when one is, 3 when some could not be measured, 2 for a usage error.
+    """
+    chosen = load_suite(suite)
+    published = PublishedSuite(results, chosen.name)
+    found = verify(chosen, published, cells, seed, data_root, weights, workers)
+    for line in (*found.faults, *found.cells):
+        print(line)
+    print(found.conclusion)
+    if record:
+        published.add(verification(found))
+        write_tables(chosen, published, collect(chosen, published))
+    raise typer.Exit(found.exit_code)
 
 
 @app.command()

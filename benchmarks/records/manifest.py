@@ -155,7 +155,9 @@ def read_manifest(folder: Path) -> Manifest:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
-        raise InvalidInput(f"The manifest {path} cannot be read: {error.strerror}.") from None
+        raise InvalidInput(
+            f"There is no published suite in {folder}: {MANIFEST} cannot be read ({error.strerror})."
+        ) from None
     except ValueError as error:
         raise InvalidInput(f"The manifest {path} is damaged ({error}); {RESTORE}") from None
     version = content.get("format") if isinstance(content, dict) else None
