@@ -260,6 +260,7 @@ def verify_(
     cells: Annotated[int, typer.Option(min=1, help="How many cells, cheap ones of each method first.")] = 6,
     seed: Annotated[int, typer.Option(help="Draws the cells.")] = 0,
     data_root: DataOption = None, weights: WeightsOption = WEIGHTS, results: ResultsOption = PUBLISHED,
+    engine: Annotated[EngineName, typer.Option(help="Where cells are measured.")] = "local",
     workers: WorkersOption = None,
     record: Annotated[bool, typer.Option("--record", help="Keep the outcome with the published suite.")] = False,
 ) -> None:  # fmt: skip
@@ -269,7 +270,7 @@ def verify_(
     """
     chosen = load_suite(suite)
     published = PublishedSuite(results, chosen.name)
-    found = verify(chosen, published, cells, seed, data_root, weights, workers)
+    found = verify(chosen, published, cells, seed, data_root, weights, engine, workers)
     for line in (*found.faults, *found.cells):
         print(line)
     print(found.conclusion)

@@ -109,7 +109,7 @@ def contradictions(record: Record, table: pd.DataFrame | None) -> list[str]:
     if table is not None:
         pairs["test samples and rows of them"] = value.n, len(table)
         pairs["steps and those of the samples"] = totals.steps, float(table["steps"].mean())
-        for kind in KINDS:
+        for kind in (kind for kind in KINDS if kind in table):
             pairs[f"{kind} and those of the samples"] = getattr(totals, kind), float(table[kind].mean())
         if "prediction" in table:
             right = float((table["prediction"] == table["target"]).mean())

@@ -14,7 +14,7 @@ from typing import Literal
 
 from scipy.stats import binomtest
 
-from benchmarks.engines import make_engine
+from benchmarks.engines import EngineName, make_engine
 from benchmarks.engines.runner import run as run_jobs
 from benchmarks.execution.worker import Job, Settings, explain, fail, workbench
 from benchmarks.gate.baselines import Incomparable, measured, row_of
@@ -111,7 +111,7 @@ def draw(records: Iterable[Record], count: int, seed: int) -> list[Record]:
 
 def verify(
     suite: Suite, published: PublishedSuite, count: int, seed: int, data_root: Path | None, weights: Path | None,
-    workers: int | None = None,
+    engine: EngineName = "local", workers: int | None = None,
 ) -> Outcome:  # fmt: skip
     """Measures drawn cells again, in the precision and on the kind of device they were measured with.
 
@@ -120,7 +120,7 @@ def verify(
         published: what was published of it.
         count, seed: see `draw`.
         data_root, weights: see `Workbench`.
-        workers: how many cells at once.
+        engine, workers: see `make_engine`.
     """
     records = list(published.records())
     # Cells of one network follow each other, so that it is loaded once.
@@ -139,7 +139,7 @@ def verify(
             else:
                 due.append(job)
         device = "cuda" if any(job.settings.device == "cuda" for job in due) else "cpu"
-        run_jobs(due, make_engine("local", workers=workers, device=device, time_limit=suite.time_limit), store)
+        run_jobs(due, make_engine(engine, workers=workers, device=device, time_limit=suite.time_limit), store)
         return Outcome(suite.name, faults(suite, published), judge_again(drawn, published, store), len(records))
 
 

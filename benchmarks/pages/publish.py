@@ -28,7 +28,7 @@ def publish(suite: Suite, store: Results, results: Path, leaderboard: Path, cell
     frame = collect(suite, store)
     page = write_tables(suite, store, frame)
     write_leaderboard(results, leaderboard)
-    shown = markdown(suite, frame[frame["cell"].isin([cell.id for cell in cells])])
+    shown = markdown(suite, frame[frame["cell"].isin([cell.id for cell in cells])], store.origin())
     console = Console()
     if console.is_terminal:
         console.print(Markdown(shown))

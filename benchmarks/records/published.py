@@ -211,7 +211,7 @@ def _table(samples: dict[str, pd.DataFrame]) -> pa.Table | None:
         return None
     names = pa.array(list(parts))
     codes = np.repeat(np.arange(len(parts), dtype=np.int32), [len(part) for part in parts.values()])
-    table = pa.concat_tables(parts.values(), promote_options="default").combine_chunks()
+    table = pa.concat_tables(parts.values(), promote_options="permissive").combine_chunks()
     return table.add_column(0, "cell", pa.DictionaryArray.from_arrays(pa.array(codes), names))
 
 
