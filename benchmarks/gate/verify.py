@@ -161,7 +161,7 @@ def _obstacle(record: Record, job: Job) -> str:
 
 def faults(suite: Suite, published: PublishedSuite) -> list[str]:
     """Where what is published contradicts itself: tables that are not those of the records, sums that do not add up."""
-    found = []
+    found = published.misstatements()
     for name, content in pages(suite, published, collect(suite, published)).items():
         if (published.folder / name).read_bytes() != content:
             found.append(f"{name} is not what the records say; `report` writes it again")

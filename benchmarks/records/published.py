@@ -29,6 +29,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from benchmarks.records.manifest import (
+    MANIFEST,
     RESTORE,
     Manifest,
     Verification,
@@ -104,6 +105,17 @@ class PublishedSuite:
     def add(self, verification: Verification) -> None:
         """Adds to the manifest that cells were measured again."""
         self._replace(verified=[*self.manifest.verified, verification])
+
+    def misstatements(self) -> list[str]:
+        """What the manifest says otherwise than the records and samples."""
+        lines = gzip.decompress((self.folder / RECORDS).read_bytes())
+        table = self._samples if SAMPLES in self.manifest.files else None
+        found = []
+        if content_digest(lines, table) != self.manifest.content_sha256:
+            found.append(f"content_sha256 in {MANIFEST} is not that of the records and samples")
+        if origins(self.records()) != self.manifest.measured:
+            found.append(f"{MANIFEST} says otherwise than the records what measured them")
+        return found
 
     def _replace(self, **changes: Any) -> None:
         self.manifest = self.manifest.model_copy(update=changes)

@@ -18,7 +18,7 @@ from benchmarks.gate.figures import beyond, changed, contradictions, figures
 from benchmarks.gate.verify import draw, faults, judge_again
 from benchmarks.pages.publication import publish_suite
 from benchmarks.pages.tables import collect, write_tables
-from benchmarks.records.manifest import read_manifest
+from benchmarks.records.manifest import read_manifest, write_manifest
 from benchmarks.records.published import PublishedSuite, write_published
 from benchmarks.records.record import Measurement, Record
 from benchmarks.records.store import Store
@@ -180,6 +180,13 @@ def test_tables_that_are_not_those_of_the_records_are_found(suite: Suite, publis
     assert faults(suite, PublishedSuite(published.folder.parent, "own")) == [
         "results.csv is not what the records say; `report` writes it again"
     ]
+
+
+@pytest.mark.parametrize(("key", "value"), [("content_sha256", "0" * 64), ("measured", [])], ids=["content", "origin"])
+def test_a_manifest_that_was_edited_is_found(suite: Suite, published: PublishedSuite, key: str, value: object) -> None:
+    write_manifest(published.manifest.model_copy(update={key: value}), published.folder)
+    said = faults(suite, PublishedSuite(published.folder.parent, "own"))
+    assert said and "suite.json" in said[0]
 
 
 def shifted(store: Store, root: Path, share: float, flips: int) -> Store:
