@@ -18,7 +18,7 @@ from benchmarks.engines import EngineName, make_engine
 from benchmarks.engines.runner import run as run_jobs
 from benchmarks.execution.worker import Job, Settings, explain, fail, workbench
 from benchmarks.gate.baselines import Incomparable, measured, row_of
-from benchmarks.gate.figures import beyond, changed, contradictions, moved
+from benchmarks.gate.figures import beyond, changed, contradictions, counted_alike, exact_fields
 from benchmarks.gate.judge import PASS, REGRESSION, UNMEASURED, Comparison, judge
 from benchmarks.gate.paired import Paired, adjusted, compare
 from benchmarks.pages.tables import collect, pages
@@ -36,6 +36,8 @@ Verdict = Measured | Literal["not measured"]
 MISSING = 3
 CHEAP = 1 / 3
 """Of the cells of a method, this share of least seconds is drawn from first."""
+SHOWN = 3
+"""So many figures are named of a cell that is different."""
 
 
 @dataclass(frozen=True)
@@ -220,28 +222,21 @@ def _unpaired(record: Record, now: Record) -> Comparison:
 def _verdict(record: Record, now: Record, comparison: Comparison, published: Results, store: Results) -> Verified:
     figure = f"{comparison.before.metric} {comparison.before.value:.2f}"
     pairs = changed(record, now)
-    spikes_moved = moved(record, now, published.samples(record), store.samples(now))
-    if not pairs and not spikes_moved:
-        return Verified(record, "equal", f"{figure}, and every other figure", now)
-    if not spikes_moved:
-        # The report comes from a few calibration samples in float32; the order of its sums depends on threads.
-        exact = {place: pair for place, pair in pairs.items() if not place.startswith("report.")}
-        said = [f"{place} was {old:.6g} and is {new:.6g}" for place, (old, new) in exact.items()]
-        said += beyond(record, {place: pair for place, pair in pairs.items() if place not in exact})
-        if said:
-            return Verified(record, "different", f"no spike moved, but {_first(said)}", now)
-        return Verified(record, "equal", f"{figure}, and every count", now)
+    alike = counted_alike(pairs, published.samples(record), store.samples(now))
+    said = beyond(record, pairs, exact_fields(pairs, alike))
     verdict, reason = judge(comparison)
-    said = beyond(record, pairs)
-    if verdict != "pass" or said:
-        reasons = [reason] if verdict != "pass" else []
-        return Verified(record, "different", "; ".join([*reasons, *([_first(said)] if said else [])]), now)
+    if said or verdict != "pass":
+        reasons = [reason] if verdict != "pass" else ["no spike moved"] if alike else []
+        return Verified(record, "different", "; ".join([*reasons, *said[:SHOWN], *_more(said)]), now)
+    if alike and all(place.startswith("report.") for place in pairs):
+        return Verified(
+            record, "equal", figure + (", and every other figure" if not pairs else ", and every count"), now
+        )
     return Verified(record, "within tolerance", f"{figure}, now {comparison.now.value:.2f}; {reason}", now)
 
 
-def _first(sentences: Sequence[str]) -> str:
-    more = len(sentences) - 3
-    return "; ".join(sentences[:3]) + (f"; and {more} more figures" if more > 0 else "")
+def _more(sentences: Sequence[str]) -> list[str]:
+    return [f"and {len(sentences) - SHOWN} more figures"] if len(sentences) > SHOWN else []
 
 
 def verification(outcome: Outcome) -> Verification:
