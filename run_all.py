@@ -11,7 +11,7 @@ import sys
 
 import typer
 
-from benchmarks.choices import RESULTS, WEIGHTS
+from benchmarks.choices import PUBLISHED, RESULTS, WEIGHTS
 from benchmarks.commands import options as opt
 
 app = typer.Typer(no_args_is_help=False, pretty_exceptions_enable=False)
@@ -39,6 +39,7 @@ def run(
     from benchmarks.api import Interrupted, run_suite
     from benchmarks.commands.outcome import exit_status
     from benchmarks.pages.publish import show
+    from benchmarks.records.reading import open_results
     from benchmarks.suites.files import load_suite
 
     chosen = load_suite(suite).adjusted(limit=limit, price_list=price_list)
@@ -51,7 +52,7 @@ def run(
         )  # fmt: skip
     except Interrupted as stopped:
         frame, interrupted = stopped.frame, True
-    show(chosen, frame, results)
+    show(chosen, open_results(results, chosen.name), frame, results)
     raise typer.Exit(exit_status(frame, interrupted))
 
 
@@ -74,7 +75,7 @@ def plan(
         suite, tasks=task or (), networks=network or (), methods=method or (), T=steps or (), seeds=seed or (),
         limit=limit, results=results,
     )  # fmt: skip
-    planned = plan_cells(selected.cells, workbench(Settings(data_root, weights, device, precision)), selected.store)
+    planned = plan_cells(selected.cells, workbench(Settings(data_root, weights, device, precision)), selected.working)
     for item in planned:
         print(f"{item.state:10} {item.cell.label}" + f": {item.why}" * bool(item.why))
     todo = due(planned, rerun)
@@ -119,9 +120,9 @@ def report(
         limit=limit, price_list=price_list, results=results,
     )  # fmt: skip
     store = selected.store
-    if not any(store.cells.glob("*")):
-        raise BenchmarkError(f"There are no records of suite {selected.suite.name} in {store.cells}; run it first.")
-    show(selected.suite, selected.publish(), results)
+    if all(store.state(cell)[0] == "missing" for cell in selected.suite.cells()):
+        raise BenchmarkError(f"There are no records of suite {selected.suite.name} in {store.folder}; run it first.")
+    show(selected.suite, store, selected.write_pages(), results)
     if pictures != 0:
         from benchmarks.pages.pictures import draw  # Here, because matplotlib takes a moment to load.
 
@@ -143,6 +144,36 @@ def gate(
 
     status = compare(
         baseline, suite=suite, limit=limit, results=results, update=update, markdown=markdown, junit=junit
+    )  # fmt: skip
+    raise typer.Exit(status)
+
+
+@app.command(name="publish")
+def publish_(suite: opt.Suite = "mini", results: opt.Results = RESULTS, to: opt.Published = PUBLISHED) -> None:
+    """Publishes what was measured of a suite as a few files, each bound to what measured it; measures nothing.
+
+    Exits with 3 when cells are missing; the others are published.
+    """
+    from benchmarks.commands.published import publish
+
+    raise typer.Exit(publish(suite, results, to))
+
+
+@app.command(name="verify")
+def verify_(
+    suite: opt.Suite = "mini", cells: opt.Cells = 6, seed: opt.Draw = 0, data_root: opt.Data = None,
+    weights: opt.Weights = WEIGHTS, results: opt.Results = PUBLISHED, engine: opt.Engine = "local",
+    workers: opt.Workers = None, record: opt.RecordOutcome = False,
+) -> None:  # fmt: skip
+    """Measures cells of a published suite again and says of each: equal, within tolerance, or different.
+
+    Exits with 0 when none is different, 4 when one is, 3 when some could not be measured, 2 for a usage error.
+    """
+    from benchmarks.commands.published import verify
+
+    status = verify(
+        suite, results, cells=cells, seed=seed, data_root=data_root, weights=weights, engine=engine, workers=workers,
+        record=record,
     )  # fmt: skip
     raise typer.Exit(status)
 

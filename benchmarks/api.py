@@ -6,6 +6,7 @@ import shlex
 import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, get_args
 
@@ -18,8 +19,9 @@ from benchmarks.execution.estimate import time_needed
 from benchmarks.execution.plan import due, impossible, plan, summary
 from benchmarks.execution.profiles import refuse_foreign_profiles
 from benchmarks.execution.worker import Job, Settings, fail, workbench
-from benchmarks.pages.publish import publish
+from benchmarks.pages.publish import write_pages
 from benchmarks.pages.tables import collect_cells, read_table
+from benchmarks.records.reading import Results, open_results, working_store
 from benchmarks.records.store import Store
 from benchmarks.suites.cell import Cell
 from benchmarks.suites.files import load_suite
@@ -57,13 +59,19 @@ class Selected:
     cells: list[Cell]
     results: Path
 
-    @property
-    def store(self) -> Store:
-        return Store(self.results, self.suite.name)
+    @cached_property
+    def store(self) -> Results:
+        """What was measured so far, in a working store or published."""
+        return open_results(self.results, self.suite.name)
 
-    def publish(self) -> pd.DataFrame:
+    @property
+    def working(self) -> Store:
+        """Where cells are measured into; refused where results are published."""
+        return working_store(self.results, self.suite.name)
+
+    def write_pages(self) -> pd.DataFrame:
         """Writes the tables of the whole suite and the leaderboard; returns the rows of the selected cells."""
-        frame = publish(self.suite, self.store, self.results)
+        frame = write_pages(self.suite, self.store, self.results)
         return frame[frame["cell"].isin([cell.id for cell in self.cells])].reset_index(drop=True)
 
 
@@ -132,7 +140,7 @@ def run_suite(
     settings = Settings(folder, Path(weights), device, precision, selected.results / "converted")
     pool = make_engine(engine, workers=workers, device=device, time_limit=selected.suite.time_limit, address=address)
     _measure(selected, settings, pool, rerun)
-    return selected.publish()
+    return selected.write_pages()
 
 
 def load_results(path: str | Path) -> pd.DataFrame:
@@ -151,7 +159,7 @@ def load_results(path: str | Path) -> pd.DataFrame:
         return read_table(path)
     if (path / "results.csv").is_file():
         return read_table(path / "results.csv")
-    store = Store(path.parent, path.name)
+    store = open_results(path.parent, path.name)
     if cells := [record.cell for record in store.records()]:
         return collect_cells(cells, store, Suite.model_fields["price_list"].default)
     if tables := sorted(path.glob("*/results.csv")):
@@ -161,7 +169,7 @@ def load_results(path: str | Path) -> pd.DataFrame:
 
 def _measure(selected: Selected, settings: Settings, pool: Engine, rerun: Rerun) -> None:
     """Measures the cells that are due; each that cannot be is a record with the reason."""
-    suite, cells, store = selected.suite, selected.cells, selected.store
+    suite, cells, store = selected.suite, selected.cells, selected.working
     print(f"Suite {suite.name}: loading data and networks", file=sys.stderr)
     planned = plan(cells, workbench(settings), store)
     stuck = impossible(planned)
@@ -180,7 +188,7 @@ def _measure(selected: Selected, settings: Settings, pool: Engine, rerun: Rerun)
     try:
         run_jobs([jobs[cell.id] for cell in todo], pool, store, None if needed.unknown else needed.seconds)
     except KeyboardInterrupt:
-        raise Interrupted(selected.publish()) from None
+        raise Interrupted(selected.write_pages()) from None
 
 
 def _command() -> str:

@@ -17,4 +17,5 @@ Kind = Literal["method", "task", "network"]
 Listed = Literal["tasks", "networks", "methods", "suites"]
 
 RESULTS = Path("results")
+PUBLISHED = RESULTS / "published"
 WEIGHTS = Path("runs/weights")

@@ -10,7 +10,7 @@ from rich.console import Console
 from benchmarks.gate import reports
 from benchmarks.gate.baselines import read_baseline, take_baseline, write_baseline
 from benchmarks.gate.judge import PASS, judge_all
-from benchmarks.records.store import Store
+from benchmarks.records.reading import open_results
 from benchmarks.suites.files import load_suite
 from benchmarks.suites.plugins import load_plugins
 from conversion.errors import BenchmarkError
@@ -42,12 +42,12 @@ def gate(
             raise BenchmarkError(f"There is no folder {file.parent} for {file.name}; make it first.")
     chosen = load_suite(suite).adjusted(limit=limit) if suite is not None else None
     if update and chosen is not None:
-        taken = take_baseline(chosen.name, chosen.cells(), Store(results, chosen.name))
+        taken = take_baseline(chosen.name, chosen.cells(), open_results(results, chosen.name))
         samples = write_baseline(taken, baseline)
         print(f"Baseline of suite {taken.suite}, {len(taken.rows)} cells: {baseline}, {samples}")
         return PASS
     kept = read_baseline(baseline)
-    found = judge_all(kept, Store(results, chosen.name if chosen else kept.suite))
+    found = judge_all(kept, open_results(results, chosen.name if chosen else kept.suite))
     if markdown is not None:
         write_atomically(markdown, reports.markdown(found).encode())
     if junit is not None:

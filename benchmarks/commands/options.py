@@ -50,7 +50,7 @@ Workers = Annotated[int | None, typer.Option(min=1, help="Cells measured at once
 Address = Annotated[str | None, typer.Option(help="Of a Ray cluster, for --engine ray.")]
 Rerun = Annotated[choices.Rerun, typer.Option(help="Which finished cells to run again.")]
 
-# Of report, gate, list, check, doctor and train.
+# Of report, gate, publish, verify, list, check, doctor and train.
 Pictures = Annotated[
     int | None, typer.Option(min=0, help="T of the pictures; 0 draws none, the fewest steps when left out.")
 ]
@@ -64,6 +64,10 @@ GatedSuite = Annotated[
 Update = Annotated[bool, typer.Option("--update", help="Take the records of --suite as the new baseline.")]
 Markdown = Annotated[Path | None, typer.Option(help="Write the verdicts to this file as Markdown.")]
 Junit = Annotated[Path | None, typer.Option(help="Write the verdicts to this file as JUnit XML.")]
+Published = Annotated[Path, typer.Option("--to", help="Folder of the published suites.")]
+Cells = Annotated[int, typer.Option(min=1, help="How many cells, cheap ones of each method first.")]
+Draw = Annotated[int, typer.Option("--seed", help="Draws the cells.")]
+RecordOutcome = Annotated[bool, typer.Option("--record", help="Keep the outcome with the published suite.")]
 Listed = Annotated[choices.Listed, typer.Argument(help="What to list.")]
 Checked = Annotated[
     str,

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+from benchmarks.records.reading import Results
 from benchmarks.records.record import Record
-from benchmarks.records.store import RECORD, Store
 from benchmarks.suites.suite import Suite
 from conversion.errors import InvalidInput
 
 
-def foreign_profiles(suite: Suite, store: Store) -> list[Record]:
+def foreign_profiles(suite: Suite, store: Results) -> list[Record]:
     """Records of a store of which neither the suite's test samples nor its calibration size are.
 
     Records of cells that a suite no longer has, but of a profile that it has, are not among them.
@@ -17,7 +17,7 @@ def foreign_profiles(suite: Suite, store: Store) -> list[Record]:
     return [record for record in store.records() if (record.cell.profile, record.cell.calibration) not in own]
 
 
-def refuse_foreign_profiles(suite: Suite, store: Store) -> None:
+def refuse_foreign_profiles(suite: Suite, store: Results) -> None:
     """Raises InvalidInput if a store holds results of another profile: copied in, or of the suite as it was."""
     foreign = foreign_profiles(suite, store)
     if not foreign:
@@ -26,7 +26,7 @@ def refuse_foreign_profiles(suite: Suite, store: Store) -> None:
     others = f", and {len(foreign) - 1} more are of another profile too" if len(foreign) > 1 else ""
     own = sorted({f"{cell.profile} with {cell.calibration}" for cell in suite.cells()})
     raise InvalidInput(
-        f"The record {store.cells / cell.id / RECORD} is of profile {cell.profile} with {cell.calibration} calibration "
+        f"The record {cell.id} in {store.folder} is of profile {cell.profile} with {cell.calibration} calibration "
         f"samples{others}; suite {suite.name} has {' and '.join(own)}, and profiles are never mixed. Give another "
-        "--results, or remove the folder of the record."
+        "--results, or remove that record."
     )

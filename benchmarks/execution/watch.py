@@ -16,6 +16,7 @@ from rich.text import Text
 
 from benchmarks.execution.worker import Ended
 from benchmarks.records.leases import Leases, Running
+from benchmarks.records.reading import Results
 from benchmarks.records.record import Record
 from benchmarks.records.store import Store
 from benchmarks.suites.cell import Cell
@@ -105,7 +106,7 @@ def running_table(running: Sequence[Running]) -> Table:
     return table
 
 
-def status(cells: Sequence[Cell], store: Store, console: Console) -> None:
+def status(cells: Sequence[Cell], store: Results, console: Console) -> None:
     """Prints what is stored of a suite and what is being worked on, whoever runs it."""
     counts = {"done": 0, "failed": 0, "missing": 0}
     failed = []

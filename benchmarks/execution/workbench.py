@@ -12,6 +12,7 @@ from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 import torchvision
 
@@ -20,6 +21,7 @@ from benchmarks.choices import Precision
 from benchmarks.execution.evaluate import Prepared, calibration_set, evaluate, prepare
 from benchmarks.freshness.sources import Sources, combined
 from benchmarks.records.converted import Conversions, Converted, spec, stage_parts
+from benchmarks.records.machine import this_machine
 from benchmarks.records.record import Measurement, Record
 from benchmarks.suites.cell import Cell
 from conversion import Calibration, SpikingNetwork
@@ -176,6 +178,8 @@ class Workbench:
             "python": platform.python_version(),
             "torch": str(torch.__version__),
             "torchvision": str(torchvision.__version__),
+            "numpy": np.__version__,
+            **this_machine().model_dump(),
             "device": f"{self.device.type} ({device})",
             "threads": str(torch.get_num_threads()),
             "compiled_neurons": str(compiled).lower(),

@@ -20,15 +20,13 @@ import pandas as pd
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from benchmarks.records.record import Record
-from benchmarks.records.store import Store
+from benchmarks.records.reading import Results
+from benchmarks.records.record import INPUTS, Record
 from benchmarks.suites.cell import Cell
 from conversion.errors import BenchmarkError, InvalidInput
 from conversion.files import write_atomically
 
 SCHEMA = 1
-# Without the same of each of these, figures of two runs say nothing about the code between them.
-INPUTS = ("weights", "data", "precision")
 Operation = Literal["synops_unary", "synops_binary", "synops_graded", "macs", "flops"]
 OPERATIONS: tuple[Operation, ...] = ("synops_unary", "synops_binary", "synops_graded", "macs", "flops")
 
@@ -93,32 +91,40 @@ class Baseline:
     outcomes: dict[str, NDArray[Any]]
 
 
-def measured(record: Record, store: Store) -> tuple[Row, NDArray[Any]]:
+def measured(record: Record, store: Results) -> tuple[Row, NDArray[Any]]:
     """The row of a cell that was measured, and the outcome of every sample, shape (n,).
 
     Raises:
         Incomparable: the record does not say what it was measured with, or its outcomes are not there or not finite.
     """
-    cell, totals, value = record.cell, record.totals, record.metrics.get(record.primary_metric)
-    unsaid = [name for name in INPUTS if not record.fingerprint.get(name)]
-    if unsaid or totals is None or value is None:
-        raise Incomparable(f"its record does not say its {' and '.join(unsaid or ['figures'])}; measure it again")
-    samples = store.samples(record)
-    if samples is None or "outcome" not in samples or len(samples) != value.n:
+    row, samples = row_of(record), store.samples(record)
+    if samples is None or "outcome" not in samples or len(samples) != row.n:
         raise Incomparable("the outcomes of its samples are not beside its record; measure it again")
     outcomes = samples["outcome"].to_numpy()
     if not np.isfinite(outcomes).all():
         raise Incomparable("outcomes of its samples are not finite")
-    row = Row(
+    return row, outcomes
+
+
+def row_of(record: Record) -> Row:
+    """The row of a cell that was measured.
+
+    Raises:
+        Incomparable: the record does not say what it was measured with.
+    """
+    cell, totals, value = record.cell, record.totals, record.metrics.get(record.primary_metric)
+    unsaid = [name for name in INPUTS if not record.fingerprint.get(name)]
+    if unsaid or totals is None or value is None:
+        raise Incomparable(f"its record does not say its {' and '.join(unsaid or ['figures'])}; measure it again")
+    return Row(
         id=cell.id, task=cell.task, network=cell.network, method=cell.recipe.label, T=cell.T, seed=cell.seed,
         profile=cell.profile, calibration=cell.calibration, n=value.n, metric=record.primary_metric, value=value.value,
         operations={name: getattr(totals, name) for name in OPERATIONS}, steps=totals.steps,
         **{name: record.fingerprint[name] for name in INPUTS},
     )  # fmt: skip
-    return row, outcomes
 
 
-def take_baseline(suite: str, cells: Sequence[Cell], store: Store) -> Baseline:
+def take_baseline(suite: str, cells: Sequence[Cell], store: Results) -> Baseline:
     """The baseline of a suite as it was measured last.
 
     Raises:

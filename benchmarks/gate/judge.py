@@ -8,10 +8,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from benchmarks.gate.baselines import INPUTS, OPERATIONS, Baseline, Incomparable, Row, measured
+from benchmarks.gate.baselines import OPERATIONS, Baseline, Incomparable, Row, measured
 from benchmarks.gate.paired import LEVEL, Paired, adjusted, compare
-from benchmarks.records.record import Record
-from benchmarks.records.store import RECORD, Store
+from benchmarks.records.reading import Results
+from benchmarks.records.record import INPUTS, Record
+from benchmarks.records.store import RECORD
 
 Verdict = Literal["pass", "regressed", "improved", "missing", "incomparable"]
 # Counts are deterministic but for spikes that rounding moves across a threshold.
@@ -72,7 +73,7 @@ class Gate:
         return f"Gate of suite {self.suite}: {word}. Of {len(self.cells)} cells {found}{new}."
 
 
-def judge_all(baseline: Baseline, store: Store) -> Gate:
+def judge_all(baseline: Baseline, store: Results) -> Gate:
     """Compares the records of a store with a baseline.
 
     Raises:
@@ -93,10 +94,10 @@ def judge_all(baseline: Baseline, store: Store) -> Gate:
     return Gate(baseline.suite, cells, [record.cell.label for id, record in records.items() if id not in known])
 
 
-def _look_up(row: Row, baseline: Baseline, store: Store, record: Record | None) -> Comparison | Judged:
+def _look_up(row: Row, baseline: Baseline, store: Results, record: Record | None) -> Comparison | Judged:
     """The two sides of a cell, or the verdict where there are none."""
     if record is None:
-        if (store.cells / row.id / RECORD).is_file():
+        if (store.folder / "cells" / row.id / RECORD).is_file():
             return Judged(row, "incomparable", "its record is damaged; measure it again")
         return Judged(row, "missing", f"there is no record of it in {store.folder}")
     if record.status == "failed":

@@ -9,9 +9,11 @@ from typing import Any
 
 import pandas as pd
 
+from benchmarks.choices import PUBLISHED
 from benchmarks.pages.comparisons import frontier
 from benchmarks.pages.markdown import table
 from benchmarks.pages.seeds import complete, half_width
+from benchmarks.records.manifest import MANIFEST, check_files, read_manifest
 from conversion.files import write_atomically
 from tasks import TASKS
 
@@ -31,7 +33,6 @@ FIGURES = ["value", "ci_low", "ci_high", "n", "energy_unary_mJ", "energy_graded_
 SEVERAL = """Brackets hold the 95 % interval of drawing the test samples; of several seeds, the t-interval of the mean.
 Rows of which a seed is missing are left out.
 """
-PUBLISHED = Path("results/published")
 NEAR, SHARE = 1.0, 0.5
 """What the summary asks for: how many points below the ANN, and which share of its energy."""
 SUMMARY = ["task", "network", "ANN", f"within {NEAR:g} point of it", f"at most {100 * SHARE:g} % of its energy"]
@@ -65,7 +66,13 @@ def leaderboard_of(results: Path) -> Path:
 
 
 def write_leaderboard(results: Path, path: Path) -> None:
-    """Writes the leaderboard of all suites that have a results.csv under `results`."""
+    """Writes the leaderboard of all suites that have a results.csv under `results`.
+
+    Raises:
+        InvalidInput: one is published and was changed since.
+    """
+    for manifest in sorted(results.glob(f"*/{MANIFEST}")):
+        check_files(manifest.parent, read_manifest(manifest.parent).files, ["results.csv"])
     frames = [pd.read_csv(file) for file in sorted(results.glob("*/results.csv"))]
     write_atomically(path, leaderboard(pd.concat(frames, ignore_index=True)).encode())
 

@@ -19,8 +19,8 @@ from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 from torch import Tensor
 
+from benchmarks.records.reading import Results
 from benchmarks.records.record import Record
-from benchmarks.records.store import Store
 from benchmarks.suites.cell import Cell
 from conversion.errors import BenchmarkError, DataMissing
 from conversion.simulation.frames import Frames
@@ -28,7 +28,7 @@ from tasks import TASKS
 from tasks.target import KEPT, Run
 
 
-def draw(cells: Sequence[Cell], store: Store, folder: Path, T: int | None, data_root: Path | None) -> list[str]:
+def draw(cells: Sequence[Cell], store: Results, folder: Path, T: int | None, data_root: Path | None) -> list[str]:
     """Draws everything that the records of some cells keep; returns a sentence for each part of it.
 
     Args:
@@ -74,7 +74,7 @@ def draw(cells: Sequence[Cell], store: Store, folder: Path, T: int | None, data_
     return said
 
 
-def _record(cell: Cell, store: Store) -> Record | None:
+def _record(cell: Cell, store: Results) -> Record | None:
     """The record of a cell that was measured; None where there is none."""
     try:
         record = store.load(cell)
@@ -83,7 +83,7 @@ def _record(cell: Cell, store: Store) -> Record | None:
     return record if record is not None and record.status == "done" else None
 
 
-def _table(record: Record, store: Store) -> dict[str, NDArray[Any]] | None:
+def _table(record: Record, store: Results) -> dict[str, NDArray[Any]] | None:
     """The columns of a record's table of samples; None where it keeps nothing to draw, as old ones do not."""
     samples = store.samples(record)
     if samples is None or not set(TASKS[record.cell.task].target.kept) <= set(samples.columns):

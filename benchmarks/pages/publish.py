@@ -11,11 +11,11 @@ from rich.markdown import Markdown
 
 from benchmarks.pages.leaderboard import leaderboard_of, write_leaderboard
 from benchmarks.pages.tables import collect, markdown, write_tables
-from benchmarks.records.store import Store
+from benchmarks.records.reading import Results
 from benchmarks.suites.suite import Suite
 
 
-def publish(suite: Suite, store: Store, results: Path) -> pd.DataFrame:
+def write_pages(suite: Suite, store: Results, results: Path) -> pd.DataFrame:
     """Writes the tables of a whole suite and the leaderboard of all results; returns the tidy table.
 
     Args:
@@ -29,14 +29,13 @@ def publish(suite: Suite, store: Store, results: Path) -> pd.DataFrame:
     return frame
 
 
-def show(suite: Suite, frame: pd.DataFrame, results: Path) -> None:
-    """Prints the tables of some rows, and on stderr where `publish` wrote those of all."""
-    page = markdown(suite, frame)
+def show(suite: Suite, store: Results, frame: pd.DataFrame, results: Path) -> None:
+    """Prints the tables of some rows, and on stderr where `write_pages` wrote those of all."""
+    page = markdown(suite, frame, store.origin())
     console = Console()
     if console.is_terminal:
         console.print(Markdown(page))
     else:
         print(page)
-    folder = Store(results, suite.name).folder
-    written = (folder / "results.csv", folder / "results.md", leaderboard_of(results))
+    written = (store.folder / "results.csv", store.folder / "results.md", leaderboard_of(results))
     print(f"Written: {', '.join(map(str, written))}", file=sys.stderr)

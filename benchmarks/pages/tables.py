@@ -10,13 +10,12 @@ import pandas as pd
 from benchmarks.pages.comparisons import ablation, iso_energy
 from benchmarks.pages.markdown import table
 from benchmarks.pages.seeds import ROW, half_width, shortage
+from benchmarks.records.reading import Results
 from benchmarks.records.record import Record
-from benchmarks.records.store import Store
 from benchmarks.references.prices import PRICES
 from benchmarks.suites.cell import Cell
 from benchmarks.suites.suite import Suite
 from conversion.errors import InvalidInput
-from conversion.files import write_atomically
 
 COLUMNS = [
     "suite", "task", "network", "method", "T", "mean_T", "seed", "profile", "metric", "value", "ci_low", "ci_high", "n",
@@ -28,12 +27,12 @@ INTEGERS = ["T", "n"]
 TEXTS = ["reason", "departures"]
 
 
-def collect(suite: Suite, store: Store) -> pd.DataFrame:
+def collect(suite: Suite, store: Results) -> pd.DataFrame:
     """The tidy table of a suite: one row for each cell and metric, missing and failed cells included."""
     return collect_cells(suite.cells(), store, suite.price_list)
 
 
-def collect_cells(cells: Sequence[Cell], store: Store, price_list: str) -> pd.DataFrame:
+def collect_cells(cells: Sequence[Cell], store: Results, price_list: str) -> pd.DataFrame:
     """The tidy table of some cells of a store, with energy at these prices."""
     states = {cell.id: store.state(cell) for cell in cells}
     records = {cell.id: store.load(cell) for cell in cells if states[cell.id][0] == "done"}
@@ -54,20 +53,14 @@ def collect_cells(cells: Sequence[Cell], store: Store, price_list: str) -> pd.Da
         ann = anns.get((cell.task, cell.network, cell.profile))
         if record is None:
             rows.append(base | {"status": state, "reason": reason or "not run yet"})
-        elif changed := _differences(record, ann):
+        elif ann is not None and (changed := store.differences(record, ann)):
             # Rows of other weights, precision or code do not belong beside each other.
-            rows.append(base | {"status": "stale", "reason": f"measured with another {changed} than the ANN"})
+            reason = f"measured with another {', '.join(changed)} than the ANN"
+            rows.append(base | {"status": "stale", "reason": reason})
         else:
             rows += [base | row for row in _measured(record, ann, price_list)]
     frame = pd.DataFrame(rows, columns=COLUMNS)
     return frame.astype(dict.fromkeys(INTEGERS, "Int64"))
-
-
-def _differences(record: Record, ann: Record | None) -> str:
-    if ann is None:
-        return ""
-    shared = {key: value for key, value in record.fingerprint.items() if key != "method"}
-    return ", ".join(key for key, value in shared.items() if ann.fingerprint.get(key) != value)
 
 
 def _measured(record: Record, ann: Record | None, price_list: str) -> Iterable[dict[str, object]]:
@@ -98,13 +91,11 @@ def _measured(record: Record, ann: Record | None, price_list: str) -> Iterable[d
         yield counted | {"metric": metric, "ann_value": reference, **value.model_dump()}
 
 
-def write_tables(suite: Suite, store: Store, frame: pd.DataFrame) -> Path:
+def write_tables(suite: Suite, store: Results, frame: pd.DataFrame) -> Path:
     """Writes results.csv and results.md, of what `collect` gave, into the suite's folder; returns the latter."""
-    store.folder.mkdir(parents=True, exist_ok=True)
-    write_atomically(store.folder / "results.csv", frame.to_csv(index=False, float_format="%.6g").encode())
-    page = store.folder / "results.md"
-    write_atomically(page, markdown(suite, frame).encode())
-    return page
+    for name, content in pages(suite, store, frame).items():
+        store.write(name, content)
+    return store.folder / "results.md"
 
 
 def read_table(path: Path) -> pd.DataFrame:
@@ -122,8 +113,20 @@ def read_table(path: Path) -> pd.DataFrame:
         raise InvalidInput(f"{path} is no table of results: {str(error).strip().rstrip('.')}.") from None
 
 
-def markdown(suite: Suite, frame: pd.DataFrame) -> str:
-    """The page of a suite: accuracy and energy of every task, network and profile; methods as rows, T as columns."""
+def pages(suite: Suite, store: Results, frame: pd.DataFrame) -> dict[str, bytes]:
+    """What `write_tables` writes, by the name of the file."""
+    return {
+        "results.csv": frame.to_csv(index=False, float_format="%.6g").encode(),
+        "results.md": markdown(suite, frame, store.origin()).encode(),
+    }
+
+
+def markdown(suite: Suite, frame: pd.DataFrame, origin: str = "") -> str:
+    """The page of a suite: accuracy and energy of every task, network and profile; methods as rows, T as columns.
+
+    Args:
+        origin: where and when it was measured; left out where that is still going on.
+    """
     prices = PRICES[suite.price_list]
     lines = [f"# {suite.title}", ""]
     if suite.note:
@@ -152,6 +155,7 @@ def markdown(suite: Suite, frame: pd.DataFrame) -> str:
                 lines += ablation(of_metric, suite.ablation)
             if suite.iso_energy is not None:
                 lines += iso_energy(of_metric, suite.iso_energy)
+    lines += [origin, ""] if origin else []
     lines += ["Generated by `run_all.py`; every figure is a row of results.csv beside this file.", ""]
     return "\n".join(lines)
 

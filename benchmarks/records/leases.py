@@ -15,7 +15,7 @@ from typing import Any, Self
 
 import psutil
 
-from benchmarks.records.store import Store
+from benchmarks.records.reading import Results
 from benchmarks.suites.cell import Cell
 
 HEARTBEAT = 1.0
@@ -57,7 +57,7 @@ class Running:
 class Leases:
     """The leases of one store: `<root>/<suite>/leases/<cell>.json`."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Results) -> None:
         self.folder = store.folder / "leases"
 
     def take(self, cell: Cell) -> Lease | None:

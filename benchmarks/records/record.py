@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from pathlib import Path
+from typing import Any, Literal
 
 import pandas as pd
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 from benchmarks.references.prices import Firing, Totals
 from benchmarks.suites.cell import Cell
+from conversion.errors import BenchmarkError
 from conversion.report.layers import LayerReport
 
 SCHEMA = 2
+# Without the same of each of these, the figures of two records say nothing about the code between them.
+INPUTS = ("weights", "data", "precision")
+
+
+class DamagedRecord(BenchmarkError):
+    """A record that cannot be read; measuring its cell again replaces it."""
 
 
 class Value(BaseModel):
@@ -50,7 +58,8 @@ class Record(BaseModel):
         sources: by module, the digest of the code that the result depends on, see `benchmarks.freshness.sources`.
         provenance: versions, device and the like, for people.
         departures: how the data are not as in the dataset, counted by kind (`Task.departures`).
-        samples: the file beside the record that holds what was measured of every sample; "" where none was kept.
+        samples: where what was measured of every sample is kept: in a working store the file beside the record, in a
+            published suite the value of the column `cell`; "" where it was not kept.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -88,3 +97,22 @@ class Measurement(BaseModel):
     model_config = ConfigDict(arbitrary_types_allowed=True, frozen=True)
     record: Record
     samples: pd.DataFrame
+
+
+def parse_record(content: Any, path: Path) -> Record:
+    """A record from the content of its JSON; `path` is where it stands, for the sentences below.
+
+    Raises:
+        DamagedRecord: it is no record, or one of a plug-in that is not installed.
+        BenchmarkError: it was written by a newer version.
+    """
+    version = content.get("schema_version", 0) if isinstance(content, dict) else 0
+    if isinstance(version, int) and version > SCHEMA:
+        raise BenchmarkError(f"The record {path} was written by a newer version of this benchmark; update it.")
+    try:
+        return Record.model_validate(content)
+    except ValidationError as error:
+        reason = str(error).splitlines()[0]
+        raise DamagedRecord(f"The record {path} is damaged ({reason}); measure it again.") from None
+    except BenchmarkError as error:  # Of a plug-in that is not installed, or an option that is no more.
+        raise DamagedRecord(f"The record {path} cannot be used here: {error}") from None

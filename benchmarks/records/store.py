@@ -12,20 +12,17 @@ from pathlib import Path
 from typing import Literal
 
 import pandas as pd
-from pydantic import ValidationError
 
-from benchmarks.records.record import SCHEMA, Record
+from benchmarks.records.record import DamagedRecord, Record, parse_record
 from benchmarks.suites.cell import Cell
 from conversion.errors import BenchmarkError
 from conversion.files import write_atomically
 
+__all__ = ["FAILURE", "RECORD", "DamagedRecord", "Store"]
+
 RECORD, FAILURE = "record.json", "failed.json"
 # Seconds after which nobody is still writing a file.
 LEFTOVER = 3600.0
-
-
-class DamagedRecord(BenchmarkError):
-    """A record that cannot be read; measuring its cell again replaces it."""
 
 
 class Store:
@@ -81,6 +78,20 @@ class Store:
             return None
         content = path.read_bytes()
         return pd.read_parquet(io.BytesIO(content)) if path.name == _name(content) else None
+
+    def differences(self, record: Record, reference: Record) -> list[str]:
+        """The inputs of a record, but its method, that are other than those of its reference, the ANN."""
+        shared = (key for key in record.fingerprint if key != "method")
+        return [key for key in shared if reference.fingerprint.get(key) != record.fingerprint[key]]
+
+    def origin(self) -> str:
+        """Nothing: a working store holds whatever was measured last, and `plan` says what is stale."""
+        return ""
+
+    def write(self, name: str, content: bytes) -> None:
+        """Writes a page beside the records."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        write_atomically(self.folder / name, content)
 
     def prepare(self) -> None:
         """Makes the folder of the records; raises BenchmarkError where nothing can be written."""
@@ -143,13 +154,4 @@ def _read(path: Path) -> Record:
         content = json.loads(path.read_text(encoding="utf-8"))
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise DamagedRecord(f"The record {path} is damaged ({error}); measure it again.") from None
-    version = content.get("schema_version", 0) if isinstance(content, dict) else 0
-    if isinstance(version, int) and version > SCHEMA:
-        raise BenchmarkError(f"The record {path} was written by a newer version of this benchmark; update it.")
-    try:
-        return Record.model_validate(content)
-    except ValidationError as error:
-        reason = str(error).splitlines()[0]
-        raise DamagedRecord(f"The record {path} is damaged ({reason}); measure it again.") from None
-    except BenchmarkError as error:  # Of a plug-in that is not installed, or an option that is no more.
-        raise DamagedRecord(f"The record {path} cannot be used here: {error}") from None
+    return parse_record(content, path)

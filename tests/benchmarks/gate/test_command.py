@@ -133,14 +133,15 @@ def test_the_workflow_runs_commands_that_exist_on_files_that_exist() -> None:
             seen.append(name)
             known = {option for parameter in commands[name].params for option in parameter.opts}
             assert {word for word in words if word.startswith("--")} <= known
-    assert seen == ["run", "gate"]
-    assert "GITHUB_STEP_SUMMARY" in steps[5]["run"]
+    assert seen == ["run", "gate", "verify"]
+    assert "GITHUB_STEP_SUMMARY" in steps[6]["run"]
     # The page is shown and the verdicts are kept above all when the gate fails.
-    assert [step.get("if") for step in steps[5:]] == ["always()", "always()"]
+    assert [step.get("if") for step in steps[6:]] == ["always()", "always()"]
 
 
 def test_continuous_integration_gates_what_it_measured() -> None:
     lines = (ROOT / ".ci/run").read_text().splitlines()
     # Failed cells (3) are for the gate to judge.
-    assert 'run_all.py run --suite smoke --results "$results" || test $? -eq 3' in lines[-2]
-    assert lines[-1].endswith('run_all.py gate --baseline benchmarks/baselines/smoke.json --results "$results"')
+    assert 'run_all.py run --suite smoke --results "$results" || test $? -eq 3' in lines[-3]
+    assert lines[-2].endswith('run_all.py gate --baseline benchmarks/baselines/smoke.json --results "$results"')
+    assert lines[-1].endswith("run_all.py verify --suite mini --cells 6")

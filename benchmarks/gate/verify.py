@@ -1,0 +1,259 @@
+"""Measures cells of a published suite again: do its figures hold with this code, on this machine? (docs/gate.md)"""
+
+from __future__ import annotations
+
+import random
+import tempfile
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from math import ceil
+from pathlib import Path
+from typing import Literal
+
+from scipy.stats import binomtest
+
+from benchmarks.choices import EngineName
+from benchmarks.engines import make_engine
+from benchmarks.engines.runner import run as run_jobs
+from benchmarks.execution.worker import Job, Settings, explain, fail, workbench
+from benchmarks.gate.baselines import Incomparable, measured, row_of
+from benchmarks.gate.figures import beyond, changed, contradictions, counted_alike, exact_fields
+from benchmarks.gate.judge import PASS, REGRESSION, UNMEASURED, Comparison, judge
+from benchmarks.gate.paired import Paired, adjusted, compare
+from benchmarks.pages.tables import collect, pages
+from benchmarks.records.machine import this_machine
+from benchmarks.records.manifest import LIBRARIES, Verification
+from benchmarks.records.manifest import Verdict as Measured
+from benchmarks.records.published import PublishedSuite
+from benchmarks.records.reading import Results
+from benchmarks.records.record import INPUTS, Record
+from benchmarks.records.store import Store
+from benchmarks.suites.suite import Suite
+from conversion.errors import BenchmarkError
+
+Verdict = Measured | Literal["not measured"]
+MISSING = 3
+CHEAP = 1 / 3
+"""Of the cells of a method, this share of least seconds is drawn from first."""
+SHOWN = 3
+"""So many figures are named of a cell that is different."""
+
+
+@dataclass(frozen=True)
+class Verified:
+    """What was found of one cell, and why.
+
+    Attributes:
+        now: what was measured; None of cells that were not.
+    """
+
+    record: Record
+    verdict: Verdict
+    reason: str
+    now: Record | None = None
+
+    def __str__(self) -> str:
+        return f"{self.verdict}: {self.record.cell.label}: {self.reason}"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What was found of a suite.
+
+    Attributes:
+        faults: where tables, records and samples contradict each other, of all cells.
+        cells: those that were drawn.
+        total: how many cells there are.
+    """
+
+    suite: str
+    faults: Sequence[str]
+    cells: Sequence[Verified]
+    total: int
+
+    @property
+    def exit_code(self) -> int:
+        """4 when anything is different, else 3 when a cell could not be measured, else 0."""
+        verdicts = {found.verdict for found in self.cells}
+        if self.faults or "different" in verdicts:
+            return REGRESSION
+        return MISSING if "not measured" in verdicts else PASS
+
+    @property
+    def conclusion(self) -> str:
+        """The outcome in a line."""
+        counts = Counter(found.verdict for found in self.cells)
+        found = ", ".join(f"{count} {verdict}" for verdict, count in counts.most_common())
+        faults = f"; {len(self.faults)} contradictions in what is published" if self.faults else ""
+        return f"Suite {self.suite}: of {self.total} cells {len(self.cells)} drawn, {found}{faults}."
+
+
+def draw(records: Iterable[Record], count: int, seed: int) -> list[Record]:
+    """Draws cells that were measured: from method to method in a drawn order, of each from the cheapest that are left.
+
+    Args:
+        count: how many; all where there are not so many.
+        seed: the same one draws the same cells.
+    """
+    source = random.Random(seed)
+    groups: dict[str, list[Record]] = {}
+    for record in sorted(records, key=lambda record: record.convert_s + record.evaluate_s):
+        if record.status == "done":
+            groups.setdefault(record.cell.recipe.label, []).append(record)
+    order = [groups[label] for label in sorted(groups)]
+    source.shuffle(order)
+    found: list[Record] = []
+    while len(found) < count and any(order):
+        for group in order:
+            if group and len(found) < count:
+                found.append(group.pop(source.randrange(ceil(CHEAP * len(group)))))
+    return found
+
+
+def verify(
+    suite: Suite, published: PublishedSuite, count: int, seed: int, data_root: Path | None, weights: Path | None,
+    engine: EngineName = "local", workers: int | None = None,
+) -> Outcome:  # fmt: skip
+    """Measures drawn cells again, in the precision and on the kind of device they were measured with.
+
+    Args:
+        suite: as it is defined now.
+        published: what was published of it.
+        count, seed: see `draw`.
+        data_root, weights: see `Workbench`.
+        engine, workers: see `make_engine`.
+    """
+    records = list(published.records())
+    # Cells of one network follow each other, so that it is loaded once.
+    drawn = sorted(
+        draw(records, count, seed), key=lambda record: (_settings(record, None, None).precision, record.cell.id)
+    )
+    with tempfile.TemporaryDirectory(prefix="verify-") as folder:
+        root = Path(folder)
+        store = Store(root, suite.name)
+        store.prepare()
+        jobs = [Job(record.cell, root, suite.name, _settings(record, data_root, weights)) for record in drawn]
+        due = []
+        for record, job in zip(drawn, jobs, strict=True):
+            if reason := _obstacle(record, job):
+                fail(job, reason, "impossible")
+            else:
+                due.append(job)
+        device = "cuda" if any(job.settings.device == "cuda" for job in due) else "cpu"
+        run_jobs(due, make_engine(engine, workers=workers, device=device, time_limit=suite.time_limit), store)
+        return Outcome(suite.name, faults(suite, published), judge_again(drawn, published, store), len(records))
+
+
+def _settings(record: Record, data_root: Path | None, weights: Path | None) -> Settings:
+    found = record.fingerprint
+    precision: Literal["float32", "bfloat16"] = "bfloat16" if found.get("precision") == "bfloat16" else "float32"
+    return Settings(data_root, weights, found.get("device", "cpu"), precision)
+
+
+def _obstacle(record: Record, job: Job) -> str:
+    """Why a cell cannot be measured again here: no data, or other data or weights than then; "" where it can."""
+    try:
+        now = workbench(job.settings).fingerprint(record.cell)
+    except Exception as error:  # A network or task may break in any way; the others go on.
+        return explain(error)
+    other = [name for name in INPUTS if record.fingerprint.get(name) != now[name]]
+    return f"it was published with other {' and '.join(other)} than are here" if other else ""
+
+
+def faults(suite: Suite, published: PublishedSuite) -> list[str]:
+    """Where what is published contradicts itself: tables that are not those of the records, sums that do not add up."""
+    found = published.misstatements()
+    for name, content in pages(suite, published, collect(suite, published)).items():
+        if (published.folder / name).read_bytes() != content:
+            found.append(f"{name} is not what the records say; `report` writes it again")
+    for record in published.records():
+        if record.status == "done":
+            said = contradictions(record, published.samples(record))
+            found += [f"{record.cell.label}: {sentence}" for sentence in said]
+    return found
+
+
+def judge_again(drawn: Sequence[Record], published: Results, store: Results) -> list[Verified]:
+    """Compares cells that were measured again with what was published of them."""
+    sides = [_look_up(record, published, store) for record in drawn]
+    comparisons = [side for side in sides if isinstance(side, Comparison)]
+    ps = iter(adjusted([comparison.paired for comparison in comparisons]))
+    found = []
+    for record, side in zip(drawn, sides, strict=True):
+        if isinstance(side, Verified):
+            found.append(side)
+            continue
+        now = store.load(record.cell)
+        assert now is not None  # There is a comparison.
+        found.append(_verdict(record, now, replace(side, p=next(ps)), published, store))
+    return found
+
+
+def _look_up(record: Record, published: Results, store: Results) -> Comparison | Verified:
+    now = store.load(record.cell)
+    if now is None:
+        return Verified(record, "not measured", "it has no record")
+    if now.status == "failed":
+        if now.cause in UNMEASURED:
+            return Verified(record, "not measured", now.reason)
+        return Verified(record, "different", f"it was measured when it was published, and fails now: {now.reason}")
+    try:
+        if not record.samples:
+            return _unpaired(record, now)
+        (before, outcomes), (after, again) = measured(record, published), measured(now, store)
+    except Incomparable as error:
+        return Verified(record, "not measured", str(error))
+    if before.n != after.n or before.metric != after.metric:
+        return Verified(record, "different", f"{before.n} samples by {before.metric}, now {after.n} by {after.metric}")
+    return Comparison(before, after, compare(outcomes, again))
+
+
+def _unpaired(record: Record, now: Record) -> Comparison:
+    """The comparison where outcomes were not kept: as if all samples that differ did so one way, the strictest case."""
+    before, after = row_of(record), row_of(now)
+    net = (after.value - before.value) * before.n / 100
+    lost, won = max(0, round(-net)), max(0, round(net))
+    return Comparison(
+        before, after, Paired(lost, won, net / before.n, float(binomtest(lost, max(lost + won, 1)).pvalue))
+    )
+
+
+def _verdict(record: Record, now: Record, comparison: Comparison, published: Results, store: Results) -> Verified:
+    figure = f"{comparison.before.metric} {comparison.before.value:.2f}"
+    pairs = changed(record, now)
+    alike = counted_alike(pairs, published.samples(record), store.samples(now))
+    said = beyond(record, pairs, exact_fields(pairs, alike))
+    verdict, reason = judge(comparison)
+    if said or verdict != "pass":
+        reasons = [reason] if verdict != "pass" else ["no spike moved"] if alike else []
+        return Verified(record, "different", "; ".join([*reasons, *said[:SHOWN], *_more(said)]), now)
+    if alike and all(place.startswith("report.") for place in pairs):
+        return Verified(
+            record, "equal", figure + (", and every other figure" if not pairs else ", and every count"), now
+        )
+    return Verified(record, "within tolerance", f"{figure}, now {comparison.now.value:.2f}; {reason}", now)
+
+
+def _more(sentences: Sequence[str]) -> list[str]:
+    return [f"and {len(sentences) - SHOWN} more figures"] if len(sentences) > SHOWN else []
+
+
+def verification(outcome: Outcome) -> Verification:
+    """The entry of the manifest.
+
+    Raises:
+        BenchmarkError: no cell could be measured.
+    """
+    measured_again = {
+        found.record.cell.id: found.verdict for found in outcome.cells if found.verdict != "not measured"
+    }  # fmt: skip
+    said = next((found.now.provenance for found in outcome.cells if found.now is not None), None)
+    if said is None:
+        raise BenchmarkError(f"Nothing of suite {outcome.suite} could be measured, so there is nothing to record.")
+    return Verification(
+        date=datetime.now(UTC).date().isoformat(), commit=said.get("git", ""), dirty=said.get("dirty") == "true",
+        machine=this_machine(), versions={name: said[name] for name in LIBRARIES if name in said},
+        cells=measured_again,
+    )  # fmt: skip

@@ -1,0 +1,57 @@
+"""The machine that measures: what of it can move a spike across a threshold, and what explains its seconds."""
+
+from __future__ import annotations
+
+import os
+import platform
+from functools import cache
+from pathlib import Path
+
+import torch
+from pydantic import BaseModel, ConfigDict
+
+
+class Machine(BaseModel):
+    """A processor as it is recorded; a field is empty in records from before it was kept.
+
+    Attributes:
+        processor: the model, as its maker calls it.
+        isa: architecture and vector instructions that torch's kernels use, as in "x86_64 AVX512 AMX".
+        cores: that a process may use.
+    """
+
+    model_config = ConfigDict(frozen=True)
+    processor: str = ""
+    isa: str = ""
+    cores: str = ""
+
+    def __str__(self) -> str:
+        details = [*([self.isa] if self.isa else []), *([f"{self.cores} cores"] if self.cores else [])]
+        if not self.processor:
+            return "processor not recorded" + (f" ({', '.join(details)})" if details else "")
+        return f"{self.processor} ({', '.join(details)})" if details else self.processor
+
+
+@cache
+def this_machine() -> Machine:
+    """The machine that this process runs on."""
+    described = _described()
+    capability = torch.backends.cpu.get_cpu_capability()
+    # oneDNN takes the tile instructions by itself, whatever the capability of torch's own kernels.
+    tiles = " AMX" if "amx_tile" in described.get("flags", "").split() else ""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return Machine(
+        processor=described.get("model name") or platform.processor() or platform.machine(),
+        isa=f"{platform.machine()} {capability}{tiles}",
+        cores=str(cores),
+    )
+
+
+def _described() -> dict[str, str]:
+    """What Linux says of the first core; nothing elsewhere."""
+    try:
+        text = Path("/proc/cpuinfo").read_text(encoding="utf-8")
+    except OSError:
+        return {}
+    pairs = (line.split(":", 1) for line in text.split("\n\n")[0].splitlines() if ":" in line)
+    return {key.strip(): value.strip() for key, value in pairs}

@@ -1,0 +1,199 @@
+"""The manifest of a published suite, `suite.json`: its files, what measured them, and when they were verified."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from benchmarks.records.machine import Machine
+from benchmarks.records.record import Record
+from conversion.errors import InvalidInput
+from conversion.files import write_atomically
+
+MANIFEST = "suite.json"
+FORMAT = 1
+LIBRARIES = ("python", "torch", "torchvision", "numpy")
+Verdict = Literal["equal", "within tolerance", "different"]
+
+
+class Origin(BaseModel):
+    """Cells that were measured alike: by one commit, on one machine, with the same versions.
+
+    Attributes:
+        commit, dirty: the checkout that measured, and whether it had changes that were not committed.
+        device, threads: as the records say.
+        versions: of Python and the libraries.
+        cells: how many.
+        first, last: days of measuring in UTC; "" where the records do not say.
+    """
+
+    model_config = ConfigDict(frozen=True)
+    commit: str
+    dirty: bool
+    machine: Machine
+    device: str
+    threads: str
+    versions: dict[str, str]
+    cells: int
+    first: str = ""
+    last: str = ""
+
+    def __str__(self) -> str:
+        days = sorted({self.first, self.last} - {""})
+        when = f" on {days[0]}" if len(days) == 1 else f" from {days[0]} to {days[1]}" if days else ""
+        return f"{self.cells} cell{'s' * (self.cells != 1)} {checkout(self.commit, self.dirty)}{when}"
+
+
+class Verification(BaseModel):
+    """Cells of a published suite that were measured again.
+
+    Attributes:
+        date: in UTC.
+        commit, dirty: the checkout that measured again.
+        cells: what was found, by the id of the cell.
+    """
+
+    model_config = ConfigDict(frozen=True)
+    date: str
+    commit: str
+    dirty: bool
+    machine: Machine
+    versions: dict[str, str]
+    cells: dict[str, Verdict] = Field(min_length=1)
+
+    @property
+    def outcome(self) -> str:
+        """How many cells came out how, as in "5 equal, 1 within tolerance"."""
+        counts = Counter(self.cells.values())
+        order: tuple[Verdict, ...] = ("equal", "within tolerance", "different")
+        return ", ".join(f"{counts[verdict]} {verdict}" for verdict in order if counts[verdict])
+
+
+class Manifest(BaseModel):
+    """What `suite.json` holds.
+
+    Attributes:
+        files: the SHA-256 of every file beside it. Files that later versions add are kept here, too.
+        content_sha256: of the records and samples however they are compressed, see `published.content_digest`.
+        measured: what measured the records, those of most cells first.
+        verified: the oldest first.
+    """
+
+    model_config = ConfigDict(frozen=True)
+    format: int = FORMAT
+    suite: str
+    files: dict[str, str]
+    content_sha256: str
+    measured: list[Origin]
+    verified: list[Verification] = []
+
+    def origin(self, cells: int) -> str:
+        """At which commit and on what machine `cells` cells were measured, and when they were last verified."""
+        machines = dict.fromkeys(str(part.machine) for part in self.measured)
+        torch = dict.fromkeys(part.versions.get("torch", "unknown") for part in self.measured)
+        devices = dict.fromkeys(part.device for part in self.measured)
+        parts = "; ".join(map(str, self.measured))
+        said = f"Measured: {parts}; {_listed(devices)}, {_listed(machines)}, torch {_listed(torch)}."
+        if not self.verified:
+            return f"{said} Not verified since."
+        last = self.verified[-1]
+        return (
+            f"{said} Last verified on {last.date} {checkout(last.commit, last.dirty)}, {last.machine}, torch "
+            f"{last.versions.get('torch', 'unknown')}: {len(last.cells)} of {cells} cells, {last.outcome}."
+        )
+
+
+def checkout(name: str, dirty: bool) -> str:
+    """A commit in a sentence; records may come from no checkout."""
+    shown = f"at commit `{name[:10]}`" if _is_hash(name) else "from no git checkout"
+    return shown + " with changes" * (dirty and _is_hash(name))
+
+
+def origins(records: Iterable[Record]) -> list[Origin]:
+    """What measured some records: an entry for all that were measured alike."""
+    groups: dict[str, tuple[Origin, list[str]]] = {}
+    for record in records:
+        said = record.provenance
+        alike = Origin(
+            commit=said.get("git", ""), dirty=said.get("dirty") == "true", device=said.get("device", ""),
+            threads=said.get("threads", ""), cells=0,
+            machine=Machine(**{name: said.get(name, "") for name in Machine.model_fields}),
+            versions={name: said[name] for name in LIBRARIES if name in said},
+        )  # fmt: skip
+        _, days = groups.setdefault(alike.model_dump_json(), (alike, []))
+        days.append(said.get("finished", "")[:10])
+    found = [
+        alike.model_copy(update={"cells": len(days), "first": min(days), "last": max(days)})
+        for alike, days in groups.values()
+    ]
+    return sorted(found, key=lambda part: (-part.cells, part.model_dump_json()))
+
+
+def digest(content: bytes) -> str:
+    """SHA-256, in hexadecimal."""
+    return hashlib.sha256(content).hexdigest()
+
+
+def write_manifest(manifest: Manifest, folder: Path) -> None:
+    """Writes or replaces the manifest of a folder."""
+    write_atomically(folder / MANIFEST, (manifest.model_dump_json(indent=1) + "\n").encode())
+
+
+def read_manifest(folder: Path) -> Manifest:
+    """Reads the manifest of a folder.
+
+    Raises:
+        InvalidInput: it is missing, damaged, or of a newer version.
+    """
+    path = folder / MANIFEST
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise InvalidInput(
+            f"There is no published suite in {folder}: {MANIFEST} cannot be read ({error.strerror})."
+        ) from None
+    except ValueError as error:
+        raise InvalidInput(f"The manifest {path} is damaged ({error}); {RESTORE}") from None
+    version = content.get("format") if isinstance(content, dict) else None
+    if isinstance(version, int) and version > FORMAT:
+        raise InvalidInput(f"{path} was written by a newer version of this benchmark; update it.")
+    try:
+        return Manifest.model_validate(content)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"])) or "all of it"
+        raise InvalidInput(f"The manifest {path} is damaged ({where}: {first['msg']}); {RESTORE}") from None
+
+
+RESTORE = "restore it from git, or publish the suite again from its working store."
+
+
+def check_files(folder: Path, files: Mapping[str, str], names: Sequence[str] | None = None) -> None:
+    """Compares files with the digests of their manifest; all of them where no names are given.
+
+    Raises:
+        InvalidInput: one is missing, or is not what was published.
+    """
+    for name in files if names is None else names:
+        path = folder / name
+        if not path.is_file():
+            raise InvalidInput(f"The published file {path} is missing; {RESTORE}")
+        if digest(path.read_bytes()) != files[name]:
+            raise InvalidInput(
+                f"The published file {path} was changed after it was published (its SHA-256 is not the one in "
+                f"{MANIFEST}); {RESTORE}"
+            )
+
+
+def _is_hash(name: str) -> bool:
+    return len(name) == 40 and all(letter in "0123456789abcdef" for letter in name)
+
+
+def _listed(names: Iterable[str]) -> str:
+    return " and ".join(names)

@@ -1,0 +1,239 @@
+"""A published suite: all records in one file, all samples in another, and a manifest that binds them.
+
+`results/published/<suite>/` holds
+
+- `records.jsonl.gz`: a line of JSON for each cell, as in `record.json` of a working store, ordered by cell. Keys keep
+  the order in which they were measured, for the first metric of a task is the one that ranks;
+- `samples.parquet`: what was measured of every test sample, of all cells below each other. The column `cell` says which
+  one a row belongs to; a column that a cell does not have is null there. Not there where no samples were kept;
+- `results.csv`, `results.md`: the tables;
+- `suite.json`: the manifest, see `benchmarks.records.manifest`.
+
+The same records and samples give the same bytes.
+"""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import io
+import json
+from collections.abc import Iterator, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from benchmarks.records.manifest import (
+    MANIFEST,
+    RESTORE,
+    Manifest,
+    Verification,
+    check_files,
+    digest,
+    origins,
+    read_manifest,
+    write_manifest,
+)
+from benchmarks.records.record import INPUTS, Measurement, Record, parse_record
+from benchmarks.suites.cell import Cell
+from conversion.errors import InvalidInput
+from conversion.files import write_atomically
+
+RECORDS, SAMPLES = "records.jsonl.gz", "samples.parquet"
+WHOLE = 1 << 26
+"""Bytes of a page, and rows of a group, that hold a whole column: repetition is found across all cells."""
+
+
+class PublishedSuite:
+    """The results of one published suite; they are read, verified and published anew, never measured in place.
+
+    Raises:
+        InvalidInput: a file is missing, damaged, was changed after it was published, or is of a newer version.
+    """
+
+    def __init__(self, root: Path, suite: str) -> None:
+        self.folder = root / suite
+        self.manifest = read_manifest(self.folder)
+        if self.manifest.suite != suite:
+            raise InvalidInput(f"{self.folder} holds the published suite {self.manifest.suite}; {RESTORE}")
+        check_files(self.folder, self.manifest.files)
+
+    def load(self, cell: Cell) -> Record | None:
+        """The record of a cell, if it was published."""
+        return self._records.get(cell.id)
+
+    def state(self, cell: Cell) -> tuple[Literal["done", "failed", "missing"], str]:
+        """What there is of a cell, and of what failed the reason."""
+        record = self.load(cell)
+        return ("missing", "") if record is None else (record.status, record.reason)
+
+    def records(self) -> Iterator[Record]:
+        """All records, by the id of their cell."""
+        yield from self._records.values()
+
+    def samples(self, record: Record) -> pd.DataFrame | None:
+        """One row for each test sample, see `Measurement`; None where they were not kept."""
+        place = self._places.get(record.samples)
+        if place is None:
+            return None
+        rows = self._samples.slice(*place).drop_columns("cell")
+        there = [name for name in rows.column_names if rows[name].null_count < len(rows)]
+        frame: pd.DataFrame = rows.select(there).to_pandas()
+        return frame
+
+    def differences(self, record: Record, reference: Record) -> list[str]:
+        """Which of the weights, data and precision of a record are not those of its reference, the ANN.
+
+        Commits and versions may differ within a suite: whether their figures still hold is for `verify` to say.
+        """
+        return [key for key in INPUTS if reference.fingerprint.get(key) != record.fingerprint.get(key)]
+
+    def origin(self) -> str:
+        """Where and when the suite was measured and last verified, in a line."""
+        return self.manifest.origin(len(self._records))
+
+    def write(self, name: str, content: bytes) -> None:
+        """Writes a page and its digest."""
+        write_atomically(self.folder / name, content)
+        self._replace(files=self.manifest.files | {name: digest(content)})
+
+    def add(self, verification: Verification) -> None:
+        """Adds to the manifest that cells were measured again."""
+        self._replace(verified=[*self.manifest.verified, verification])
+
+    def misstatements(self) -> list[str]:
+        """What the manifest says otherwise than the records and samples."""
+        lines = gzip.decompress((self.folder / RECORDS).read_bytes())
+        table = self._samples if SAMPLES in self.manifest.files else None
+        found = []
+        if content_digest(lines, table) != self.manifest.content_sha256:
+            found.append(f"content_sha256 in {MANIFEST} is not that of the records and samples")
+        if origins(self.records()) != self.manifest.measured:
+            found.append(f"{MANIFEST} says otherwise than the records what measured them")
+        return found
+
+    def _replace(self, **changes: Any) -> None:
+        self.manifest = self.manifest.model_copy(update=changes)
+        write_manifest(self.manifest, self.folder)
+
+    @cached_property
+    def _records(self) -> dict[str, Record]:
+        path = self.folder / RECORDS
+        try:
+            lines = [json.loads(line) for line in gzip.decompress(path.read_bytes()).decode().splitlines()]
+        except (OSError, EOFError, ValueError) as error:
+            raise InvalidInput(f"The published records {path} are damaged ({error}); {RESTORE}") from None
+        records = [parse_record(line, path) for line in lines]
+        return {record.cell.id: record for record in records}
+
+    @cached_property
+    def _samples(self) -> pa.Table:
+        path = self.folder / SAMPLES
+        try:
+            return pq.read_table(io.BytesIO(path.read_bytes()))
+        except (OSError, pa.ArrowException) as error:
+            raise InvalidInput(f"The published samples {path} are damaged ({error}); {RESTORE}") from None
+
+    @cached_property
+    def _places(self) -> dict[str, tuple[int, int]]:
+        """Offset and number of the rows of every cell that has any."""
+        if SAMPLES not in self.manifest.files:
+            return {}
+        column = self._samples["cell"].combine_chunks()
+        codes = column.indices.to_numpy()
+        starts = np.flatnonzero(np.diff(codes, prepend=-1))
+        lengths = np.diff(starts, append=len(codes))
+        names = column.dictionary.to_pylist()
+        return {names[codes[start]]: (int(start), int(n)) for start, n in zip(starts, lengths, strict=True)}
+
+
+def write_published(root: Path, suite: str, measurements: Sequence[Measurement]) -> PublishedSuite:
+    """Writes or replaces the records and samples of a published suite. Its pages are written after it.
+
+    Verifications of the same figures are kept.
+
+    Args:
+        root: of all published suites.
+        suite: its name.
+        measurements: every cell once; the samples of one that has none have no columns.
+    """
+    folder = root / suite
+    folder.mkdir(parents=True, exist_ok=True)
+    ordered = sorted(measurements, key=lambda measured: measured.record.cell.id)
+    ids = [measured.record.cell.id for measured in ordered]
+    records = [
+        measured.record.model_copy(update={"samples": "" if measured.samples.empty else id})
+        for id, measured in zip(ids, ordered, strict=True)
+    ]
+    lines = "".join(record.model_dump_json() + "\n" for record in records).encode()
+    table = _table({id: measured.samples for id, measured in zip(ids, ordered, strict=True)})
+    files = {RECORDS: gzip.compress(lines, 9, mtime=0)}
+    if table is not None:
+        files[SAMPLES] = _parquet(table)
+    content = content_digest(lines, table)
+    try:
+        earlier = read_manifest(folder)
+        verified = earlier.verified if earlier.content_sha256 == content else []
+    except InvalidInput:
+        verified = []
+    for name, data in files.items():
+        write_atomically(folder / name, data)
+    if table is None:
+        (folder / SAMPLES).unlink(missing_ok=True)
+    manifest = Manifest(
+        suite=suite, files={name: digest(data) for name, data in files.items()}, content_sha256=content,
+        measured=origins(records), verified=verified,
+    )  # fmt: skip
+    write_manifest(manifest, folder)
+    return PublishedSuite(root, suite)
+
+
+def content_digest(lines: bytes, table: pa.Table | None) -> str:
+    """SHA-256 of records and samples: of the lines, then by name of each column's type, gaps, lengths and values."""
+    found = hashlib.sha256(lines)
+    columns = {} if table is None else {name: table[name] for name in sorted(table.column_names)}
+    for name, column in columns.items():
+        column = column.combine_chunks()
+        if pa.types.is_dictionary(column.type):
+            column = column.dictionary_decode()
+        found.update(f"{name} {column.type}".encode())
+        found.update(np.packbits(column.is_null().to_numpy(zero_copy_only=False)).tobytes())
+        present = column.drop_null()
+        if pa.types.is_binary(present.type) or pa.types.is_string(present.type):
+            for value in present.to_pylist():
+                data = value if isinstance(value, bytes) else value.encode()
+                found.update(len(data).to_bytes(8, "little") + data)
+        else:
+            found.update(present.to_numpy(zero_copy_only=False).tobytes())
+    return found.hexdigest()
+
+
+def _table(samples: dict[str, pd.DataFrame]) -> pa.Table | None:
+    """The samples of all cells below each other; None where there are none."""
+    parts = {
+        id: pa.Table.from_pandas(frame, preserve_index=False).replace_schema_metadata()
+        for id, frame in samples.items() if not frame.empty
+    }  # fmt: skip
+    if not parts:
+        return None
+    names = pa.array(list(parts))
+    codes = np.repeat(np.arange(len(parts), dtype=np.int32), [len(part) for part in parts.values()])
+    table = pa.concat_tables(parts.values(), promote_options="permissive").combine_chunks()
+    return table.add_column(0, "cell", pa.DictionaryArray.from_arrays(pa.array(codes), names))
+
+
+def _parquet(table: pa.Table) -> bytes:
+    """The table as Parquet: counts byte by byte, since their upper bytes are alike; the rest by dictionary."""
+    counts = [field.name for field in table.schema if pa.types.is_integer(field.type)]
+    file = io.BytesIO()
+    pq.write_table(
+        table, file, compression="zstd", compression_level=19, row_group_size=WHOLE, data_page_size=WHOLE,
+        dictionary_pagesize_limit=WHOLE, use_dictionary=[name for name in table.column_names if name not in counts],
+        column_encoding=dict.fromkeys(counts, "BYTE_STREAM_SPLIT"),
+    )  # fmt: skip
+    return file.getvalue()

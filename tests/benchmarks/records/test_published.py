@@ -1,0 +1,258 @@
+"""A published suite holds what its working store held, in few files, and none of them can be changed unnoticed."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow.parquet as pq
+import pytest
+
+from benchmarks.execution.workbench import ROOT
+from benchmarks.gate.verify import faults
+from benchmarks.pages.publication import publish_suite
+from benchmarks.pages.tables import collect, write_tables
+from benchmarks.records.manifest import MANIFEST, Machine, Verification, check_files, digest, read_manifest
+from benchmarks.records.published import RECORDS, SAMPLES, PublishedSuite, content_digest
+from benchmarks.records.reading import open_results, working_store
+from benchmarks.records.record import Value
+from benchmarks.records.store import Store
+from benchmarks.suites.files import load_suite
+from conversion.errors import InvalidInput
+from run_all import main
+from tests.benchmarks.gate.measurements import flipped, right, save
+
+SUITE = load_suite("smoke")
+CELLS = SUITE.cells()
+PAGES = ("results.csv", "results.md")
+MEASURED = {
+    "git": "ab" * 20, "dirty": "false", "device": "cpu (x86_64)", "python": "3.11.7", "torch": "2.14.1",
+    "torchvision": "0.29.1", "numpy": "2.4.0", "threads": "1", "finished": "2026-11-21T10:00:00.000+00:00",
+    "processor": "Some CPU", "isa": "x86_64 AVX2", "cores": "2",
+}  # fmt: skip
+AGAIN = Verification(
+    date="2026-11-27", commit="cd" * 20, dirty=False, machine=Machine(processor="Other CPU"),
+    versions={"torch": "2.14.1"}, cells={CELLS[0].id: "equal", CELLS[1].id: "within tolerance"},
+)  # fmt: skip
+Cli = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    """Records of all cells of the smoke suite, made up; the third kept no samples, others differ in their columns."""
+    store = Store(tmp_path / "work", SUITE.name)
+    for index, cell in enumerate(CELLS):
+        outcomes = flipped(right(200, 20), slice(index, index + 3))
+        record = save(store, cell, None if index == 2 else outcomes)
+        # The primary metric is the first, whatever its name.
+        metrics = record.metrics | {"a_second_metric": Value(value=1 / 3, ci_low=0, ci_high=1, n=200)}
+        samples = pd.DataFrame({"outcome": outcomes, "steps": np.full(200, 4, np.int32)})
+        if index % 2:
+            samples["prediction"] = np.arange(200, dtype=np.int32) % 10
+        else:
+            samples["answer"] = [b"four", b"", *[None] * 198]
+        record = record.model_copy(update={"metrics": metrics, "provenance": MEASURED, "curve": {9: 1.0, 10: 90.0}})
+        store.save(record, None if index == 2 else samples)
+    return store
+
+
+@pytest.fixture
+def published(store: Store, tmp_path: Path) -> PublishedSuite:
+    """The same, published."""
+    found, missing = publish_suite(SUITE, store, tmp_path / "published")
+    assert not missing
+    return found
+
+
+@pytest.fixture
+def cli(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Cli:
+    """The command line in the folder of the test."""
+    monkeypatch.chdir(tmp_path)
+
+    def call(*arguments: str) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["run_all.py", *arguments])
+        code = 0
+        try:
+            main()
+        except SystemExit as end:
+            code = int(end.code or 0)
+        return code, *capfd.readouterr()
+
+    return call
+
+
+def test_records_and_samples_come_back_as_they_were_measured(store: Store, published: PublishedSuite) -> None:
+    for cell in CELLS:
+        before, after = store.load(cell), published.load(cell)
+        assert before is not None and after is not None
+        assert after.model_copy(update={"samples": before.samples}) == before
+        assert list(after.metrics) == list(before.metrics) == ["accuracy", "a_second_metric"]
+        assert published.state(cell) == ("done", "")
+        first, second = store.samples(before), published.samples(after)
+        if first is None:
+            assert second is None and after.samples == ""
+        else:
+            assert second is not None
+            pd.testing.assert_frame_equal(first, second)
+    assert [record.cell.id for record in published.records()] == sorted(cell.id for cell in CELLS)
+
+
+def test_few_files_and_always_the_same_bytes(store: Store, published: PublishedSuite, tmp_path: Path) -> None:
+    assert {path.name for path in published.folder.iterdir()} == {RECORDS, SAMPLES, *PAGES, MANIFEST}
+    publish_suite(SUITE, store, tmp_path / "elsewhere")
+    for path in published.folder.iterdir():
+        assert path.read_bytes() == (tmp_path / "elsewhere/smoke" / path.name).read_bytes(), path.name
+    assert read_manifest(published.folder).files == {
+        path.name: digest(path.read_bytes()) for path in published.folder.iterdir() if path.name != MANIFEST
+    }
+    lines = gzip.decompress((published.folder / RECORDS).read_bytes())
+    assert [json.loads(line)["samples"] for line in lines.splitlines()].count("") == 1
+    assert published.manifest.content_sha256 == content_digest(lines, pq.read_table(published.folder / SAMPLES))
+
+
+def test_pages_are_those_of_the_working_store_and_say_what_measured_them(
+    store: Store, published: PublishedSuite
+) -> None:
+    write_tables(SUITE, store, collect(SUITE, store))
+    csv, page = ((store.folder / name).read_text() for name in PAGES)
+    assert (published.folder / "results.csv").read_text() == csv
+    line = (
+        f"Measured: 11 cells at commit `{'ab' * 5}` on 2026-11-21; cpu (x86_64), Some CPU (x86_64 AVX2, 2 cores), "
+        "torch 2.14.1. Not verified since."
+    )
+    shown = (published.folder / "results.md").read_text()
+    assert line in shown and shown.replace(f"{line}\n\n", "") == page
+    published.add(AGAIN)
+    write_tables(SUITE, published, collect(SUITE, published))
+    shown = (published.folder / "results.md").read_text()
+    assert (
+        f"Last verified on 2026-11-27 at commit `{'cd' * 5}`, Other CPU, torch 2.14.1: 2 of 11 cells, 1 equal, "
+        "1 within tolerance." in shown
+    )
+    PublishedSuite(published.folder.parent, "smoke")  # Digests follow.
+
+
+def test_report_reads_either(store: Store, published: PublishedSuite, cli: Cli) -> None:
+    assert isinstance(open_results(store.folder.parent, "smoke"), Store)
+    assert isinstance(open_results(published.folder.parent, "smoke"), PublishedSuite)
+    before = {path.name: path.read_bytes() for path in published.folder.iterdir()}
+    code, _, error = cli("report", "--suite", "smoke", "--results", "published", "--pictures", "0")
+    assert code == 0, error
+    assert {path.name: path.read_bytes() for path in published.folder.iterdir()} == before
+    code, out, _ = cli("status", "--suite", "smoke", "--results", "published")
+    assert code == 0 and "11 cells: 11 done, 0 failed, 0 missing" in out
+    # Priced by another list, the tables belong to the records all the same.
+    dearer = ("--price-list", "lemaire32k", "--pictures", "0")
+    assert cli("report", "--suite", "smoke", "--results", "published", *dearer)[0] == 0
+    assert (published.folder / "results.csv").read_bytes() != before["results.csv"]
+    PublishedSuite(published.folder.parent, "smoke")
+
+
+@pytest.mark.parametrize("name", [RECORDS, SAMPLES, *PAGES])
+@pytest.mark.parametrize("command", ["report", "verify", "publish"])
+def test_a_file_changed_by_hand_is_refused_in_a_sentence(
+    published: PublishedSuite, cli: Cli, name: str, command: str
+) -> None:
+    path = published.folder / name
+    path.write_bytes(path.read_bytes() + b"\n")
+    place = ("--results", "work", "--to", "published") if command == "publish" else ("--results", "published")
+    code, _, error = cli(command, "--suite", "smoke", *place)
+    assert code == 2
+    assert error.count("\n") == 1
+    assert f"The published file published/smoke/{name} was changed after it was published" in error.replace(
+        str(published.folder.parent.parent) + "/", ""
+    )
+    path.unlink()
+    assert f"{name} is missing" in cli(command, "--suite", "smoke", *place)[2]
+
+
+def test_the_leaderboard_takes_no_table_that_was_changed_by_hand(
+    store: Store, published: PublishedSuite, cli: Cli
+) -> None:
+    other = load_suite("smoke").model_copy(update={"name": "other"})
+    (store.folder.parent / "other").symlink_to(store.folder)
+    publish_suite(other, Store(store.folder.parent, "other"), published.folder.parent)
+    path = published.folder.parent / "other/results.csv"
+    path.write_text(path.read_text().replace("calibration", "celebration"))
+    code, _, error = cli("report", "--suite", "smoke", "--results", "published", "--pictures", "0")
+    assert code == 2 and "other/results.csv was changed after it was published" in error
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ("{", "is damaged"), ("[]", "is damaged"), ('{"format": 1, "suite": "smoke"}', "is damaged (files: "),
+        ('{"format": 2}', "newer version"),
+    ],
+)  # fmt: skip
+def test_a_manifest_that_cannot_be_used_is_named(published: PublishedSuite, content: str, said: str) -> None:
+    (published.folder / MANIFEST).write_text(content)
+    with pytest.raises(InvalidInput, match=MANIFEST) as error:
+        PublishedSuite(published.folder.parent, "smoke")
+    assert said in str(error.value)
+
+
+@pytest.mark.parametrize("command", ["run", "plan"])
+def test_nothing_is_measured_into_published_suites(published: PublishedSuite, cli: Cli, command: str) -> None:
+    for suite in ("smoke", "mini"):
+        code, out, error = cli(command, "--suite", suite, "--results", "published")
+        assert (code, out) == (2, "")
+        assert "published holds published suites" in error and f"publish --suite {suite}" in error
+    assert {path.name for path in published.folder.parent.iterdir()} == {"smoke"}
+
+
+def test_what_is_published_again_replaces_only_what_was_measured_again(
+    store: Store, published: PublishedSuite, tmp_path: Path
+) -> None:
+    newer = Store(tmp_path / "newer", SUITE.name)
+    record = store.load(CELLS[5])
+    assert record is not None
+    provenance = MEASURED | {"git": "ef" * 20, "finished": "2026-11-28T10:00:00.000+00:00"}
+    # Code changed since: rows of published suites may come from several commits.
+    fingerprint = record.fingerprint | {"evaluation": "other"}
+    newer.save(record.model_copy(update={"provenance": provenance, "fingerprint": fingerprint}), store.samples(record))
+    again, missing = publish_suite(SUITE, newer, published.folder.parent)
+    assert not missing
+    assert [(part.cells, part.commit[:2], part.first) for part in again.manifest.measured] == [
+        (10, "ab", "2026-11-21"), (1, "ef", "2026-11-28"),
+    ]  # fmt: skip
+    frame = pd.read_csv(again.folder / "results.csv")
+    assert (frame["status"] == "done").all() and frame["cell"].nunique() == 11
+    assert faults(SUITE, again)[0].startswith(CELLS[0].label)  # The made-up counts do not add up; tables are right.
+
+
+def test_verifications_belong_to_the_figures(store: Store, published: PublishedSuite, tmp_path: Path) -> None:
+    published.add(AGAIN)
+    same, _ = publish_suite(SUITE, store, tmp_path / "published")
+    assert same.manifest.verified == [AGAIN]
+    save(store, CELLS[0], right(200, 21))
+    other, _ = publish_suite(SUITE, store, tmp_path / "published")
+    assert other.manifest.verified == []
+
+
+def test_missing_cells_are_said_and_exit_with_3(store: Store, tmp_path: Path, cli: Cli) -> None:
+    (store.cells / CELLS[4].id / "record.json").unlink()
+    code, out, error = cli("publish", "--suite", "smoke", "--results", "work", "--to", "to")
+    assert code == 3 and out.startswith("Measured: 10 cells")
+    assert error == f"Not there: {CELLS[4].label}; the table says so.\n"
+    assert "is missing: not run yet" in (tmp_path / "to/smoke/results.md").read_text()
+    code, _, error = cli("publish", "--suite", "mini", "--results", "work", "--to", "to")
+    assert code == 2 and "There are no records of suite mini" in error
+    code, _, error = cli("verify", "--suite", "mini", "--results", "to")
+    assert code == 2 and "There is no published suite in to/mini" in error
+
+
+def test_a_working_store_is_none_of_published_suites(tmp_path: Path) -> None:
+    assert working_store(tmp_path, "smoke").folder == tmp_path / "smoke"
+
+
+@pytest.mark.parametrize("folder", sorted((ROOT / "results/published").iterdir()), ids=lambda folder: folder.name)
+def test_the_published_suites_of_the_repository_are_whole(folder: Path) -> None:
+    """Digests fit, tables are those of the records, records add up to themselves and to their samples."""
+    check_files(folder, read_manifest(folder).files)
+    assert faults(load_suite(folder.name), PublishedSuite(folder.parent, folder.name)) == []
