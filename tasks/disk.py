@@ -135,14 +135,14 @@ class DiskTask(FolderTask, Generic[Sample]):
         if "test" not in listed:
             listed["train"], listed["test"] = self._cut(listed["train"], TEST_FRACTION)
         splits = {name: self._without_skipped(samples, name) for name, samples in listed.items()}
-        self._listed = sum(map(len, listed.values()))
+        self._count = sum(map(len, listed.values()))
         if "validation" not in splits:
             most, count = self.validation_most, len(splits["train"])
             fraction = VALIDATION_FRACTION if most is None else min(VALIDATION_FRACTION, most / max(count, 1))
             splits["train"], splits["validation"] = self._cut(splits["train"], fraction)
         return splits
 
-    def samples(self, split: Split) -> list[Sample]:
+    def listed(self, split: Split) -> list[Sample]:
         """The samples of a split in its order, without those that the user leaves out.
 
         Raises:
@@ -154,7 +154,7 @@ class DiskTask(FolderTask, Generic[Sample]):
         return self._splits[split]
 
     def split(self, name: Split) -> Dataset[tuple[Tensor, Any]]:
-        self.samples(name)  # An empty one is refused.
+        self.listed(name)  # An empty one is refused.
         return self._stored[name]
 
     def digest(self) -> str:
@@ -162,7 +162,7 @@ class DiskTask(FolderTask, Generic[Sample]):
 
     def departures(self) -> dict[str, int]:
         kept = sum(map(len, self._splits.values()))
-        return {f"{self.unit}s on {SKIPPED}": self._listed - kept}
+        return {f"{self.unit}s on {SKIPPED}": self._count - kept}
 
     @contextmanager
     def reading(self, sample: Sample) -> Iterator[None]:

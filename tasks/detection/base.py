@@ -119,7 +119,7 @@ class AnnotatedDetection(Detection, DiskTask[Annotated]):
         return self._boxes(sample).content() + image
 
     def split(self, name: Split) -> StoredSamples[Annotated]:
-        for sample in self.samples(name):
+        for sample in self.listed(name):
             self._boxes(sample)  # What is wrong with an annotation is said before work starts.
         return self._stored[name]
 

@@ -132,7 +132,7 @@ class EncodedEvents(EventTask, DiskTask[Sample]):
         """The events of a recording, unchecked."""
 
     @abstractmethod
-    def place(self, sample: Sample) -> Path:
+    def place(self, sample: Sample) -> Path | str:
         """Where a recording is, for error messages."""
 
     def read(self, sample: Sample) -> tuple[Tensor, Tensor]:
@@ -140,7 +140,7 @@ class EncodedEvents(EventTask, DiskTask[Sample]):
 
     def split(self, name: Split) -> EncodedRecordings:
         if name not in self._made:
-            recordings = self.samples(name)
+            recordings = self.listed(name)
             path = self._cache / f"{self.name}-{name}-{self._key(name)}.cells"
             if not path.is_file():
                 write_cells(path, self._encoded(recordings))

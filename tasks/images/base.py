@@ -63,12 +63,16 @@ class ImageSplits:
 
 
 class ImageClassification(Task):
-    """A task whose samples are images of one size and whose targets are classes.
-
-    Subclasses set the class attributes and implement `missing` and `load`.
-    """
+    """A task whose samples are images of one size, uint8 of shape (C, H, W), and whose targets are classes."""
 
     primary_metric = "accuracy"
+
+    def metric(self) -> Accuracy:
+        return Accuracy()
+
+
+class LoadedImages(ImageClassification):
+    """Image classification in memory. Subclasses set the class attributes and implement `missing` and `load`."""
 
     @abstractmethod
     def load(self) -> ImageSplits:
@@ -76,9 +80,6 @@ class ImageClassification(Task):
 
     def split(self, name: Split) -> LabelledImages:
         return {"train": self._splits.train, "validation": self._splits.validation, "test": self._splits.test}[name]
-
-    def metric(self) -> Accuracy:
-        return Accuracy()
 
     def digest(self) -> str:
         return self._splits.digest

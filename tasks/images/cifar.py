@@ -12,14 +12,14 @@ from torchvision import datasets
 from conversion.errors import InvalidInput
 from tasks.base import TASKS
 from tasks.disk import SEED, VALIDATION_FRACTION, FolderTask, folder_gap
-from tasks.images.base import ImageClassification, ImageSplits, LabelledImages
+from tasks.images.base import ImageSplits, LabelledImages, LoadedImages
 from tasks.images.folders import read_image_folder
 from tasks.splits import stratified
 
 VALIDATION_MAX = 5000
 
 
-class Cifar(ImageClassification, FolderTask):
+class Cifar(LoadedImages, FolderTask):
     """32x32 colour photographs in one of two layouts: torchvision's own (tried first), or folders of PNG images.
 
     A seeded, class-stratified tenth of the official training set, at most 5,000 images, is the validation split; the

@@ -49,7 +49,7 @@ def chosen(available: int, wanted: int, generator: np.random.Generator) -> NDArr
     return np.concatenate([everything, generator.integers(0, available, wanted - available)])
 
 
-def normalised(points: Points, where: Path) -> Tensor:
+def normalised(points: Points, where: Path | str) -> Tensor:
     """Points with their mean at the origin and the farthest of them at distance 1, as the released code has them.
 
     Args:
