@@ -216,7 +216,8 @@ class DiskTask(FolderTask, Generic[Sample]):
         for name in SPLITS:
             state.update(name.encode())
             for sample in self._splits[name]:
-                state.update(self.content(sample))
+                with self.reading(sample):
+                    state.update(self.content(sample))
         return state.hexdigest()
 
 

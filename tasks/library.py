@@ -51,7 +51,8 @@ class LibraryTask(DiskTask[Item]):
     def __init_subclass__(cls) -> None:
         super().__init_subclass__()
         if "dataset" in vars(cls) and "layout" not in vars(cls):
-            cls.layout = f"in {cls.folders[0]}/ of the data root what {_called(cls.dataset)} reads, unpacked."
+            place = "the data root" if cls.folders[0] == "." else f"{cls.folders[0]}/"
+            cls.layout = f"{place} holds what {_called(cls.dataset)} reads, unpacked."
 
     def listing(self) -> dict[Split, list[Item]]:
         return {split: [Item(data, split, i) for i in range(len(data))] for split, data in self._opened.items()}
@@ -94,7 +95,7 @@ class LibraryTask(DiskTask[Item]):
 
     def content(self, sample: Item) -> bytes:
         """What networks get to see: the library alone knows which files a sample is of."""
-        value, target = self._read(sample)
+        value, target = self.read(sample)
         state = hashlib.sha256(repr((value.dtype, tuple(value.shape))).encode())
         state.update(value.contiguous().numpy().data)
         return f"{self.key(sample)} {int(target)} ".encode() + state.digest()
@@ -120,8 +121,8 @@ class LibraryTask(DiskTask[Item]):
         except (TypeError, ValueError, KeyError, AssertionError) as error:
             told = ", ".join(f"{name}={value!r}" for name, value in {**self.options, **given}.items())
             raise InvalidInput(
-                f"{_called(opens)} cannot be opened with ({told}): {_clause(error)}. What it is given for each split is in "
-                f"the attribute `splits` of task {self.name}."
+                f"{_called(opens)} cannot be opened with ({told}): {_clause(error)}. What it is given for each split "
+                f"stands in the attribute `splits` of task {self.name}."
             ) from error
 
 

@@ -116,7 +116,7 @@ class AnnotatedDetection(Detection, DiskTask[Annotated]):
     def content(self, sample: Annotated) -> bytes:
         # A file that is missing is an error only to those who look at it.
         image = sample.path.read_bytes() if sample.path.is_file() else b"missing"
-        return self._boxes(sample).content() + image
+        return sample.boxes.content() + image
 
     def split(self, name: Split) -> StoredSamples[Annotated]:
         for sample in self.listed(name):

@@ -16,6 +16,7 @@ from tasks.detection.boxes import Boxes
 from tasks.detection.coco import read_coco
 from tasks.detection.voc import Lists, VocLayout
 from tasks.disk import SKIPPED
+from tasks.images.files import UNREADABLE
 
 SUFFIXES = (".jpg", ".jpeg", ".png")
 
@@ -106,12 +107,12 @@ def read_yolo(path: Path, image: Path, classes: Sequence[str]) -> Boxes:
     try:
         with Image.open(image) as opened:  # Of which only the header is read.
             width, height = opened.size
-    except (OSError, SyntaxError, ValueError) as error:
+    except UNREADABLE as error:
         raise InvalidInput(f"The image {image} is not readable; replace it.") from error
     boxes: list[list[float]] = []
     labels: list[int] = []
     dropped = 0
-    for number, line in enumerate(path.read_text().splitlines() if path.is_file() else [], 1):
+    for number, line in enumerate(path.read_text(encoding="utf-8-sig").splitlines() if path.is_file() else [], 1):
         where = f"{path}, line {number}"
         if not line.strip():
             continue

@@ -187,7 +187,8 @@ class EncodedEvents(EventTask, DiskTask[Sample]):
         if split not in self._digests:
             state = hashlib.sha256()
             for sample in self._splits[split]:
-                state.update(self.content(sample))
+                with self.reading(sample):
+                    state.update(self.content(sample))
             self._digests[split] = state.hexdigest()
         return self._digests[split]
 

@@ -8,6 +8,9 @@ from PIL import Image
 
 from conversion.errors import InvalidInput
 
+UNREADABLE = (OSError, SyntaxError, ValueError, ImportError)
+"""What Pillow raises depends on where the damage is; ultralytics, once imported, makes it ask for a HEIF plugin."""
+
 
 def decoded(path: Path, mode: str | None = "RGB", formats: tuple[str, ...] = ("JPEG", "PNG")) -> Image.Image:
     """An image in memory.
@@ -25,6 +28,5 @@ def decoded(path: Path, mode: str | None = "RGB", formats: tuple[str, ...] = ("J
             return image.convert(mode) if mode else image.copy()
     except FileNotFoundError as error:
         raise InvalidInput(f"There is no image {path}; add it or unpack the dataset again.") from error
-    # What Pillow raises depends on where the damage is; ultralytics, once imported, makes it ask for a HEIF plugin.
-    except (OSError, SyntaxError, ValueError, ImportError) as error:
+    except UNREADABLE as error:
         raise InvalidInput(f"The image {path} is not a readable {' or '.join(formats)} file; replace it.") from error

@@ -20,6 +20,7 @@ from conversion.errors import DataMissing, InvalidInput
 from tasks.base import Split
 from tasks.disk import DiskTask
 from tasks.images.bridge import SizedImages
+from tasks.images.files import UNREADABLE
 from tasks.library import class_index
 
 
@@ -63,7 +64,7 @@ class HuggingFaceTask(SizedImages, DiskTask[Row]):
         try:
             with Image.open(io.BytesIO(self._bytes(sample))) as image:
                 return self.sized(image), torch.tensor(sample.label)
-        except (OSError, SyntaxError, ValueError) as error:
+        except UNREADABLE as error:
             raise InvalidInput(f"The image in row {sample.number} of {sample.path} cannot be read: {error}.") from error
 
     def label(self, sample: Row) -> int:
