@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import torch
-import torchvision.transforms.v2.functional as F
+import torchvision.transforms.functional as F
 from PIL import Image
 from torch import Tensor
-from torchvision.models import WeightsEnum
 from torchvision.transforms import InterpolationMode
 
 from conversion.errors import DataMissing, InvalidInput
@@ -20,6 +19,9 @@ from tasks.disk import DiskTask, file_hash, folder_gap
 from tasks.images.base import ImageClassification
 from tasks.images.files import decoded
 from tasks.library import Item, LibraryTask
+
+if TYPE_CHECKING:
+    from torchvision.models import WeightsEnum
 
 SUFFIXES = (".jpg", ".jpeg", ".png")
 
