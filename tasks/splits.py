@@ -26,8 +26,8 @@ def stratified(labels: Tensor, fraction: float, seed: int) -> tuple[Tensor, Tens
     return torch.nonzero(~drawn).flatten(), torch.nonzero(drawn).flatten()
 
 
-def cut(count: int, fraction: float, most: int, seed: int) -> tuple[list[int], list[int]]:
-    """Indices left and indices drawn of 0..count-1, each ascending: the training and the validation split."""
-    drawn = torch.randperm(count, generator=torch.Generator().manual_seed(seed))[: min(round(fraction * count), most)]
+def cut(count: int, fraction: float, seed: int) -> tuple[list[int], list[int]]:
+    """Indices left and indices drawn of 0..count-1, each ascending, where there are no classes."""
+    drawn = torch.randperm(count, generator=torch.Generator().manual_seed(seed))[: round(fraction * count)]
     taken = set(drawn.tolist())
     return [index for index in range(count) if index not in taken], sorted(taken)

@@ -26,7 +26,7 @@ def rates(task: RecordedEvents) -> tuple[float, float]:
     Medians of five rounds in seconds of the processor, whatever else the machine does; the files are read once before,
     so that they come from memory.
     """
-    recordings = task.recordings("train")
+    recordings = task.listed("train")
 
     def encoded() -> Iterator[Cells]:
         for recording in recordings:

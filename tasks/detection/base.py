@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
-from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -14,61 +12,34 @@ import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
-from torch.utils.data import Dataset
 
 from conversion.errors import InvalidInput
 from tasks.base import Metric, Split, Task
 from tasks.detection.average_precision import AveragePrecision
 from tasks.detection.boxes import Boxes
 from tasks.detection.target import BoxTarget
-from tasks.disk import SKIPPED, skipping
+from tasks.disk import SKIPPED, DiskTask, StoredSamples
+from tasks.images.files import decoded
 from tasks.samples import Samples
-from tasks.splits import cut
 
 Anchors = tuple[tuple[float, float], ...]
 ANCHOR_SIDE = 416
 VOC_ANCHORS: Anchors = ((1.19, 1.98), (2.79, 4.59), (4.53, 8.92), (8.06, 5.29), (10.32, 10.65))
 """YOLOv2's own for VOC (Redmon, Farhadi, "YOLO9000", CVPR 2017), of images of 416x416 pixels."""
-CACHE_BYTES = 2**30
-"""Decoded images of a split are kept in memory when all of them need no more."""
 ROUNDING = 1.0
 """Pixels that a box may reach over the border, where annotators rounded; it is clipped."""
-VALIDATION_FRACTION, VALIDATION_MAX, VALIDATION_SEED = 0.1, 1000, 0
 
 
 @dataclass(frozen=True)
 class Annotated:
-    """An image on disk and what is on it."""
+    """An image on disk, and what reads its annotation."""
 
     path: Path
-    boxes: Boxes
+    annotation: Callable[[], Boxes]
 
-
-class AnnotatedImages(Dataset[tuple[Tensor, Boxes]]):
-    """Images read when asked for, brought to one size without keeping their aspect, with boxes in original pixels.
-
-    Args:
-        samples: what there is.
-        size: height and width that an image gets.
-    """
-
-    def __init__(self, samples: Sequence[Annotated], size: tuple[int, int]) -> None:
-        self.samples = samples
-        self.size = size
-        self._keep = len(samples) * 3 * size[0] * size[1] <= CACHE_BYTES
-        self._kept: dict[int, Tensor] = {}
-
-    def __len__(self) -> int:
-        return len(self.samples)
-
-    def __getitem__(self, index: int) -> tuple[Tensor, Boxes]:
-        sample = self.samples[index]
-        image = self._kept.get(index)
-        if image is None:
-            image = read_image(sample.path, sample.boxes.size, self.size)
-            if self._keep:
-                self._kept[index] = image
-        return image, sample.boxes
+    @cached_property
+    def boxes(self) -> Boxes:
+        return self.annotation()
 
 
 def read_image(path: Path, original: tuple[int, int], size: tuple[int, int]) -> Tensor:
@@ -82,20 +53,12 @@ def read_image(path: Path, original: tuple[int, int], size: tuple[int, int]) -> 
     Raises:
         InvalidInput: the file is missing, damaged, or of another size than its annotation says.
     """
-    try:
-        with Image.open(path, formats=["JPEG", "PNG"]) as image:
-            height, width = image.height, image.width
-            pixels = np.asarray(image.convert("RGB").resize(size[::-1], Image.Resampling.BILINEAR))
-    except FileNotFoundError as error:
-        raise InvalidInput(f"There is no image {path}, which is annotated; add it. {skipping(path)}") from error
-    # What Pillow raises depends on where the damage is; ultralytics, once imported, makes it ask for a HEIF plugin.
-    except (OSError, SyntaxError, ValueError, ImportError) as error:
-        raise InvalidInput(f"The image {path} is not a readable JPEG file; replace it. {skipping(path)}") from error
-    if (height, width) != original:
+    image = decoded(path)
+    if (image.height, image.width) != original:
         raise InvalidInput(
-            f"The image {path} is {width}x{height} pixels; its annotation says {original[1]}x{original[0]}. "
-            f"{skipping(path)}"
+            f"The image {path} is {image.width}x{image.height} pixels; its annotation says {original[1]}x{original[0]}."
         )
+    pixels = np.asarray(image.resize(size[::-1], Image.Resampling.BILINEAR))
     return torch.from_numpy(pixels.copy()).permute(2, 0, 1).contiguous()
 
 
@@ -157,48 +120,35 @@ class Detection(Task):
         return torch.stack(images), list(boxes)
 
 
-class AnnotatedDetection(Detection):
-    """Detection in annotated image files. Subclasses set the class attributes and implement `missing` and `read`."""
+class AnnotatedDetection(Detection, DiskTask[Annotated]):
+    """Detection in annotated image files. Subclasses set the class attributes and implement `listing`."""
 
-    @abstractmethod
-    def read(self) -> dict[Split, list[Annotated]]:
-        """The splits; one without "validation" has a seeded tenth of its training split, at most 1,000, cut off.
+    validation_most = 1000
 
-        What the user leaves out is counted in `skips`.
-        """
+    def read(self, sample: Annotated) -> tuple[Tensor, Boxes]:
+        _, height, width = self.input_shape
+        return read_image(sample.path, sample.boxes.size, (height, width)), sample.boxes
 
-    skips = 0
+    def key(self, sample: Annotated) -> str:
+        return sample.path.stem
 
-    def split(self, name: Split) -> AnnotatedImages:
-        return self._splits[name]
+    def skip_list(self, sample: Annotated) -> Path:
+        return sample.path.parent.parent / SKIPPED
 
-    def digest(self) -> str:
-        return self._digest
+    def content(self, sample: Annotated) -> bytes:
+        # A file that is missing is an error only to those who look at it.
+        image = sample.path.read_bytes() if sample.path.is_file() else b"missing"
+        return sample.boxes.content() + image
+
+    def split(self, name: Split) -> StoredSamples[Annotated]:
+        for sample in self.listed(name):
+            self._boxes(sample)  # What is wrong with an annotation is said before work starts.
+        return self._stored[name]
 
     def departures(self) -> dict[str, int]:
-        boxes = sum(sample.boxes.without_area for split in self._splits.values() for sample in split.samples)
-        return {f"images on {SKIPPED}": self.skips, "boxes without area": boxes}
+        samples = [sample for split in self._splits.values() for sample in split]
+        return super().departures() | {"boxes without area": sum(self._boxes(s).without_area for s in samples)}
 
-    @cached_property
-    def _splits(self) -> dict[Split, AnnotatedImages]:
-        self.require()
-        splits = self.read()
-        if "validation" not in splits:
-            training = splits["train"]
-            parts = cut(len(training), VALIDATION_FRACTION, VALIDATION_MAX, VALIDATION_SEED)
-            splits["train"], splits["validation"] = ([training[index] for index in part] for part in parts)
-        _, height, width = self.input_shape
-        return {name: AnnotatedImages(samples, (height, width)) for name, samples in splits.items()}
-
-    @cached_property
-    def _digest(self) -> str:
-        """SHA-256, hexadecimal, over boxes and image files of every split."""
-        state = hashlib.sha256(repr(self.input_shape).encode())
-        splits: tuple[Split, ...] = ("train", "validation", "test")
-        for name in splits:
-            state.update(name.encode())
-            for sample in self.split(name).samples:
-                state.update(sample.boxes.content())
-                # A file that is missing is an error only to those who look at it.
-                state.update(sample.path.read_bytes() if sample.path.is_file() else b"missing")
-        return state.hexdigest()
+    def _boxes(self, sample: Annotated) -> Boxes:
+        with self.reading(sample):
+            return sample.boxes

@@ -5,8 +5,8 @@ from __future__ import annotations
 import contextlib
 import io
 import json
-from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +25,6 @@ from tasks.detection.average_precision import (
 )
 from tasks.detection.base import Annotated, AnnotatedDetection, inside
 from tasks.detection.boxes import Boxes, Detections, require_same_images
-from tasks.disk import skipped, skipping
 
 MOST = 100
 """Detections of one image that COCO's metric looks at."""
@@ -149,20 +148,19 @@ def _rank(images: Sequence[dict[str, Any] | None]) -> Ranked:
     return Ranked(index[order], right[:, order], wrong[:, order], positives)
 
 
-def read_coco(path: Path, images: Path, classes: Sequence[str], left_out: Collection[str] = ()) -> list[Annotated]:
+def read_coco(path: Path, images: Path, classes: Sequence[str]) -> list[Annotated]:
     """The images of an annotation file, by id, those without an object among them.
 
-    Boxes without area, of which COCO has a few, are counted and dropped: nothing can overlap them.
+    Boxes without area, of which COCO has a few, are counted and dropped: nothing can overlap them. What is annotated on
+    an image is looked at when its boxes are asked for: InvalidInput names the file and the annotation's id.
 
     Args:
         path: of the JSON file.
         images: folder of the image files.
         classes: names; a class's position here is its label, whatever its id in the file.
-        left_out: stems of images to pass over, with what is annotated on them.
 
     Raises:
-        InvalidInput: the file is damaged or empty, an annotation is of an unknown image or class, or a box is outside
-            of its image; the message names the file and the annotation's id.
+        InvalidInput: the file is damaged, or an annotation is of an unknown image.
     """
     try:
         content = json.loads(path.read_bytes())
@@ -171,39 +169,44 @@ def read_coco(path: Path, images: Path, classes: Sequence[str], left_out: Collec
         annotations = content["annotations"]
     except (ValueError, KeyError, TypeError) as error:
         raise InvalidInput(f"{path} is no annotation file of COCO ({error}); unpack it again.") from error
-    found: dict[int, list[tuple[list[float], int, bool]]] = {identity: [] for identity in entries}
-    dropped: Counter[int] = Counter()
+    of_image: dict[int, list[dict[str, Any]]] = {identity: [] for identity in entries}
     for annotation in annotations:
-        where = f"{path}, annotation {annotation.get('id')}"
-        image = entries.get(annotation.get("image_id"))
-        if image is None:
-            raise InvalidInput(f"{where}: there is no image {annotation.get('image_id')} in the file.")
-        if Path(image["file_name"]).stem in left_out:
-            continue
-        name = names.get(annotation.get("category_id"))
-        if name is None or name not in classes:
-            raise InvalidInput(
-                f"{where}: category {annotation.get('category_id')} ({name}) is no class of the task. "
-                f"{skipping(images / image['file_name'])}"
-            )
-        x, y, width, height = annotation["bbox"]
-        box = inside([x, y, x + width, y + height], (image["height"], image["width"]), where)
-        if box[0] < box[2] and box[1] < box[3]:
-            found[image["id"]].append((box, list(classes).index(name), bool(annotation.get("iscrowd", 0))))
-        else:
-            dropped[image["id"]] += 1
+        image = annotation.get("image_id")
+        if image not in of_image:
+            raise InvalidInput(f"{path}, annotation {annotation.get('id')}: there is no image {image} in the file.")
+        of_image[image].append(annotation)
     return [
         Annotated(
             images / entries[identity]["file_name"],
-            Boxes.of(
-                [box for box, _, _ in found[identity]], [label for _, label, _ in found[identity]],
-                [crowd for _, _, crowd in found[identity]],
-                (entries[identity]["height"], entries[identity]["width"]), Path(entries[identity]["file_name"]).stem,
-                dropped[identity],
-            ),
+            partial(_boxes, path, entries[identity], of_image[identity], names, tuple(classes)),
         )
-        for identity in sorted(entries) if Path(entries[identity]["file_name"]).stem not in left_out
-    ]  # fmt: skip
+        for identity in sorted(entries)
+    ]
+
+
+def _boxes(
+    path: Path, image: Mapping[str, Any], annotations: Sequence[Mapping[str, Any]], names: Mapping[int, str],
+    classes: tuple[str, ...],
+) -> Boxes:  # fmt: skip
+    """What is annotated on one image."""
+    size = (image["height"], image["width"])
+    boxes: list[list[float]] = []
+    kept = []
+    for annotation in annotations:
+        where = f"{path}, annotation {annotation.get('id')}"
+        name = names.get(annotation.get("category_id", -1))
+        if name not in classes:
+            raise InvalidInput(f"{where}: category {annotation.get('category_id')} ({name}) is no class of the task.")
+        x, y, width, height = annotation["bbox"]
+        box = inside([x, y, x + width, y + height], size, where)
+        if box[0] < box[2] and box[1] < box[3]:
+            boxes.append(box)
+            kept.append(annotation)
+    return Boxes.of(
+        boxes, [classes.index(names[annotation["category_id"]]) for annotation in kept],
+        [bool(annotation.get("iscrowd", 0)) for annotation in kept], size, Path(image["file_name"]).stem,
+        len(annotations) - len(kept),
+    )  # fmt: skip
 
 
 class CocoLayout(AnnotatedDetection):
@@ -235,11 +238,10 @@ class CocoLayout(AnnotatedDetection):
     )
     # fmt: on
 
-    def missing(self) -> str | None:
-        if self.data_root is None:
-            return "No data root was given (--data-root)."
-        base = self.data_root / "coco"
-        paths = [p for year in self.years for p in (base / year, base / "annotations" / f"instances_{year}.json")]
+    folders = ("coco",)
+
+    def gap(self) -> str | None:
+        paths = [p for y in self.years for p in (self.root / y, self.root / "annotations" / f"instances_{y}.json")]
         return next((f"{path} is not there." for path in paths if not path.exists()), None)
 
     def metric(self) -> Metric:
@@ -247,12 +249,7 @@ class CocoLayout(AnnotatedDetection):
 
     def images(self, year: str) -> list[Annotated]:
         """One folder's images."""
-        assert self.data_root is not None  # `missing` has said so before.
-        base = self.data_root / "coco"
-        annotations, left_out = base / "annotations" / f"instances_{year}.json", skipped(base)
-        samples = read_coco(annotations, base / year, self.classes, left_out)
-        self.skips += sum((base / year / f"{stem}.jpg").is_file() for stem in left_out)
-        return samples
+        return read_coco(self.root / "annotations" / f"instances_{year}.json", self.root / year, self.classes)
 
 
 @TASKS.register("coco_detection")
@@ -262,7 +259,7 @@ class CocoDetection(CocoLayout):
     years = ("train2017", "val2017")
     layout = "coco/{train2017,val2017}/*.jpg and coco/annotations/instances_{train2017,val2017}.json."
 
-    def read(self) -> dict[Split, list[Annotated]]:
+    def listing(self) -> dict[Split, list[Annotated]]:
         return {"train": self.images("train2017"), "test": self.images("val2017")}
 
 
@@ -277,7 +274,7 @@ class Coco128(CocoLayout):
     years = ("train2017",)
     layout = "coco/train2017/*.jpg and coco/annotations/instances_train2017.json, of COCO or its first 128 images."
 
-    def read(self) -> dict[Split, list[Annotated]]:
+    def listing(self) -> dict[Split, list[Annotated]]:
         samples = self.images("train2017")[:128]
         shuffle = torch.randperm(len(samples), generator=torch.Generator().manual_seed(0)).tolist()
         shuffled = [samples[i] for i in shuffle]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import ClassVar
 from xml.etree import ElementTree
@@ -12,7 +13,6 @@ from conversion.errors import DataMissing, InvalidInput
 from tasks.base import TASKS, Split, TaskInfo
 from tasks.detection.base import Annotated, AnnotatedDetection, inside
 from tasks.detection.boxes import Boxes
-from tasks.disk import skipped, skipping
 
 Lists = Mapping[Split, tuple[tuple[str, str], ...]]
 
@@ -34,13 +34,13 @@ def read_annotation(path: Path, classes: Sequence[str], *, drop_empty: bool = Fa
     try:
         text = path.read_text(encoding="utf-8", errors="replace")
     except OSError as error:
-        raise InvalidInput(f"The annotation {path} cannot be read: {error.strerror}. {skipping(path)}") from error
+        raise InvalidInput(f"The annotation {path} cannot be read: {error.strerror}.") from error
     if not text.strip():
-        raise InvalidInput(f"The annotation {path} is empty; replace it. {skipping(path)}")
+        raise InvalidInput(f"The annotation {path} is empty; replace it.")
     try:
         root = ElementTree.fromstring(text)
     except ElementTree.ParseError as error:
-        raise InvalidInput(f"The annotation {path} is no XML file: {error}. {skipping(path)}") from error
+        raise InvalidInput(f"The annotation {path} is no XML file: {error}.") from error
     height, width = (int(_number(root, f"size/{side}", str(path))) for side in ("height", "width"))
     lines = [text.count("\n", 0, begin.start()) + 1 for begin in re.finditer("<object[ >]", text)]
 
@@ -59,7 +59,7 @@ def read_annotation(path: Path, classes: Sequence[str], *, drop_empty: bool = Fa
             if drop_empty:
                 dropped += 1
                 continue
-            raise InvalidInput(f"{where}: the box of '{name}' has no area; correct it. {skipping(path)}")
+            raise InvalidInput(f"{where}: the box of '{name}' has no area; correct it.")
         boxes.append(box)
         labels.append(classes.index(name))
         difficult.append((item.findtext("difficult") or "0").strip() == "1")
@@ -82,36 +82,30 @@ class VocLayout(AnnotatedDetection):
     drops_empty: ClassVar[bool] = False
     """Whether boxes without area are passed over, not refused."""
 
-    def missing(self) -> str | None:
-        if self.data_root is None:
-            return "No data root was given (--data-root)."
+    folders = ("VOCdevkit",)
+
+    def gap(self) -> str | None:
         for folder, name in {pair for pairs in self.lists.values() for pair in pairs}:
-            base = self.data_root / "VOCdevkit" / folder
+            base = self.root / folder
             for path in (base / "JPEGImages", base / "Annotations", base / "ImageSets" / "Main" / f"{name}.txt"):
                 if not path.exists():
                     return f"{path} is not there."
         return None
 
-    def read(self) -> dict[Split, list[Annotated]]:
-        return {split: [s for pair in pairs for s in self._listed(*pair)] for split, pairs in self.lists.items()}
+    def listing(self) -> dict[Split, list[Annotated]]:
+        return {split: [s for pair in pairs for s in self._listed_in(*pair)] for split, pairs in self.lists.items()}
 
-    def _listed(self, folder: str, name: str) -> list[Annotated]:
-        assert self.data_root is not None  # `missing` has said so before.
-        base = self.data_root / "VOCdevkit" / folder
+    def _listed_in(self, folder: str, name: str) -> list[Annotated]:
+        base = self.root / folder
         path = base / "ImageSets" / "Main" / f"{name}.txt"
-        left_out = skipped(base)
-        listed = path.read_text().split()
-        images = [image for image in listed if image not in left_out]
-        self.skips += len(listed) - len(images)
+        images = path.read_text().split()
         if not images:
             raise DataMissing(f"The list {path} names no image.")
-        return [
-            Annotated(
-                base / "JPEGImages" / f"{image}.jpg",
-                read_annotation(base / "Annotations" / f"{image}.xml", self.classes, drop_empty=self.drops_empty),
-            )
-            for image in images
-        ]  # fmt: skip
+        return [Annotated(base / "JPEGImages" / f"{image}.jpg", partial(self._annotation, base, image))
+                for image in images]  # fmt: skip
+
+    def _annotation(self, base: Path, image: str) -> Boxes:
+        return read_annotation(base / "Annotations" / f"{image}.xml", self.classes, drop_empty=self.drops_empty)
 
 
 class PascalVoc(VocLayout):

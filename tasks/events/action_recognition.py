@@ -5,15 +5,10 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-import torch
-
 from tasks.base import Split, TaskInfo
-from tasks.events.base import SEED, RecordedEvents, Recording, with_encodings
+from tasks.events.base import RecordedEvents, Recording, with_encodings
 from tasks.events.encoding import Events, Sensor
 from tasks.events.files import davis346, read_aedat2
-from tasks.splits import stratified
-
-TEST_FRACTION = 0.2
 
 
 @with_encodings("action_recognition")
@@ -30,7 +25,7 @@ class ActionRecognition(RecordedEvents):
         "Frontiers in Neurorobotics 13:38, 2019",
         "https://github.com/CrystalMiaoshu/PAFBenchmark",
     )
-    folder = "Action_Recognition"
+    folders = ("Action_Recognition",)
     classes = (
         "arm_crossing", "get_up", "jumping", "kicking", "picking_up", "sit_down", "throwing", "turning_around",
         "walking", "waving",
@@ -42,8 +37,8 @@ class ActionRecognition(RecordedEvents):
         "arm_crossing (case, spaces and hyphens do not matter)."
     )
 
-    def gap(self, root: Path) -> str | None:
-        for part in _parts(root):
+    def gap(self) -> str | None:
+        for part in _parts(self.root):
             found = _folders(part)
             for name in self.classes:
                 if name not in found:
@@ -56,12 +51,10 @@ class ActionRecognition(RecordedEvents):
         parts = [self._recordings_of(part) for part in _parts(self.root)]
         if len(parts) == 2:
             return {"train": parts[0], "test": parts[1]}
-        labels = torch.tensor([recording.label for recording in parts[0]])
-        train, test = ([parts[0][i] for i in part.tolist()] for part in stratified(labels, TEST_FRACTION, SEED))
-        return {"train": train, "test": test}
+        return {"train": parts[0]}
 
-    def read(self, recording: Recording) -> Events:
-        return read_aedat2(recording.path, davis346)
+    def load(self, sample: Recording) -> Events:
+        return read_aedat2(sample.path, davis346)
 
     def _recordings_of(self, part: Path) -> list[Recording]:
         found = _folders(part)

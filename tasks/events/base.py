@@ -7,7 +7,7 @@ import os
 from abc import abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import ClassVar, TypeVar
 
@@ -18,7 +18,7 @@ from torch.utils.data import Dataset
 from conversion.errors import InvalidInput
 from tasks.accuracy import Accuracy
 from tasks.base import TASKS, Split, Task
-from tasks.disk import SKIPPED, skipped
+from tasks.disk import SPLITS, DiskTask, Sample, file_hash
 from tasks.events import encoding as event_encoding
 from tasks.events import files as event_files
 from tasks.events.cache import CellStore, write_cells
@@ -31,14 +31,12 @@ from tasks.events.encoding import (
     TonicFrames,
     TonicVoxels,
     VoxelGrid,
+    dense,
 )
 from tasks.events.files import checked
 from tasks.events.samples import EventSamples
 from tasks.images.target import ClassTarget
-from tasks.splits import stratified
 
-VALIDATION_FRACTION, SEED = 0.1, 0
-SPLITS: tuple[Split, ...] = ("train", "validation", "test")
 ENCODINGS: Mapping[str, Encoding] = {
     "": VoxelGrid(9),
     "_temporal": EventFrames(16),
@@ -126,132 +124,78 @@ class EncodedRecordings(Dataset[tuple[Tensor, Tensor]]):
         return list(zip(self.store.read(indices).unbind(), labels.unbind(), strict=True))
 
 
-class RecordedEvents(EventTask):
-    """Recordings in files.
+class EncodedEvents(EventTask, DiskTask[Sample]):
+    """Recordings on disk, whatever a listing says of one. Subclasses implement `listing`, `label`, `key` and `load`.
 
-    Subclasses set the class attributes and implement `missing`, `listing` and `read`.
-
-    What a file holds is looked at when its split is first asked for: all recordings are then read, checked and encoded
-    into one file of the cache, which is used from then on. It is made anew when a recording or the code that reads and
-    encodes it changes.
+    What a recording holds is looked at when its split is first asked for: all recordings are then read, checked and
+    encoded into one file of the cache, which is used from then on. It is made anew when a recording or the code that
+    reads and encodes it changes.
     """
 
-    folder: ClassVar[str]
-    """Below the data root, holding all files and `skip.txt`, the recordings that the user leaves out."""
+    unit = "recording"
 
     @abstractmethod
-    def listing(self) -> dict[Split, list[Recording]]:
-        """The splits; one without "validation" has a tenth of every class of its training split cut off."""
-
-    @abstractmethod
-    def read(self, recording: Recording) -> Events:
+    def load(self, sample: Sample) -> Events:
         """The events of a recording, unchecked."""
 
-    @cached_property
-    def root(self) -> Path:
-        """The dataset's own folder."""
-        self.require()
-        assert self.data_root is not None  # `require` has said so before.
-        return self.data_root / self.folder
+    @abstractmethod
+    def place(self, sample: Sample) -> Path | str:
+        """Where a recording is, for error messages."""
+
+    def read(self, sample: Sample) -> tuple[Tensor, Tensor]:
+        return torch.from_numpy(dense(self._cells(sample), self.input_shape)), torch.tensor(self.label(sample))
 
     def split(self, name: Split) -> EncodedRecordings:
         if name not in self._made:
-            recordings = self.recordings(name)
+            recordings = self.listed(name)
             path = self._cache / f"{self.name}-{name}-{self._key(name)}.cells"
             if not path.is_file():
                 write_cells(path, self._encoded(recordings))
             store = CellStore(path, self.input_shape)
-            labels = torch.tensor([recording.label for recording in recordings], dtype=torch.int64)
+            labels = torch.tensor([self.label(recording) for recording in recordings], dtype=torch.int64)
             self._made[name] = EncodedRecordings(store, labels)
         return self._made[name]
-
-    def recordings(self, split: Split) -> list[Recording]:
-        """The recordings of a split, in its order, without those that the user leaves out."""
-        return self._recordings[split]
 
     def digest(self) -> str:
         return hashlib.sha256("".join(self._digest_of(split) for split in SPLITS).encode()).hexdigest()
 
-    def missing(self) -> str | None:
-        if self.data_root is None:
-            return "No data root was given (--data-root)."
-        if not (self.data_root / self.folder).is_dir():
-            return f"There is no folder {self.data_root / self.folder}."
-        return self.gap(self.data_root / self.folder)
-
-    def departures(self) -> dict[str, int]:
-        self.recordings("train")
-        return {f"recordings on {SKIPPED}": self._skips}
-
-    @abstractmethod
-    def gap(self, root: Path) -> str | None:
-        """What is not in the dataset's own folder, as a sentence; None when all is there."""
-
-    def name_of(self, path: Path) -> str:
-        """What a recording is called in skip.txt: its path in the dataset's folder, without suffix."""
-        return path.relative_to(self.root).with_suffix("").as_posix()
-
-    def events(self, recording: Recording) -> Events:
+    def events(self, sample: Sample) -> Events:
         """The events of a recording.
 
         Raises:
             InvalidInput: it cannot be read, or is none of this camera; names the file and says how to leave it out.
         """
+        with self.reading(sample):
+            return checked(self.load(sample), self.sensor, self.place(sample))
+
+    def _cells(self, sample: Sample) -> Cells:
+        events = checked(self.load(sample), self.sensor, self.place(sample))
         try:
-            return checked(self.read(recording), self.sensor, recording.path)
+            return self.encoding.cells(events, self.sensor)
         except InvalidInput as error:
-            raise InvalidInput(self._advised(recording, error)) from error
+            raise InvalidInput(f"The recording {self.place(sample)} cannot be encoded: {error}") from error
 
-    def _encoded(self, recordings: Sequence[Recording]) -> Iterator[Cells]:
-        for recording in recordings:
-            events = self.events(recording)
-            try:
-                yield self.encoding.cells(events, self.sensor)
-            except InvalidInput as error:
-                error = InvalidInput(f"The recording {recording.path} cannot be encoded: {error}")
-                raise InvalidInput(self._advised(recording, error)) from error
-
-    def _advised(self, recording: Recording, error: InvalidInput) -> str:
-        return f"{error} To leave it out, write {self.name_of(recording.path)} on a line of {self.root / SKIPPED}."
+    def _encoded(self, samples: Sequence[Sample]) -> Iterator[Cells]:
+        for sample in samples:
+            with self.reading(sample):
+                cells = self._cells(sample)
+            yield cells
 
     @cached_property
     def _made(self) -> dict[Split, EncodedRecordings]:
         return {}
 
     @cached_property
-    def _recordings(self) -> dict[Split, list[Recording]]:
-        self.require()
-        left_out, listed = skipped(self.root), self.listing()
-        splits = {
-            name: [recording for recording in recordings if self.name_of(recording.path) not in left_out]
-            for name, recordings in listed.items()
-        }
-        self._skips = sum(map(len, listed.values())) - sum(map(len, splits.values()))
-        if "validation" not in splits:
-            labels = torch.tensor([recording.label for recording in splits["train"]])
-            parts = stratified(labels, VALIDATION_FRACTION, SEED)
-            kept, cut = ([splits["train"][index] for index in part.tolist()] for part in parts)
-            splits["train"], splits["validation"] = kept, cut
-        for name, recordings in splits.items():
-            if not recordings:
-                raise InvalidInput(f"The {name} split of {self.name} holds no recording; see {self.root}.")
-        return splits
-
-    @cached_property
     def _digests(self) -> dict[Split, str]:
         return {}
 
     def _digest_of(self, split: Split) -> str:
-        """SHA-256, hexadecimal, over the names, parts, classes and contents of a split's recordings."""
+        """SHA-256, hexadecimal, over the content of a split's recordings: it names the split's file in the cache."""
         if split not in self._digests:
             state = hashlib.sha256()
-            whole = b""
-            last: Path | None = None
-            for recording in self.recordings(split):
-                if recording.path != last:
-                    whole, last = hashlib.sha256(recording.path.read_bytes()).digest(), recording.path
-                part = (self.name_of(recording.path), recording.label, recording.begin, recording.end)
-                state.update(repr(part).encode() + whole)
+            for sample in self._splits[split]:
+                with self.reading(sample):
+                    state.update(self.content(sample))
             self._digests[split] = state.hexdigest()
         return self._digests[split]
 
@@ -270,6 +214,29 @@ class RecordedEvents(EventTask):
             return self.data_root / ".cache" / "events"
         home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
         return home / "adaptive-calibration-bench" / "events"
+
+
+class RecordedEvents(EncodedEvents[Recording]):
+    """Recordings in files. Subclasses set the class attributes and implement `gap`, `listing` and `load`."""
+
+    def label(self, sample: Recording) -> int:
+        return sample.label
+
+    def key(self, sample: Recording) -> str:
+        return sample.path.relative_to(self.root).with_suffix("").as_posix()
+
+    def place(self, sample: Recording) -> Path:
+        return sample.path
+
+    def content(self, sample: Recording) -> bytes:
+        part = (self.key(sample), sample.label, sample.begin, sample.end)
+        return repr(part).encode() + _hash_of_whole(sample.path)
+
+
+@lru_cache(maxsize=1)
+def _hash_of_whole(path: Path) -> bytes:
+    """Of a file whose parts follow each other in a listing."""
+    return file_hash(path)
 
 
 def by_class(folder: Path, classes: Sequence[str], suffix: str) -> list[Recording]:

@@ -27,13 +27,13 @@ class Cifar10Dvs(RecordedEvents):
         'Li et al., "CIFAR10-DVS: An Event-Stream Dataset for Object Classification", '
         "Frontiers in Neuroscience 11:309, 2017",
     )
-    folder = "CIFAR10DVS"
+    folders = ("CIFAR10DVS",)
     classes = Cifar10.classes
     sensor = Sensor(128, 128)
     layout = "CIFAR10DVS/<class>/*.aedat, the ten archives of the publisher unpacked side by side."
 
-    def gap(self, root: Path) -> str | None:
-        return class_gap(root, self.classes, ".aedat")
+    def gap(self) -> str | None:
+        return class_gap(self.root, self.classes, ".aedat")
 
     def listing(self) -> dict[Split, list[Recording]]:
         train: list[Recording] = []
@@ -46,8 +46,8 @@ class Cifar10Dvs(RecordedEvents):
             test += members[first:]
         return {"train": train, "test": test}
 
-    def read(self, recording: Recording) -> Events:
-        return read_aedat2(recording.path, dvs128)
+    def load(self, sample: Recording) -> Events:
+        return read_aedat2(sample.path, dvs128)
 
 
 def _number(path: Path) -> tuple[int, str]:

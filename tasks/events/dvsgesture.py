@@ -29,7 +29,7 @@ class DvsGesture(RecordedEvents):
         'Amir et al., "A Low Power, Fully Event-Based Gesture Recognition System", CVPR 2017',
         "https://research.ibm.com/interactive/dvsgesture/",
     )
-    folder = "DVSGesture"
+    folders = ("DVSGesture",)
     classes = (
         "hand clapping", "right hand wave", "left hand wave", "right arm clockwise", "right arm counter-clockwise",
         "left arm clockwise", "left arm counter-clockwise", "arm roll", "air drums", "air guitar", "other gestures",
@@ -41,8 +41,8 @@ class DvsGesture(RecordedEvents):
         "DVSGesture/ibmGesture{Train,Test}/user*/<class>.npy, as tonic unpacks it."
     )
 
-    def gap(self, root: Path) -> str | None:
-        published = root / "DvsGesture"
+    def gap(self) -> str | None:
+        published = self.root / "DvsGesture"
         if published.is_dir():
             for name in LISTS.values():
                 if not (published / name).is_file():
@@ -53,8 +53,8 @@ class DvsGesture(RecordedEvents):
                             return f"The file {needed} is not there."
             return None
         for name in UNPACKED.values():
-            if not any((root / name).glob("user*/*.npy")):
-                return f"The folder {root / name} holds no user*/*.npy file."
+            if not any((self.root / name).glob("user*/*.npy")):
+                return f"The folder {self.root / name} holds no user*/*.npy file."
         return None
 
     def listing(self) -> dict[Split, list[Recording]]:
@@ -69,11 +69,11 @@ class DvsGesture(RecordedEvents):
             for split, name in UNPACKED.items()
         }
 
-    def read(self, recording: Recording) -> Events:
-        if recording.path.suffix == ".npy":
-            return read_npy(recording.path, "xypt", microseconds=1000)
-        events = _whole(recording.path)
-        return events[(events["t"] >= recording.begin) & (events["t"] <= recording.end)]
+    def load(self, sample: Recording) -> Events:
+        if sample.path.suffix == ".npy":
+            return read_npy(sample.path, "xypt", microseconds=1000)
+        events = _whole(sample.path)
+        return events[(events["t"] >= sample.begin) & (events["t"] <= sample.end)]
 
     def _parts(self, path: Path) -> list[Recording]:
         """The samples of one recording."""

@@ -23,7 +23,7 @@ Decoded = tuple[NDArray[np.bool_], NDArray[Any], NDArray[Any], NDArray[Any]]
 """Of addresses: which are changes of brightness; columns, rows and polarities."""
 
 
-def checked(events: Events, sensor: Sensor, path: Path) -> Events:
+def checked(events: Events, sensor: Sensor, path: Path | str) -> Events:
     """The events as they are, if they can be a recording of this camera.
 
     Raises:

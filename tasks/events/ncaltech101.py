@@ -2,17 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
-import torch
-
 from tasks.base import Split, TaskInfo
-from tasks.events.base import SEED, RecordedEvents, Recording, by_class, class_gap, with_encodings
+from tasks.events.base import RecordedEvents, Recording, by_class, class_gap, with_encodings
 from tasks.events.encoding import Events, Sensor
 from tasks.events.files import read_bin, read_npy
-from tasks.splits import stratified
 
-TEST_FRACTION = 0.2
 PARTS: dict[Split, str] = {"train": "training", "validation": "validation", "test": "testing"}
 
 
@@ -32,7 +26,6 @@ class NCaltech101(RecordedEvents):
         "https://www.garrickorchard.com/datasets/n-caltech101",
     )
     sensor = Sensor(240, 180)
-    folder = "."
     layout = (
         "N-Caltech101/{training,validation,testing}/<class>/*.npy, the release of EST; or Caltech101/<class>/*.bin, "
         "the original as tonic unpacks it."
@@ -52,22 +45,19 @@ class NCaltech101(RecordedEvents):
         "wrench", "yin_yang",
     )  # fmt: skip
 
-    def gap(self, root: Path) -> str | None:
-        if (root / "N-Caltech101").is_dir():
-            gaps = (class_gap(root / "N-Caltech101" / part, self.classes, ".npy") for part in PARTS.values())
+    def gap(self) -> str | None:
+        if (self.root / "N-Caltech101").is_dir():
+            gaps = (class_gap(self.root / "N-Caltech101" / part, self.classes, ".npy") for part in PARTS.values())
             return next((gap for gap in gaps if gap is not None), None)
-        return class_gap(root / "Caltech101", self.classes, ".bin")
+        return class_gap(self.root / "Caltech101", self.classes, ".bin")
 
     def listing(self) -> dict[Split, list[Recording]]:
         released = self.root / "N-Caltech101"
         if released.is_dir():
             return {split: by_class(released / part, self.classes, ".npy") for split, part in PARTS.items()}
-        recordings = by_class(self.root / "Caltech101", self.classes, ".bin")
-        labels = torch.tensor([recording.label for recording in recordings])
-        train, test = ([recordings[i] for i in part.tolist()] for part in stratified(labels, TEST_FRACTION, SEED))
-        return {"train": train, "test": test}
+        return {"train": by_class(self.root / "Caltech101", self.classes, ".bin")}
 
-    def read(self, recording: Recording) -> Events:
-        if recording.path.suffix == ".npy":
-            return read_npy(recording.path, "xytp", microseconds=1)
-        return read_bin(recording.path)
+    def load(self, sample: Recording) -> Events:
+        if sample.path.suffix == ".npy":
+            return read_npy(sample.path, "xytp", microseconds=1)
+        return read_bin(sample.path)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from tasks.base import Split, TaskInfo
 from tasks.events.base import RecordedEvents, Recording, by_class, class_gap, with_encodings
 from tasks.events.encoding import Events, Sensor
@@ -25,17 +23,17 @@ class NCars(RecordedEvents):
         "CVPR 2018",
         "https://www.prophesee.ai/2018/03/13/dataset-n-cars/",
     )
-    folder = "Prophesee_Dataset_n_cars"
+    folders = ("Prophesee_Dataset_n_cars",)
     classes = ("background", "cars")
     sensor = Sensor(120, 100)
     layout = "Prophesee_Dataset_n_cars/n-cars_{train,test}/{background,cars}/*.dat, the archive unpacked."
 
-    def gap(self, root: Path) -> str | None:
-        gaps = (class_gap(root / folder, self.classes, ".dat") for folder in FOLDERS.values())
+    def gap(self) -> str | None:
+        gaps = (class_gap(self.root / folder, self.classes, ".dat") for folder in FOLDERS.values())
         return next((gap for gap in gaps if gap is not None), None)
 
     def listing(self) -> dict[Split, list[Recording]]:
         return {split: by_class(self.root / folder, self.classes, ".dat") for split, folder in FOLDERS.items()}
 
-    def read(self, recording: Recording) -> Events:
-        return read_dat(recording.path)
+    def load(self, sample: Recording) -> Events:
+        return read_dat(sample.path)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from tasks.base import Split, TaskInfo
 from tasks.events.base import RecordedEvents, Recording, by_class, class_gap, with_encodings
 from tasks.events.encoding import Events, Sensor
@@ -23,18 +21,18 @@ class NMnist(RecordedEvents):
         "https://www.garrickorchard.com/datasets/n-mnist",
         "CC BY-SA 4.0",
     )
-    folder = "NMNIST"
+    folders = ("NMNIST",)
     classes = tuple("0123456789")
     sensor = Sensor(34, 34)
     upright = True
     layout = "NMNIST/{Train,Test}/<digit>/*.bin, the archives unpacked."
 
-    def gap(self, root: Path) -> str | None:
-        gaps = (class_gap(root / folder, self.classes, ".bin") for folder in FOLDERS.values())
+    def gap(self) -> str | None:
+        gaps = (class_gap(self.root / folder, self.classes, ".bin") for folder in FOLDERS.values())
         return next((gap for gap in gaps if gap is not None), None)
 
     def listing(self) -> dict[Split, list[Recording]]:
         return {split: by_class(self.root / folder, self.classes, ".bin") for split, folder in FOLDERS.items()}
 
-    def read(self, recording: Recording) -> Events:
-        return read_bin(recording.path)
+    def load(self, sample: Recording) -> Events:
+        return read_bin(sample.path)

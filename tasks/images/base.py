@@ -65,10 +65,7 @@ class ImageSplits:
 
 
 class ImageClassification(Task):
-    """A task whose samples are images of one size and whose targets are classes.
-
-    Subclasses set the class attributes and implement `missing` and `load`.
-    """
+    """A task whose samples are images of one size, uint8 of shape (C, H, W), and whose targets are classes."""
 
     kind = "image classification"
     primary_metric = "accuracy"
@@ -78,15 +75,19 @@ class ImageClassification(Task):
     std: ClassVar[tuple[float, ...]] = (0.5,)
     """Of pixels / 255 of the training split, for each channel or for all; by these defaults inputs are -1 to 1."""
 
+    def metric(self) -> Accuracy:
+        return Accuracy()
+
+
+class LoadedImages(ImageClassification):
+    """Image classification in memory. Subclasses set the class attributes and implement `missing` and `load`."""
+
     @abstractmethod
     def load(self) -> ImageSplits:
         """The splits, read from disk at most once per process. Called only when nothing is missing."""
 
     def split(self, name: Split) -> LabelledImages:
         return {"train": self._splits.train, "validation": self._splits.validation, "test": self._splits.test}[name]
-
-    def metric(self) -> Accuracy:
-        return Accuracy()
 
     def digest(self) -> str:
         return self._splits.digest

@@ -11,17 +11,17 @@ from torchvision import datasets
 
 from conversion.errors import InvalidInput
 from tasks.base import TASKS, TaskInfo
-from tasks.disk import folder_gap
-from tasks.images.base import ImageClassification, ImageSplits, LabelledImages
+from tasks.disk import SEED, VALIDATION_FRACTION, FolderTask, folder_gap
+from tasks.images.base import ImageSplits, LabelledImages, LoadedImages
 from tasks.images.folders import read_image_folder
 from tasks.splits import stratified
 
 CITATION = 'Krizhevsky, "Learning Multiple Layers of Features from Tiny Images", University of Toronto, 2009'
 HOMEPAGE = "https://www.cs.toronto.edu/~kriz/cifar.html"
-VALIDATION_FRACTION, VALIDATION_MAX, VALIDATION_SEED = 0.1, 5000, 0
+VALIDATION_MAX = 5000
 
 
-class Cifar(ImageClassification):
+class Cifar(LoadedImages, FolderTask):
     """32x32 colour photographs in one of two layouts: torchvision's own (tried first), or folders of PNG images.
 
     A seeded, class-stratified tenth of the official training set, at most 5,000 images, is the validation split; the
@@ -32,22 +32,19 @@ class Cifar(ImageClassification):
     native: ClassVar[type[datasets.CIFAR10]]
     """torchvision's reader of the original distribution; CIFAR100 is a subclass of CIFAR10."""
 
-    def missing(self) -> str | None:
-        if self.data_root is None:
-            return "No data root was given (--data-root)."
-        absent = self._absent_native_files(self.data_root)
+    def gap(self) -> str | None:
+        absent = self._absent_native_files(self.root)
         if not absent:
             return None
-        if (self.data_root / self.name).is_dir():
-            gaps = (folder_gap(self.data_root / self.name / part, self.classes) for part in ("train", "test"))
+        if (self.root / self.name).is_dir():
+            gaps = (folder_gap(self.root / self.name / part, self.classes) for part in ("train", "test"))
             return next((gap for gap in gaps if gap is not None), None)
-        if (self.data_root / self.native.base_folder).is_dir():
+        if (self.root / self.native.base_folder).is_dir():
             return f"The file {absent[0]} is not there."
-        return f"{self.data_root} holds neither {self.native.base_folder}/ nor {self.name}/."
+        return f"{self.root} holds neither {self.native.base_folder}/ nor {self.name}/."
 
     def load(self) -> ImageSplits:
-        assert self.data_root is not None  # `missing` has said so before.
-        return _load(type(self), self.data_root.resolve())
+        return _load(type(self), self.root.resolve())
 
     @classmethod
     def read(cls, root: Path) -> tuple[LabelledImages, LabelledImages]:
@@ -83,7 +80,7 @@ class Cifar(ImageClassification):
 def _load(task: type[Cifar], root: Path) -> ImageSplits:
     official, test = task.read(root)
     fraction = min(VALIDATION_FRACTION, VALIDATION_MAX / len(official))
-    train, validation = stratified(official.labels, fraction, VALIDATION_SEED)
+    train, validation = stratified(official.labels, fraction, SEED)
     return ImageSplits(official.take(train), official.take(validation), test)
 
 

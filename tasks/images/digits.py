@@ -7,14 +7,14 @@ from functools import lru_cache
 import torch
 
 from tasks.base import TASKS, TaskInfo
-from tasks.images.base import ImageClassification, ImageSplits, LabelledImages
+from tasks.images.base import ImageSplits, LabelledImages, LoadedImages
 from tasks.splits import stratified
 
 TEST_FRACTION, VALIDATION_FRACTION, SEED = 0.3, 0.1, 0
 
 
 @TASKS.register("digits")
-class Digits(ImageClassification):
+class Digits(LoadedImages):
     """1,797 grey 8x8 images of digits, the test part of the UCI set (Alpaydin, Kaynak, 1998).
 
     The data come without an official split. A fixed, seeded, class-stratified 30 % is the test split, a tenth of the

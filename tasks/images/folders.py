@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image
 
 from conversion.errors import DataMissing, InvalidInput
 from tasks.images.base import LabelledImages
+from tasks.images.files import decoded
 
 
 def read_image_folder(folder: Path, classes: Sequence[str], size: tuple[int, int]) -> LabelledImages:
@@ -49,12 +49,7 @@ def _is_png(path: Path) -> bool:
 
 def _decode(path: Path, size: tuple[int, int]) -> NDArray[np.uint8]:
     """One image as RGB of shape (*size, 3)."""
-    try:
-        with Image.open(path, formats=["PNG"]) as image:
-            width, height = image.size
-            if (height, width) == size:
-                return np.asarray(image.convert("RGB"))
-    # What Pillow raises depends on where the damage is; ultralytics, once imported, makes it ask for a HEIF plugin.
-    except (OSError, SyntaxError, ValueError, ImportError) as error:
-        raise InvalidInput(f"The image {path} is not a readable PNG file; replace it.") from error
-    raise InvalidInput(f"The image {path} is {width}x{height} pixels; it must be {size[1]}x{size[0]}.")
+    image = decoded(path, formats=("PNG",))
+    if (image.height, image.width) != size:
+        raise InvalidInput(f"The image {path} is {image.width}x{image.height} pixels; it must be {size[1]}x{size[0]}.")
+    return np.asarray(image)

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +18,7 @@ from torch import Tensor
 
 from conversion.errors import DataMissing, InvalidInput
 from tasks.base import Split
-from tasks.disk import SKIPPED, folder_gap, skipped, skipping
+from tasks.disk import folder_gap
 from tasks.points.base import CloudClassification, CloudFile, CloudFiles, Points, normalised
 
 Faces = NDArray[np.int64]
@@ -66,18 +65,16 @@ def read_mesh(path: Path) -> Mesh:
     try:
         lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError as error:
-        raise InvalidInput(f"The mesh {path} cannot be read: {error.strerror}. {_leave_out(path)}") from error
+        raise InvalidInput(f"The mesh {path} cannot be read: {error.strerror}.") from error
     read = _read_off if path.suffix.lower() == ".off" else _read_obj
     try:
         mesh = read(lines)
     except _Fault as fault:
-        raise InvalidInput(f"{path}, line {fault.line}: {fault}. {_leave_out(path)}") from None
+        raise InvalidInput(f"{path}, line {fault.line}: {fault}.") from None
     if not len(mesh.faces):
-        raise InvalidInput(
-            f"The mesh {path} has no faces, so there is no surface to draw points on. {_leave_out(path)}"
-        )
+        raise InvalidInput(f"The mesh {path} has no faces, so there is no surface to draw points on.")
     if not mesh.areas().sum() > 0:
-        raise InvalidInput(f"The faces of the mesh {path} have no area. {_leave_out(path)}")
+        raise InvalidInput(f"The faces of the mesh {path} have no area.")
     return mesh
 
 
@@ -200,73 +197,38 @@ def _checked(
     return Mesh(np.array(vertices, dtype=np.float64).reshape(-1, 3), faces)
 
 
-def _leave_out(path: Path) -> str:
-    # Of <folder>/<class>/<part>/<file>; the list of files left out lies in <folder>.
-    return skipping(path.parent.parent / path.name)
-
-
 class MeshClassification(CloudFiles, CloudClassification):
     """Meshes with classes, `<folder>/<class>/{train,test}/*`, of whose faces each sample is drawn once.
 
     Subclasses set the class attributes. A seeded tenth of every class's training meshes is the validation split.
     """
 
-    folders: tuple[str, ...]
-    """Where the class folders may be, under the data root."""
     suffix: str
     """Of the files of meshes."""
 
-    def missing(self) -> str | None:
-        if self.data_root is None:
-            return "No data root was given (--data-root)."
-        folder = self._folder()
-        if folder is None:
-            return f"There is no folder {self.data_root / self.folders[-1]}."
-        gap = folder_gap(folder, self.classes)
-        if gap is not None:
-            return gap
-        try:
-            self._listed(folder, skipped(folder))
-        except DataMissing as error:
-            return str(error)
-        return None
+    def gap(self) -> str | None:
+        return folder_gap(self.root, self.classes) or super().gap()
 
-    def files(self) -> dict[Split, list[CloudFile]]:
-        folder = self._folder()
-        assert folder is not None  # `require` has said so before.
-        return self._listed(folder, skipped(folder))
+    def listing(self) -> dict[Split, list[CloudFile]]:
+        return {
+            part: [file for label, name in enumerate(self.classes) for file in self._meshes(name, label, part)]
+            for part in PARTS
+        }
 
-    def departures(self) -> dict[str, int]:
-        folder = self._folder()
-        assert folder is not None  # Asked of a task whose data were read.
-        everything, kept = self._listed(folder, frozenset()), self.files()
-        return {f"shapes on {SKIPPED}": sum(map(len, everything.values())) - sum(map(len, kept.values()))}
-
-    def read(self, file: CloudFile) -> tuple[Tensor, Tensor]:
-        points = read_mesh(file.path).sample(self.points, file.generator())
-        return normalised(self.aligned(points), file.path), torch.tensor(file.category)
+    def read(self, sample: CloudFile) -> tuple[Tensor, Tensor]:
+        points = read_mesh(sample.path).sample(self.points, sample.generator())
+        return normalised(self.aligned(points), sample.path), torch.tensor(sample.category)
 
     def aligned(self, points: Points) -> Points:
         """Points turned to where shapes of the dataset are to lie."""
         return points
 
-    def _folder(self) -> Path | None:
-        assert self.data_root is not None  # `missing` has said so before.
-        found = (self.data_root / folder for folder in self.folders)
-        return next((folder for folder in found if folder.is_dir()), None)
-
-    def _listed(self, folder: Path, left_out: frozenset[str]) -> dict[Split, list[CloudFile]]:
-        meshes = partial(_meshes, folder, self.suffix, left_out)
-        return {
-            part: [file for label, name in enumerate(self.classes) for file in meshes(name, label, part)]
-            for part in PARTS
-        }
-
-
-def _meshes(folder: Path, suffix: str, left_out: frozenset[str], name: str, label: int, part: Split) -> list[CloudFile]:
-    place = folder / name / part
-    entries = sorted(place.iterdir()) if place.is_dir() else []
-    paths = [path for path in entries if path.suffix.lower() == suffix and path.stem not in left_out]
-    if not paths:
-        raise DataMissing(f"The folder {place} holds no {suffix} file; a class without {part} shapes has no score.")
-    return [CloudFile(path, f"{name}/{part}/{path.name}", label) for path in paths]
+    def _meshes(self, name: str, label: int, part: Split) -> list[CloudFile]:
+        folder = self.root / name / part
+        entries = sorted(folder.iterdir()) if folder.is_dir() else []
+        paths = [path for path in entries if path.suffix.lower() == self.suffix]
+        if not paths:
+            raise DataMissing(
+                f"The folder {folder} holds no {self.suffix} file; a class without {part} shapes has no score."
+            )
+        return [CloudFile(path, f"{name}/{part}/{path.name}", label) for path in paths]

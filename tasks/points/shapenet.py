@@ -9,11 +9,12 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from conversion.errors import DataMissing, InvalidInput
 from tasks.base import TASKS, Split, TaskInfo
-from tasks.disk import SKIPPED
-from tasks.points.base import CloudClassification, CloudFile, CloudFiles, Clouds, chosen, normalised
+from tasks.disk import StoredSamples, absent
+from tasks.points.base import CloudClassification, CloudFile, CloudFiles, chosen, normalised
 from tasks.points.parts import PartSegmentation
-from tasks.points.shapenet_files import ShapeNetFolder, count_points, read_parts
+from tasks.points.shapenet_files import count_points, list_of, listed, read_parts
 
 POINTS = 2500
 FOLDERS = ("shapenetcore_partanno_segmentation_benchmark_v0_normal", "ShapeNet/raw")
@@ -40,7 +41,6 @@ class _InLayout(CloudFiles):
 
     Attributes:
         labels: the categories that it reads, and the labels that each has in the files.
-        folders: where the data may be, under the data root.
     """
 
     info = TaskInfo(
@@ -49,33 +49,31 @@ class _InLayout(CloudFiles):
         "https://shapenet.org",
     )
     labels: Mapping[str, range]
-    folders: tuple[str, ...]
 
-    def missing(self) -> str | None:
-        if self.data_root is None:
-            return "No data root was given (--data-root)."
-        return self._folder.gap()
+    def gap(self) -> str | None:
+        try:
+            splits = self.divided()
+        except (DataMissing, InvalidInput) as error:
+            return str(error)
+        for split, files in splits.items():
+            path = absent(file.path for file in files)
+            if path is not None:
+                file = next(file for file in files if file.path == path)
+                return f"The shape {path} is listed in {list_of(self.root, split)} but not there. {self.advice(file)}"
+        return None
 
-    def files(self) -> dict[Split, list[CloudFile]]:
-        return self._folder.splits()
+    def listing(self) -> dict[Split, list[CloudFile]]:
+        return listed(self.root, tuple(self.labels))
 
     def departures(self) -> dict[str, int]:
-        return {
-            f"shapes on {SKIPPED}": self._folder.skips(),
-            f"test shapes of fewer than {self.points} points, filled up": self._filled_up,
-        }
+        filled = f"test shapes of fewer than {self.points} points, filled up"
+        return super().departures() | {filled: self._filled_up}
 
     @cached_property
     def _filled_up(self) -> int:
-        return sum(count_points(file.path) < self.points for file in self._splits["test"].files)
+        return sum(count_points(file.path) < self.points for file in self._splits["test"])
 
-    @cached_property
-    def _folder(self) -> ShapeNetFolder:
-        assert self.data_root is not None  # `missing` has said so before.
-        found = [self.data_root / folder for folder in self.folders]
-        return ShapeNetFolder(next((path for path in found if path.is_dir()), found[0]), tuple(self.labels))
-
-    def sample(self, file: CloudFile, renamed: Mapping[int, int]) -> tuple[Tensor, Tensor]:
+    def cloud(self, file: CloudFile, renamed: Mapping[int, int]) -> tuple[Tensor, Tensor]:
         """A cloud, float32 of shape (3, points), and its parts, uint8 of shape (points,)."""
         points, parts = read_parts(file.path, renamed)
         taken = chosen(len(points), self.points, file.generator())
@@ -92,9 +90,9 @@ class ShapeNetClassification(_InLayout, CloudClassification):
     folders = FOLDERS
     layout = LAYOUT
 
-    def read(self, file: CloudFile) -> tuple[Tensor, Tensor]:
-        own = list(PARTS.values())[file.category]
-        return self.sample(file, {label: label for label in own})[0], torch.tensor(file.category)
+    def read(self, sample: CloudFile) -> tuple[Tensor, Tensor]:
+        own = list(PARTS.values())[sample.category]
+        return self.cloud(sample, {label: label for label in own})[0], torch.tensor(sample.category)
 
 
 class WithCategory(Dataset[tuple[Tensor, Tensor]]):
@@ -105,7 +103,7 @@ class WithCategory(Dataset[tuple[Tensor, Tensor]]):
         categories: how many there are.
     """
 
-    def __init__(self, clouds: Clouds, categories: int) -> None:
+    def __init__(self, clouds: StoredSamples[CloudFile], categories: int) -> None:
         self.clouds = clouds
         self.categories = categories
 
@@ -115,7 +113,7 @@ class WithCategory(Dataset[tuple[Tensor, Tensor]]):
     def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
         cloud, parts = self.clouds[index]
         channels = torch.zeros(self.categories, cloud.shape[1])
-        channels[self.clouds.files[index].category] = 1
+        channels[self.clouds.samples[index].category] = 1
         return torch.cat([cloud, channels]), parts
 
 
@@ -134,13 +132,13 @@ class ShapeNetParts(_InLayout, PartSegmentation):
     folders = FOLDERS
     layout = LAYOUT
 
-    def read(self, file: CloudFile) -> tuple[Tensor, Tensor]:
-        own = list(PARTS.values())[file.category]
-        return self.sample(file, {label: label for label in own})
+    def read(self, sample: CloudFile) -> tuple[Tensor, Tensor]:
+        own = list(PARTS.values())[sample.category]
+        return self.cloud(sample, {label: label for label in own})
 
     def split(self, name: Split) -> WithCategory:
         clouds = super().split(name)
-        assert isinstance(clouds, Clouds)
+        assert isinstance(clouds, StoredSamples)
         return WithCategory(clouds, len(self.categories))
 
 
@@ -154,9 +152,9 @@ class OneCategory(_InLayout, PartSegmentation):
     folders = FOLDERS
     layout = LAYOUT
 
-    def read(self, file: CloudFile) -> tuple[Tensor, Tensor]:
+    def read(self, sample: CloudFile) -> tuple[Tensor, Tensor]:
         (labels,) = self.labels.values()
-        return self.sample(file, {label: part for part, label in enumerate(labels)})
+        return self.cloud(sample, {label: part for part, label in enumerate(labels)})
 
 
 for _category, _labels in PARTS.items():
@@ -187,5 +185,5 @@ class CosegVases(_InLayout, PartSegmentation):
     folders = ("shapenet_like",)
     layout = "shapenet_like/ in the layout of ShapeNetPart, with one category, Vase, of labels 0 to 3."
 
-    def read(self, file: CloudFile) -> tuple[Tensor, Tensor]:
-        return self.sample(file, {part: part for part in range(4)})
+    def read(self, sample: CloudFile) -> tuple[Tensor, Tensor]:
+        return self.cloud(sample, {part: part for part in range(4)})

@@ -6,17 +6,15 @@ class counts the same, background too where a dataset has one. The column "mAP" 
 
 from __future__ import annotations
 
-from abc import abstractmethod
 from typing import ClassVar
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.utils.data import Dataset
 
 from conversion.errors import InvalidInput
-from tasks.base import MetricValue, Split, Task
+from tasks.base import MetricValue, Task
 from tasks.samples import Samples
 from tasks.segmentation.target import MapTarget
 
@@ -120,9 +118,6 @@ class Segmentation(Task):
     dense = True
     padding: ClassVar[tuple[int, int, int]] = (124, 116, 104)
     """Colour of padded pixels: ImageNet's mean, which networks normalise to about 0."""
-
-    @abstractmethod
-    def split(self, name: Split) -> Dataset[tuple[Tensor, Tensor]]: ...
 
     def metric(self) -> MeanIoU:
         return MeanIoU(len(self.classes))

@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-from functools import lru_cache, partial
-from pathlib import Path
+from collections.abc import Mapping
+from typing import ClassVar
 
 from conversion.errors import DataMissing
 from tasks.base import TASKS, Split, TaskInfo
-from tasks.disk import SKIPPED
-from tasks.segmentation.base import IGNORE, Segmentation
-from tasks.segmentation.masks import ImageMaskPairs, Pair, absent, digest_of, kept, read_map
+from tasks.segmentation.base import IGNORE
+from tasks.segmentation.masks import Masked, MaskedImages
 
 VOID = 11
 FOLDERS: dict[Split, str] = {"train": "train", "validation": "val", "test": "test"}
 
 
 @TASKS.register("camvid")
-class CamVid(Segmentation):
+class CamVid(MaskedImages):
     """480x360 frames of 11 classes, in the splits and classes of SegNet (Badrinarayanan et al., PAMI 2017).
 
     The dataset has no background; void pixels count nowhere. Frames are neither resized nor padded.
@@ -37,50 +36,17 @@ class CamVid(Segmentation):
         "camvid/{train,val,test}/ with images (.png or .jpg) and camvid/{train,val,test}annot/*.png of their names."
     )
 
-    def missing(self) -> str | None:
-        if self.data_root is None:
-            return "No data root was given (--data-root)."
-        for folder in FOLDERS.values():
-            try:
-                gap = absent(mask for _, mask in _pairs(self.data_root, folder))
-            except DataMissing as error:
-                return str(error)
-            if gap is not None:
-                return f"The map {gap} is not there."
-        return None
+    folders = ("camvid",)
+    renamed: ClassVar[Mapping[int, int]] = {VOID: IGNORE}
 
-    def split(self, name: Split) -> ImageMaskPairs:
-        self.require()
-        assert self.data_root is not None  # `require` has said so before.
-        pairs = _pairs(self.data_root, FOLDERS[name])
-        read = partial(read_map, renamed={VOID: IGNORE})
-        return ImageMaskPairs(pairs, self.input_shape, self.padding, len(self.classes), read)
+    def listing(self) -> dict[Split, list[Masked]]:
+        return {split: self._frames(folder) for split, folder in FOLDERS.items()}
 
-    def digest(self) -> str:
-        self.require()
-        assert self.data_root is not None  # `require` has said so before.
-        return _digest(self.data_root.resolve())
-
-    def departures(self) -> dict[str, int]:
-        assert self.data_root is not None  # Asked of a task whose data were read.
-        counts = (len(_all(self.data_root, f)) - len(_pairs(self.data_root, f)) for f in FOLDERS.values())
-        return {f"images on {SKIPPED}": sum(counts)}
-
-
-def _pairs(root: Path, folder: str) -> list[Pair]:
-    return kept(_all(root, folder), root / "camvid")
-
-
-def _all(root: Path, folder: str) -> list[Pair]:
-    images = root / "camvid" / folder
-    if not images.is_dir():
-        raise DataMissing(f"There is no folder {images}.")
-    found = sorted(path for path in images.iterdir() if path.suffix.lower() in (".png", ".jpg"))
-    if not found:
-        raise DataMissing(f"The folder {images} holds no image.")
-    return [(path, root / "camvid" / f"{folder}annot" / f"{path.stem}.png") for path in found]
-
-
-@lru_cache(maxsize=2)
-def _digest(root: Path) -> str:
-    return digest_of((path for folder in FOLDERS.values() for pair in _pairs(root, folder) for path in pair), root)
+    def _frames(self, folder: str) -> list[Masked]:
+        images = self.root / folder
+        if not images.is_dir():
+            raise DataMissing(f"There is no folder {images}.")
+        found = sorted(path for path in images.iterdir() if path.suffix.lower() in (".png", ".jpg"))
+        if not found:
+            raise DataMissing(f"The folder {images} holds no image.")
+        return [Masked(path, self.root / f"{folder}annot" / f"{path.stem}.png") for path in found]

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping
+from dataclasses import dataclass
 from functools import lru_cache
 from importlib.util import find_spec
 from pathlib import Path
@@ -12,22 +12,83 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.utils.data import Dataset
 
 from conversion.errors import InvalidInput
 from tasks.base import TASKS, Split
 from tasks.detection.coco import CocoLayout
-from tasks.disk import SKIPPED, skipped, skipping
+from tasks.disk import DiskTask, absent
 from tasks.segmentation.base import Segmentation, padded
-from tasks.segmentation.masks import absent, read_image, require_fit, require_room
-from tasks.splits import cut
+from tasks.segmentation.masks import read_image, require_fit, require_room
 
-VALIDATION_FRACTION, VALIDATION_MAX, VALIDATION_SEED = 0.1, 5000, 0
-PARTS = ("train2017", "val2017")
+PARTS: dict[Split, str] = {"train": "train2017", "test": "val2017"}
+
+
+class Instances:
+    """What one annotation file says.
+
+    Attributes:
+        path: the file.
+        images: its images, by ascending id.
+        by_image: annotations by image id, crowds among them, in the file's order.
+        faults: what is wrong with the annotations of an image, by its id.
+        index: class index of every category id.
+    """
+
+    def __init__(self, path: Path, content: Any) -> None:
+        self.path = path
+        try:
+            self.images: list[dict[str, Any]] = sorted(content["images"], key=lambda image: image["id"])
+            names = {category["id"]: category["name"] for category in content["categories"]}
+            annotations = content["annotations"]
+        except (KeyError, TypeError) as error:
+            raise InvalidInput(
+                f"{path} is no annotation file of COCO; it needs lists 'images', 'annotations' and 'categories'."
+            ) from error
+        if not self.images or not annotations:
+            raise InvalidInput(f"{path} holds no {'annotation' if self.images else 'image'}; unpack the archive again.")
+        self.index = {}
+        for number, name in names.items():
+            if name not in CocoSegmentation.classes:
+                raise InvalidInput(f"{path}: the category {number}, '{name}', is none of COCO's 80.")
+            self.index[number] = CocoSegmentation.classes.index(name)
+        self.by_image: dict[int, list[dict[str, Any]]] = {image["id"]: [] for image in self.images}
+        self.faults: dict[int, str] = {}
+        for annotation in annotations:
+            image, where = annotation.get("image_id"), f"{path}, annotation {annotation.get('id')}"
+            if image not in self.by_image:
+                raise InvalidInput(f"{where}: there is no image {image} in the file.")
+            self.by_image[image].append(annotation)
+            fault = self._fault(annotation)
+            if fault is not None:
+                self.faults.setdefault(image, f"{where}: {fault}")
+
+    def _fault(self, annotation: Mapping[str, Any]) -> str | None:
+        if annotation.get("category_id") not in self.index:
+            return f"there is no category {annotation.get('category_id')} in the file."
+        shape = annotation.get("segmentation")
+        if isinstance(shape, Mapping) and {"counts", "size"} <= shape.keys():
+            return None
+        if not isinstance(shape, list) or not shape:
+            return "it has no segmentation; give polygons or a run-length code."
+        for polygon in shape:
+            # pycocotools would take four numbers for a box.
+            if not isinstance(polygon, list) or len(polygon) < 6 or len(polygon) % 2:
+                points = len(polygon) / 2 if isinstance(polygon, list) else 0
+                return f"a polygon has {points:g} points; it needs at least 3."
+        return None
+
+
+@dataclass(frozen=True, eq=False)
+class Instanced:
+    """An image on disk and its entry in an annotation file."""
+
+    path: Path
+    instances: Instances
+    entry: Mapping[str, Any]
 
 
 @TASKS.register("coco_segmentation")
-class CocoSegmentation(Segmentation):
+class CocoSegmentation(Segmentation, DiskTask[Instanced]):
     """80 kinds of things and background, padded to 641x641; tested on val2017, 5,000 images.
 
     An image's instances are rasterised in the order of its annotations, earlier ones on top; crowds are left out, and
@@ -44,133 +105,50 @@ class CocoSegmentation(Segmentation):
         "pip install 'adaptive-calibration-bench[detection]' for pycocotools."
     )
 
-    def missing(self) -> str | None:
-        if self.data_root is None:
-            return "No data root was given (--data-root)."
+    folders = ("coco",)
+    validation_most = 5000
+
+    def gap(self) -> str | None:
         if find_spec("pycocotools") is None:
             return "The library pycocotools is not installed."
-        for part in PARTS:
-            path = _annotations(self.data_root, part)
+        for part in PARTS.values():
+            path = self._annotations(part)
             if not path.is_file():
                 return f"The file {path} is not there."
-            try:
-                instances = _read(path)
-            except InvalidInput as error:
-                return str(error)
-            gap = absent(self.data_root / "coco" / part / image["file_name"] for image in instances.images)
-            if gap is not None:
-                return f"The image {gap} is not there."
-        return None
-
-    def split(self, name: Split) -> InstanceMaps:
-        self.require()
-        assert self.data_root is not None  # `require` has said so before.
-        part = "val2017" if name == "test" else "train2017"
-        instances = _read(_annotations(self.data_root, part))
-        chosen: Sequence[int] = range(len(instances.images))
-        if name != "test":
-            train, validation = cut(len(chosen), VALIDATION_FRACTION, VALIDATION_MAX, VALIDATION_SEED)
-            chosen = train if name == "train" else validation
-        return InstanceMaps(instances, chosen, self.data_root / "coco" / part, self.input_shape, self.padding)
-
-    def departures(self) -> dict[str, int]:
-        assert self.data_root is not None  # Asked of a task whose data were read.
-        return {f"images on {SKIPPED}": sum(_read(_annotations(self.data_root, part)).skips for part in PARTS)}
-
-    def digest(self) -> str:
-        """Over the annotation files, and over names and sizes of the images: reading 19 GB would take minutes."""
-        self.require()
-        assert self.data_root is not None  # `require` has said so before.
-        return _digest(self.data_root.resolve())
-
-
-class Instances:
-    """What one annotation file says.
-
-    Attributes:
-        path: the file.
-        images: its images, by ascending id, but those that the user leaves out.
-        skips: how many these are.
-        by_image: annotations by image id, crowds left out, in the file's order.
-        index: class index of every category id.
-    """
-
-    def __init__(self, path: Path, content: Any, left_out: Collection[str] = ()) -> None:
-        self.path = path
         try:
-            self.images: list[dict[str, Any]] = sorted(content["images"], key=lambda image: image["id"])
-            names = {category["id"]: category["name"] for category in content["categories"]}
-            annotations = content["annotations"]
-            self.names = {image["id"]: image["file_name"] for image in self.images}
-        except (KeyError, TypeError) as error:
-            raise InvalidInput(
-                f"{path} is no annotation file of COCO; it needs lists 'images', 'annotations' and 'categories'."
-            ) from error
-        if not self.images or not annotations:
-            raise InvalidInput(f"{path} holds no {'annotation' if self.images else 'image'}; unpack the archive again.")
-        omitted = {identity for identity, name in self.names.items() if Path(name).stem in left_out}
-        self.images = [image for image in self.images if image["id"] not in omitted]
-        self.skips = len(omitted)
-        self.index = {}
-        for number, name in names.items():
-            if name not in CocoSegmentation.classes:
-                raise InvalidInput(f"{path}: the category {number}, '{name}', is none of COCO's 80.")
-            self.index[number] = CocoSegmentation.classes.index(name)
-        self.by_image: dict[int, list[dict[str, Any]]] = {image["id"]: [] for image in self.images}
-        for annotation in annotations:
-            if annotation.get("image_id") in omitted:
-                continue
-            self._check(annotation)
-            if not annotation.get("iscrowd", 0):
-                self.by_image[annotation["image_id"]].append(annotation)
+            samples = [sample for split in self.divided().values() for sample in split]
+        except InvalidInput as error:
+            return str(error)
+        for sample in samples:
+            fault = sample.instances.faults.get(sample.entry["id"])
+            if fault is not None:
+                return f"{fault} {self.advice(sample)}"
+        gone = absent(sample.path for sample in samples)
+        return None if gone is None else f"The image {gone} is not there."
 
-    def _check(self, annotation: Mapping[str, Any]) -> None:
-        where = f"{self.path}, annotation {annotation.get('id')}"
-        if annotation.get("category_id") not in self.index:
-            raise InvalidInput(f"{where}: there is no category {annotation.get('category_id')} in the file.")
-        if annotation.get("image_id") not in self.by_image:
-            raise InvalidInput(f"{where}: there is no image {annotation.get('image_id')} in the file.")
-        advice = skipping(self.path.parent / self.names[annotation["image_id"]])
-        shape = annotation.get("segmentation")
-        if isinstance(shape, Mapping) and {"counts", "size"} <= shape.keys():
-            return
-        if not isinstance(shape, list) or not shape:
-            raise InvalidInput(f"{where}: it has no segmentation; give polygons or a run-length code. {advice}")
-        for polygon in shape:
-            # pycocotools would take four numbers for a box.
-            if not isinstance(polygon, list) or len(polygon) < 6 or len(polygon) % 2:
-                points = len(polygon) / 2 if isinstance(polygon, list) else 0
-                raise InvalidInput(f"{where}: a polygon has {points:g} points; it needs at least 3. {advice}")
+    def listing(self) -> dict[Split, list[Instanced]]:
+        return {split: self._images(part) for split, part in PARTS.items()}
 
+    def read(self, sample: Instanced) -> tuple[Tensor, Tensor]:
+        image, mask = read_image(sample.path), rasterised(sample.instances, sample.entry)
+        require_fit(mask, f"of image {sample.entry['id']} in {sample.instances.path}", image, sample.path)
+        require_room(image, sample.path, self.input_shape)
+        return padded(image, mask, self.input_shape, self.padding)
 
-class InstanceMaps(Dataset[tuple[Tensor, Tensor]]):
-    """Samples (image, map of classes), rasterised when they are asked for.
+    def key(self, sample: Instanced) -> str:
+        return sample.path.stem
 
-    Args:
-        instances: of the annotation file.
-        chosen: which of its images.
-        folder: of the images.
-        shape: (3, height, width) of every sample; what is smaller is padded.
-        colour: of an image's padding.
-    """
+    def content(self, sample: Instanced) -> bytes:
+        """What is annotated, and name and size of the image: reading 19 GB would take minutes."""
+        annotations = sample.instances.by_image[sample.entry["id"]]
+        return repr((sample.entry, sample.path.stat().st_size, annotations)).encode()
 
-    def __init__(
-        self, instances: Instances, chosen: Sequence[int], folder: Path, shape: tuple[int, ...],
-        colour: tuple[int, ...],
-    ) -> None:  # fmt: skip
-        self.instances, self.chosen, self.folder, self.shape, self.colour = instances, chosen, folder, shape, colour
+    def _images(self, part: str) -> list[Instanced]:
+        instances = _parsed(self._annotations(part))
+        return [Instanced(self.root / part / entry["file_name"], instances, entry) for entry in instances.images]
 
-    def __len__(self) -> int:
-        return len(self.chosen)
-
-    def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
-        entry = self.instances.images[self.chosen[index]]
-        path = self.folder / entry["file_name"]
-        image = read_image(path)
-        mask = rasterised(self.instances, entry)
-        require_fit(mask, f"of image {entry['id']} in {self.instances.path}", image, path)
-        require_room(image, path, self.shape)
-        return padded(image, mask, self.shape, self.colour)
+    def _annotations(self, part: str) -> Path:
+        return self.root / "annotations" / f"instances_{part}.json"
 
 
 def rasterised(instances: Instances, image: Mapping[str, Any]) -> Tensor:
@@ -180,6 +158,8 @@ def rasterised(instances: Instances, image: Mapping[str, Any]) -> Tensor:
     height, width = image["height"], image["width"]
     found = torch.zeros(height, width, dtype=torch.uint8)
     for annotation in instances.by_image[image["id"]]:
+        if annotation.get("iscrowd", 0):
+            continue
         where = f"{instances.path}, annotation {annotation['id']}"
         shape = annotation["segmentation"]
         if isinstance(shape, Mapping) and list(shape["size"]) != [height, width]:
@@ -197,30 +177,10 @@ def rasterised(instances: Instances, image: Mapping[str, Any]) -> Tensor:
     return found
 
 
-def _annotations(root: Path, part: str) -> Path:
-    return root / "coco" / "annotations" / f"instances_{part}.json"
-
-
-def _read(path: Path) -> Instances:
-    return _parsed(path, skipped(path.parent.parent))
-
-
 @lru_cache(maxsize=4)
-def _parsed(path: Path, left_out: frozenset[str]) -> Instances:
+def _parsed(path: Path) -> Instances:
     try:
         content = json.loads(path.read_bytes())
     except ValueError as error:
         raise InvalidInput(f"{path} is damaged or no JSON: {error}") from error
-    return Instances(path, content, left_out)
-
-
-@lru_cache(maxsize=2)
-def _digest(root: Path) -> str:
-    state = hashlib.sha256()
-    for part in PARTS:
-        path = _annotations(root, part)
-        state.update(path.read_bytes())
-        for image in _read(path).images:
-            size = (root / "coco" / part / image["file_name"]).stat().st_size
-            state.update(f"{part}/{image['file_name']} {size}\n".encode())
-    return state.hexdigest()
+    return Instances(path, content)

@@ -3,63 +3,73 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Mapping
+from functools import cached_property
 from pathlib import Path
+from typing import ClassVar, NamedTuple
 
 import numpy as np
 import torch
-from PIL import Image
 from torch import Tensor
-from torch.utils.data import Dataset
 
-from conversion.errors import InvalidInput
-from tasks.disk import skipped, skipping
-from tasks.segmentation.base import IGNORE, padded
-
-Pair = tuple[Path, Path]
-"""The files of an image and of its map."""
-FORMATS = ("JPEG", "PNG")
+from conversion.errors import DataMissing, InvalidInput
+from tasks.disk import SKIPPED, SPLITS, DiskTask, absent, file_hash
+from tasks.images.files import decoded
+from tasks.segmentation.base import IGNORE, Segmentation, padded
 
 
-class ImageMaskPairs(Dataset[tuple[Tensor, Tensor]]):
-    """Samples (image, map) of one size from pairs of files.
+class Masked(NamedTuple):
+    """The files of an image and of its map."""
 
-    Args:
-        pairs: the files, in the order of the samples.
-        shape: (3, height, width) of every sample; what is smaller is padded.
-        colour: of an image's padding.
-        classes: how many there are; a map's other values but 255 are refused.
-        read: of a map's file, uint8 of shape (H, W).
+    image: Path
+    mask: Path
 
-    Raises:
-        InvalidInput: on reading a sample that is corrupt, of another size or out of range; the message names the file.
-    """
 
-    def __init__(
-        self, pairs: Sequence[Pair], shape: tuple[int, ...], colour: tuple[int, ...], classes: int,
-        read: Callable[[Path], Tensor],
-    ) -> None:  # fmt: skip
-        self.pairs = pairs
-        self.shape = shape
-        self.colour = colour
-        self.classes = classes
-        self.read = read
+class MaskedImages(Segmentation, DiskTask[Masked]):
+    """Segmentation of images with a map beside each. Subclasses set the class attributes and implement `listing`."""
 
-    def __len__(self) -> int:
-        return len(self.pairs)
+    renamed: ClassVar[Mapping[int, int]] = {}
+    """Values in the maps that stand for others."""
 
-    def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
-        image_path, mask_path = self.pairs[index]
-        image, mask = read_image(image_path), self.read(mask_path)
-        require_fit(mask, mask_path, image, image_path)
-        require_classes(mask, self.classes, f"The map {mask_path}")
-        require_room(image, image_path, self.shape)
-        return padded(image, mask, self.shape, self.colour)
+    def read(self, sample: Masked) -> tuple[Tensor, Tensor]:
+        image, mask = read_image(sample.image), self.read_mask(sample.mask)
+        require_fit(mask, sample.mask, image, sample.image)
+        require_classes(mask, len(self.classes), f"The map {sample.mask}")
+        require_room(image, sample.image, self.input_shape)
+        return padded(image, mask, self.input_shape, self.padding)
+
+    def read_mask(self, path: Path) -> Tensor:
+        """A map, uint8 of shape (H, W)."""
+        return read_map(path, self.renamed)
+
+    def gap(self) -> str | None:
+        try:
+            splits = self.divided()
+        except DataMissing as error:
+            return str(error)
+        path = absent(path for samples in splits.values() for sample in samples for path in sample)
+        return None if path is None else f"The file {path} is not there."
+
+    def key(self, sample: Masked) -> str:
+        return sample.image.stem
+
+    def skip_list(self, sample: Masked) -> Path:
+        return sample.image.parent.parent / SKIPPED
+
+    def content(self, sample: Masked) -> bytes:
+        assert self.data_root is not None  # `missing` says so before.
+        return b"".join(path.relative_to(self.data_root).as_posix().encode() + file_hash(path) for path in sample)
+
+    @cached_property
+    def _digest(self) -> str:
+        """SHA-256, hexadecimal, over names and contents alone, which is what published records have."""
+        samples = (sample for name in SPLITS for sample in self._splits[name])
+        return hashlib.sha256(b"".join(map(self.content, samples))).hexdigest()
 
 
 def read_image(path: Path) -> Tensor:
     """A photograph as RGB, uint8 of shape (3, H, W)."""
-    return torch.from_numpy(_decode(path, "RGB")).permute(2, 0, 1).contiguous()
+    return torch.from_numpy(np.array(decoded(path))).permute(2, 0, 1).contiguous()
 
 
 def read_map(path: Path, renamed: Mapping[int, int] | None = None) -> Tensor:
@@ -68,7 +78,7 @@ def read_map(path: Path, renamed: Mapping[int, int] | None = None) -> Tensor:
     Args:
         renamed: values in the file that stand for others, void for 255.
     """
-    values = _decode(path, None)
+    values = np.array(decoded(path, mode=None))
     if values.ndim != 2 or values.dtype != np.uint8:
         raise InvalidInput(
             f"The map {path} is no image of one byte a pixel (it has shape {values.shape} of {values.dtype}); "
@@ -86,7 +96,7 @@ def require_fit(mask: Tensor, mask_path: Path | str, image: Tensor, image_path: 
         (height, width), (rows, columns) = mask.shape, image.shape[1:]
         raise InvalidInput(
             f"The map {mask_path} is {width}x{height} pixels, its image {image_path} {columns}x{rows}; "
-            f"they must be of one size. {skipping(image_path)}"
+            "they must be of one size."
         )
 
 
@@ -107,43 +117,3 @@ def require_room(image: Tensor, path: Path, shape: tuple[int, ...]) -> None:
             f"The image {path} is {image.shape[2]}x{image.shape[1]} pixels; this task takes at most "
             f"{shape[2]}x{shape[1]}. Is it a file of the dataset?"
         )
-
-
-def kept(pairs: Sequence[Pair], folder: Path) -> list[Pair]:
-    """The pairs that the list in a dataset's folder does not leave out."""
-    left_out = skipped(folder)
-    return [pair for pair in pairs if pair[0].stem not in left_out]
-
-
-def absent(paths: Iterable[Path]) -> Path | None:
-    """The first of the files that is not there. Every folder is listed once, which is quicker than asking for each."""
-    listed: dict[Path, set[str]] = {}
-    for path in paths:
-        folder = path.parent
-        if folder not in listed:
-            listed[folder] = {entry.name for entry in folder.iterdir()} if folder.is_dir() else set()
-        if path.name not in listed[folder]:
-            return path
-    return None
-
-
-def digest_of(paths: Iterable[Path], root: Path) -> str:
-    """SHA-256, hexadecimal, over names and contents of files."""
-    state = hashlib.sha256()
-    for path in paths:
-        state.update(path.relative_to(root).as_posix().encode())
-        state.update(hashlib.sha256(path.read_bytes()).digest())
-    return state.hexdigest()
-
-
-def _decode(path: Path, mode: str | None) -> np.ndarray:
-    try:
-        with Image.open(path, formats=FORMATS) as image:
-            return np.array(image.convert(mode) if mode else image)
-    except FileNotFoundError as error:
-        raise InvalidInput(f"The file {path} is not there; unpack the dataset again. {skipping(path)}") from error
-    # What Pillow raises depends on where the damage is; ultralytics, once imported, makes it ask for a HEIF plugin.
-    except (OSError, SyntaxError, ValueError, ImportError) as error:
-        raise InvalidInput(
-            f"The image {path} is not a readable JPEG or PNG file; replace it. {skipping(path)}"
-        ) from error

@@ -19,7 +19,7 @@ from benchmarks.conformance.tasks import TaskBench
 from tasks import TASKS, Task
 from tasks.accuracy import Accuracy
 from tasks.base import Batch, MetricValue, Split
-from tasks.images.base import ImageClassification, ImageSplits, LabelledImages
+from tasks.images.base import ImageSplits, LabelledImages, LoadedImages
 
 counter = itertools.count()
 
@@ -30,7 +30,7 @@ def noise(count: int, seed: int) -> LabelledImages:
     return LabelledImages(images, torch.arange(count) % 4)
 
 
-class Sound(ImageClassification):
+class Sound(LoadedImages):
     """Noise in four classes; needs a folder."""
 
     name = "sound"

@@ -35,7 +35,9 @@ def read(tmp_path: Path, content: object) -> list[Any]:
     path = tmp_path / "coco" / "annotations" / "a.json"
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(content if isinstance(content, str) else json.dumps(content))
-    return read_coco(path, tmp_path / "coco" / "train2017", CLASSES, frozenset())
+    images = read_coco(path, tmp_path / "coco" / "train2017", CLASSES)
+    assert all(image.boxes.size == (100, 200) for image in images)
+    return images
 
 
 def test_images_come_by_id_with_corners_and_labels_of_our_own(tmp_path: Path) -> None:

@@ -66,7 +66,7 @@ def test_sensors_have_their_size(name: str) -> None:
 def test_every_event_of_a_file_is_in_its_sample(name: str, data: Path) -> None:
     of = task(name, data)
     for split in SPLITS:
-        counts = [len(of.events(recording)) for recording in of.recordings(split)]
+        counts = [len(of.events(recording)) for recording in of.listed(split)]
         assert inputs(split, of).flatten(1).sum(1).tolist() == counts
 
 
@@ -86,14 +86,14 @@ def test_splits_are_cut_by_class(name: str, sizes: tuple[int, int, int], data: P
     assert tuple(len(of.split(split)) for split in SPLITS) == sizes
     labels = [of.split(split).labels for split in SPLITS]
     assert all(len(set(part.bincount(minlength=len(of.classes)).tolist())) == 1 for part in labels)
-    parts = [{(recording.path, recording.begin) for recording in of.recordings(split)} for split in SPLITS]
+    parts = [{(recording.path, recording.begin) for recording in of.listed(split)} for split in SPLITS]
     assert not parts[0] & parts[1] and not parts[0] & parts[2] and not parts[1] & parts[2]
 
 
 def test_the_first_recordings_of_cifar10dvs_are_for_training(data: Path) -> None:
     """By number, not by name: of 0 to 11, 10 and 11 are the last two."""
     of = task("cifar10dvs", data)
-    assert {int(r.path.stem.split("_")[-1]) for r in of.recordings("test")} == {10, 11}
+    assert {int(r.path.stem.split("_")[-1]) for r in of.listed("test")} == {10, 11}
 
 
 def test_action_recognition_takes_folders_of_splits(tmp_path: Path) -> None:
@@ -105,7 +105,7 @@ def test_action_recognition_takes_folders_of_splits(tmp_path: Path) -> None:
     for part in ("train", "test"):
         (tmp_path / f"of_{part}").rename(base / part)
     of = task("action_recognition", tmp_path)
-    assert {r.path.parts[-3] for r in of.recordings("test")} == {"test"} and len(of.recordings("test")) == 60
+    assert {r.path.parts[-3] for r in of.listed("test")} == {"test"} and len(of.listed("test")) == 60
 
 
 def test_ncaltech101_takes_the_original(tmp_path: Path) -> None:
@@ -115,8 +115,8 @@ def test_ncaltech101_takes_the_original(tmp_path: Path) -> None:
             recorded.mnist_bin(tmp_path / f"Caltech101/{name}/image_{number:04}.bin", events)
     of = task("ncaltech101", tmp_path)
     # A fifth of 8, then a tenth of 6, of every class.
-    assert [len(of.recordings(split)) for split in SPLITS] == [5 * 101, 101, 2 * 101]
-    assert of.events(of.recordings("test")[0])["t"][0] < 40
+    assert [len(of.listed(split)) for split in SPLITS] == [5 * 101, 101, 2 * 101]
+    assert of.events(of.listed("test")[0])["t"][0] < 40
 
 
 def test_gestures_are_cut_from_the_recordings(data: Path) -> None:
@@ -142,7 +142,7 @@ def test_gestures_as_tonic_unpacks_them(tmp_path: Path) -> None:
     assert [len(of.split(split)) for split in SPLITS] == [110, 11, 22]
     assert of.split("test").labels[:11].tolist() == list(range(11))
     expected = recorded.drawn(Sensor(128, 128), 40, seed=2403)["t"] * 1000
-    assert np.array_equal(of.events(of.recordings("test")[3])["t"], expected)
+    assert np.array_equal(of.events(of.listed("test")[3])["t"], expected)
 
 
 @EVERY

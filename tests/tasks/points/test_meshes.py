@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ import torch
 
 from conversion.errors import DataMissing, InvalidInput
 from tasks import TASKS
-from tasks.points.meshes import Mesh, read_mesh
+from tasks.points.meshes import Mesh, MeshClassification, read_mesh
 from tests.tasks.points import shapes
 
 CUBE = [[x, y, z] for x in (0, 1) for y in (0, 1) for z in (0, 1)]
@@ -80,6 +81,12 @@ OBJ = "v 0 0 0\nv 1 0 0\nv 0 1 0\n"
 OFF = "OFF\n3 1 0\n0 0 0\n1 0 0\n0 1 0\n"
 
 
+def chairs(root: Path, suffix: str) -> Any:
+    """A task of meshes of one class."""
+    about = {"name": "chairs", "folders": ("shapes",), "classes": ("chair",), "input_shape": (3, 8), "suffix": suffix}
+    return type("Chairs", (MeshClassification,), about)(root)
+
+
 @pytest.mark.parametrize(
     ("name", "content", "reason"),
     [
@@ -107,8 +114,9 @@ def test_faults_are_named_by_file_and_line(name: str, content: str, reason: str,
     path = tmp_path / "shapes/chair/train" / name
     path.parent.mkdir(parents=True)
     path.write_text(content)
+    shapes.obj(path.parent.parent / "test" / path.name, shapes.vertices(1), shapes.TETRAHEDRON)
     with pytest.raises(InvalidInput) as error:
-        read_mesh(path)
+        chairs(tmp_path, path.suffix).split("train")[0]
     assert str(path) in str(error.value) and reason in str(error.value)
     assert f"write a on a line of {tmp_path / 'shapes/skip.txt'}" in str(error.value)
 

@@ -50,7 +50,7 @@ def test_splits_are_the_lists(archive: Path) -> None:
     assert [len(task.split(name)) for name in ("train", "validation", "test")] == [48, 32, 32]  # type: ignore[arg-type]
     split = task.split("test")
     listed = json.loads((archive / ARCHIVE / "train_test_split/shuffled_test_file_list.json").read_text())
-    assert [file.name for file in split.files] == [name.removeprefix("shape_data/") for name in listed]  # type: ignore[attr-defined]
+    assert [file.name for file in split.samples] == [name.removeprefix("shape_data/") for name in listed]  # type: ignore[attr-defined]
     assert torch.stack([split[index][1] for index in range(32)]).tolist() == [number // 2 for number in range(32)]
 
 

@@ -37,7 +37,7 @@ def test_a_frame_of_camvid_is_as_on_disk_with_void_as_255(tasks: dict[str, Task]
 def test_voc_trains_on_trainaug_without_the_tested_images(tasks: dict[str, Task]) -> None:
     """4 of VOC and 8 of SBD alone; the image in both keeps VOC's map. A tenth is the validation split."""
     task = tasks["voc_segmentation"]
-    train, validation, test = (task.split(name).pairs for name in ("train", "validation", "test"))  # type: ignore[attr-defined, arg-type]
+    train, validation, test = (task.split(name).samples for name in ("train", "validation", "test"))  # type: ignore[attr-defined, arg-type]
     assert [len(train), len(validation), len(test)] == [11, 1, 2]
     masks = {image.stem: mask for image, mask in (*train, *validation)}
     assert masks.keys() & {image.stem for image, _ in test} == set()
@@ -70,7 +70,7 @@ def test_images_of_voc_are_padded_not_resized(tasks: dict[str, Task], tmp_path: 
 
 def test_a_map_of_sbd_is_read_from_its_file(tasks: dict[str, Task]) -> None:
     split = tasks["voc_segmentation"].split("train")
-    index = next(i for i, (_, mask) in enumerate(split.pairs) if mask.name == "2008_000002.mat")  # type: ignore[attr-defined]
+    index = next(i for i, (_, mask) in enumerate(split.samples) if mask.name == "2008_000002.mat")  # type: ignore[attr-defined]
     expected = np.random.default_rng(5).integers(0, 21, (25, 35), dtype=np.uint8)
     assert torch.equal(split[index][1][:25, :35], torch.from_numpy(expected))
 
@@ -184,9 +184,9 @@ def test_a_bad_image_is_left_out_and_counted_when_the_user_says_so(
     task = TASKS[name](LAYOUTS[name](tmp_path))
     test = task.split("test")
     if name == "coco_segmentation":
-        image = image.format(test.instances.images[0]["file_name"])  # type: ignore[attr-defined]
+        image = image.format(test.samples[0].path.name)  # type: ignore[attr-defined]
     elif name == "voc_segmentation":
-        image = image.format(test.pairs[0][0].stem)  # type: ignore[attr-defined]
+        image = image.format(test.samples[0][0].stem)  # type: ignore[attr-defined]
     path = tmp_path / image
     path.write_bytes(path.read_bytes()[:60])
     with pytest.raises(InvalidInput, match="not a readable") as error:
@@ -217,7 +217,7 @@ def test_an_image_with_a_bad_polygon_can_be_left_out(tmp_path: Path) -> None:
 def test_a_damaged_file_of_sbd_is_named(tasks: dict[str, Task], tmp_path: Path) -> None:
     (tmp_path / "sbd/cls/2008_000003.mat").write_bytes(b"no map")
     split = tasks["voc_segmentation"].split("train")
-    index = next(i for i, (_, mask) in enumerate(split.pairs) if mask.name == "2008_000003.mat")  # type: ignore[attr-defined]
+    index = next(i for i, (_, mask) in enumerate(split.samples) if mask.name == "2008_000003.mat")  # type: ignore[attr-defined]
     with pytest.raises(InvalidInput, match=r"2008_000003.mat is no class map of SBD"):
         split[index]
 

@@ -1,0 +1,32 @@
+"""Image files, read strictly: whatever cannot be decoded is named."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from PIL import Image
+
+from conversion.errors import InvalidInput
+
+UNREADABLE = (OSError, SyntaxError, ValueError, ImportError)
+"""What Pillow raises depends on where the damage is; ultralytics, once imported, makes it ask for a HEIF plugin."""
+
+
+def decoded(path: Path, mode: str | None = "RGB", formats: tuple[str, ...] = ("JPEG", "PNG")) -> Image.Image:
+    """An image in memory.
+
+    Args:
+        path: of its file.
+        mode: of Pillow, that the image is converted to; None leaves it as it is.
+        formats: that the file may have.
+
+    Raises:
+        InvalidInput: the file is missing, damaged or of another format.
+    """
+    try:
+        with Image.open(path, formats=formats) as image:
+            return image.convert(mode) if mode else image.copy()
+    except FileNotFoundError as error:
+        raise InvalidInput(f"There is no image {path}; add it or unpack the dataset again.") from error
+    except UNREADABLE as error:
+        raise InvalidInput(f"The image {path} is not a readable {' or '.join(formats)} file; replace it.") from error

@@ -1,0 +1,154 @@
+"""Folders of images of Hugging Face's `datasets`, Parquet or Arrow files, as tasks (docs/bridges.md)."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, ClassVar
+
+import pyarrow as pa
+import torch
+from PIL import Image
+from pyarrow.parquet import ParquetFile
+from torch import Tensor
+
+from conversion.errors import DataMissing, InvalidInput
+from tasks.base import Split
+from tasks.disk import DiskTask
+from tasks.images.bridge import SizedImages
+from tasks.images.files import UNREADABLE
+from tasks.library import class_index
+
+
+@dataclass(frozen=True)
+class Row:
+    """A row of a dataset's files.
+
+    Attributes:
+        path, group, index: the file, the row group or all of it, and the row in there.
+        number: of the row in its split.
+    """
+
+    path: Path
+    group: int
+    index: int
+    split: Split
+    number: int
+    label: int
+
+
+class HuggingFaceTask(SizedImages, DiskTask[Row]):
+    """Images in a folder of Hugging Face's `datasets`: Parquet files as on the hub, or Arrow files of `save_to_disk`.
+
+    The files of a part are all that are named `<part>-*` or lie in a folder `<part>`. Subclasses set `folders`,
+    `classes`, and `weights` or `input_shape`; `parts` and the names of the columns if they are called otherwise.
+    """
+
+    parts: ClassVar[Mapping[Split, str]] = {"train": "train", "test": "test"}
+    image_column: ClassVar[str] = "image"
+    label_column: ClassVar[str] = "label"
+
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        if "layout" not in vars(cls):
+            cls.layout = f"{cls.folders[0]}/ with Parquet or Arrow files of {', '.join(cls.parts.values())}."
+
+    def listing(self) -> dict[Split, list[Row]]:
+        return {split: self._rows(split, part) for split, part in self.parts.items()}
+
+    def read(self, sample: Row) -> tuple[Tensor, Tensor]:
+        try:
+            with Image.open(io.BytesIO(self._bytes(sample))) as image:
+                return self.sized(image), torch.tensor(sample.label)
+        except UNREADABLE as error:
+            raise InvalidInput(f"The image in row {sample.number} of {sample.path} cannot be read: {error}.") from error
+
+    def label(self, sample: Row) -> int:
+        return sample.label
+
+    def key(self, sample: Row) -> str:
+        return f"{sample.split}/{sample.number}"
+
+    def content(self, sample: Row) -> bytes:
+        return f"{self.key(sample)} {sample.label} ".encode() + hashlib.sha256(self._bytes(sample)).digest()
+
+    def _bytes(self, sample: Row) -> bytes:
+        """The file of an image, as it is kept in its row."""
+        image = _images(sample.path, sample.group, self.image_column)[sample.index].as_py()
+        content = image.get("bytes") if isinstance(image, dict) else image
+        if not isinstance(content, bytes):
+            raise InvalidInput(
+                f"Row {sample.number} of {sample.path} keeps no image in {self.image_column}; save the dataset "
+                "with its images embedded."
+            )
+        return content
+
+    def _rows(self, split: Split, part: str) -> list[Row]:
+        paths = [
+            path for path in sorted(self.root.rglob("*")) if path.suffix in (".parquet", ".arrow")
+            and (path.name.startswith((f"{part}-", f"{part}.")) or part in path.relative_to(self.root).parts[:-1])
+        ]  # fmt: skip
+        if not paths:
+            raise DataMissing(f"The folder {self.root} holds no Parquet or Arrow file of the split {part}.")
+        rows: list[Row] = []
+        for path in paths:
+            for group in range(_shard(path).groups):
+                labels = _shard(path).column(self.label_column, group)
+                for index, label in enumerate(labels.to_pylist()):
+                    rows.append(Row(path, group, index, split, len(rows), class_index(label, self.classes, self.name)))
+        return rows
+
+
+class Shard:
+    """A Parquet or Arrow file, of which one group of rows is read at a time.
+
+    Raises:
+        InvalidInput: the file is damaged, or lacks a column that is asked for.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        try:
+            if path.suffix == ".parquet":
+                file = ParquetFile(path)
+                self.groups, self.columns, self._read = (
+                    file.num_row_groups,
+                    file.schema_arrow.names,
+                    file.read_row_group,
+                )
+            else:
+                table = _arrow(path)
+                self.groups, self.columns = 1, table.column_names
+                self._read = lambda _, columns: table.select(columns)
+        except (OSError, pa.ArrowInvalid) as error:
+            raise InvalidInput(f"The file {path} is not readable ({error}); download it again.") from error
+
+    def column(self, name: str, group: int) -> Any:
+        """One column of a group of rows."""
+        if name not in self.columns:
+            raise InvalidInput(f"The file {self.path} has no column {name}; it has {', '.join(self.columns)}.")
+        return self._read(group, columns=[name])[name]
+
+
+def _arrow(path: Path) -> Any:
+    """A table that is mapped into memory: nothing of it is read before it is asked for."""
+    source = pa.memory_map(str(path))
+    try:
+        return pa.ipc.open_stream(source).read_all()
+    except pa.ArrowInvalid:
+        return pa.ipc.open_file(source).read_all()
+
+
+@lru_cache(maxsize=64)
+def _shard(path: Path) -> Shard:
+    return Shard(path)
+
+
+@lru_cache(maxsize=4)
+def _images(path: Path, group: int, column: str) -> Any:
+    """The images of a group of rows; samples that follow each other are of one."""
+    return _shard(path).column(column, group)
