@@ -28,7 +28,7 @@ from tasks import TASKS
 from tasks.detection.voc import VocLayout
 from tasks.events.base import EventTask, with_encodings
 from tasks.events.encoding import Sensor
-from tasks.images.base import ImageClassification, ImageSplits, LabelledImages
+from tasks.images.base import ImageSplits, LabelledImages, LoadedImages
 from tasks.points.base import CloudClassification
 
 SIZES = {"train": (40, 0), "validation": (12, 1), "test": (12, 2)}
@@ -43,7 +43,7 @@ def noise(split, shape, classes):
 
 
 @TASKS.register("tiles")
-class Tiles(ImageClassification):
+class Tiles(LoadedImages):
     """32x32 colour tiles."""
 
     classes = ("dark", "medium", "bright")
