@@ -73,5 +73,5 @@ class EventConvolutions(EventNetwork):
 
 
 def joint(shape: Sequence[int]) -> int:
-    """How many pixels are joined to one in each direction, of samples whose shape ends in height and width."""
+    """The side of the squares whose counts are summed, for samples whose shape ends in height and width."""
     return -(-max(shape[-2:]) // LARGEST)

@@ -1,9 +1,9 @@
 """PointNet (Qi et al., CVPR 2017) for classes and for parts, with transforms of the input and of the features.
 
 Points are reduced to one vector by their mean, as in the code of the Adaptive Calibration paper, or by their maximum,
-as published. Both end in a ReLU, which is where neurons are. ReLU commutes with the maximum, so that one neuron a
-channel does the work of one a point; a mean of ReLUs is not negative, so that behind it a ReLU changes nothing in the
-ANN, while the spiking network's next layer is driven by the pooled neurons' spikes and not by those of every point.
+as published. Both end in a ReLU, where conversion places neurons. ReLU commutes with the maximum, so that one neuron
+per channel replaces one per point. A mean of ReLUs is not negative, so that a ReLU behind it changes nothing in the
+ANN; in the spiking network the next layer then receives the pooled neurons' spikes, not those of every point.
 """
 
 from __future__ import annotations
@@ -44,10 +44,10 @@ class TransformNet(nn.Module):
     """The T-Net: a square matrix for each cloud, near the identity.
 
     Args:
-        size: of the matrix.
-        channels: of the first layer; the second has twice as many.
-        width: of the vector that stands for the cloud.
-        reduce: how points become that vector.
+        size: number of rows of the matrix.
+        channels: channels of the first layer; the second has twice as many.
+        width: size of the vector that stands for the cloud.
+        reduce: the reduction of points to that vector.
     """
 
     def __init__(self, size: int, channels: int, width: int, reduce: Reduce) -> None:
@@ -68,12 +68,12 @@ class TransformNet(nn.Module):
 
 
 class PointFeatures(nn.Module):
-    """What both networks share: features of every point, those of the cloud, and the feature transform.
+    """The part that both networks share: features of every point, those of the cloud, and the feature transform.
 
     Args:
         reduce: "mean" over points, or "max".
-        width: of the cloud's features, 1024 as published.
-        channels: of the points' features, 64 as published.
+        width: size of the cloud's features, 1024 as published.
+        channels: size of a point's features, 64 as published.
     """
 
     def __init__(self, reduce: Reduce, width: int, channels: int) -> None:
@@ -119,14 +119,15 @@ class PointNet(nn.Module):
 class PartPointNet(nn.Module):
     """PointNet for parts: (N, 3, P) to a score for each part at each point.
 
-    Published, the features of point and cloud are concatenated and multiplied by one matrix, for every point anew. Here
-    each meets its own part of the matrix, and the cloud's only once; batch norms follow both parts, not their sum.
+    As published, the features of point and cloud are concatenated and multiplied by one matrix, for every point. Here
+    the two are multiplied by their own parts of the matrix, the cloud's only once; batch norms follow both parts, not
+    their sum.
 
     Args:
         parts: size of the output.
         reduce, width, channels: of `PointFeatures`.
-        categories: the parts of each, where the network is told the category of a shape by as many further channels,
-            1 for its own and 0 for the others, at all points. Other parts are then ruled out.
+        categories: the parts of each category, where the input has a channel for each: 1 for the shape's category and 0
+            for the others, at all points. Parts of other categories are then ruled out.
     """
 
     def __init__(
@@ -185,7 +186,7 @@ def distance_from_rotation(transform: Tensor) -> Tensor:
 
 
 class CloudNetwork(Network):
-    """A PointNet for whatever targets: how it is fed, and what training minimises.
+    """The base of PointNets for classes and for parts: their inputs and their loss.
 
     Attributes:
         reduce, width, channels: of `PointFeatures`.

@@ -1,4 +1,4 @@
-"""Small drawn scenes to find shapes in: detection without data on disk. What is measured on it is of it alone."""
+"""Small drawn scenes to find shapes in: detection without data on disk. Its figures say nothing of other data."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tasks.detection.boxes import Boxes
 
 SIDE, SMALLEST, LARGEST, MOST = 64, 12, 28, 4
 SIZES: dict[Split, tuple[int, int]] = {"train": (1024, 0), "validation": (128, 1), "test": (256, 2)}
-"""How many scenes a split has, and the seed that they are drawn by."""
+"""Number of scenes of each split, and the seed that they are drawn by."""
 
 
 class Scenes(Dataset[tuple[Tensor, Boxes]]):
@@ -23,7 +23,7 @@ class Scenes(Dataset[tuple[Tensor, Boxes]]):
 
     Args:
         images: uint8 of shape (N, 3, H, W).
-        boxes: what is on each.
+        boxes: the true boxes of each image.
     """
 
     def __init__(self, images: Tensor, boxes: list[Boxes]) -> None:
@@ -80,7 +80,7 @@ def _digest() -> str:
 
 
 def _scene(generator: torch.Generator, name: str) -> tuple[Tensor, Boxes]:
-    """A ground of one colour, shapes of others, noise over all."""
+    """Draws a background of one colour, shapes of others, and noise over all."""
 
     def number(low: int, high: int) -> int:
         return int(torch.randint(low, high + 1, (), generator=generator))
@@ -117,7 +117,7 @@ def _common(x: int, y: int, side: int, other: list[float]) -> float:
 
 
 def _shape(label: int, side: int) -> Tensor:
-    """Which pixels of a box belong to its shape, bool of shape (side, side)."""
+    """The pixels of a box that belong to its shape, bool of shape (side, side)."""
     place = torch.arange(side) - (side - 1) / 2
     if label == 0:
         return place[:, None] ** 2 + place[None, :] ** 2 <= (side / 2) ** 2

@@ -1,4 +1,4 @@
-"""Simulated events of moving digits: event cameras without data on disk. What is measured on it is of it alone."""
+"""Simulated events of moving digits: event cameras without data on disk. Its figures say nothing of other data."""
 
 from __future__ import annotations
 
@@ -34,8 +34,8 @@ THRESHOLD, DARK, SCALE = 90, 24, 256
 class MiniEvents(EventTask):
     """Digits of scikit-learn, twice as large, moved in three strokes before a simulated event camera of 16x16 pixels.
 
-    A pixel remembers the logarithm of the brightness at which it fired last. Where that of now differs by a threshold
-    or more, it fires an event for every threshold in between, at times between two looks in proportion (Gallego et al.,
+    A pixel stores the logarithm of the brightness at its last event. When the present one differs by a threshold or
+    more, it fires an event for every threshold in between, at times interpolated between two looks (Gallego et al.,
     "Event-based Vision: A Survey", 2022, section 2.4). Splits are those of the task `digits`.
     """
 
@@ -83,7 +83,7 @@ def _digest() -> str:
 
 
 def recorded(images: NDArray[np.uint8]) -> Iterator[Events]:
-    """What the camera sends of each of some images, uint8 of shape (N, 8, 8), in the order of time."""
+    """The events of the camera for each image, uint8 of shape (N, 8, 8), in the order of time."""
     table = np.round(SCALE * np.log(DARK + np.arange(256))).astype(np.int32)
     last = table[_looked(images, (0, 0))]
     found: list[tuple[NDArray[Any], ...]] = [(np.empty(0, np.int64),) * 5]  # Where all is dark nothing comes.

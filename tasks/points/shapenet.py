@@ -32,7 +32,7 @@ PARTS: Mapping[str, range] = {
 
 
 def part_names(category: str, count: int) -> tuple[str, ...]:
-    """What parts without a published name are called: airplane 0, airplane 1 ..."""
+    """Names for parts without a published name: airplane 0, airplane 1 ..."""
     return tuple(f"{category.lower()} {number}" for number in range(count))
 
 
@@ -40,7 +40,7 @@ class _InLayout(CloudFiles):
     """A task in the layout of ShapeNetPart.
 
     Attributes:
-        labels: the categories that it reads, and the labels that each has in the files.
+        labels: the labels of each of its categories in the files.
     """
 
     info = TaskInfo(
@@ -96,11 +96,11 @@ class ShapeNetClassification(_InLayout, CloudClassification):
 
 
 class WithCategory(Dataset[tuple[Tensor, Tensor]]):
-    """Clouds with their category in further channels, which would take too much memory to be kept.
+    """Clouds with their category in further channels, added on access since they would take too much memory.
 
     Args:
         clouds: samples (cloud, parts).
-        categories: how many there are.
+        categories: number of categories.
     """
 
     def __init__(self, clouds: StoredSamples[CloudFile], categories: int) -> None:
@@ -119,7 +119,7 @@ class WithCategory(Dataset[tuple[Tensor, Tensor]]):
 
 @TASKS.register("shapenet_parts")
 class ShapeNetParts(_InLayout, PartSegmentation):
-    """The 50 parts of all categories, for one network that is told the category: common practice.
+    """The 50 parts of all categories, for one network that has the category as input: common practice.
 
     A sample has 3 + 16 channels: coordinates, and a one for its category, the same at every point. Predictions are
     among the parts of that category.

@@ -24,13 +24,13 @@ PARTS: dict[Split, str] = {"train": "train2017", "test": "val2017"}
 
 
 class Instances:
-    """What one annotation file says.
+    """The instances of one annotation file.
 
     Attributes:
         path: the file.
         images: its images, by ascending id.
         by_image: annotations by image id, crowds among them, in the file's order.
-        faults: what is wrong with the annotations of an image, by its id.
+        faults: the first error in the annotations of an image, in a sentence, by its id.
         index: class index of every category id.
     """
 
@@ -139,7 +139,7 @@ class CocoSegmentation(Segmentation, DiskTask[Instanced]):
         return sample.path.stem
 
     def content(self, sample: Instanced) -> bytes:
-        """What is annotated, and name and size of the image: reading 19 GB would take minutes."""
+        """The annotations, and name and size of the image file: reading 19 GB would take minutes."""
         annotations = sample.instances.by_image[sample.entry["id"]]
         return repr((sample.entry, sample.path.stat().st_size, annotations)).encode()
 

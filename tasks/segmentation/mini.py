@@ -1,4 +1,4 @@
-"""Drawn scenes to segment: the embedded task of its family, made in memory."""
+"""Drawn scenes to segment: semantic segmentation without data on disk."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def _scene(random: np.random.Generator) -> tuple[NDArray[np.uint8], NDArray[np.u
 def _distance(
     shape: int, x: NDArray[np.float64], y: NDArray[np.float64], random: np.random.Generator
 ) -> NDArray[np.float64]:
-    """How far every pixel is outside of a shape of random place, size and angle; negative inside."""
+    """The distance of every pixel to a shape of random position, size and angle, shape (H, W); negative inside."""
     (centre_x, centre_y), radius, angle = random.uniform(10, SIDE - 10, 2), random.uniform(8, 14), random.uniform(0, 7)
     u, v = x - centre_x, y - centre_y
     if shape == 1:
