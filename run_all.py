@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""The whole benchmark behind one command. `python run_all.py --help` lists what it can do.
+"""The command line of the benchmark. `python run_all.py --help` lists its commands.
 
 Each command reads its options and hands them to `benchmarks`, which is imported in the command: help pages and tab
 completion answer without loading torch.

@@ -13,7 +13,7 @@ from conversion.errors import NameTaken, UnknownName
 
 
 class Named(Protocol):
-    """What a registry holds classes of."""
+    """The metadata that registered classes may have."""
 
     name: ClassVar[str]
 

@@ -24,9 +24,9 @@ def gate(
     """Prints the verdicts on all cells of a baseline and writes the reports; returns the exit status.
 
     Args:
-        baseline: its JSON file.
-        suite: whose records are compared; the baseline's own when None.
-        limit: of the suite, as `run` takes it.
+        baseline: the JSON file of the baseline.
+        suite: the suite whose records are compared; the baseline's own when None.
+        limit: limit of test samples, as in `run`.
         results: the folder of all suites.
         update: writes the records of the suite as the baseline instead of comparing.
         markdown, junit: files for the verdicts.

@@ -1,4 +1,4 @@
-"""What a check is and how its verdict comes about."""
+"""Checks and their verdicts."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ class DoesNotApply(Exception):
 
 @dataclass(frozen=True)
 class Result:
-    """What came of one check.
+    """The result of one check.
 
     Attributes:
-        promise: what must hold, in a sentence.
-        reason: of a failure, or why the check does not apply; empty when it passed.
+        promise: the property that is checked, in a sentence.
+        reason: the reason of a failure, or why the check does not apply; empty when it passed.
     """
 
     name: str
@@ -40,19 +40,19 @@ class Result:
 
 
 def demand(holds: bool, reason: str) -> None:
-    """Raises Failed for this reason unless something holds."""
+    """Raises Failed with a reason unless a condition holds."""
     if not holds:
         raise Failed(reason)
 
 
 def demand_none(fault: str | None) -> None:
-    """Raises Failed for the fault that was found, if there is one."""
+    """Raises Failed with a fault unless it is None."""
     if fault is not None:
         raise Failed(fault)
 
 
 def demand_refusal(attempt: Callable[[], object], advice: str) -> None:
-    """Fails, with advice, unless something is refused by an error of the benchmark's own."""
+    """Raises Failed, with advice, unless a call raises an error of the benchmark's own."""
     try:
         made = attempt()
     except BenchmarkError:
@@ -63,12 +63,12 @@ def demand_refusal(attempt: Callable[[], object], advice: str) -> None:
 
 
 def title(check: Check[Subject]) -> str:
-    """The name of a check as it is shown."""
+    """The name of a check for readers."""
     return check.__name__.strip("_").replace("_", " ")
 
 
 def judge(check: Check[Subject], subject: Subject) -> Result:
-    """Runs one check. Whatever the plug-in raises on the way is a failure of its own."""
+    """Runs one check. Any exception of the plug-in is a failure, too."""
     promise = (check.__doc__ or "").strip().splitlines()[0]
     try:
         check(subject)

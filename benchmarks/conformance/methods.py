@@ -1,4 +1,4 @@
-"""What every method promises: of its class, of its conversions, and of what it refuses."""
+"""The checks of methods: of the class, of its conversions, and of the input that it has to refuse."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ FEW, MORE, MANY = 2, 4, 16
 ADVICE = "raise InvalidInput, for instance by conversion.stages.base."
 # Relative error from which on a conversion need not get better.
 NEAR = 0.02
-# Of values in float64 that were computed in another order.
+# Tolerance of values in float64 that were computed in another order.
 ROUNDING = 1e-6
 
 
 class MethodBench:
-    """A method, and what its checks share: networks, captured for this method alone, and conversions of them."""
+    """A method, and the objects that its checks share: a network captured for it alone, and its conversions."""
 
     def __init__(self, method: Method) -> None:
         self.method = method

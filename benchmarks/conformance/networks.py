@@ -1,4 +1,4 @@
-"""What every network promises: of its class, of the module that it builds, and of how it is fed and read."""
+"""The checks of networks: of the class, of the module that it builds, and of its inputs and outputs."""
 
 from __future__ import annotations
 
@@ -49,13 +49,13 @@ class NetworkBench:
 
     @cached_property
     def inputs(self) -> Tensor:
-        """Samples as a task gives them: random pixels, which do for points, too."""
+        """Samples as a task gives them: random pixels, which serve as points, too."""
         generator = torch.Generator().manual_seed(0)
         return torch.randint(0, 256, (SAMPLES, *shape_of(self.adapter.task)), generator=generator, dtype=torch.uint8)
 
     @cached_property
     def model(self) -> nn.Module:
-        """In inference mode and float64, where order and size of a batch change nothing but the last digits."""
+        """The module in inference mode and float64, where order and size of a batch change only the last digits."""
         return built(self.adapter, seed=0).double()
 
     @cached_property
@@ -68,7 +68,7 @@ class NetworkBench:
 
 
 def bound(kind: type[Network], task: str) -> Network:
-    """A network for a task; if it resizes samples, to small ones."""
+    """An adapter for a task; if it resizes samples, to small ones."""
     adapter = kind(TASKS[task]())
     if adapter.side is not None:
         adapter.side = min(adapter.side, LARGEST)
@@ -76,7 +76,7 @@ def bound(kind: type[Network], task: str) -> Network:
 
 
 def shape_of(task: Task) -> tuple[int, ...]:
-    """The shape of a sample to try a network with: the task's own, or where any size does one of smaller sides."""
+    """The shape of a sample to try a network with: the task's own, or a smaller one where any size is allowed."""
     if not task.samples.any_size:
         return task.input_shape
     return (task.input_shape[0], *(min(side, LARGEST) for side in task.input_shape[1:]))
@@ -84,7 +84,7 @@ def shape_of(task: Task) -> tuple[int, ...]:
 
 @torch.no_grad()
 def built(adapter: Network, seed: int) -> nn.Module:
-    """A network in inference mode whose batch norms have seen something."""
+    """A module with random weights, in inference mode, whose batch norms have random means."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         model = adapter.build()
@@ -126,7 +126,7 @@ def builds_for_every_task_it_fits(bench: NetworkBench) -> None:
 
 
 class Other(Task):
-    """A task of a kind that is no network's."""
+    """A task of a kind that no network is for."""
 
     name = "other"
     classes = ("a", "b")

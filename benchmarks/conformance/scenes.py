@@ -57,11 +57,11 @@ def convolutional() -> Scene:
     )  # fmt: skip
 
 
-# Capturing takes longer than converting, so networks that one check looks at are captured once in a process. A method
-# that changes them is told so by another check.
+# Capturing takes longer than converting, so networks that one check uses are captured once in a process. Another check
+# fails for a method that changes them.
 @cache
 def another() -> Scene:
-    """The same once more: another graph."""
+    """The same network captured again, as another graph."""
     return convolutional()
 
 

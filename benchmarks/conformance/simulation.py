@@ -1,4 +1,4 @@
-"""What every converted network promises when it is simulated."""
+"""The checks of converted networks in simulation."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ T = 2 * MORE
 
 @dataclass(frozen=True, eq=False)
 class Run:
-    """What came out of one simulation.
+    """The results of one simulation.
 
     Attributes:
         outputs: logits after every step, shape (T, N, classes).
-        steps: how many steps each sample took, shape (N,).
+        steps: number of steps of each sample, shape (N,).
         tally: cumulated counts, shape (layers, T, N, kinds).
     """
 
@@ -102,7 +102,7 @@ def stops_counting_when_a_sample_leaves(bench: MethodBench) -> None:
         raise DoesNotApply("The method lets no sample leave early.")
     left, stayed = Run.of(network, images), Run.of(replace(network, exit=None), images)
     demand(bool(((left.steps >= 1) & (left.steps <= network.T)).all()), f"A sample takes steps outside 1..{network.T}.")
-    # By step, where in the run without early exit a sample stands.
+    # By step, the step of the run without early exit that has the same outputs and counts.
     reached = torch.arange(1, network.T + 1)[:, None].minimum(left.steps.cpu()) - 1
     samples = torch.arange(len(images))
     expected = Run(stayed.outputs[reached, samples], left.steps, stayed.tally[:, reached, samples])

@@ -1,4 +1,4 @@
-"""From a name to its checks and their results, for the command line and for pytest."""
+"""Finds and runs the checks of a name, for the command line and for pytest."""
 
 from __future__ import annotations
 
@@ -58,12 +58,12 @@ def checks_of(name: str, kind: Kind | None = None, data_root: Path | None = None
 
 
 def check(name: str, kind: Kind | None = None, data_root: Path | None = None) -> list[Result]:
-    """What comes of every check; arguments and errors as of `checks_of`."""
+    """Runs all checks and returns their results; arguments and errors as of `checks_of`."""
     return [judged() for judged in checks_of(name, kind, data_root)]
 
 
 def print_results(name: str, results: list[Result], console: Console) -> None:
-    """A table of the results, and how many checks passed."""
+    """Prints a table of the results, and the number of checks of each verdict."""
     table = Table(title=f"Conformance of {name}", title_justify="left", show_lines=False)
     for column in ("check", "result", "what must hold, or why it does not"):
         table.add_column(column, overflow="fold")

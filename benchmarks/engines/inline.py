@@ -8,7 +8,7 @@ from benchmarks.execution.worker import Ended, Job, attempt
 
 
 class Inline:
-    """Runs jobs where it is called; a debugger sees all of them."""
+    """Runs jobs in the calling process and thread, where a debugger sees them."""
 
     workers = 1
 

@@ -30,15 +30,15 @@ START = 120.0
 
 
 class Local:
-    """Runs jobs in processes; whatever happens to one of them is a failed cell and no more.
+    """Runs jobs in processes; if one of them dies, its cell has failed and the others go on.
 
-    A process is used again as long as its cells end as foreseen, so that those of one network load data and weights
-    once. After anything else it is replaced.
+    A process is used again as long as its cells end without an unexpected error, so that those of one network load data
+    and weights once. After such an error it is replaced.
 
     Args:
-        workers: how many processes; each has its share of the cores.
+        workers: number of processes; each has its share of the cores.
         time_limit: seconds that a job may take.
-        gpus: how many GPUs the processes share out; 0 leaves the choice to the jobs' device.
+        gpus: number of GPUs that are distributed over the processes; 0 leaves the choice to the jobs' device.
 
     Raises:
         InvalidInput: the script that started this process would start it again in every worker.
@@ -105,7 +105,7 @@ class _Slot:
         return not future.running() and not future.done() and time.time() - self.begun > START
 
     def end(self, future: Future[Ended]) -> Ended:
-        """How the job ended; a process that did not survive it, or not well, is replaced."""
+        """The result of the job. The process is replaced if it has died or may be in a bad state."""
         try:
             ended = future.result()
         except TimeoutError:
@@ -132,7 +132,7 @@ class _Slot:
 
 
 def death(exitcode: int | None) -> str:
-    """Why a process ended, from its exit status."""
+    """A sentence on why a process ended, from its exit status."""
     if exitcode is None or exitcode >= 0:
         return f"its process ended with exit status {exitcode}"
     name = signal.Signals(-exitcode).name
@@ -155,7 +155,7 @@ def _require_guard() -> None:
 
 
 def _choose(waiting: Sequence[Job], slot: _Slot, busy: Collection[_Slot]) -> int:
-    """Which job a free process takes: of its network, or of one that nobody has loaded, or else the first."""
+    """The index of the next job of a free process: of its network, else of one that no process has loaded, else 0."""
     networks = [(job.cell.task, job.cell.network) for job in waiting]
     if slot.network in networks:
         return networks.index(slot.network)
@@ -164,7 +164,7 @@ def _choose(waiting: Sequence[Job], slot: _Slot, busy: Collection[_Slot]) -> int
 
 
 def _begin(number: int, workers: int, gpus: int, run: int, born: float) -> None:
-    """Prepares a new process: its share of the cores, its GPU, and an end when the run that started it is gone."""
+    """Prepares a new process: sets its share of the cores and its GPU, and ends it when its run is gone."""
     torch.set_num_threads(max(1, cores() // workers))
     # torch.fx shows progress by tqdm if there is one, whose lock between processes is left behind when a process is
     # ended, and Python complains of it at the end of the run.

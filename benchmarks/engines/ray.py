@@ -16,7 +16,7 @@ from benchmarks.records.leases import Leases
 from conversion.errors import BenchmarkError
 
 ROOT = Path(__file__).parent.parent.parent
-# How often Ray tries a job again whose machine or process died; what had been stored by then is not measured again.
+# How often Ray retries a job whose machine or process died; results stored before are not measured again.
 RETRIES = 2
 
 
@@ -24,7 +24,7 @@ class Ray:
     """Runs jobs as Ray tasks. Every machine has to see the same store, data and weights under the same paths.
 
     Args:
-        workers: how many jobs run at once; None for as many as the cluster holds.
+        workers: number of jobs that run at once; None for as many as the cluster holds.
         threads: CPU cores of one job.
         gpus: GPUs of one job; a fraction shares one.
         time_limit: seconds that a job may take.
@@ -94,7 +94,7 @@ class Ray:
         return ended
 
     def _overdue(self, busy: Mapping[Any, Job]) -> set[Any]:
-        """What runs for too long, by its lease: Ray does not tell when a task left its queue."""
+        """The jobs beyond the time limit, by the start in their lease: Ray does not say when a task started."""
         if not busy:
             return set()
         leases = Leases(next(iter(busy.values())).store)

@@ -20,10 +20,10 @@ def run(jobs: Sequence[Job], engine: Engine, store: Store, seconds: float | None
     """Runs jobs; each ends as a record, "done" or "failed".
 
     Args:
-        seconds: how long all of it may take, for those who wait; None where nothing is known.
+        seconds: estimated time of the run, for its display; None if unknown.
 
     Raises:
-        BenchmarkError: no record can be written any more; those that were are whole.
+        BenchmarkError: no record can be written any more; earlier records are intact.
     """
     finished: list[tuple[Job, Ended]] = []
     leases = Leases(store)

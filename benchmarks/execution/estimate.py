@@ -1,4 +1,4 @@
-"""How long cells will take, from the seconds that were stored of others (docs/suites.md)."""
+"""Estimates how long cells take, from the recorded seconds of others (docs/suites.md)."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from benchmarks.suites.cell import Cell
 
 @dataclass(frozen=True)
 class Total:
-    """What a run takes.
+    """The estimated time of a run.
 
     Attributes:
-        seconds: of the cells whose time is known.
-        known, unknown: how many cells there are of each.
+        seconds: time of the cells that have an estimate.
+        known, unknown: numbers of cells with and without an estimate.
     """
 
     seconds: float
@@ -32,10 +32,10 @@ class Total:
 
 
 def estimate(cells: Sequence[Cell], records: Iterable[Record]) -> dict[str, float | None]:
-    """Seconds of every cell, by its id; None where no cell of its network was measured.
+    """Estimated seconds of every cell, by its id; None where no cell of its network was measured.
 
-    What is known best comes first: the cell's own earlier record; then the record of the same method on the same
-    network that is nearest in work; then the median over the methods on that network. Other records are scaled:
+    The best source is used: the cell's own earlier record; then the record of the same method on the same network that
+    is nearest in work; then the median over the methods on that network. Other records are scaled:
     conversion with T, evaluation with T times the number of test samples.
     """
     done = [record for record in records if record.status == "done"]
@@ -53,12 +53,12 @@ def estimate(cells: Sequence[Cell], records: Iterable[Record]) -> dict[str, floa
 
 
 def time_needed(cells: Sequence[Cell], records: Iterable[Record], workers: int) -> Total:
-    """What measuring cells takes, from the records of others."""
+    """The estimated time of measuring cells, from the records of others."""
     return total(estimate(cells, records).values(), workers)
 
 
 def total(estimates: Iterable[float | None], workers: int = 1) -> Total:
-    """The time of all cells on so many workers (0: unknown, as one) that share evenly; never below the longest cell."""
+    """The time of all cells, shared evenly by `workers` (0, unknown, counts as one); at least that of the longest."""
     found = list(estimates)
     known = [seconds for seconds in found if seconds is not None]
     seconds = max(sum(known) / max(workers, 1), max(known, default=0.0))

@@ -1,4 +1,4 @@
-"""What a run shows: a live table on a terminal, a line for each cell in a log; and `status`, from another shell."""
+"""The display of a run: a live table on a terminal, a line for each cell in a log; and `status` for another shell."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ class Watch:
     """Shows a run while its `with` block lasts.
 
     Args:
-        store: whose leases tell what is being worked on.
-        total: how many cells there are to do.
-        workers: how many at once; 0 where the engine does not know.
-        seconds: how long all of it may take; None where nothing is known.
+        store: the store, whose leases are the cells that are being measured.
+        total: number of cells to measure.
+        workers: number of cells measured at once; 0 if unknown.
+        seconds: estimated time of the run; None if unknown.
     """
 
     def __init__(self, store: Store, total: int, workers: int, seconds: float | None) -> None:
@@ -54,7 +54,7 @@ class Watch:
         self.live.stop()
 
     def end(self, cell: Cell, ended: Ended) -> None:
-        """Tells that a cell ended."""
+        """Counts a cell that ended, and prints a line on it."""
         self.done += ended.status == "done"
         self.failed += ended.status == "failed"
         record = self.store.load(cell) if ended.status == "done" else None
@@ -85,7 +85,7 @@ class Watch:
 
 
 def outcome(record: Record | None, reason: str = "") -> str:
-    """How a cell ended, in a line."""
+    """The outcome of a cell in a line."""
     if record is None or record.status == "failed":
         return f"failed: {reason if record is None else record.reason}"
     value = record.metrics[record.primary_metric]
@@ -94,7 +94,7 @@ def outcome(record: Record | None, reason: str = "") -> str:
 
 
 def running_table(running: Sequence[Running]) -> Table:
-    """The cells that are being worked on, with their progress over the test split."""
+    """A table of the cells that are being measured, with their progress over the test split."""
     table = Table(box=None, padding=(0, 1, 0, 0), show_header=False)
     for item in running:
         what = (
@@ -107,7 +107,7 @@ def running_table(running: Sequence[Running]) -> Table:
 
 
 def status(cells: Sequence[Cell], store: Results, console: Console) -> None:
-    """Prints what is stored of a suite and what is being worked on, whoever runs it."""
+    """Prints the state of a suite's cells and those that are being measured, by any run."""
     counts = {"done": 0, "failed": 0, "missing": 0}
     failed = []
     for cell in cells:

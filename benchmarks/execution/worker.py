@@ -1,4 +1,4 @@
-"""What a worker does: one cell, from the right to work on it to its record. Engines call it wherever they please."""
+"""The work on one cell, from its lease to its record. Engines call it in processes of their choice."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ Status = Literal["done", "failed", "held", "unwritable"]
 
 @dataclass(frozen=True)
 class Settings:
-    """Where cells are measured, and with what; see `Workbench`."""
+    """The arguments of `Workbench`, as they are sent to workers."""
 
     data_root: Path | None = None
     weights: Path | None = None
@@ -40,9 +40,9 @@ class Job:
     """One cell to measure, as it is sent to a worker.
 
     Attributes:
-        results, suite: name the store.
+        results, suite: the store, by folder and name.
         again: measure even if there is a fresh record.
-        command: what the user typed, for the record.
+        command: the command line of the run, for the record.
     """
 
     cell: Cell
@@ -59,13 +59,13 @@ class Job:
 
 @dataclass(frozen=True)
 class Ended:
-    """How a job ended.
+    """The result of a job.
 
     Attributes:
-        status: "done" or "failed" have a record; "held" is being worked on by another run; of an "unwritable" one no
-            record could be written.
-        reason: in words, of what went wrong.
-        broken: the failure was none that the benchmark foresees, so that the process had better end, too.
+        status: "done" or "failed": there is a record; "held": another run measures the cell; "unwritable": no record
+            could be written.
+        reason: the error in words; empty if there was none.
+        broken: whether an unexpected error may have left the process in a bad state, so that it should be replaced.
     """
 
     status: Status
@@ -75,12 +75,12 @@ class Ended:
 
 @lru_cache(maxsize=1)
 def workbench(settings: Settings) -> Workbench:
-    """What the cells that are measured in this process share."""
+    """The workbench that all cells measured in this process share."""
     return Workbench(settings.data_root, settings.weights, settings.device, settings.precision, settings.converted)
 
 
 def attempt(job: Job) -> Ended:
-    """Measures a cell unless somebody else does or did, and stores its record; whatever goes wrong is a record, too."""
+    """Measures a cell unless another run does or did, and stores its record; a failure is stored as a record, too."""
     load_plugins()
     try:
         lease = Leases(job.store).take(job.cell)
@@ -114,7 +114,7 @@ def _measure(job: Job, lease: Lease) -> Ended:
 def fail(
     job: Job, reason: str, cause: Cause, fingerprint: dict[str, str] | None = None, *, broken: bool = False
 ) -> Ended:
-    """Stores that a cell failed, and why."""
+    """Stores the record of a failed cell."""
     record = Record(
         cell=job.cell, status="failed", reason=reason, cause=cause, fingerprint=fingerprint or {},
         provenance=_moment(job),
@@ -127,7 +127,7 @@ def fail(
 
 
 def unwritable(job: Job, error: OSError) -> Ended:
-    """Says that the store takes no more records."""
+    """The result of a job whose record cannot be written."""
     return Ended("unwritable", f"{error.filename or job.store.folder} cannot be written: {error.strerror or error}.")
 
 
@@ -136,7 +136,7 @@ def _moment(job: Job) -> dict[str, str]:
 
 
 def finished_since(job: Job, moment: float) -> bool:
-    """Whether a cell was measured after a moment, in seconds since the epoch, on this machine's clock."""
+    """Whether a cell was measured after a time, in seconds since the epoch on this machine's clock."""
     try:
         record = job.store.load(job.cell)
     except DamagedRecord:

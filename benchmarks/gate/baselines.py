@@ -1,7 +1,7 @@
-"""A baseline: what a suite measured once, committed, for the gate to compare later runs with.
+"""Baselines: committed results of a suite, which the gate compares later runs with.
 
-`NAME.json` says what was measured, one figure a line, to be read in a diff. `NAME.parquet` beside it holds the outcome
-of every sample, without which nothing can be compared in pairs; the first names the digest of the second.
+`NAME.json` holds the figures, one a line, readable in a diff. `NAME.parquet` beside it holds the outcome of every
+sample, for paired comparison; the first file holds the digest of the second.
 """
 
 from __future__ import annotations
@@ -32,19 +32,19 @@ OPERATIONS: tuple[Operation, ...] = ("synops_unary", "synops_binary", "synops_gr
 
 
 class Incomparable(BenchmarkError):
-    """A record that nothing can be compared with."""
+    """A record that cannot be compared."""
 
 
 class Row(BaseModel):
-    """One measured cell, as far as the gate looks at it.
+    """The fields of a measured cell that the gate compares.
 
     Attributes:
-        id: of the cell.
-        method: its label, with options.
-        n: samples measured.
+        id: id of the cell.
+        method: label of the method, with options.
+        n: number of samples measured.
         weights, data: digests.
-        operations: of one mean sample.
-        steps: taken on average.
+        operations: mean counts of a sample, by kind.
+        steps: mean number of steps of a sample.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -73,7 +73,7 @@ class Row(BaseModel):
 
 
 class Page(BaseModel):
-    """What the JSON file holds."""
+    """The content of the JSON file."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
     schema_version: int = SCHEMA

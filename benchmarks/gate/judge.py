@@ -1,4 +1,4 @@
-"""The gate: does what was measured now still keep what a committed baseline promises? (docs/gate.md)"""
+"""The gate: compares the present results with a committed baseline and judges each cell (docs/gate.md)."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Verdict = Literal["pass", "regressed", "improved", "missing", "incomparable"]
 # Counts are deterministic but for spikes that rounding moves across a threshold.
 TOLERANCE = 1e-3
 PASS, REGRESSION, INCONCLUSIVE = 0, 4, 5
-# Failures that say nothing of the code: no data, no memory, no time.
+# Causes of failure that are not the code's: no data, no memory, no time.
 UNMEASURED = {"impossible", "killed", "time limit"}
 
 
@@ -27,8 +27,8 @@ class Comparison:
     """A cell in the baseline and now.
 
     Attributes:
-        paired: of the samples' outcomes.
-        p: of `paired`, adjusted for all cells compared.
+        paired: paired comparison of the samples' outcomes.
+        p: p of `paired`, adjusted for the number of cells compared.
     """
 
     before: Row
@@ -95,7 +95,7 @@ def judge_all(baseline: Baseline, store: Results) -> Gate:
 
 
 def _look_up(row: Row, baseline: Baseline, store: Results, record: Record | None) -> Comparison | Judged:
-    """The two sides of a cell, or the verdict where there are none."""
+    """The comparison of a cell, or its verdict where it cannot be compared."""
     if record is None:
         if (store.folder / "cells" / row.id / RECORD).is_file():
             return Judged(row, "incomparable", "its record is damaged; measure it again")

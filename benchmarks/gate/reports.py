@@ -1,4 +1,4 @@
-"""What the gate found: for a screen, as Markdown, and as JUnit XML for a continuous integration system."""
+"""Reports of the gate: on a terminal, as Markdown, and as JUnit XML for a continuous integration system."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ COLUMNS = [
     "cell", "before -> now", "points", "lost / won", "p", "p among all", "synops, %: unary / binary / graded", "steps",
     "verdict", "reason",
 ]  # fmt: skip
-# What fits a terminal; reasons follow below.
+# Columns that fit a terminal; reasons follow below the table.
 ON_SCREEN = [column for column in COLUMNS if column not in ("p", "steps", "reason")]
 SHOWN = OPERATIONS[:3]
 COLOURS = {"pass": "green", "improved": "cyan", "regressed": "red", "missing": "yellow", "incomparable": "yellow"}
-# What XML 1.0 cannot hold, not even escaped.
+# Characters that XML 1.0 cannot hold, not even escaped.
 FORBIDDEN = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
@@ -51,7 +51,7 @@ def markdown(found: Gate) -> str:
 def junit(found: Gate) -> bytes:
     """JUnit XML: a test case for each cell; regressed is a failure, missing or incomparable an error.
 
-    An inconclusive gate is no success, so nothing is reported as skipped: systems print_verdicts that as green.
+    An inconclusive gate is no success, so nothing is reported as skipped, which systems show as green.
     """
     verdicts = [judged.verdict for judged in found.cells]
     failures = verdicts.count("regressed")
@@ -75,7 +75,7 @@ def junit(found: Gate) -> bytes:
 
 
 def _notable(judged: Judged) -> bool:
-    """Whether a reader wants the reason: all but a cell in which no sample changed."""
+    """Whether the reason is printed: it is for all but passing cells in which no sample changed."""
     paired = judged.comparison.paired if judged.comparison else None
     return judged.verdict != "pass" or paired is None or paired.lost + paired.won > 0
 

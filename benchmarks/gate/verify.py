@@ -1,4 +1,4 @@
-"""Measures cells of a published suite again: do its figures hold with this code, on this machine? (docs/gate.md)"""
+"""Measures cells of a published suite again, with this code on this machine, and compares (docs/gate.md)."""
 
 from __future__ import annotations
 
@@ -36,17 +36,17 @@ from conversion.errors import BenchmarkError
 Verdict = Measured | Literal["not measured"]
 MISSING = 3
 CHEAP = 1 / 3
-"""Of the cells of a method, this share of least seconds is drawn from first."""
+"""The share of a method's cells, the cheapest ones, that a cell is drawn from."""
 SHOWN = 3
-"""So many figures are named of a cell that is different."""
+"""Number of figures that are named for a cell that is different."""
 
 
 @dataclass(frozen=True)
 class Verified:
-    """What was found of one cell, and why.
+    """The verdict on one cell and its reason.
 
     Attributes:
-        now: what was measured; None of cells that were not.
+        now: the new record; None for cells that were not measured.
     """
 
     record: Record
@@ -60,12 +60,12 @@ class Verified:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What was found of a suite.
+    """The outcome of a verification.
 
     Attributes:
-        faults: where tables, records and samples contradict each other, of all cells.
-        cells: those that were drawn.
-        total: how many cells there are.
+        faults: sentences on contradictions between tables, records and samples, of all cells.
+        cells: the cells that were drawn.
+        total: number of cells of the suite.
     """
 
     suite: str
@@ -91,11 +91,11 @@ class Outcome:
 
 
 def draw(records: Iterable[Record], count: int, seed: int) -> list[Record]:
-    """Draws cells that were measured: from method to method in a drawn order, of each from the cheapest that are left.
+    """Draws measured cells: methods in turn, in a random order, and of each one of the cheapest cells that are left.
 
     Args:
-        count: how many; all where there are not so many.
-        seed: the same one draws the same cells.
+        count: number of cells; all where there are fewer.
+        seed: the same seed draws the same cells.
     """
     source = random.Random(seed)
     groups: dict[str, list[Record]] = {}
@@ -119,8 +119,8 @@ def verify(
     """Measures drawn cells again, in the precision and on the kind of device they were measured with.
 
     Args:
-        suite: as it is defined now.
-        published: what was published of it.
+        suite: the suite as it is defined now.
+        published: its published results.
         count, seed: see `draw`.
         data_root, weights: see `Workbench`.
         engine, workers: see `make_engine`.
@@ -153,7 +153,7 @@ def _settings(record: Record, data_root: Path | None, weights: Path | None) -> S
 
 
 def _obstacle(record: Record, job: Job) -> str:
-    """Why a cell cannot be measured again here: no data, or other data or weights than then; "" where it can."""
+    """The reason why a cell cannot be measured again here, missing or different data or weights; "" if it can."""
     try:
         now = workbench(job.settings).fingerprint(record.cell)
     except Exception as error:  # A network or task may break in any way; the others go on.
@@ -163,7 +163,7 @@ def _obstacle(record: Record, job: Job) -> str:
 
 
 def faults(suite: Suite, published: PublishedSuite) -> list[str]:
-    """Where what is published contradicts itself: tables that are not those of the records, sums that do not add up."""
+    """Contradictions in what is published, as sentences: tables that do not follow from records, wrong sums."""
     found = published.misstatements()
     for name, content in pages(suite, published, collect(suite, published)).items():
         if (published.folder / name).read_bytes() != content:
@@ -176,7 +176,7 @@ def faults(suite: Suite, published: PublishedSuite) -> list[str]:
 
 
 def judge_again(drawn: Sequence[Record], published: Results, store: Results) -> list[Verified]:
-    """Compares cells that were measured again with what was published of them."""
+    """Compares cells that were measured again with their published records."""
     sides = [_look_up(record, published, store) for record in drawn]
     comparisons = [side for side in sides if isinstance(side, Comparison)]
     ps = iter(adjusted([comparison.paired for comparison in comparisons]))
@@ -211,7 +211,7 @@ def _look_up(record: Record, published: Results, store: Results) -> Comparison |
 
 
 def _unpaired(record: Record, now: Record) -> Comparison:
-    """The comparison where outcomes were not kept: as if all samples that differ did so one way, the strictest case."""
+    """The comparison without outcomes: it assumes that all differing samples differ one way, the strictest case."""
     before, after = row_of(record), row_of(now)
     net = (after.value - before.value) * before.n / 100
     lost, won = max(0, round(-net)), max(0, round(net))
@@ -241,7 +241,7 @@ def _more(sentences: Sequence[str]) -> list[str]:
 
 
 def verification(outcome: Outcome) -> Verification:
-    """The entry of the manifest.
+    """The entry of an outcome for the manifest.
 
     Raises:
         BenchmarkError: no cell could be measured.

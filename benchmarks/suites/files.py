@@ -1,4 +1,4 @@
-"""Reads suite files; what is wrong in one is said with its line and key."""
+"""Reads suite files; errors name line and key."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ Location = tuple[int | str, ...]
 
 
 def load_suite(name: str) -> Suite:
-    """A shipped suite by name, or any suite by the path of its file, which may name what plug-ins bring.
+    """Reads a shipped suite by name, or any suite by the path of its file; both may use plug-ins.
 
     Raises:
         UnknownName: no such suite.
@@ -61,7 +61,7 @@ def load_suite(name: str) -> Suite:
 
 
 def parse(text: str) -> tuple[Any, yaml.Node | None]:
-    """What a YAML text says, and the nodes that it says it with.
+    """The content of a YAML text, and its root node.
 
     Raises:
         yaml.YAMLError: it is no YAML, or has a key twice.
@@ -75,7 +75,7 @@ def parse(text: str) -> tuple[Any, yaml.Node | None]:
 
 
 class _Loader(yaml.SafeLoader):
-    """Refuses what the safe loader lets pass: a key twice, of which it would take the last."""
+    """A safe loader that also refuses duplicate keys, of which YAML's own takes the last."""
 
     def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:
         node = super().compose_mapping_node(anchor)
@@ -96,7 +96,7 @@ class _Loader(yaml.SafeLoader):
 
 
 def line_of(root: yaml.Node | None, location: Location) -> int:
-    """The line of a key or an element, counted from 1; of what would hold it where it is not there."""
+    """The line of a key or an element, counted from 1; the line of its parent where it does not exist."""
     node, line = root, 1 if root is None else root.start_mark.line + 1
     for part in location:
         if isinstance(node, yaml.MappingNode):
@@ -122,7 +122,7 @@ def _yaml_sentence(error: yaml.MarkedYAMLError) -> str:
 
 
 def _sentences(errors: list[ErrorDetails]) -> list[tuple[ErrorDetails, str]]:
-    """What to mend, in a sentence each; a misspelt key is not also a missing one."""
+    """A sentence for each error; a misspelt key is not reported as a missing one, too."""
     spelt = {(*error["loc"][:-1], *_nearest(error["loc"])) for error in errors if error["type"] == "extra_forbidden"}
     kept = (error for error in errors if error["type"] != "missing" or error["loc"] not in spelt)
     return [(error, _sentence(error)) for error in kept]
@@ -156,7 +156,7 @@ def _nearest(location: Location) -> list[str]:
 
 
 def _place(location: Location) -> tuple[str, Collection[str]]:
-    """A mapping of the file by name, with the keys that it takes."""
+    """The name of a mapping in the file, and its valid keys."""
     models: Mapping[str, type[IsoEnergy] | type[Ablation]] = {"iso_energy": IsoEnergy, "ablation": Ablation}
     match location:
         case ():

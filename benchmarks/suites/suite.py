@@ -1,4 +1,4 @@
-"""What a suite is: which tasks, networks, methods and numbers of steps make up a table."""
+"""Suites: the tasks, networks, methods and numbers of steps that make up a table."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ FOUR_HOURS = 4 * 3600.0
 
 
 def _refuse(problems: Iterable[Problem]) -> None:
-    """Raises ValidationError if there are problems; pydantic puts their places behind that of what it validates."""
+    """Raises ValidationError if there are problems; pydantic appends their locations to that of the validated field."""
     details = [
         InitErrorDetails(type=PydanticCustomError("refused", "{sentence}", {"sentence": said}), loc=where, input=None)
         for where, said in problems

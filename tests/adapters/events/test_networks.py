@@ -1,4 +1,4 @@
-"""What networks for event cameras are fed, and how recordings are changed for training."""
+"""Inputs of networks for event cameras, and the augmentation of recordings for training."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a run shows, and `status` from another shell."""
+"""The display of a run, and `status` from another shell."""
 
 from __future__ import annotations
 
