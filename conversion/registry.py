@@ -13,7 +13,7 @@ from conversion.errors import NameTaken, UnknownName
 
 
 class Named(Protocol):
-    """The metadata that registered classes may have."""
+    """The interface of registered classes: they have a name."""
 
     name: ClassVar[str]
 
