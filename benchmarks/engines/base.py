@@ -8,7 +8,7 @@ from typing import Protocol
 
 import torch
 
-from benchmarks.execution.worker import Ended, Job
+from benchmarks.execution.worker import Job, JobResult
 from conversion.errors import BenchmarkError
 
 # The largest default of workers: each holds the data and a network of its own in memory.
@@ -24,7 +24,7 @@ class Engine(Protocol):
 
     workers: int
 
-    def run(self, jobs: Sequence[Job]) -> Iterator[tuple[Job, Ended]]:
+    def run(self, jobs: Sequence[Job]) -> Iterator[tuple[Job, JobResult]]:
         """Yields every job once, in whatever order they end. Closing the iterator stops those that run."""
         ...
 

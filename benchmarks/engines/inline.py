@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from benchmarks.execution.worker import Ended, Job, attempt
+from benchmarks.execution.worker import Job, JobResult, run_job
 
 
 class Inline:
@@ -12,6 +12,6 @@ class Inline:
 
     workers = 1
 
-    def run(self, jobs: Sequence[Job]) -> Iterator[tuple[Job, Ended]]:
+    def run(self, jobs: Sequence[Job]) -> Iterator[tuple[Job, JobResult]]:
         for job in jobs:
-            yield job, attempt(job)
+            yield job, run_job(job)

@@ -14,7 +14,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from benchmarks.execution.worker import Ended
+from benchmarks.execution.worker import JobResult
 from benchmarks.records.leases import Leases, Running
 from benchmarks.records.reading import Results
 from benchmarks.records.record import Record
@@ -53,12 +53,12 @@ class Watch:
     def __exit__(self, *_: object) -> None:
         self.live.stop()
 
-    def end(self, cell: Cell, ended: Ended) -> None:
+    def finish(self, cell: Cell, result: JobResult) -> None:
         """Counts a cell that ended, and prints a line on it."""
-        self.done += ended.status == "done"
-        self.failed += ended.status == "failed"
-        record = self.store.load(cell) if ended.status == "done" else None
-        self.say(f"[{self.done + self.failed}/{self.total}] {cell.label}: {outcome(record, ended.reason)}")
+        self.done += result.status == "done"
+        self.failed += result.status == "failed"
+        record = self.store.load(cell) if result.status == "done" else None
+        self.say(f"[{self.done + self.failed}/{self.total}] {cell.label}: {outcome(record, result.reason)}")
 
     def say(self, line: str) -> None:
         """Prints a line above the table, or to the log."""
@@ -74,11 +74,11 @@ class Watch:
         return Group(running_table(running), Text(head))
 
     def _left(self) -> str:
-        spent, ended = time.monotonic() - self.started, self.done + self.failed
+        spent, finished = time.monotonic() - self.started, self.done + self.failed
         if self.seconds is not None:
             left = self.seconds - spent
-        elif ended:
-            left = spent / ended * (self.total - ended)
+        elif finished:
+            left = spent / finished * (self.total - finished)
         else:
             return ""
         return f"; about {duration(max(left, 0))} left"

@@ -58,7 +58,7 @@ class Job:
 
 
 @dataclass(frozen=True)
-class Ended:
+class JobResult:
     """The result of a job.
 
     Attributes:
@@ -79,70 +79,72 @@ def workbench(settings: Settings) -> Workbench:
     return Workbench(settings.data_root, settings.weights, settings.device, settings.precision, settings.converted)
 
 
-def attempt(job: Job) -> Ended:
+def run_job(job: Job) -> JobResult:
     """Measures a cell unless another run does or did, and stores its record; a failure is stored as a record, too."""
     load_plugins()
     try:
         lease = Leases(job.store).take(job.cell)
         if lease is None:
-            return Ended("held")
+            return JobResult("held")
         with lease:
             return _measure(job, lease)
     except OSError as error:
         return unwritable(job, error)
 
 
-def _measure(job: Job, lease: Lease) -> Ended:
+def _measure(job: Job, lease: Lease) -> JobResult:
     fingerprint: dict[str, str] = {}
     try:
         bench = workbench(job.settings)
         lease.total = bench.task(job.cell.task).test_size(job.cell.limit)
         fingerprint = bench.fingerprint(job.cell)
         if not job.again and _fresh(job, fingerprint):
-            return Ended("done")
+            return JobResult("done")
         measured = bench.measure(job.cell, lease.advance)
     except Exception as error:  # Whatever goes wrong in one cell, the others go on.
         foreseen = isinstance(error, BenchmarkError)
         if not foreseen:
             traceback.print_exc()
         return fail(job, explain(error), "refused" if foreseen else "error", fingerprint, broken=not foreseen)
-    provenance = measured.record.provenance | _moment(job)
+    provenance = measured.record.provenance | _run_provenance(job)
     job.store.save(measured.record.model_copy(update={"provenance": provenance}), measured.samples)
-    return Ended("done")
+    return JobResult("done")
 
 
 def fail(
     job: Job, reason: str, cause: Cause, fingerprint: dict[str, str] | None = None, *, broken: bool = False
-) -> Ended:
+) -> JobResult:
     """Stores the record of a failed cell."""
     record = Record(
         cell=job.cell, status="failed", reason=reason, cause=cause, fingerprint=fingerprint or {},
-        provenance=_moment(job),
+        provenance=_run_provenance(job),
     )  # fmt: skip
     try:
         job.store.save(record)
     except OSError as error:
         return unwritable(job, error)
-    return Ended("failed", reason, broken)
+    return JobResult("failed", reason, broken)
 
 
-def unwritable(job: Job, error: OSError) -> Ended:
+def unwritable(job: Job, error: OSError) -> JobResult:
     """The result of a job whose record cannot be written."""
-    return Ended("unwritable", f"{error.filename or job.store.folder} cannot be written: {error.strerror or error}.")
+    return JobResult(
+        "unwritable", f"{error.filename or job.store.folder} cannot be written: {error.strerror or error}."
+    )
 
 
-def _moment(job: Job) -> dict[str, str]:
+def _run_provenance(job: Job) -> dict[str, str]:
     return {"finished": datetime.now(UTC).isoformat(timespec="milliseconds"), "command": job.command}
 
 
-def finished_since(job: Job, moment: float) -> bool:
+def finished_since(job: Job, since: float) -> bool:
     """Whether a cell was measured after a time, in seconds since the epoch on this machine's clock."""
     try:
         record = job.store.load(job.cell)
     except DamagedRecord:
         return False
     finished = record.provenance.get("finished") if record is not None and record.status == "done" else None
-    return finished is not None and datetime.fromisoformat(finished).timestamp() >= moment
+    return finished is not None and datetime.fromisoformat(finished).timestamp() >= since
 
 
 def explain(error: Exception) -> str:
