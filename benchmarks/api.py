@@ -16,7 +16,7 @@ from benchmarks.choices import RESULTS, WEIGHTS, EngineName, Precision, Rerun
 from benchmarks.engines import Engine, make_engine
 from benchmarks.engines.runner import run as run_jobs
 from benchmarks.execution.estimate import time_needed
-from benchmarks.execution.plan import due, impossible, plan, summary
+from benchmarks.execution.plan import cells_to_run, impossible_cells, plan, summary
 from benchmarks.execution.profiles import refuse_foreign_profiles
 from benchmarks.execution.worker import Job, Settings, fail, workbench
 from benchmarks.pages.publish import write_pages
@@ -172,21 +172,21 @@ def _measure(selected: Selected, settings: Settings, pool: Engine, rerun: Rerun)
     suite, cells, store = selected.suite, selected.cells, selected.working
     print(f"Suite {suite.name}: loading data and networks", file=sys.stderr)
     planned = plan(cells, workbench(settings), store)
-    stuck = impossible(planned)
-    for reason in dict.fromkeys(item.why for item in stuck):
+    impossible = impossible_cells(planned)
+    for reason in dict.fromkeys(item.reason for item in impossible):
         print(f"Impossible: {reason}", file=sys.stderr)
-    todo = due(planned, rerun)
-    needed = time_needed(todo, store.records(), pool.workers)
-    print(f"Suite {suite.name}: {summary(planned)}; {len(todo)} to run, {needed}", file=sys.stderr)
+    to_run = cells_to_run(planned, rerun)
+    needed = time_needed(to_run, store.records(), pool.workers)
+    print(f"Suite {suite.name}: {summary(planned)}; {len(to_run)} to run, {needed}", file=sys.stderr)
     again, command = rerun == "all", _command()
     jobs = {cell.id: Job(cell, selected.results, suite.name, settings, again, command) for cell in cells}
     store.prepare()
-    for item in stuck:
-        fail(jobs[item.cell.id], item.why, "impossible")
-    for cell in todo if again else ():
+    for item in impossible:
+        fail(jobs[item.cell.id], item.reason, "impossible")
+    for cell in to_run if again else ():
         workbench(settings).forget(cell)
     try:
-        run_jobs([jobs[cell.id] for cell in todo], pool, store, None if needed.unknown else needed.seconds)
+        run_jobs([jobs[cell.id] for cell in to_run], pool, store, None if needed.unknown else needed.seconds)
     except KeyboardInterrupt:
         raise Interrupted(selected.write_pages()) from None
 

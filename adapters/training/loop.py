@@ -138,8 +138,8 @@ def train(
                         f"Training {name} diverged: the loss of epoch {state.epoch + 1} is {loss}. "
                         f"Lower the learning rate, now {recipe.learning_rate:g}."
                     )
-                due = (state.epoch + 1) % recipe.validate_every == 0 or state.epoch + 1 == recipe.epochs
-                accuracy = evaluate(state.result, adapter, task, validation, place) if due else None
+                scored = (state.epoch + 1) % recipe.validate_every == 0 or state.epoch + 1 == recipe.epochs
+                accuracy = evaluate(state.result, adapter, task, validation, place) if scored else None
                 state.complete_epoch(accuracy)
                 state.save(interrupted, settings)
                 note = "" if accuracy is None else f", validation {accuracy:.2f}"

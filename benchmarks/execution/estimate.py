@@ -13,7 +13,7 @@ from benchmarks.suites.cell import Cell
 
 
 @dataclass(frozen=True)
-class Total:
+class TimeEstimate:
     """The estimated time of a run.
 
     Attributes:
@@ -52,17 +52,17 @@ def estimate(cells: Sequence[Cell], records: Iterable[Record]) -> dict[str, floa
     }
 
 
-def time_needed(cells: Sequence[Cell], records: Iterable[Record], workers: int) -> Total:
+def time_needed(cells: Sequence[Cell], records: Iterable[Record], workers: int) -> TimeEstimate:
     """The estimated time of measuring cells, from the records of others."""
-    return total(estimate(cells, records).values(), workers)
+    return total_time(estimate(cells, records).values(), workers)
 
 
-def total(estimates: Iterable[float | None], workers: int = 1) -> Total:
+def total_time(estimates: Iterable[float | None], workers: int = 1) -> TimeEstimate:
     """The time of all cells, shared evenly by `workers` (0, unknown, counts as one); at least that of the longest."""
     found = list(estimates)
     known = [seconds for seconds in found if seconds is not None]
     seconds = max(sum(known) / max(workers, 1), max(known, default=0.0))
-    return Total(seconds, len(known), len(found) - len(known))
+    return TimeEstimate(seconds, len(known), len(found) - len(known))
 
 
 def _from_others(cell: Cell, records: Sequence[Record], size: int | None) -> float | None:

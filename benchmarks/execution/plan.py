@@ -27,7 +27,7 @@ class Planned:
 
     cell: Cell
     state: State
-    why: str = ""
+    reason: str = ""
 
 
 def plan(cells: Sequence[Cell], bench: Workbench, store: Store) -> list[Planned]:
@@ -66,7 +66,7 @@ def changed_modules(record: Record, now: Mapping[str, str]) -> list[str]:
     return sorted(module for module in modules if record.sources.get(module) != now.get(module))
 
 
-def due(planned: Sequence[Planned], rerun: Rerun) -> list[Cell]:
+def cells_to_run(planned: Sequence[Planned], rerun: Rerun) -> list[Cell]:
     """The cells to run: new ones, and by `rerun` also failed, stale or all ones."""
     states: dict[Rerun, set[State]] = {
         "missing": {"new"},
@@ -77,7 +77,7 @@ def due(planned: Sequence[Planned], rerun: Rerun) -> list[Cell]:
     return [item.cell for item in planned if item.state in states[rerun]]
 
 
-def impossible(planned: Sequence[Planned]) -> list[Planned]:
+def impossible_cells(planned: Sequence[Planned]) -> list[Planned]:
     """The cells that cannot be measured.
 
     Raises:
@@ -85,7 +85,7 @@ def impossible(planned: Sequence[Planned]) -> list[Planned]:
     """
     found = [item for item in planned if item.state == "impossible"]
     if found and len(found) == len(planned):
-        raise BenchmarkError("\n".join(dict.fromkeys(item.why for item in found)))
+        raise BenchmarkError("\n".join(dict.fromkeys(item.reason for item in found)))
     return found
 
 

@@ -135,14 +135,14 @@ def verify(
         store = Store(root, suite.name)
         store.prepare()
         jobs = [Job(record.cell, root, suite.name, _settings(record, data_root, weights)) for record in drawn]
-        due = []
+        to_run = []
         for record, job in zip(drawn, jobs, strict=True):
             if reason := _obstacle(record, job):
                 fail(job, reason, "impossible")
             else:
-                due.append(job)
-        device = "cuda" if any(job.settings.device == "cuda" for job in due) else "cpu"
-        run_jobs(due, make_engine(engine, workers=workers, device=device, time_limit=suite.time_limit), store)
+                to_run.append(job)
+        device = "cuda" if any(job.settings.device == "cuda" for job in to_run) else "cpu"
+        run_jobs(to_run, make_engine(engine, workers=workers, device=device, time_limit=suite.time_limit), store)
         return Outcome(suite.name, faults(suite, published), judge_again(drawn, published, store), len(records))
 
 
