@@ -193,12 +193,12 @@ def _train_epoch(
     for inputs, targets in loader:
         inputs = inputs.to(device)
         targets = tree_map(lambda part: part.to(device) if isinstance(part, Tensor) else part, targets)
-        fed, mixture = adapter.encode(inputs), None
+        encoded, mixture = adapter.encode(inputs), None
         if recipe.mixup and state.epoch < MIXED * recipe.epochs and torch.rand(()) < MIXUP_SHARE:
-            mixture = Mixture(len(fed), recipe.mixup)
-            fed = mixture.inputs(fed)
+            mixture = Mixture(len(encoded), recipe.mixup)
+            encoded = mixture.inputs(encoded)
         with torch.autocast(device.type, torch.bfloat16, enabled=precision == "bfloat16"):
-            output = state.model(fed)
+            output = state.model(encoded)
         loss = adapter.loss(output, targets) if mixture is None else mixture.loss(adapter, output, targets)
         state.optimizer.zero_grad(set_to_none=True)
         loss.backward()
@@ -226,8 +226,8 @@ class Mixture:
         self.share = float(torch.distributions.Beta(alpha, alpha).sample())
         self.others = torch.randperm(size)
 
-    def inputs(self, fed: Tensor) -> Tensor:
-        return self.share * fed + (1 - self.share) * fed[self.others.to(fed.device)]
+    def inputs(self, encoded: Tensor) -> Tensor:
+        return self.share * encoded + (1 - self.share) * encoded[self.others.to(encoded.device)]
 
     def loss(self, adapter: Network, output: Any, targets: Tensor) -> Tensor:
         others = targets[self.others.to(targets.device)]

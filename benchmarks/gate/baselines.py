@@ -72,7 +72,7 @@ class Row(BaseModel):
         return " ".join([*parts, self.profile, *([f"seed={self.seed}"] if self.seed else [])])
 
 
-class Page(BaseModel):
+class BaselineFile(BaseModel):
     """The content of the JSON file."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -157,17 +157,19 @@ def write_baseline(baseline: Baseline, path: Path) -> Path:
     Raises:
         InvalidInput: the path does not end in .json, or its folder is not there.
     """
-    beside = _beside(path)
+    samples_path = _samples_path(path)
     if not path.parent.is_dir():
         raise InvalidInput(f"There is no folder {path.parent} for the baseline; make it first.")
     lengths = [len(baseline.outcomes[row.id]) for row in baseline.rows]
     names = pd.Categorical(np.repeat([row.id for row in baseline.rows], lengths))
     scores = np.concatenate([baseline.outcomes[row.id] for row in baseline.rows])
     content = pd.DataFrame({"cell": names, "outcome": scores}).to_parquet(index=False, compression="zstd")
-    page = Page(suite=baseline.suite, samples_sha256=hashlib.sha256(content).hexdigest(), cells=list(baseline.rows))
-    write_atomically(beside, content)
-    write_atomically(path, (page.model_dump_json(indent=1) + "\n").encode())
-    return beside
+    stored = BaselineFile(
+        suite=baseline.suite, samples_sha256=hashlib.sha256(content).hexdigest(), cells=list(baseline.rows)
+    )
+    write_atomically(samples_path, content)
+    write_atomically(path, (stored.model_dump_json(indent=1) + "\n").encode())
+    return samples_path
 
 
 def read_baseline(path: Path) -> Baseline:
@@ -176,34 +178,36 @@ def read_baseline(path: Path) -> Baseline:
     Raises:
         InvalidInput: one is missing, damaged or of a newer version, or the two do not belong together; says which.
     """
-    beside = _beside(path)
-    for file in (path, beside):
+    samples_path = _samples_path(path)
+    for file in (path, samples_path):
         if not file.is_file():
             raise InvalidInput(
                 f"There is no {file}. Write a baseline with: run_all.py gate --suite NAME --baseline {path} --update"
             )
-    page = _read_page(path)
-    content = beside.read_bytes()
-    if hashlib.sha256(content).hexdigest() != page.samples_sha256:
+    stored = _read_json(path)
+    content = samples_path.read_bytes()
+    if hashlib.sha256(content).hexdigest() != stored.samples_sha256:
         raise InvalidInput(
-            f"{beside.name} is not the file that {path} was written with; take both of {path.parent} from one "
+            f"{samples_path.name} is not the file that {path} was written with; take both of {path.parent} from one "
             "revision, or write the baseline again."
         )
     samples = pd.read_parquet(io.BytesIO(content))
     outcomes = {str(id): group.to_numpy() for id, group in samples.groupby("cell", observed=True)["outcome"]}
-    for row in page.cells:
+    for row in stored.cells:
         if len(outcomes.get(row.id, ())) != row.n:
-            raise InvalidInput(f"{beside} does not hold the {row.n} samples of {row.id}; write the baseline again.")
-    return Baseline(page.suite, page.cells, outcomes)
+            raise InvalidInput(
+                f"{samples_path} does not hold the {row.n} samples of {row.id}; write the baseline again."
+            )
+    return Baseline(stored.suite, stored.cells, outcomes)
 
 
-def _beside(path: Path) -> Path:
+def _samples_path(path: Path) -> Path:
     if path.suffix != ".json":
         raise InvalidInput(f"A baseline is named by its JSON file, as in smoke.json; {path.name} does not end so.")
     return path.with_suffix(".parquet")
 
 
-def _read_page(path: Path) -> Page:
+def _read_json(path: Path) -> BaselineFile:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except json.JSONDecodeError as error:
@@ -214,13 +218,13 @@ def _read_page(path: Path) -> Page:
     if isinstance(version, int) and version > SCHEMA:
         raise InvalidInput(f"The baseline {path} was written by a newer version of this benchmark; update it.")
     try:
-        page = Page.model_validate(content)
+        stored = BaselineFile.model_validate(content)
     except ValidationError as error:
         raise InvalidInput(f"The baseline {path}: {_describe(error)}") from None
-    ids = [row.id for row in page.cells]
+    ids = [row.id for row in stored.cells]
     if twice := next((id for id in ids if ids.count(id) > 1), None):
         raise InvalidInput(f"The baseline {path} holds {twice} twice; write it again.")
-    return page
+    return stored
 
 
 def _describe(error: ValidationError) -> str:
@@ -228,5 +232,5 @@ def _describe(error: ValidationError) -> str:
     where = ".".join(str(part) for part in first["loc"]) or "it"
     if first["type"] != "extra_forbidden":
         return f"'{where}' is wrong: {first['msg']}."
-    (near,) = get_close_matches(str(first["loc"][-1]), {*Page.model_fields, *Row.model_fields}, n=1, cutoff=0)
+    (near,) = get_close_matches(str(first["loc"][-1]), {*BaselineFile.model_fields, *Row.model_fields}, n=1, cutoff=0)
     return f"there is no key '{where}'; did you mean '{near}'?"

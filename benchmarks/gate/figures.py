@@ -89,7 +89,7 @@ def exact_fields(pairs: dict[str, tuple[float, float]], alike: bool) -> set[str]
     return set(MEASURED) - {"report"} - late
 
 
-def beyond(before: Record, pairs: dict[str, tuple[float, float]], exact: Collection[str] = ()) -> list[str]:
+def beyond_tolerance(before: Record, pairs: dict[str, tuple[float, float]], exact: Collection[str] = ()) -> list[str]:
     """A sentence for each changed figure that is beyond tolerance; for exact fields, for each changed figure."""
     return [
         f"{place} was {old:.6g} and is {new:.6g}" if not math.isnan(new) else f"{place} is not there any more"

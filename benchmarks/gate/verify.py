@@ -19,7 +19,7 @@ from benchmarks.engines import make_engine
 from benchmarks.engines.runner import run as run_jobs
 from benchmarks.execution.worker import Job, Settings, explain, fail, workbench
 from benchmarks.gate.baselines import Incomparable, measured, row_of
-from benchmarks.gate.figures import beyond, changed, contradictions, counted_alike, exact_fields
+from benchmarks.gate.figures import beyond_tolerance, changed, contradictions, counted_alike, exact_fields
 from benchmarks.gate.judge import PASS, REGRESSION, UNMEASURED, Comparison, judge
 from benchmarks.gate.paired import Paired, adjusted, compare
 from benchmarks.pages.tables import collect, pages
@@ -42,7 +42,7 @@ SHOWN = 3
 
 
 @dataclass(frozen=True)
-class Verified:
+class VerifiedCell:
     """The verdict on one cell and its reason.
 
     Attributes:
@@ -70,7 +70,7 @@ class Outcome:
 
     suite: str
     faults: Sequence[str]
-    cells: Sequence[Verified]
+    cells: Sequence[VerifiedCell]
     total: int
 
     @property
@@ -164,7 +164,7 @@ def _obstacle(record: Record, job: Job) -> str:
 
 def faults(suite: Suite, published: PublishedSuite) -> list[str]:
     """Contradictions in what is published, as sentences: tables that do not follow from records, wrong sums."""
-    found = published.misstatements()
+    found = published.contradictions()
     for name, content in pages(suite, published, collect(suite, published)).items():
         if (published.folder / name).read_bytes() != content:
             found.append(f"{name} is not what the records say; `report` writes it again")
@@ -175,14 +175,14 @@ def faults(suite: Suite, published: PublishedSuite) -> list[str]:
     return found
 
 
-def judge_again(drawn: Sequence[Record], published: Results, store: Results) -> list[Verified]:
+def judge_again(drawn: Sequence[Record], published: Results, store: Results) -> list[VerifiedCell]:
     """Compares cells that were measured again with their published records."""
     sides = [_look_up(record, published, store) for record in drawn]
     comparisons = [side for side in sides if isinstance(side, Comparison)]
     ps = iter(adjusted([comparison.paired for comparison in comparisons]))
     found = []
     for record, side in zip(drawn, sides, strict=True):
-        if isinstance(side, Verified):
+        if isinstance(side, VerifiedCell):
             found.append(side)
             continue
         now = store.load(record.cell)
@@ -191,22 +191,24 @@ def judge_again(drawn: Sequence[Record], published: Results, store: Results) -> 
     return found
 
 
-def _look_up(record: Record, published: Results, store: Results) -> Comparison | Verified:
+def _look_up(record: Record, published: Results, store: Results) -> Comparison | VerifiedCell:
     now = store.load(record.cell)
     if now is None:
-        return Verified(record, "not measured", "it has no record")
+        return VerifiedCell(record, "not measured", "it has no record")
     if now.status == "failed":
         if now.cause in UNMEASURED:
-            return Verified(record, "not measured", now.reason)
-        return Verified(record, "different", f"it was measured when it was published, and fails now: {now.reason}")
+            return VerifiedCell(record, "not measured", now.reason)
+        return VerifiedCell(record, "different", f"it was measured when it was published, and fails now: {now.reason}")
     try:
         if not record.samples:
             return _unpaired(record, now)
         (before, outcomes), (after, again) = measured(record, published), measured(now, store)
     except Incomparable as error:
-        return Verified(record, "not measured", str(error))
+        return VerifiedCell(record, "not measured", str(error))
     if before.n != after.n or before.metric != after.metric:
-        return Verified(record, "different", f"{before.n} samples by {before.metric}, now {after.n} by {after.metric}")
+        return VerifiedCell(
+            record, "different", f"{before.n} samples by {before.metric}, now {after.n} by {after.metric}"
+        )
     return Comparison(before, after, compare(outcomes, again))
 
 
@@ -220,20 +222,20 @@ def _unpaired(record: Record, now: Record) -> Comparison:
     )
 
 
-def _verdict(record: Record, now: Record, comparison: Comparison, published: Results, store: Results) -> Verified:
+def _verdict(record: Record, now: Record, comparison: Comparison, published: Results, store: Results) -> VerifiedCell:
     figure = f"{comparison.before.metric} {comparison.before.value:.2f}"
     pairs = changed(record, now)
     alike = counted_alike(pairs, published.samples(record), store.samples(now))
-    said = beyond(record, pairs, exact_fields(pairs, alike))
+    said = beyond_tolerance(record, pairs, exact_fields(pairs, alike))
     verdict, reason = judge(comparison)
     if said or verdict != "pass":
         reasons = [reason] if verdict != "pass" else ["no spike moved"] if alike else []
-        return Verified(record, "different", "; ".join([*reasons, *said[:SHOWN], *_more(said)]), now)
+        return VerifiedCell(record, "different", "; ".join([*reasons, *said[:SHOWN], *_more(said)]), now)
     if alike and all(place.startswith("report.") for place in pairs):
-        return Verified(
+        return VerifiedCell(
             record, "equal", figure + (", and every other figure" if not pairs else ", and every count"), now
         )
-    return Verified(record, "within tolerance", f"{figure}, now {comparison.now.value:.2f}; {reason}", now)
+    return VerifiedCell(record, "within tolerance", f"{figure}, now {comparison.now.value:.2f}; {reason}", now)
 
 
 def _more(sentences: Sequence[str]) -> list[str]:

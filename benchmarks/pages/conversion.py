@@ -50,8 +50,8 @@ def measure_conversion(cell: Cell, bench: Workbench, advance: Callable[[int], No
     record = bench.measure(cell, advance).record
     ann = bench.measure(cell.model_copy(update={"method": "ann", "options": {}, "T": None, "seed": 0}), advance).record
     network = bench.convert(cell).network
-    fed = bench.calibration(cell.task, cell.network, cell.calibration, cell.seed).inputs
-    groups = roles(network, constant_input=isinstance(fed, Tensor))
+    inputs = bench.calibration(cell.task, cell.network, cell.calibration, cell.seed).inputs
+    groups = roles(network, constant_input=isinstance(inputs, Tensor))
     return Conversion(ann=ann, record=record, roles=groups, worst=worst(record.report))
 
 

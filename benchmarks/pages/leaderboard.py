@@ -82,7 +82,7 @@ def leaderboard(frame: pd.DataFrame) -> str:
     done = complete(frame).drop_duplicates(["cell", "metric", "precision", "price_list"])
     done = done[done["metric"] == done.groupby("task")["metric"].transform("first")]
     several = bool(done.groupby([*KEYS, "method", "T"]).size().gt(1).any())
-    boards = sorted(_boards(done), key=lambda board: _made_up(board.keys["task"]))
+    boards = sorted(_boards(done), key=lambda board: _needs_no_data(board.keys["task"]))
     lines = [PREAMBLE, *table(SUMMARY, map(_summary, boards)), "", FRONTS]
     if several:
         lines.append(SEVERAL)
@@ -109,7 +109,7 @@ def _boards(done: pd.DataFrame) -> Iterator[Board]:
             yield Board(named, str(group["metric"].iloc[0]), rows[ann], rows[twins], rows[~ann & ~twins])
 
 
-def _made_up(task: str) -> bool:
+def _needs_no_data(task: str) -> bool:
     """Whether a task needs nothing on disk; such tasks come last."""
     return task in TASKS and TASKS[task]().missing() is None
 
@@ -122,11 +122,11 @@ def _summary(board: Board) -> list[str]:
         f"{board.keys['task']} ({board.samples})",
         str(board.keys["network"]),
         f"{ann['value']:.2f}",
-        *(_told(found.iloc[0]) if len(found) else "none" for found in (near, cheap)),
+        *(_summary_entry(found.iloc[0]) if len(found) else "none" for found in (near, cheap)),
     ]
 
 
-def _told(row: pd.Series[Any]) -> str:
+def _summary_entry(row: pd.Series[Any]) -> str:
     share = 100 * row["energy_unary_mJ"] / row["energy_ann_mJ"]
     return f"{row['value']:.2f} at {share:.1f} %: `{row['method']}`, T={row['T']:.0f}"
 

@@ -99,9 +99,9 @@ def _pictures(
     kind = TASKS[task]
 
     def first() -> tuple[Tensor, Any]:
-        bound = kind(data_root)
-        bound.require()
-        batch = next(bound.test(KEPT, limit))
+        instance = kind(data_root)
+        instance.require()
+        batch = next(instance.test(KEPT, limit))
         return batch.inputs, batch.targets
 
     for name, picture in kind.target.pictures(runs, kind.classes, first):

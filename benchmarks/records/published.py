@@ -106,7 +106,7 @@ class PublishedSuite:
         """Adds a verification to the manifest."""
         self._replace(verified=[*self.manifest.verified, verification])
 
-    def misstatements(self) -> list[str]:
+    def contradictions(self) -> list[str]:
         """Sentences on what differs between the manifest and the records and samples."""
         lines = gzip.decompress((self.folder / RECORDS).read_bytes())
         table = self._samples if SAMPLES in self.manifest.files else None
