@@ -62,7 +62,7 @@ def demand_refusal(attempt: Callable[[], object], advice: str) -> None:
     raise Failed(f"It is taken without a word and gives {type(made).__name__}; {advice}")
 
 
-def title(check: Check[Subject]) -> str:
+def check_name(check: Check[Subject]) -> str:
     """The name of a check for readers."""
     return check.__name__.strip("_").replace("_", " ")
 
@@ -73,11 +73,11 @@ def judge(check: Check[Subject], subject: Subject) -> Result:
     try:
         check(subject)
     except DoesNotApply as error:
-        return Result(title(check), promise, "does not apply", str(error))
+        return Result(check_name(check), promise, "does not apply", str(error))
     except (Failed, BenchmarkError) as error:
-        return Result(title(check), promise, "failed", str(error))
+        return Result(check_name(check), promise, "failed", str(error))
     except Exception as error:
         last = traceback.extract_tb(error.__traceback__)[-1]
         where = f"{Path(last.filename).name}, line {last.lineno}"
-        return Result(title(check), promise, "failed", f"{type(error).__name__} in {where}: {error}")
-    return Result(title(check), promise, "passed")
+        return Result(check_name(check), promise, "failed", f"{type(error).__name__} in {where}: {error}")
+    return Result(check_name(check), promise, "passed")

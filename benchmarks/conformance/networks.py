@@ -45,7 +45,7 @@ class NetworkBench:
     @cached_property
     def adapter(self) -> Network:
         demand(bool(self.tasks), "It fits no task that is registered; see its attributes `family` and `shape`.")
-        return bound(self.kind, self.tasks[0])
+        return make_adapter(self.kind, self.tasks[0])
 
     @cached_property
     def inputs(self) -> Tensor:
@@ -56,7 +56,7 @@ class NetworkBench:
     @cached_property
     def model(self) -> nn.Module:
         """The module in inference mode and float64, where order and size of a batch change only the last digits."""
-        return built(self.adapter, seed=0).double()
+        return random_model(self.adapter, seed=0).double()
 
     @cached_property
     def images(self) -> Tensor:
@@ -67,7 +67,7 @@ class NetworkBench:
         return capture(self.model, self.images[:1])
 
 
-def bound(kind: type[Network], task: str) -> Network:
+def make_adapter(kind: type[Network], task: str) -> Network:
     """An adapter for a task; if it resizes samples, to small ones."""
     adapter = kind(TASKS[task]())
     if adapter.side is not None:
@@ -83,7 +83,7 @@ def shape_of(task: Task) -> tuple[int, ...]:
 
 
 @torch.no_grad()
-def built(adapter: Network, seed: int) -> nn.Module:
+def random_model(adapter: Network, seed: int) -> nn.Module:
     """A module with random weights, in inference mode, whose batch norms have random means."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
@@ -114,13 +114,13 @@ def builds_for_every_task_it_fits(bench: NetworkBench) -> None:
     """For each task it gives what the task's target asks for: a score for each class, or boxes, say."""
     first = bench.adapter.task.name
     for name in bench.tasks:
-        adapter = bound(bench.kind, name)
+        adapter = make_adapter(bench.kind, name)
         shape = shape_of(adapter.task)
         sample = torch.zeros(2, *shape, dtype=torch.uint8)
         # Where there are many tasks of large samples, shapes alone are computed after the first.
         device = "meta" if adapter.task.samples.large and name != first else "cpu"
         with torch.device(device):
-            output = built(adapter, seed=0)(adapter.encode(sample.to(device)))
+            output = random_model(adapter, seed=0)(adapter.encode(sample.to(device)))
         fault = adapter.task.target.output_fault(output, adapter.decode, tuple(sample.shape), len(adapter.task.classes))
         demand_none(fault and f"For task {name}: {fault}")
 
@@ -170,10 +170,13 @@ def encodes_sample_by_sample(bench: NetworkBench) -> None:
 @torch.no_grad()
 def is_fed_what_it_encodes(bench: NetworkBench) -> None:
     """The mean over time of what `spiking_input` gives is what `encode` gives: conversions compare the two."""
-    encoded, fed = bench.adapter.encode(bench.inputs), bench.adapter.spiking_input(bench.inputs)
-    demand(tuple(fed.shape) == tuple(encoded.shape), f"Their shapes are {tuple(fed.shape)} and {tuple(encoded.shape)}.")
+    encoded, spiking = bench.adapter.encode(bench.inputs), bench.adapter.spiking_input(bench.inputs)
     demand(
-        torch.allclose(mean_input(fed), encoded, rtol=1e-4, atol=1e-4 * float(encoded.abs().max())),
+        tuple(spiking.shape) == tuple(encoded.shape),
+        f"Their shapes are {tuple(spiking.shape)} and {tuple(encoded.shape)}.",
+    )
+    demand(
+        torch.allclose(mean_input(spiking), encoded, rtol=1e-4, atol=1e-4 * float(encoded.abs().max())),
         "It is not; give frames whose mean is what the ANN sees.",
     )
 
@@ -221,7 +224,7 @@ def has_activations_for_neurons(bench: NetworkBench) -> None:
 @torch.no_grad()
 def keeps_its_weights(bench: NetworkBench) -> None:
     """Weights that are saved and loaded into another instance give the same outputs."""
-    model, other = built(bench.adapter, seed=0), built(bench.adapter, seed=1)
+    model, other = random_model(bench.adapter, seed=0), random_model(bench.adapter, seed=1)
     images = bench.adapter.encode(bench.inputs)
     demand(
         not torch.allclose(flat(model(images)), flat(other(images))),

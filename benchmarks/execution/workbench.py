@@ -20,7 +20,7 @@ from adapters import NETWORKS, find_weights, resolve_device
 from benchmarks.choices import Precision
 from benchmarks.execution.evaluate import Prepared, calibration_set, evaluate, prepare
 from benchmarks.freshness.sources import Sources, combined
-from benchmarks.records.converted import Conversions, Converted, spec, stage_parts
+from benchmarks.records.converted import ConversionCache, Converted, spec, stage_parts
 from benchmarks.records.machine import this_machine
 from benchmarks.records.record import Measurement, Record
 from benchmarks.suites.cell import Cell
@@ -39,7 +39,7 @@ class Workbench:
         weights: folder of checkpoints, before those that ship with the benchmark.
         device: torch's name of the device.
         precision: type of weights and activations; potentials are float32. "auto" is bfloat16 on a GPU that has it.
-        converted: folder of converted networks, see `Conversions`; None keeps none on disk.
+        converted: folder of converted networks, see `ConversionCache`; None keeps none on disk.
     """
 
     def __init__(
@@ -63,7 +63,7 @@ class Workbench:
         self.network = lru_cache(maxsize=1)(self._network)
         self.calibration = lru_cache(maxsize=2)(self._calibration)
         self.source = Sources()
-        self.conversions = Conversions(converted, self.source, self._now)
+        self.conversions = ConversionCache(converted, self.source, self._now)
 
     def _task(self, name: str) -> Task:
         task = TASKS[name](self.data_root)
@@ -111,7 +111,7 @@ class Workbench:
         }
 
     def convert(self, cell: Cell) -> Converted:
-        """The converted network of a cell. Stages that were run before are not run again; see `Conversions`."""
+        """The converted network of a cell. Stages that were run before are not run again; see `ConversionCache`."""
         graph = self.network(cell.task, cell.network).graph
         key = (cell.task, cell.network, cell.calibration, cell.seed)
         return self.conversions.convert(

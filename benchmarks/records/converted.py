@@ -52,7 +52,7 @@ class _Sidecar(BaseModel):
     explained: str = ""
 
 
-class Conversions:
+class ConversionCache:
     """Converts, and keeps the network after every stage.
 
     Stages are recognised by the code of their class and their fields. A stage that is no frozen dataclass of plain
