@@ -17,7 +17,7 @@ from torch.utils.data import Dataset
 
 from conversion.errors import DataMissing, InvalidInput
 from tasks.base import Split, Task
-from tasks.splits import cut, stratified
+from tasks.splits import random_split, stratified
 
 SPLITS: tuple[Split, ...] = ("train", "validation", "test")
 SKIPPED = "skip.txt"
@@ -125,22 +125,22 @@ class DiskTask(FolderTask, Generic[Sample]):
 
     def gap(self) -> str | None:
         try:
-            self.divided()
+            self.split_listing()
         except DataMissing as error:
             return str(error)
         return None
 
-    def divided(self) -> dict[Split, list[Sample]]:
+    def split_listing(self) -> dict[Split, list[Sample]]:
         """Splits the listing in three and leaves out what the user skips. Raises DataMissing as `listing` does."""
         listed = self.listing()
         if "test" not in listed:
-            listed["train"], listed["test"] = self._cut(listed["train"], TEST_FRACTION)
+            listed["train"], listed["test"] = self._split_off(listed["train"], TEST_FRACTION)
         splits = {name: self._without_skipped(samples, name) for name, samples in listed.items()}
         self._count = sum(map(len, listed.values()))
         if "validation" not in splits:
             most, count = self.validation_most, len(splits["train"])
             fraction = VALIDATION_FRACTION if most is None else min(VALIDATION_FRACTION, most / max(count, 1))
-            splits["train"], splits["validation"] = self._cut(splits["train"], fraction)
+            splits["train"], splits["validation"] = self._split_off(splits["train"], fraction)
         return splits
 
     def listed(self, split: Split) -> list[Sample]:
@@ -188,7 +188,7 @@ class DiskTask(FolderTask, Generic[Sample]):
     @cached_property
     def _splits(self) -> dict[Split, list[Sample]]:
         self.require()
-        return self.divided()
+        return self.split_listing()
 
     def _without_skipped(self, samples: Sequence[Sample], split: Split) -> list[Sample]:
         """The samples that are not on a skip list. Raises DataMissing unless one is left of every class."""
@@ -200,14 +200,14 @@ class DiskTask(FolderTask, Generic[Sample]):
             raise DataMissing(f"{names} leaves no {self.unit} in the {split} split, or none of one of its classes.")
         return kept
 
-    def _cut(self, samples: Sequence[Sample], fraction: float) -> tuple[list[Sample], list[Sample]]:
+    def _split_off(self, samples: Sequence[Sample], fraction: float) -> tuple[list[Sample], list[Sample]]:
         """The samples left and those drawn by a fixed seed, a fraction of every class where there are classes."""
         labels = [self.label(sample) for sample in samples]
         classes = [label for label in labels if label is not None]
         if len(classes) == len(samples):
             left, drawn = (part.tolist() for part in stratified(torch.tensor(classes).long(), fraction, SEED))
         else:
-            left, drawn = cut(len(samples), fraction, SEED)
+            left, drawn = random_split(len(samples), fraction, SEED)
         return [samples[index] for index in left], [samples[index] for index in drawn]
 
     @cached_property
@@ -233,7 +233,7 @@ def file_hash(path: Path) -> bytes:
     return hashlib.sha256(path.read_bytes()).digest()
 
 
-def absent(paths: Iterable[Path]) -> Path | None:
+def first_missing(paths: Iterable[Path]) -> Path | None:
     """The first of the files that does not exist. Each folder is listed once, which is faster than asking per file."""
     listed: dict[Path, set[str]] = {}
     for path in paths:

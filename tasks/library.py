@@ -52,7 +52,7 @@ class LibraryTask(DiskTask[Item]):
         super().__init_subclass__()
         if "dataset" in vars(cls) and "layout" not in vars(cls):
             place = "the data root" if cls.folders[0] == "." else f"{cls.folders[0]}/"
-            cls.layout = f"{place} holds what {_called(cls.dataset)} reads, unpacked."
+            cls.layout = f"{place} holds what {_name_of(cls.dataset)} reads, unpacked."
 
     def gap(self) -> str | None:
         try:
@@ -86,7 +86,7 @@ class LibraryTask(DiskTask[Item]):
         item = self.item(sample)
         if not isinstance(item, tuple) or len(item) != 2:
             raise InvalidInput(
-                f"{_called(type(self).dataset)} gives {type(item).__name__} where (sample, class) belongs."
+                f"{_name_of(type(self).dataset)} gives {type(item).__name__} where (sample, class) belongs."
             )
         return item[0], class_index(item[1], self.classes, self.name)
 
@@ -115,29 +115,34 @@ class LibraryTask(DiskTask[Item]):
             DataMissing: its files are not there.
             InvalidInput: the library is not installed, or there is no such split.
         """
-        opens = without_download(imported(type(self).dataset, self.extra))
-        taken = inspect.signature(opens).parameters
-        root = {self.root_argument: str(self.root)} if self.root_argument in taken else {}
-        return {split: self._open(opens, root, given) for split, given in (self.splits or _usual(taken)).items()}
+        dataset = without_download(imported(type(self).dataset, self.extra))
+        parameters = inspect.signature(dataset).parameters
+        root = {self.root_argument: str(self.root)} if self.root_argument in parameters else {}
+        return {
+            split: self._open(dataset, root, arguments)
+            for split, arguments in (self.splits or _default_splits(parameters)).items()
+        }
 
-    def _open(self, opens: Callable[..., Any], root: Mapping[str, Any], given: Mapping[str, Any]) -> Any:
+    def _open(self, dataset: Callable[..., Any], root: Mapping[str, Any], arguments: Mapping[str, Any]) -> Any:
         try:
-            return opens(**root, **self.options, **given)
+            return dataset(**root, **self.options, **arguments)
         except (RuntimeError, OSError) as error:
-            raise DataMissing(f"{_called(opens)} is not in {self.root}, nor downloaded: {_clause(error)}.") from error
+            raise DataMissing(
+                f"{_name_of(dataset)} is not in {self.root}, nor downloaded: {_clause(error)}."
+            ) from error
         except (TypeError, ValueError, KeyError, AssertionError) as error:
-            told = ", ".join(f"{name}={value!r}" for name, value in {**self.options, **given}.items())
+            shown = ", ".join(f"{name}={value!r}" for name, value in {**self.options, **arguments}.items())
             raise InvalidInput(
-                f"{_called(opens)} cannot be opened with ({told}): {_clause(error)}. The arguments for each split are "
-                f"the attribute `splits` of task {self.name}."
+                f"{_name_of(dataset)} cannot be opened with ({shown}): {_clause(error)}. The arguments for each split "
+                f"are the attribute `splits` of task {self.name}."
             ) from error
 
 
-def _usual(taken: Container[str]) -> Mapping[Split, Mapping[str, Any]]:
+def _default_splits(parameters: Container[str]) -> Mapping[Split, Mapping[str, Any]]:
     """The arguments by which datasets commonly choose a split, from the names of their parameters."""
-    if "train" in taken:
+    if "train" in parameters:
         return {"train": {"train": True}, "test": {"train": False}}
-    if "split" in taken:
+    if "split" in parameters:
         return {"train": {"split": "train"}, "validation": {"split": "val"}, "test": {"split": "test"}}
     return {"train": {}}
 
@@ -201,5 +206,5 @@ def _clause(error: Exception) -> str:
     return str(error).strip().rstrip(".") or type(error).__name__
 
 
-def _called(dataset: Callable[..., Any] | str) -> str:
+def _name_of(dataset: Callable[..., Any] | str) -> str:
     return dataset if isinstance(dataset, str) else getattr(dataset, "__name__", repr(dataset))

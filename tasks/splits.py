@@ -26,7 +26,7 @@ def stratified(labels: Tensor, fraction: float, seed: int) -> tuple[Tensor, Tens
     return torch.nonzero(~drawn).flatten(), torch.nonzero(drawn).flatten()
 
 
-def cut(count: int, fraction: float, seed: int) -> tuple[list[int], list[int]]:
+def random_split(count: int, fraction: float, seed: int) -> tuple[list[int], list[int]]:
     """Draws a fraction of 0..count-1 where there are no classes; returns indices left and drawn, each ascending."""
     drawn = torch.randperm(count, generator=torch.Generator().manual_seed(seed))[: round(fraction * count)]
     taken = set(drawn.tolist())

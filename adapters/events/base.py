@@ -60,7 +60,7 @@ RECIPE = Recipe(
 )  # fmt: skip
 
 
-def joined(counts: Tensor, side: int) -> Tensor:
+def sum_pooled(counts: Tensor, side: int) -> Tensor:
     """Sums over squares of `side` x `side` pixels, so that no event is lost; zeros are added at the right and below.
 
     Args:

@@ -50,7 +50,7 @@ class CocoAveragePrecision:
             raise InvalidInput(
                 "COCO's average precision needs pycocotools, which is not installed: pip install -e '.[detection]'."
             ) from error
-        self._judge = COCOeval
+        self._evaluator = COCOeval
         self.classes = tuple(classes)
         self._found: list[Detections] = []
         self._truth: list[Boxes] = []
@@ -84,12 +84,14 @@ class CocoAveragePrecision:
 
     def _ranked(self) -> list[Ranked]:
         """The detections of each class as pycocotools matched them, `right` and `wrong` at ten IoU thresholds."""
-        judge = self.judged()
+        evaluation = self.evaluation()
         images, classes = len(self._truth), len(self.classes)
-        found: list[list[Any]] = [judge.evalImgs[label * images : (label + 1) * images] for label in range(classes)]
+        found: list[list[Any]] = [
+            evaluation.evalImgs[label * images : (label + 1) * images] for label in range(classes)
+        ]
         return [_rank(of_class) for of_class in found]
 
-    def judged(self) -> Any:
+    def evaluation(self) -> Any:
         """pycocotools' evaluation of all images, with one range of areas; `accumulate` has not been called."""
         from pycocotools.coco import COCO
 
@@ -107,11 +109,11 @@ class CocoAveragePrecision:
                 side.dataset = {**everything, "annotations": [{**a, "id": k + 1} for k, a in enumerate(annotations)]}
                 side.createIndex()
                 sides.append(side)
-            judge = self._judge(*sides, "bbox")
-            judge.params.areaRng, judge.params.areaRngLbl = [[0, 1e10]], ["all"]
-            judge.params.maxDets = [MOST]
-            judge.evaluate()
-        return judge
+            evaluation = self._evaluator(*sides, "bbox")
+            evaluation.params.areaRng, evaluation.params.areaRngLbl = [[0, 1e10]], ["all"]
+            evaluation.params.maxDets = [MOST]
+            evaluation.evaluate()
+        return evaluation
 
 
 def _truth(image: int, truth: Boxes) -> list[dict[str, Any]]:

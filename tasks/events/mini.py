@@ -67,7 +67,7 @@ def _encoded(task: type[MiniEvents], split: Split) -> LabelledImages:
 def simulated(split: Split) -> tuple[list[Events], Tensor]:
     """The recordings of a split, and their classes."""
     digits = Digits().split(split)
-    return list(recorded(digits.images[:, 0].numpy())), digits.labels
+    return list(simulate_camera(digits.images[:, 0].numpy())), digits.labels
 
 
 @lru_cache(maxsize=1)
@@ -82,13 +82,13 @@ def _digest() -> str:
     return state.hexdigest()
 
 
-def recorded(images: NDArray[np.uint8]) -> Iterator[Events]:
+def simulate_camera(images: NDArray[np.uint8]) -> Iterator[Events]:
     """The events of the camera for each image, uint8 of shape (N, 8, 8), in the order of time."""
     table = np.round(SCALE * np.log(DARK + np.arange(256))).astype(np.int32)
-    last = table[_looked(images, (0, 0))]
+    last = table[_brightness(images, (0, 0))]
     found: list[tuple[NDArray[Any], ...]] = [(np.empty(0, np.int64),) * 5]  # Where all is dark nothing comes.
     for look, offset in enumerate(PATH):
-        now = table[_looked(images, (int(offset[0]), int(offset[1])))]
+        now = table[_brightness(images, (int(offset[0]), int(offset[1])))]
         change = now - last
         fired = np.abs(change) // THRESHOLD
         for nth in range(1, int(fired.max()) + 1):
@@ -106,7 +106,7 @@ def recorded(images: NDArray[np.uint8]) -> Iterator[Events]:
         yield events[order[first:end]]
 
 
-def _looked(images: NDArray[np.uint8], offset: tuple[int, int]) -> NDArray[np.int64]:
+def _brightness(images: NDArray[np.uint8], offset: tuple[int, int]) -> NDArray[np.int64]:
     """Brightness at every pixel, 0 to 255, with the digit moved by an offset (x, y) in sixteenths of a pixel.
 
     Bilinear in whole numbers: a pixel of the digit is two of the camera wide, and it is dark around.

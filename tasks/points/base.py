@@ -40,7 +40,7 @@ class CloudFile:
         return np.random.default_rng(int.from_bytes(hashlib.sha256(self.name.encode()).digest()[:8]))
 
 
-def chosen(available: int, wanted: int, generator: np.random.Generator) -> NDArray[np.int64]:
+def sample_indices(available: int, wanted: int, generator: np.random.Generator) -> NDArray[np.int64]:
     """Draws indices of the points of a cloud for a sample, in a random order, shape (wanted,).
 
     Each occurs at most once where there are enough; else all occur, and the others are drawn with replacement.

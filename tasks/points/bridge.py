@@ -13,7 +13,7 @@ from torch import Tensor
 
 from conversion.errors import InvalidInput
 from tasks.library import Item, LibraryTask, class_index, imported
-from tasks.points.base import CloudClassification, chosen, normalised
+from tasks.points.base import CloudClassification, normalised, sample_indices
 
 
 class GeometricTask(LibraryTask, CloudClassification):
@@ -58,7 +58,7 @@ class GeometricTask(LibraryTask, CloudClassification):
         if getattr(data, "face", None) is not None:
             data = imported("torch_geometric.transforms.SamplePoints", self.extra)(self.points)(data.clone())
         points = data.pos.double().numpy()
-        return normalised(points[chosen(len(points), self.points, generator)], f"sample {self.key(sample)}")
+        return normalised(points[sample_indices(len(points), self.points, generator)], f"sample {self.key(sample)}")
 
 
 @contextmanager

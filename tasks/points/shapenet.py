@@ -11,8 +11,8 @@ from torch.utils.data import Dataset
 
 from conversion.errors import DataMissing, InvalidInput
 from tasks.base import TASKS, Split, TaskInfo
-from tasks.disk import StoredSamples, absent
-from tasks.points.base import CloudClassification, CloudFile, CloudFiles, chosen, normalised
+from tasks.disk import StoredSamples, first_missing
+from tasks.points.base import CloudClassification, CloudFile, CloudFiles, normalised, sample_indices
 from tasks.points.parts import PartSegmentation
 from tasks.points.shapenet_files import count_points, list_of, listed, read_parts
 
@@ -52,11 +52,11 @@ class _InLayout(CloudFiles):
 
     def gap(self) -> str | None:
         try:
-            splits = self.divided()
+            splits = self.split_listing()
         except (DataMissing, InvalidInput) as error:
             return str(error)
         for split, files in splits.items():
-            path = absent(file.path for file in files)
+            path = first_missing(file.path for file in files)
             if path is not None:
                 file = next(file for file in files if file.path == path)
                 return f"The shape {path} is listed in {list_of(self.root, split)} but not there. {self.advice(file)}"
@@ -76,8 +76,8 @@ class _InLayout(CloudFiles):
     def cloud(self, file: CloudFile, renamed: Mapping[int, int]) -> tuple[Tensor, Tensor]:
         """A cloud, float32 of shape (3, points), and its parts, uint8 of shape (points,)."""
         points, parts = read_parts(file.path, renamed)
-        taken = chosen(len(points), self.points, file.generator())
-        return normalised(points[taken], file.path), parts[torch.from_numpy(taken)]
+        indices = sample_indices(len(points), self.points, file.generator())
+        return normalised(points[indices], file.path), parts[torch.from_numpy(indices)]
 
 
 @TASKS.register("shapenet_classification")

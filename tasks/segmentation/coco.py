@@ -16,7 +16,7 @@ from torch import Tensor
 from conversion.errors import InvalidInput
 from tasks.base import TASKS, Split
 from tasks.detection.coco import CocoLayout
-from tasks.disk import DiskTask, absent
+from tasks.disk import DiskTask, first_missing
 from tasks.segmentation.base import Segmentation, padded
 from tasks.segmentation.masks import read_image, require_fit, require_room
 
@@ -116,14 +116,14 @@ class CocoSegmentation(Segmentation, DiskTask[Instanced]):
             if not path.is_file():
                 return f"The file {path} is not there."
         try:
-            samples = [sample for split in self.divided().values() for sample in split]
+            samples = [sample for split in self.split_listing().values() for sample in split]
         except InvalidInput as error:
             return str(error)
         for sample in samples:
             fault = sample.instances.faults.get(sample.entry["id"])
             if fault is not None:
                 return f"{fault} {self.advice(sample)}"
-        gone = absent(sample.path for sample in samples)
+        gone = first_missing(sample.path for sample in samples)
         return None if gone is None else f"The image {gone} is not there."
 
     def listing(self) -> dict[Split, list[Instanced]]:

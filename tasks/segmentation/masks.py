@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from conversion.errors import DataMissing, InvalidInput
-from tasks.disk import SKIPPED, SPLITS, DiskTask, absent, file_hash
+from tasks.disk import SKIPPED, SPLITS, DiskTask, file_hash, first_missing
 from tasks.images.files import decoded
 from tasks.segmentation.base import IGNORE, Segmentation, padded
 
@@ -44,10 +44,10 @@ class MaskedImages(Segmentation, DiskTask[Masked]):
 
     def gap(self) -> str | None:
         try:
-            splits = self.divided()
+            splits = self.split_listing()
         except DataMissing as error:
             return str(error)
-        path = absent(path for samples in splits.values() for sample in samples for path in sample)
+        path = first_missing(path for samples in splits.values() for sample in samples for path in sample)
         return None if path is None else f"The file {path} is not there."
 
     def key(self, sample: Masked) -> str:
