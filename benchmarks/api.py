@@ -36,14 +36,14 @@ Numbers = int | Iterable[int]
 
 
 class Interrupted(KeyboardInterrupt):
-    """Control-C during a run. What was finished by then is stored, and the same call does the rest.
+    """Control-C during a run. Finished cells are stored, and the same call measures the others.
 
     Attributes:
         frame: the table that `run_suite` would have returned.
     """
 
     def __init__(self, frame: pd.DataFrame) -> None:
-        super().__init__("What is finished is stored; the same call does the rest.")
+        super().__init__("Finished cells are stored; the same call measures the others.")
         self.frame = frame
 
 

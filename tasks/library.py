@@ -189,7 +189,7 @@ def class_index(target: Any, classes: Sequence[str], task: str) -> int:
 def without_download(dataset: Callable[..., Any]) -> Callable[..., Any]:
     """A subclass of a dataset's class whose `download` raises an error; anything else is returned as it is."""
     inherited = getattr(dataset, "download", None)
-    # torch-geometric takes a class that overrides this one for one that has files to download.
+    # torch-geometric takes a class that overrides its `download` for one with files to download.
     if inherited is None or inherited.__module__ == "torch_geometric.data.dataset":
         return dataset
 

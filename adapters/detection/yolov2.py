@@ -144,7 +144,7 @@ class YoloNetwork(Network):
         grid = (parts.shape[0], parts.shape[1])
         rows, columns = (torch.arange(n) for n in grid)
         cells = (rows[:, None, None], columns[None, :, None])
-        # Few steps leave sizes that would overflow; no trained network comes near the bound.
+        # After few steps, log sizes can be so large that exp overflows; trained networks stay far below the limit.
         parts = torch.cat([parts[..., :2], parts[..., 2:4].clamp(max=LARGEST_LOG), parts[..., 4:]], dim=-1)
         boxes = boxes_of(parts, cells, self.anchors, grid).clamp(0, 1).reshape(-1, 4)
         sure, labels = parts[..., 5:].softmax(-1).max(-1)

@@ -14,7 +14,7 @@ from adapters.images.resnet import BasicBlock
 from adapters.initialisation import initialise
 from tasks.base import Task
 
-# Pixels on the longer side; where a camera has more, neighbours are joined. Two poolings need some on the shorter.
+# Most pixels on the longer side: larger samples are pooled. Fewest pixels on the shorter side, for two poolings.
 LARGEST, SMALLEST = 40, 4
 
 
@@ -22,7 +22,7 @@ class EventConvNet(nn.Module):
     """Two convolutions with average pooling, two residual blocks, global average pooling, one linear layer.
 
     Args:
-        channels: of the input.
+        channels: number of channels of the input.
         widths: channels of the first convolution, of the second and the first block, and of the second block.
         classes: size of the output.
     """

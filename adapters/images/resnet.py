@@ -44,7 +44,7 @@ class BasicBlock(nn.Module):
     Args:
         inputs: channels of the input.
         outputs: channels of the output.
-        stride: of the first convolution and the shortcut.
+        stride: stride of the first convolution and the shortcut.
         shortcut: the kind of shortcut where the shape changes; else it is the identity.
     """
 

@@ -57,7 +57,7 @@ class TransformNet(nn.Module):
         self.pooled = Pooled(2 * channels, width, reduce)
         self.matrix = nn.Sequential(*_dense(width, width // 2), *_dense(width // 2, width // 4))
         self.last = nn.Linear(width // 4, size * size)
-        # The identity, to begin with.
+        # The matrix starts as the identity.
         nn.init.zeros_(self.last.weight)
         nn.init.zeros_(self.last.bias)
 
@@ -136,7 +136,7 @@ class PartPointNet(nn.Module):
     ) -> None:  # fmt: skip
         super().__init__()
         self.features = PointFeatures(reduce, width, channels)
-        self.told = len(categories)
+        self.category_channels = len(categories)
         half = width // 2
         self.local = nn.Sequential(nn.Conv1d(channels, half, 1), nn.BatchNorm1d(half))
         self.context = nn.Sequential(nn.Linear(width + len(categories), half), nn.BatchNorm1d(half))
@@ -151,13 +151,13 @@ class PartPointNet(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor | tuple[Tensor, Tensor]:
         """Logits (N, parts, P); in training the feature transform, too."""
-        if not self.told:
+        if not self.category_channels:
             local, cloud, transform = self.features(x)
             logits = self._scores(local, cloud)
         else:
-            told = x[:, 3:, 0]
+            category = x[:, 3:, 0]
             local, cloud, transform = self.features(x[:, :3])
-            logits = self._scores(local, torch.cat([cloud, told], 1)) + (told @ self.ruled_out).unsqueeze(2)
+            logits = self._scores(local, torch.cat([cloud, category], 1)) + (category @ self.ruled_out).unsqueeze(2)
         return (logits, transform) if self.training else logits
 
     def _scores(self, local: Tensor, cloud: Tensor) -> Tensor:
@@ -208,7 +208,7 @@ class CloudNetwork(Network):
     def loss(self, output: Any, targets: Any) -> Tensor:
         """Cross-entropy, of points where targets are parts, and the feature transform's distance from a rotation."""
         logits, transform = output
-        # In float32 whatever the network runs in.
+        # In float32, also where the network runs in bfloat16.
         return F.cross_entropy(
             logits.float(), targets.long(), label_smoothing=self.recipe.label_smoothing
         ) + ORTHOGONALITY * distance_from_rotation(transform.float())
@@ -261,18 +261,16 @@ class PartNetwork(CloudNetwork):
     )
 
     def build(self) -> nn.Module:
-        told = list(self.task.categories.values()) if self.task.input_shape[0] > 3 else []
-        return PartPointNet(len(self.task.classes), self.reduce, self.width, self.channels, told)
+        categories = list(self.task.categories.values()) if self.task.input_shape[0] > 3 else []
+        return PartPointNet(len(self.task.classes), self.reduce, self.width, self.channels, categories)
 
     @classmethod
     def fits(cls, task: Task) -> str | None:
         misfit = super().fits(task)
         if misfit is None and isinstance(task, PartSegmentation):
-            told = 3 + len(task.categories)
-            if task.input_shape[0] not in (3, told):
-                wanted = (
-                    f"points have 3 channels, or {told} where they say which of the {len(task.categories)} categories"
-                )
+            count = len(task.categories)
+            if task.input_shape[0] not in (3, 3 + count):
+                wanted = f"points have 3 channels, or {3 + count} where they say which of the {count} categories"
                 misfit = cls.misfit(task, f"{wanted}, and the task's samples are {shown(task.input_shape)}")
         return misfit
 

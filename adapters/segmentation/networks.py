@@ -32,7 +32,7 @@ class SegmentationNetwork(Network):
 
     def loss(self, output: Any, targets: Any) -> Tensor:
         """Cross-entropy, a mean over the pixels whose target is not 255."""
-        # A batch without a labelled pixel has no mean; it teaches nothing.
+        # A batch without a labelled pixel has no mean; its loss is 0.
         total = F.cross_entropy(output.float(), targets.long(), ignore_index=IGNORE, reduction="sum")
         return total / (targets != IGNORE).sum().clamp(min=1)
 

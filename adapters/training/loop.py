@@ -114,7 +114,7 @@ def train(
     identity = {"network": network.name, "task": task.name, "seed": seed, "precision": precision}
     settings = {**identity, **asdict(recipe), "data": task.digest()}
 
-    # Global generators are seeded inside and left as they were found.
+    # Global generators are seeded inside and restored afterwards.
     with torch.random.fork_rng(devices=[place] if place.type == "cuda" else []):
         torch.manual_seed(mix(seed))
         state = _start(adapter.build().to(place), recipe)
@@ -205,7 +205,7 @@ def _train_epoch(
         state.optimizer.step()
         if state.average is not None:
             state.average.update_parameters(state.model)
-        # Summed on the device: reading every loss would make a GPU wait for each batch.
+        # Summed on the device: reading every loss would synchronise a GPU after each batch.
         total += loss.detach() * len(inputs)
         samples += len(inputs)
         progress.batch()

@@ -36,7 +36,7 @@ def gate(
     """
     load_plugins()
     if suite is None and (update or limit is not None):
-        raise BenchmarkError("--update and --limit need --suite: whose records are meant?")
+        raise BenchmarkError("--update and --limit need --suite, which names the suite of the records.")
     for file in (markdown, junit):
         if file is not None and not file.parent.is_dir():
             raise BenchmarkError(f"There is no folder {file.parent} for {file.name}; make it first.")

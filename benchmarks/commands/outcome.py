@@ -12,7 +12,7 @@ DONE, ABSENT, INTERRUPTED = 0, 3, 130
 def exit_status(frame: pd.DataFrame, interrupted: bool) -> int:
     """The exit status of a run with these rows; prints on stderr why it is not 0."""
     if interrupted:
-        print("Interrupted. What is finished is stored; the same command does the rest.", file=sys.stderr)
+        print("Interrupted. Finished cells are stored; the same command measures the others.", file=sys.stderr)
         return INTERRUPTED
     absent = frame.loc[frame["status"].isin(["failed", "missing"]), "cell"].nunique()
     if absent:

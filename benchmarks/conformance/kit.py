@@ -12,7 +12,7 @@ from conversion.errors import BenchmarkError
 
 Subject = TypeVar("Subject")
 Verdict = Literal["passed", "failed", "does not apply"]
-# A function that returns when its promise, the first line of its docstring, holds.
+# A function that raises Failed unless its promise, the first line of its docstring, holds.
 Check = Callable[[Subject], None]
 
 
@@ -59,7 +59,7 @@ def demand_refusal(attempt: Callable[[], object], advice: str) -> None:
         return
     except Exception as error:
         raise Failed(f"It ends in {type(error).__name__}: {error}; {advice}") from error
-    raise Failed(f"It is taken without a word and gives {type(made).__name__}; {advice}")
+    raise Failed(f"It is not refused and gives {type(made).__name__}; {advice}")
 
 
 def check_name(check: Check[Subject]) -> str:

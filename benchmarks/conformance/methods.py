@@ -20,7 +20,7 @@ from conversion.methods import METHODS, Method, make_method
 
 FEW, MORE, MANY = 2, 4, 16
 ADVICE = "raise InvalidInput, for instance by conversion.stages.base."
-# Relative error from which on a conversion need not get better.
+# Relative error below which a conversion need not improve.
 NEAR = 0.02
 # Tolerance of values in float64 that were computed in another order.
 ROUNDING = 1e-6
@@ -163,7 +163,7 @@ def does_not_mind_the_order_of_calibration(bench: MethodBench) -> None:
     network = bench.method.convert(fixture.graph, fixture.calibration(order), MORE)
     expected = bench.answer(MORE)
     change = float((final(replace(network, exit=None), fixture.images) - expected).norm() / fixture.ann.norm())
-    # Learning in random batches changes a little; statistics of the whole set change nothing.
+    # Learning in random batches depends a little on the order; statistics of the whole set do not.
     allowed = max(fixture.error(expected) / 4, ROUNDING)
     demand(
         change <= allowed,

@@ -117,7 +117,7 @@ def builds_for_every_task_it_fits(bench: NetworkBench) -> None:
         adapter = make_adapter(bench.kind, name)
         shape = shape_of(adapter.task)
         sample = torch.zeros(2, *shape, dtype=torch.uint8)
-        # Where there are many tasks of large samples, shapes alone are computed after the first.
+        # For tasks with large samples, only shapes are computed after the first task.
         device = "meta" if adapter.task.samples.large and name != first else "cpu"
         with torch.device(device):
             output = random_model(adapter, seed=0)(adapter.encode(sample.to(device)))
@@ -154,7 +154,7 @@ def refuses_tasks_of_another_kind(bench: NetworkBench) -> None:
         return
     except Exception as error:
         raise Failed(f"It ends in {type(error).__name__}: {error}; call super().__init__(task) first.") from error
-    raise Failed("It is bound to it without a word; call super().__init__(task) first.")
+    raise Failed("It is bound to it and not refused; call super().__init__(task) first.")
 
 
 def encodes_sample_by_sample(bench: NetworkBench) -> None:

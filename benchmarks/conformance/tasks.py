@@ -21,7 +21,7 @@ from tasks import TASKS, Task
 from tasks.base import Batch, Metric, Split
 from tasks.target import Mistakes
 
-# Published datasets hold a few images twice; a split that reaches into another shares far more.
+# Published datasets hold a few images twice; splits that overlap by mistake share far more.
 SHARED = 0.01
 DRAWN, LIMIT = 50, 40
 SPLITS: tuple[Split, ...] = ("train", "validation", "test")
@@ -248,7 +248,7 @@ def _drawn(bench: TaskBench, split: Split, draw: Callable[[Task, int, int], Tens
     count = min(DRAWN, pool.total() - 1)
     first, again, other = (fingerprints([draw(bench.task(), count, seed)]) for seed in (0, 0, 1))
     demand(len(first) == count, f"Asked for {count}, it draws {len(first)}.")
-    # Drawn whole, a sample that comes twice takes the place of another.
+    # In a draw of the whole split, a sample that is drawn twice replaces another.
     for drawn in (first, fingerprints([draw(bench.task(), pool.total(), 0)])):
         foreign = Counter(drawn) - pool
         demand(not foreign, f"{foreign.total()} of {len(drawn)} samples are drawn twice, or are not from {split}.")

@@ -47,7 +47,7 @@ class Local:
     def __init__(self, workers: int, time_limit: float, gpus: int = 0) -> None:
         _require_guard()
         self.workers, self.time_limit, self.gpus = workers, time_limit, gpus
-        # The server of `multiprocessing` does not hand on where modules are found.
+        # The fork server of `multiprocessing` does not pass on the module search path.
         paths = [str(ROOT), *os.environ.get("PYTHONPATH", "").split(os.pathsep)]
         os.environ["PYTHONPATH"] = os.pathsep.join(dict.fromkeys(path for path in paths if path))
 
@@ -166,14 +166,14 @@ def _choose(waiting: Sequence[Job], slot: _Slot, busy: Collection[_Slot]) -> int
 def _initialise_worker(number: int, workers: int, gpus: int, run: int, born: float) -> None:
     """Prepares a new process: sets its share of the cores and its GPU, and ends it when its run is gone."""
     torch.set_num_threads(max(1, cores() // workers))
-    # torch.fx shows progress by tqdm if there is one, whose lock between processes is left behind when a process is
-    # ended, and Python complains of it at the end of the run.
+    # torch.fx uses tqdm if it is installed. Its lock between processes leaks when a process is killed, and Python warns
+    # of it at the end of the run.
     with suppress(ImportError):
         from tqdm import tqdm
 
         tqdm.set_lock(threading.RLock())
     if gpus:
-        # Those that this process may see, as a cluster's scheduler sets them.
+        # The GPUs that this process may use, as a cluster's scheduler sets them.
         visible = os.environ.get("CUDA_VISIBLE_DEVICES", "")
         names = visible.split(",") if visible else [str(gpu) for gpu in range(gpus)]
         os.environ["CUDA_VISIBLE_DEVICES"] = names[number % len(names)]

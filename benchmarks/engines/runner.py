@@ -34,7 +34,7 @@ def run(jobs: Sequence[Job], engine: Engine, store: Store, seconds: float | None
             for job, result in engine.run(waiting):
                 if result.status == "unwritable":
                     raise BenchmarkError(
-                        f"{result.reason} {len(finished)} cells are stored; the next run does the others."
+                        f"{result.reason} {len(finished)} cells are stored; the next run measures the others."
                     )
                 if result.status == "held":
                     held.append(job)

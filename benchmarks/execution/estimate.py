@@ -74,7 +74,7 @@ def _from_others(cell: Cell, records: Sequence[Record], size: int | None) -> flo
     if same:
         nearest = min(same, key=lambda record: abs(log(_work(record) / ((cell.T or 1) * samples))))
         return _scaled(nearest, cell, samples)
-    # The ANN has one step and converts nothing; it says little of methods, and they of it.
+    # The ANN has one step and no conversion: its time predicts little of methods', and theirs little of it.
     alike = [record for record in records if (record.cell.T is None) == (cell.T is None)]
     return median([_scaled(record, cell, samples) for record in alike or records]) if records else None
 

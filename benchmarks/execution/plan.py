@@ -17,7 +17,7 @@ from conversion.errors import BenchmarkError
 
 State = Literal["new", "done", "stale", "failed", "impossible"]
 
-# The inputs that are code; a record knows their modules.
+# The inputs that are code; a record holds the digests of their modules.
 CODE = {"method", "evaluation"}
 
 

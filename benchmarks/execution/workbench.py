@@ -51,14 +51,14 @@ class Workbench:
         if precision == "auto":
             precision = "bfloat16" if self.device.type == "cuda" and torch.cuda.is_bf16_supported() else "float32"
         self.precision = precision
-        # Convolutions on a GPU would otherwise round their inputs to 10 bits and still call it float32.
+        # With TF32, convolutions on a GPU would round their float32 inputs to 10 bits of mantissa.
         torch.backends.cudnn.allow_tf32 = False
-        # Read before work starts: a commit made meanwhile is not what runs.
+        # Read before work starts, since a later commit is not the code that runs.
         self.revision = {
             "git": _git("rev-parse", "HEAD") or "no git checkout",
             "dirty": str(bool(_git("status", "--porcelain", "--untracked-files=no"))).lower(),
         }
-        # Cells of one network follow each other; those before are let go.
+        # Cells of one network follow each other, so that only the last objects are kept.
         self.task = lru_cache(maxsize=1)(self._task)
         self.network = lru_cache(maxsize=1)(self._network)
         self.calibration = lru_cache(maxsize=2)(self._calibration)

@@ -58,7 +58,7 @@ class Module:
             self._bind_imports(imports)
             for name in names:
                 self.bound.setdefault(name, []).append(statement)
-            # An assignment is taken to change nothing but its own names, and a block of imports nothing at all.
+            # It is assumed that an assignment only changes its own names, and that a block of imports changes nothing.
             if not (names and isinstance(statement, (ast.Assign, ast.AnnAssign))) and not (imports and not names):
                 self.acting.append(statement)
 
@@ -125,7 +125,7 @@ def written(node: object) -> str:
         return f"[{','.join(written(part) for part in node if not _is_text(part))}]"
     if not isinstance(node, ast.AST):
         return repr(node)
-    # Newer versions have fields that older code leaves empty.
+    # Newer versions of Python have further fields, which are empty for older code.
     fields = ((name, getattr(node, name, None)) for name in node._fields if name not in ("kind", "type_comment"))
     parts = (f"{name}={written(value)}" for name, value in fields if value is not None and value != [])
     return f"{type(node).__name__}({','.join(parts)})"

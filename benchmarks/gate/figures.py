@@ -46,7 +46,7 @@ def _leaves(content: Any, place: str) -> Iterator[tuple[str, float]]:
         yield place, float(content)
         return
     for key, value in content.items() if isinstance(content, dict) else enumerate(content):
-        # Layers are known by their names; that of code lines above them may have changed.
+        # Layers are identified by name, not by index.
         name = value.get("name", key) if isinstance(value, dict) else key
         yield from _leaves(value, f"{place}.{name}" if place else str(name))
 

@@ -45,7 +45,7 @@ def compare(before: NDArray[Any], now: NDArray[Any]) -> Paired:
     Scores of 0 and 1 take the exact McNemar test: of the discordant pairs, half would fall either way. Other scores
     take the paired bootstrap of the mean difference; p is twice the share of resampled means on the far side of zero.
     """
-    # Scores are float32; what is below their rounding is no difference.
+    # Scores are float32: differences below their rounding count as none.
     differences = np.where(np.isclose(before, now), 0.0, now.astype(float) - before.astype(float))
     lost, won = int((differences < 0).sum()), int((differences > 0).sum())
     exact = lost + won == 0 or bool(np.isin(before, (0, 1)).all() and np.isin(now, (0, 1)).all())

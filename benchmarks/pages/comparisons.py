@@ -59,7 +59,7 @@ def iso_energy(rows: pd.DataFrame, spec: IsoEnergy) -> list[str]:
     for coding in CODINGS:
         points = _points(rows, coding)
         members = {name: points[_matches(points, patterns)] for name, patterns in spec.families.items()}
-        # A suite's families need not all be there for every task; one alone has nothing to be compared with.
+        # A task may lack some of the suite's families; a single one cannot be compared.
         members = {name: family for name, family in members.items() if len(family)}
         if len(members) < 2 or spec.reference not in members:
             return []

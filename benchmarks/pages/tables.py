@@ -54,7 +54,7 @@ def collect_cells(cells: Sequence[Cell], store: Results, price_list: str) -> pd.
         if record is None:
             rows.append(base | {"status": state, "reason": reason or "not run yet"})
         elif ann is not None and (changed := store.differences(record, ann)):
-            # Rows of other weights, precision or code do not belong beside each other.
+            # Rows of different weights, precision or code are not comparable.
             reason = f"measured with another {', '.join(changed)} than the ANN"
             rows.append(base | {"status": "stale", "reason": reason})
         else:
@@ -199,7 +199,7 @@ def _several_seeds(frame: pd.DataFrame) -> bool:
 
 def _value(rows: pd.DataFrame) -> str:
     first, T, steps = rows.iloc[0], rows["T"].iloc[0], rows["mean_T"].mean()
-    # Of methods that stop early, T is the most that a sample may take. A quantised twin takes one step of T's levels.
+    # With early exit, T is the largest number of steps of a sample. A quantised twin takes one step.
     notes = [] if steps in (1, T) else [f"{steps:.2f} steps"]
     if len(rows) == 1:
         return _noted(f"{first['value']:.2f} ±{(first['ci_high'] - first['ci_low']) / 2:.1f}", notes)

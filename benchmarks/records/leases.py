@@ -113,7 +113,7 @@ class Lease:
         temporary = self.path.with_name(f"{self.path.name}.{secrets.token_hex(4)}.tmp")
         temporary.write_bytes(content)
         try:
-            # Fails where the lease exists; nobody ever sees half of one. A file system without hard links cannot do it.
+            # Atomic, and fails where the lease exists. It needs a file system with hard links.
             os.link(temporary, self.path)
             return True
         except FileExistsError:

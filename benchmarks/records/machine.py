@@ -37,7 +37,7 @@ def this_machine() -> Machine:
     """The machine that this process runs on."""
     described = _described()
     capability = torch.backends.cpu.get_cpu_capability()
-    # oneDNN takes the tile instructions by itself, whatever the capability of torch's own kernels.
+    # oneDNN uses the tile instructions independently of the capability of torch's own kernels.
     tiles = " AMX" if "amx_tile" in described.get("flags", "").split() else ""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return Machine(

@@ -39,7 +39,7 @@ class LayerCounts(Firing):
     fan_out: int
 
 
-# Why a cell failed: it cannot be measured here, its process was lost, or the method refused or broke.
+# Causes of failure: the cell cannot be measured here, its process was lost, or the method refused or raised an error.
 Cause = Literal["impossible", "killed", "time limit", "refused", "error"]
 
 

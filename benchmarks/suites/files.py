@@ -80,7 +80,7 @@ class _Loader(yaml.SafeLoader):
     def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:
         node = super().compose_mapping_node(anchor)
         lines: dict[str, int] = {}
-        # Keys are compared as they are written; all of a suite's are plain words.
+        # Keys are compared as they are written: all keys of suites are plain words.
         for key in (key for key, _ in node.value if isinstance(key, yaml.ScalarNode)):
             if key.value in lines:
                 said = f"the key '{key.value}' is there twice, first in line {lines[key.value]}; drop one of the two"
@@ -139,7 +139,7 @@ def _sentence(error: ErrorDetails) -> str:
         return f"there is no key '{location[-1]}' in {place}; {hint}"
     if error["type"] == "missing":
         return f"the key '{location[-1]}' is missing in {place}."
-    # The marker follows a key that is itself wrong, which need be no string.
+    # pydantic puts the marker "[key]" behind a key that is itself wrong, which may be no string.
     keys = [part for part in location if isinstance(part, str) and part != "[key]"]
     key = keys[-1] if keys else location[0]
     if error["type"] == "refused":

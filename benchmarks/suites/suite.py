@@ -70,7 +70,7 @@ def _method(method: object) -> object:
         try:
             METHODS[name].model_validate(options)
         except ValidationError as error:
-            # Each alternative that an option may be fails on its own; the first says enough.
+            # Each alternative type of an option has an error of its own; the first is enough.
             first = {found["loc"][:1]: found for found in reversed(error.errors())}
             raise ValidationError.from_exception_data(
                 "suite",

@@ -136,7 +136,7 @@ class AnnotatedDetection(Detection, DiskTask[Annotated]):
         return sample.path.parent.parent / SKIPPED
 
     def content(self, sample: Annotated) -> bytes:
-        # A file that is missing is an error only to those who look at it.
+        # A missing file is an error only when its sample is read.
         image = sample.path.read_bytes() if sample.path.is_file() else b"missing"
         return sample.boxes.content() + image
 

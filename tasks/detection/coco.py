@@ -157,7 +157,7 @@ def read_coco(path: Path, images: Path, classes: Sequence[str]) -> list[Annotate
     checked when the boxes of their image are read: InvalidInput names the file and the annotation's id.
 
     Args:
-        path: of the JSON file.
+        path: the JSON file.
         images: folder of the image files.
         classes: names; a class's position here is its label, whatever its id in the file.
 

@@ -95,14 +95,14 @@ def _scene(generator: torch.Generator, name: str) -> tuple[Tensor, Boxes]:
         if any(_common(x, y, side, other) > 0.1 for other in corners):
             continue
         label = number(0, 2)
-        # At least 64 levels away from the ground in every channel, the way that has room.
+        # At least 64 levels from the background in every channel, in the direction that has room.
         away = torch.randint(64, 128, (3, 1, 1), generator=generator)
         colour = torch.where(ground < 128, ground + away, ground - away).float()
         patch = image[:, y : y + side, x : x + side]
         image[:, y : y + side, x : x + side] = torch.where(_shape(label, side), colour, patch)
         corners.append([float(x), float(y), float(x + side), float(y + side)])
         labels.append(label)
-    # Whole numbers: the same on every machine.
+    # Integers, so that images are the same on every machine.
     noise = torch.randint(-20, 21, (3, SIDE, SIDE), generator=generator)
     return (image + noise).clamp(0, 255).to(torch.uint8), Boxes.of(
         corners, labels, [False] * len(labels), (SIDE, SIDE), name

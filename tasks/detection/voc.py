@@ -23,7 +23,7 @@ def read_annotation(path: Path, classes: Sequence[str], *, drop_empty: bool = Fa
     Pixels count from 1 in the file; 1 is taken off all four numbers of a box, as the paper's released code does.
 
     Args:
-        path: of the XML file.
+        path: the XML file.
         classes: names; a class's position here is its label.
         drop_empty: count and drop boxes without area, which nothing can overlap.
 

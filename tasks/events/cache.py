@@ -78,7 +78,7 @@ def write_cells(path: Path, encoded: Iterable[Cells]) -> None:
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f"{path.name}.{secrets.token_hex(4)}.tmp")
-    # The type is known at the end: until then values are kept as wide as they came.
+    # The common type is known only at the end; until then each recording's values have their own.
     values: list[NDArray[np.generic]] = []
     spool = temporary.with_suffix(".index")
     try:
@@ -91,7 +91,7 @@ def write_cells(path: Path, encoded: Iterable[Cells]) -> None:
             file.write(MAGIC)
             starts = []
             for value in values:
-                # Values are read as numbers of their own size, so they begin at multiples of four.
+                # Padding: arrays are mapped with their type, so they begin at multiples of four bytes.
                 file.write(b"\0" * (-file.tell() % 4))
                 starts.append(file.tell())
                 file.write(indices.read(4 * len(value)))

@@ -18,7 +18,7 @@ from conversion.errors import InvalidInput
 
 Events = NDArray[np.void]
 EVENT = np.dtype([("t", np.int64), ("x", np.int16), ("y", np.int16), ("p", np.int8)])
-# Below this share of cells that can be hit, sorting the events is quicker than counting in all cells.
+# Events per cell below which sorting the events is faster than counting in all cells.
 SPARSE = 1 / 8
 
 
@@ -81,7 +81,7 @@ def time_bins(t: NDArray[np.int64], bins: int) -> NDArray[np.int64]:
 
     Args:
         t: times in ascending order, at least one; if all are the same, all events are in the first bin.
-        bins: of equal length.
+        bins: number of bins, of equal length.
     """
     elapsed = t - t[0]
     found: NDArray[np.int64] = np.minimum(elapsed * bins // max(int(elapsed[-1]), 1), bins - 1)

@@ -174,7 +174,7 @@ def _events(t: NDArray[np.generic], x: NDArray[np.generic], y: NDArray[np.generi
     found = np.empty(len(t), EVENT)
     found["t"], found["p"] = t, p
     for name, column in (("x", x), ("y", y)):
-        # What no camera has stays off the sensor when it becomes smaller.
+        # Clipped, so that values outside of any sensor do not wrap around to valid ones.
         found[name] = np.clip(column.astype(np.int64), -(2**15), 2**15 - 1)
     return found
 

@@ -26,7 +26,7 @@ STROKES = np.array([[STROKE, STROKE // 2], [-STROKE // 2, -STROKE], [-STROKE // 
 PATH = np.cumsum(np.repeat(STROKES, LOOKS, axis=0), axis=0)
 INTERVAL = 1000
 """Microseconds between two looks."""
-# Whole numbers throughout, so that every machine sees the same events: logarithms are in 1/256.
+# Integers throughout, so that events are the same on every machine: logarithms are in units of 1/256.
 THRESHOLD, DARK, SCALE = 90, 24, 256
 
 
@@ -113,7 +113,7 @@ def _brightness(images: NDArray[np.uint8], offset: tuple[int, int]) -> NDArray[n
     """
     step = 2 * UNIT
     spread: list[NDArray[np.float32]] = []
-    # By axis, where a pixel of the camera looks, in sixteenths of its pixels from the centre of the digit's first.
+    # By axis, the position of a camera pixel, in sixteenths of a pixel from the centre of the digit's first pixel.
     for shift in reversed(offset):
         place = UNIT * np.arange(SIDE) - UNIT // 2 - shift
         cell, part = place // step, place % step
@@ -123,5 +123,5 @@ def _brightness(images: NDArray[np.uint8], offset: tuple[int, int]) -> NDArray[n
             weight[np.flatnonzero(inside), source[inside]] += share[inside]
         spread.append(weight)
     rows, columns = spread
-    # Below 2^24, so exact in float32, which is multiplied many times as fast.
+    # Products are below 2^24, so exact in float32, whose matrix product is many times as fast.
     return (rows @ images.astype(np.float32) @ columns.T).astype(np.int64) // step**2

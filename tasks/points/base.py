@@ -66,7 +66,7 @@ def normalised(points: Points, where: Path | str) -> Tensor:
     """
     centred = points - points.mean(0)
     radius = np.sqrt((centred**2).sum(1).max())
-    # Of equal points rounding leaves a little.
+    # Rounding leaves a small radius where all points are equal.
     if not radius > 1e-9 * np.abs(points).max(initial=0.0):
         raise InvalidInput(f"All points of {where} lie in one place, so that the shape has no size; correct the file.")
     return torch.from_numpy((centred / radius).T.astype(np.float32))

@@ -1,6 +1,6 @@
 """Meshes as point clouds: OBJ and OFF files, read strictly, and points drawn on their faces.
 
-torch-geometric's readers drop polygons of more than four corners without a word and cannot say which line is wrong; its
+torch-geometric's readers silently drop polygons of more than four corners and cannot name the line of an error; its
 `SamplePoints` draws from the global generator. Here a sample's points depend on its file alone. Tests hold both
 against torch-geometric.
 """
@@ -44,7 +44,7 @@ class Mesh:
         areas = self.areas()
         face = generator.choice(len(areas), count, p=areas / areas.sum())
         along = generator.random((count, 2))
-        # The other half of the parallelogram, folded back.
+        # Points in the other half of the parallelogram are folded back.
         along = np.where(along.sum(1, keepdims=True) > 1, 1 - along, along)
         return np.asarray(corners[face, 0] + (along[:, :, None] * edges[face]).sum(1))
 

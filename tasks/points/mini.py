@@ -96,7 +96,7 @@ class MiniPoints(DrawnClouds, CloudClassification):
 class MiniParts(DrawnClouds, PartSegmentation):
     """Mugs, tables and lamps of two or three parts, 256 noisy points on each, stretched and turned.
 
-    As in `shapenet_parts` the network is told the category: a sample has three channels of coordinates and three more,
+    As in `shapenet_parts` the category is part of the input: a sample has three channels of coordinates and three more,
     of which that of its category is 1.
     """
 
@@ -112,10 +112,10 @@ class MiniParts(DrawnClouds, PartSegmentation):
         first = cls.categories[cls.kinds[kind]][0]
         labels = np.concatenate([np.full(len(points), first + part) for part, points in parts])
         points = np.concatenate([points for _, points in parts])
-        # In no order: nothing may be read off a point's place.
+        # In a random order, so that the index of a point says nothing of its part.
         order = generator.permutation(len(points))
-        told = torch.eye(len(cls.kinds))[kind][:, None].expand(-1, len(points))
-        cloud = torch.cat([_cloud(generator, points[order]), told])
+        category = torch.eye(len(cls.kinds))[kind][:, None].expand(-1, len(points))
+        cloud = torch.cat([_cloud(generator, points[order]), category])
         return cloud, torch.from_numpy(labels[order].astype(np.uint8))
 
 

@@ -75,7 +75,7 @@ class PartIoU:
         generator = np.random.default_rng(SEED)
         names, sizes, means, resampled = [], [], [], []
         for index, name in enumerate(self.categories):
-            # Resamples are drawn by place, and may not depend on the order of updates.
+            # Sorted, since resamples are drawn by index and may not depend on the order of updates.
             values = np.sort([100 * iou for category, iou in self._shapes if category == index])
             if len(values):
                 names.append(name)

@@ -68,7 +68,7 @@ def cone(
     side, base = np.pi * (lower + upper) * slope, np.pi * lower**2 * closed
     angle = TURN * generator.random(count)
     below = generator.random(count) < base / (side + base)
-    # The radius of a point on the side, which has more room where it is wider.
+    # The radius of a point on the side, larger radii being more frequent, in proportion to the area.
     radius = np.sqrt(upper**2 + (lower**2 - upper**2) * generator.random(count))
     away = np.where(below, lower * np.sqrt(generator.random(count)), radius)
     y = np.where(below, 0.0, height * (lower - radius) / (lower - upper))
@@ -79,7 +79,7 @@ def torus(generator: Generator, count: int, radius: float = 1.0, tube: float = 0
     """A torus about the y-axis."""
     angle = np.empty(0)
     while len(angle) < count:
-        # The outside has more room than the inside.
+        # The outside has more area than the inside.
         drawn = TURN * generator.random(2 * count)
         kept = generator.random(2 * count) * (radius + tube) < radius + tube * np.cos(drawn)
         angle = np.concatenate([angle, drawn[kept]])

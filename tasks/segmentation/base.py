@@ -70,7 +70,7 @@ class MeanIoU:
         if not self._images or not sum(int(image[1].sum()) for image in self._images):
             raise InvalidInput("mIoU of zero labelled pixels is undefined; update the metric before computing it.")
         images = np.stack(self._images).reshape(len(self._images), -1)
-        # Resamples are drawn by place, and may not depend on the order of updates.
+        # Sorted, since resamples are drawn by index and may not depend on the order of updates.
         images = images[np.lexsort(images.T)]
         value = _scores(images.sum(0)[None].reshape(1, 3, -1))
         draws = np.random.default_rng(SEED).multinomial(len(images), [1 / len(images)] * len(images), RESAMPLES)

@@ -71,7 +71,7 @@ class Instances:
         if not isinstance(shape, list) or not shape:
             return "it has no segmentation; give polygons or a run-length code."
         for polygon in shape:
-            # pycocotools would take four numbers for a box.
+            # pycocotools takes a polygon of four numbers for a box.
             if not isinstance(polygon, list) or len(polygon) < 6 or len(polygon) % 2:
                 points = len(polygon) / 2 if isinstance(polygon, list) else 0
                 return f"a polygon has {points:g} points; it needs at least 3."

@@ -62,7 +62,7 @@ def _scene(random: np.random.Generator) -> tuple[NDArray[np.uint8], NDArray[np.u
     for _ in range(random.integers(1, 5)):
         shape = int(random.integers(1, 4))
         distance = _distance(shape, x, y, random)
-        # Neither too like the ground nor of a colour of its own.
+        # Different enough from the background, but not of a colour that gives the class away.
         colour = image[distance < 0].mean(0) + random.choice((-1, 1)) * random.uniform(40, 90, 3)
         image[distance < 0] = colour
         target[np.abs(distance) < 0.7] = 255

@@ -51,7 +51,7 @@ def drop_events(events: Tensor) -> Tensor:
         kept = 1 - _between(0.0, 0.5)
         if events.is_floating_point():
             return events * (torch.rand(events.shape) < kept)
-        # How many of the events of a cell are kept.
+        # The number of events of a cell that are kept.
         return torch.binomial(events.float(), torch.full(events.shape, kept)).to(events.dtype)
     steps = len(events)
     length = int(torch.randint(1, max(2, steps // 4 + 1), ()))
