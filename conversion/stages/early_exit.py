@@ -29,8 +29,8 @@ class EarlyExit:
     """IAT: sets the confidence threshold of every step from the entropy of correct predictions on held-out samples.
 
     Attributes:
-        base, scale, delta: those of alpha_t = base + scale exp(-(E_t - min E) / delta); the defaults are the paper's for
-            CIFAR. It takes 0.995, 0.005 and 1 for ImageNet.
+        base, scale, delta: those of alpha_t = base + scale exp(-(E_t - min E) / delta); the defaults are the paper's
+            for CIFAR. It takes 0.995, 0.005 and 1 for ImageNet.
         sign: sign of the paper's entropy, see `entropy_rule`.
     """
 
