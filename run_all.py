@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""The whole benchmark behind one command. `python run_all.py --help` lists what it can do.
+"""The command line of the benchmark. `python run_all.py --help` lists its commands.
 
 Each command reads its options and hands them to `benchmarks`, which is imported in the command: help pages and tab
 completion answer without loading torch.
@@ -67,7 +67,7 @@ def plan(
     from benchmarks.api import select_cells
     from benchmarks.engines import usual_workers
     from benchmarks.execution.estimate import time_needed
-    from benchmarks.execution.plan import due, summary
+    from benchmarks.execution.plan import cells_to_run, summary
     from benchmarks.execution.plan import plan as plan_cells
     from benchmarks.execution.worker import Settings, workbench
 
@@ -77,10 +77,10 @@ def plan(
     )  # fmt: skip
     planned = plan_cells(selected.cells, workbench(Settings(data_root, weights, device, precision)), selected.working)
     for item in planned:
-        print(f"{item.state:10} {item.cell.label}" + f": {item.why}" * bool(item.why))
-    todo = due(planned, rerun)
-    needed = time_needed(todo, selected.store.records(), workers or usual_workers(device))
-    print(f"{summary(planned)}; {len(todo)} to run, {needed}")
+        print(f"{item.state:10} {item.cell.label}" + f": {item.reason}" * bool(item.reason))
+    to_run = cells_to_run(planned, rerun)
+    needed = time_needed(to_run, selected.store.records(), workers or usual_workers(device))
+    print(f"{summary(planned)}; {len(to_run)} to run, {needed}")
 
 
 @app.command()

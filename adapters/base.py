@@ -1,4 +1,4 @@
-"""What a network adapter is: how a network is built, fed and read out. It binds a model family to the tasks."""
+"""The base of network adapters. An adapter builds a network for a task, encodes its inputs and decodes its outputs."""
 
 from __future__ import annotations
 
@@ -21,21 +21,21 @@ NETWORKS: Registry[type[Network]] = Registry("network")
 
 @dataclass(frozen=True)
 class Recipe:
-    """How a network is trained; the defaults are those of SNN Calibration's CIFAR scripts.
+    """The training settings of a network; the defaults are those of SNN Calibration's CIFAR scripts.
 
     Attributes:
-        augment: which of the augmentations in `adapters.training.augmentations.images` the training images get.
+        augment: name of the augmentation, from `adapters.training.augmentations.AUGMENTATIONS`.
         optimizer: SGD with momentum 0.9, or AdamW.
         learning_rate: at the start of the schedule.
-        final_rate: at the end of a cosine; the other schedules end where they end.
-        schedule: how it falls from epoch to epoch, as a half cosine or as (1 - epoch / epochs)^0.9 (DeepLab's "poly").
-        warmup: epochs before, in which it rises from a tenth; they count among `epochs`.
-        milestones: epochs after which it falls to a tenth, in place of the schedule.
-        mixup: alpha of mixup (Zhang et al., ICLR 2018), which half of the batches of the first three quarters of all
-            epochs get; 0 is none. Targets have to be classes.
-        ema: decay per step of an exponential moving average of the weights, which is then what is scored and kept; 0
-            keeps the weights themselves.
-        validate_every: how many epochs apart the validation split is scored; the last epoch always is.
+        final_rate: the learning rate at the end of a cosine schedule; other schedules ignore it.
+        schedule: the fall of the learning rate, a half cosine or (1 - epoch / epochs)^0.9 (DeepLab's "poly").
+        warmup: epochs before the schedule, in which the rate rises from a tenth; they count among `epochs`.
+        milestones: epochs after which the rate falls to a tenth, in place of the schedule.
+        mixup: alpha of mixup (Zhang et al., ICLR 2018), applied to half of the batches in the first three quarters of
+            the epochs; 0 for none. Targets have to be classes.
+        ema: decay per step of an exponential moving average of the weights, which is then scored and kept in their
+            place; 0 for none.
+        validate_every: epochs between scores of the validation split; the last epoch is always scored.
     """
 
     epochs: int = 300
@@ -56,13 +56,13 @@ class Recipe:
 
 @dataclass(frozen=True)
 class NetworkInfo:
-    """Where an architecture and its published weights come from, for tables; what is not known is None.
+    """The source of an architecture and its published weights, for tables; a field that is not known is None.
 
     Attributes:
-        title: what it is, in a few words.
+        title: the architecture in a few words.
         citation: the paper that describes it.
-        homepage: of the published weights, or of the code that the architecture follows.
-        licence: of the published weights, as their publisher states it.
+        homepage: the address of the published weights, or of the code that the architecture follows.
+        licence: the licence of the published weights, as their publisher states it.
         files: names of published weights, as globs with {name} for the network's own, by the `label_set` of the tasks
             that they are for.
     """
@@ -81,21 +81,21 @@ class Network(ABC):
     """
 
     name: ClassVar[str]
-    """As registered; `NETWORKS.register` sets it."""
+    """The registered name; `NETWORKS.register` sets it."""
     family: ClassVar[type[Task]] = Task  # type: ignore[type-abstract]
-    """The kind of tasks that it is for: what their classes have as a base. Subclasses name one."""
+    """The base class of the tasks that it is for. Subclasses set it."""
     shape: ClassVar[tuple[int | None, ...] | None] = None
-    """Of the samples that it takes, None for a side of any size; None where any shape does."""
+    """The shape of a sample, with None for a side of any size; None for any shape."""
     stride: ClassVar[int] = 1
     """Height and width of samples have to be multiples of it."""
     info: ClassVar[NetworkInfo] = NetworkInfo()
     mean: tuple[float, ...]
     std: tuple[float, ...]
-    """Per channel of inputs / 255. Class attributes, or set in `__init__` where they depend on the task."""
+    """Mean and deviation of inputs / 255, per channel. Class attributes, or set in `__init__` by the task's."""
     side: int | None = None
-    """Height and width that samples are resized to; None where they are taken as they are."""
+    """Height and width that samples are resized to; None where they are not resized."""
     recipe: Recipe = Recipe()
-    """How it is trained. A class attribute, or set in `__init__` where it depends on the task."""
+    """The training settings. A class attribute, or set in `__init__` where they depend on the task."""
 
     def __init__(self, task: Task) -> None:
         misfit = self.fits(task)
@@ -105,10 +105,10 @@ class Network(ABC):
 
     @classmethod
     def fits(cls, task: Task) -> str | None:
-        """Why the network cannot be bound to a task, as a sentence; None where it can.
+        """Says in a sentence why the network does not fit a task; None where it does.
 
-        Asked are the kind of task, the shape of its samples and its classes, never its name. Subclasses that need more
-        ask after `super().fits(task)`.
+        It depends on the kind of task, the shape of its samples and its classes, never on its name. Subclasses with
+        further conditions call `super().fits(task)` first.
         """
         if not isinstance(task, cls.family):
             return cls.misfit(task, f"it is for {cls.family.kind}, and the task is {task.kind}")
@@ -125,7 +125,7 @@ class Network(ABC):
 
     @classmethod
     def misfit(cls, task: Task, reason: str) -> str:
-        """The sentence that says why it does not fit a task."""
+        """The sentence for a reason why the network does not fit a task."""
         return f"Network {cls.name} does not fit task {task.name}: {reason}."
 
     @abstractmethod
@@ -133,14 +133,13 @@ class Network(ABC):
         """The untrained network for this task's input shape and classes."""
 
     def encode(self, inputs: Tensor) -> Tensor:
-        """Raw samples to what the ANN is fed: (inputs / 255 - mean) / std, float32."""
+        """Raw samples to inputs of the ANN: (inputs / 255 - mean) / std, float32."""
         mean = torch.tensor(self.mean, device=inputs.device).view(-1, 1, 1)
         std = torch.tensor(self.std, device=inputs.device).view(-1, 1, 1)
         return (inputs.float() / 255 - mean) / std
 
     def spiking_input(self, inputs: Tensor) -> NetworkInput:
-        """What the spiking network is fed: the same at every step, unless samples are frames in time, whose mean is
-        what `encode` gives."""
+        """Raw samples to inputs of the spiking network: those of the ANN at every step, or frames with that mean."""
         return self.encode(inputs)
 
     def decode(self, output: Any) -> Any:
@@ -148,7 +147,7 @@ class Network(ABC):
         return output.argmax(dim=1)
 
     def loss(self, output: Any, targets: Any) -> Tensor:
-        """What training minimises, a mean over the batch: cross-entropy of class scores (N, classes)."""
+        """The loss in training, a mean over the batch: cross-entropy of class scores (N, classes)."""
         return F.cross_entropy(output.float(), targets, label_smoothing=self.recipe.label_smoothing)
 
 

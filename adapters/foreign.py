@@ -1,7 +1,7 @@
-"""Checkpoints that hold a whole network, as ultralytics publishes them, read without running what they say.
+"""Checkpoints that hold a whole network, as ultralytics publishes them, read without executing foreign code.
 
-Such a file names the classes that it is made of. Only layers of torch and of ultralytics are let in, which have no
-effect beyond themselves when they are put together; a file that names anything else is refused.
+Such a file names the classes of its objects. Only layers of torch and of ultralytics are allowed, whose construction
+has no side effects; a file that names anything else is refused.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ LAYERS = ("torch.nn.modules.", "ultralytics.nn.")
 
 
 def read_modules(content: bytes) -> Any:
-    """What `torch.save` wrote of a network and plain values.
+    """Loads a network and plain values that `torch.save` wrote.
 
     Raises:
         InvalidInput: the file names something that is no layer.

@@ -1,4 +1,4 @@
-"""How the weights of a convolutional network start out."""
+"""Initial weights of convolutional networks."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from torch import nn
 
 
 def initialise(network: nn.Module) -> None:
-    """He et al. ("Delving Deep into Rectifiers", 2015) by fan-out for convolutions; batch norm starts as identity."""
+    """Draws convolutions by fan-out (He et al., "Delving Deep into Rectifiers", 2015); batch norms are the identity."""
     for module in network.modules():
         if isinstance(module, nn.Conv2d):
             nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")

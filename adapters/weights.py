@@ -1,4 +1,4 @@
-"""Trained weights: where they are looked for, how they are read, checked and written.
+"""Trained weights: finding, reading, checking and writing them.
 
 Nothing is unpickled: files are safetensors, or torch files opened with `weights_only=True`.
 """
@@ -29,15 +29,15 @@ SUFFIXES = (".safetensors", ".pth", ".pt", ".th", ".pth.tar")
 
 
 def find_weights(network: str, task: str, directory: Path | None) -> Path:
-    """The weights of a network trained on a task.
+    """Finds the weights of a network trained on a task.
 
     Args:
         network: name of the network.
         task: name of the task.
-        directory: the user's folder, looked at first; then come the checkpoints shipped with this package.
+        directory: the user's folder, searched first, before the checkpoints shipped with this package.
 
     Raises:
-        CheckpointError: when there are none; says what was looked for, where, and how to train them.
+        CheckpointError: when there are none; names files and folders that were searched, and the command to train them.
     """
     patterns = [f"{network}_{task}{suffix}" for suffix in SUFFIXES]
     published = NETWORKS[network].info.files.get(TASKS[task].label_set or "")
@@ -61,9 +61,8 @@ def load_weights(model: nn.Module, path: Path) -> str:
     """Copies the weights in `path` into `model`; a file that does not fit leaves the model as it was.
 
     Wrappers ({"state_dict": ...}, {"model": ...}), whole networks of ultralytics and the "module." prefix of
-    data-parallel training are taken off.
-    Auxiliary heads, which only training uses, are passed over unless the network has one.
-    Batch norms may lack `num_batches_tracked`, which inference does not use.
+    data-parallel training are unwrapped. Auxiliary heads, which only training uses, are ignored unless the network has
+    one. Batch norms may lack `num_batches_tracked`, which inference does not use.
 
     Returns:
         SHA-256 of the file, hexadecimal.

@@ -1,4 +1,4 @@
-"""What is run and how: suites, execution, records, tables.
+"""The benchmark: suites, execution, records, tables.
 
 As a library, `run_suite` measures what is missing of a suite and `load_results` reads what was measured.
 """

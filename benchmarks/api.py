@@ -16,7 +16,7 @@ from benchmarks.choices import RESULTS, WEIGHTS, EngineName, Precision, Rerun
 from benchmarks.engines import Engine, make_engine
 from benchmarks.engines.runner import run as run_jobs
 from benchmarks.execution.estimate import time_needed
-from benchmarks.execution.plan import due, impossible, plan, summary
+from benchmarks.execution.plan import cells_to_run, impossible_cells, plan, summary
 from benchmarks.execution.profiles import refuse_foreign_profiles
 from benchmarks.execution.worker import Job, Settings, fail, workbench
 from benchmarks.pages.publish import write_pages
@@ -30,20 +30,20 @@ from benchmarks.suites.selection import select
 from benchmarks.suites.suite import Suite
 from conversion.errors import BenchmarkError, InvalidInput, UnknownName
 
-# One name, glob or number, or several.
+# One name or glob, one number, or several of them.
 Names = str | Iterable[str]
 Numbers = int | Iterable[int]
 
 
 class Interrupted(KeyboardInterrupt):
-    """Control-C during a run. What was finished by then is stored, and the same call does the rest.
+    """Control-C during a run. Finished cells are stored, and the same call measures the others.
 
     Attributes:
         frame: the table that `run_suite` would have returned.
     """
 
     def __init__(self, frame: pd.DataFrame) -> None:
-        super().__init__("What is finished is stored; the same call does the rest.")
+        super().__init__("Finished cells are stored; the same call measures the others.")
         self.frame = frame
 
 
@@ -61,12 +61,12 @@ class Selected:
 
     @cached_property
     def store(self) -> Results:
-        """What was measured so far, in a working store or published."""
+        """The results so far, in a working store or published."""
         return open_results(self.results, self.suite.name)
 
     @property
     def working(self) -> Store:
-        """Where cells are measured into; refused where results are published."""
+        """The store that records are written to. Raises InvalidInput where results are published."""
         return working_store(self.results, self.suite.name)
 
     def write_pages(self) -> pd.DataFrame:
@@ -108,17 +108,17 @@ def run_suite(
         suite: a shipped suite by name, the path of a suite file, or a suite.
         tasks, networks, methods: only these; names or globs, one or several.
         T, seeds: only these.
-        limit: measure the first N test samples of one fixed shuffle; the results are those of a suite of its own.
+        limit: measure the first N test samples of one fixed shuffle; the results become a suite of their own.
         data_root: folder of the datasets.
         weights: folder of trained networks, before those that ship with the benchmark.
-        device: as torch names it.
-        precision: of weights and activations; "auto" is bfloat16 on a GPU that has it, else float32.
-        engine: where cells are measured, see `benchmarks.engines`.
-        workers: how many cells are measured at once.
-        address: of a Ray cluster, for the engine "ray".
-        rerun: which finished cells are run again.
-        price_list: price energy by this list, not the suite's.
-        results: where records and tables go.
+        device: torch's name of the device.
+        precision: type of weights and activations; "auto" is bfloat16 on a GPU that has it, else float32.
+        engine: name of the engine, see `benchmarks.engines`.
+        workers: number of cells that are measured at once.
+        address: address of a Ray cluster, for the engine "ray".
+        rerun: the finished cells that are measured again: none, failed, stale or all.
+        price_list: name of a price list in place of the suite's.
+        results: folder of records and tables.
 
     Returns:
         The tidy table of results.csv, the rows of the selected cells: one for each cell and metric. A cell that could
@@ -168,42 +168,42 @@ def load_results(path: str | Path) -> pd.DataFrame:
 
 
 def _measure(selected: Selected, settings: Settings, pool: Engine, rerun: Rerun) -> None:
-    """Measures the cells that are due; each that cannot be is a record with the reason."""
+    """Measures the cells that have to be run; for each that cannot be measured a record holds the reason."""
     suite, cells, store = selected.suite, selected.cells, selected.working
     print(f"Suite {suite.name}: loading data and networks", file=sys.stderr)
     planned = plan(cells, workbench(settings), store)
-    stuck = impossible(planned)
-    for reason in dict.fromkeys(item.why for item in stuck):
+    impossible = impossible_cells(planned)
+    for reason in dict.fromkeys(item.reason for item in impossible):
         print(f"Impossible: {reason}", file=sys.stderr)
-    todo = due(planned, rerun)
-    needed = time_needed(todo, store.records(), pool.workers)
-    print(f"Suite {suite.name}: {summary(planned)}; {len(todo)} to run, {needed}", file=sys.stderr)
+    to_run = cells_to_run(planned, rerun)
+    needed = time_needed(to_run, store.records(), pool.workers)
+    print(f"Suite {suite.name}: {summary(planned)}; {len(to_run)} to run, {needed}", file=sys.stderr)
     again, command = rerun == "all", _command()
     jobs = {cell.id: Job(cell, selected.results, suite.name, settings, again, command) for cell in cells}
     store.prepare()
-    for item in stuck:
-        fail(jobs[item.cell.id], item.why, "impossible")
-    for cell in todo if again else ():
+    for item in impossible:
+        fail(jobs[item.cell.id], item.reason, "impossible")
+    for cell in to_run if again else ():
         workbench(settings).forget(cell)
     try:
-        run_jobs([jobs[cell.id] for cell in todo], pool, store, None if needed.unknown else needed.seconds)
+        run_jobs([jobs[cell.id] for cell in to_run], pool, store, None if needed.unknown else needed.seconds)
     except KeyboardInterrupt:
         raise Interrupted(selected.write_pages()) from None
 
 
 def _command() -> str:
-    """What was typed to start this process."""
+    """The command line of this process."""
     program = Path(sys.argv[0]).name
     return shlex.join([*(["python"] if program.endswith(".py") else []), program, *sys.argv[1:]])
 
 
 def _several(given: Any) -> list[Any]:
-    """One name or number as a list of it, several as a list."""
+    """A list of the names or numbers given, also where there is only one."""
     return [given] if isinstance(given, str | int) else list(given)
 
 
 def _require_word(option: str, word: str, words: Any) -> None:
-    """Refuses a word that is none of a Literal's; the command line never comes here with one."""
+    """Raises UnknownName for a word that is none of a Literal's. On the command line typer has checked it before."""
     if word not in get_args(words):
         raise UnknownName(option, word, get_args(words))
 

@@ -1,6 +1,6 @@
-"""The words and folders that options take when they are left out or spelt out, on the command line and from Python.
+"""Values and default folders of options, on the command line and from Python.
 
-A help page and tab completion need them, so this module imports nothing that takes a moment to load.
+Help pages and tab completion need them, so this module imports nothing that is slow to load.
 """
 
 from __future__ import annotations

@@ -13,7 +13,7 @@ from conversion.errors import NameTaken, UnknownName
 
 
 class Named(Protocol):
-    """What a registry holds classes of."""
+    """The interface of registered classes: they have a name."""
 
     name: ClassVar[str]
 
@@ -25,7 +25,7 @@ class Registry(Generic[T]):
     """A dictionary of classes by name, filled by a decorator.
 
     Args:
-        kind: what the entries are, for error messages ("method", "task", "network").
+        kind: noun for the entries in error messages ("method", "task", "network").
     """
 
     def __init__(self, kind: str) -> None:
@@ -59,8 +59,8 @@ class Registry(Generic[T]):
         Args:
             base: in a module, at its top level.
             name: to register under.
-            doc: how it differs, sentences that follow the docstring of the base.
-            attributes: of the new class.
+            doc: sentences on the difference, appended to the docstring of the base.
+            attributes: attributes of the new class.
 
         Raises:
             NameTaken: another class has the name already.

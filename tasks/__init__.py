@@ -1,4 +1,4 @@
-"""What is measured: data, splits and metrics, by name in `TASKS`. Importing the package registers every task."""
+"""The tasks: data, splits and metrics, by name in `TASKS`. Importing the package registers every task."""
 
 from conversion.registry import import_modules
 from tasks.base import TASKS, Task

@@ -1,4 +1,4 @@
-"""What a task is: data, splits and a metric. A task knows nothing about spikes or networks."""
+"""The base of all tasks: data, splits and a metric. A task knows nothing about spikes or networks."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Batch:
     """Samples in a fixed order.
 
     Attributes:
-        inputs: what a sample looks like on disk; images are uint8 of shape (N, C, H, W).
+        inputs: the samples as they are stored; images are uint8 of shape (N, C, H, W).
         targets: ground truth; class indices, int64 of shape (N,), for classification.
     """
 
@@ -52,20 +52,20 @@ class Metric(Protocol):
     def compute(self) -> dict[str, MetricValue]: ...
 
     def outcomes(self) -> Tensor:
-        """Per-sample score of everything seen, float of shape (n,), for paired comparison of methods."""
+        """The score of every sample so far, float of shape (n,), for paired comparison of methods."""
         ...
 
 
 @dataclass(frozen=True)
 class TaskInfo:
-    """Where a dataset comes from, for tables and `doctor`; what is not known is None.
+    """The source of a dataset, for tables and `doctor`; a field that is not known is None.
 
     Attributes:
-        title: what it is called, in a few words.
-        citation: the paper that asks to be cited: authors, title, where and when.
-        homepage: where it is published.
-        licence: of the data, as their publisher states it.
-        expected: what a network is known to score on it, and by whose word.
+        title: its name in a few words.
+        citation: the paper to cite: authors, title, venue and year.
+        homepage: the address that it is published at.
+        licence: the licence of the data, as their publisher states it.
+        expected: a known score of a network on it, with its source.
     """
 
     title: str | None = None
@@ -85,25 +85,25 @@ class Task(ABC):
     """
 
     name: ClassVar[str]
-    """As registered; `TASKS.register` sets it."""
+    """The registered name; `TASKS.register` sets it."""
     kind: ClassVar[str] = "a kind of its own"
-    """What its family does, as tables and error messages call it: "image classification"."""
+    """The family in a few words, for tables and error messages: "image classification"."""
     info: ClassVar[TaskInfo] = TaskInfo()
     label_set: ClassVar[str | None] = None
     """The dataset whose classes these are, all of them and in its order, where networks are published for it."""
     primary_metric: ClassVar[str]
     perfect: ClassVar[float | None] = None
-    """What perfect predictions have in the primary metric, 100 for percentages; None where it depends on the data."""
+    """The primary metric of perfect predictions, 100 for percentages; None where it depends on the data."""
     target: ClassVar[Target]
-    """How predictions are kept, imitated for `check` and drawn."""
+    """The type of target, which stores predictions, imitates them for `check` and draws them."""
     samples: ClassVar[Samples] = Samples()
-    """What kind of inputs the task has: images, unless it says otherwise."""
+    """The kind of the inputs; images by default."""
     classes: ClassVar[tuple[str, ...]]
     input_shape: ClassVar[tuple[int, ...]]
     layout: ClassVar[str]
-    """What `data_root` must hold, in one sentence; shown by `doctor` and in error messages."""
+    """The files that `data_root` must hold, in one sentence; shown by `doctor` and in error messages."""
     batch: ClassVar[int] = 64
-    """How many samples are read and simulated at once: fewer where one is large."""
+    """Number of samples that are read and simulated at once; fewer where one is large."""
     dense: ClassVar[bool] = False
     """Whether a prediction is as large as a sample, so that scoring one takes time."""
 
@@ -112,7 +112,7 @@ class Task(ABC):
 
     @abstractmethod
     def missing(self) -> str | None:
-        """What is not on disk, as a sentence; None when all is there. Reads no sample."""
+        """Names what is not on disk, in a sentence; None when all is there. Reads no sample."""
 
     @abstractmethod
     def split(self, name: Split) -> Dataset[tuple[Tensor, Any]]:
@@ -120,7 +120,7 @@ class Task(ABC):
 
     @abstractmethod
     def metric(self) -> Metric:
-        """A fresh accumulator."""
+        """A new accumulator."""
 
     def collate(self, samples: Sequence[tuple[Tensor, Any]]) -> tuple[Tensor, Any]:
         """A batch from samples; tasks whose targets differ in size from sample to sample make lists of them."""
@@ -162,12 +162,12 @@ class Task(ABC):
             yield Batch(inputs, targets)
 
     def test_size(self, limit: int | None = None) -> int:
-        """How many samples `test(limit=limit)` yields."""
+        """The number of samples that `test(limit=limit)` yields."""
         size = len(self.split("test"))  # type: ignore[arg-type]
         return size if limit is None else min(size, limit)
 
     def departures(self) -> dict[str, int]:
-        """How the data are not as in the dataset, counted by kind: what the user skips, what documented rules do."""
+        """Differences from the dataset as published, counted by kind: samples skipped, boxes dropped."""
         return {}
 
     @abstractmethod

@@ -1,4 +1,4 @@
-"""Data on disk, one contract: where a dataset lies, what is missing, its samples, its splits, its digest."""
+"""Tasks with data on disk: the folder of a dataset, its missing files, samples, splits and digest."""
 
 from __future__ import annotations
 
@@ -17,24 +17,24 @@ from torch.utils.data import Dataset
 
 from conversion.errors import DataMissing, InvalidInput
 from tasks.base import Split, Task
-from tasks.splits import cut, stratified
+from tasks.splits import random_split, stratified
 
 SPLITS: tuple[Split, ...] = ("train", "validation", "test")
 SKIPPED = "skip.txt"
-"""Beside a dataset's folders of samples: what is left out of every split, one on a line, by stem."""
+"""The file beside a dataset's folders that lists samples to leave out of every split, one key on a line."""
 CACHE_BYTES = 2**30
-"""Samples of a split are kept in memory when all of them need no more."""
+"""Bytes up to which the samples of a split are kept in memory."""
 VALIDATION_FRACTION, TEST_FRACTION, SEED = 0.1, 0.2, 0
 Sample = TypeVar("Sample")
-"""What a listing says of one sample: the path of its file, its class where it has one."""
+"""An entry of a listing: the path of the sample's file, and its class where it has one."""
 
 
 class StoredSamples(Dataset[tuple[Tensor, Any]], Generic[Sample]):
-    """Samples that are read when asked for, and kept in memory if all of them fit in there.
+    """Samples that are read on access, and kept in memory if all of them fit.
 
     Args:
         samples: the listing.
-        read: makes (input, target) of one of them.
+        read: makes (input, target) of an entry of the listing.
     """
 
     def __init__(self, samples: Sequence[Sample], read: Callable[[Sample], tuple[Tensor, Any]]) -> None:
@@ -58,7 +58,7 @@ class FolderTask(Task):
     """A task that needs a folder under the data root. Subclasses set the class attributes and implement `gap`."""
 
     folders: ClassVar[tuple[str, ...]] = (".",)
-    """Where the dataset may be under the data root; the first that is there is taken."""
+    """Folders under the data root that may hold the dataset; the first that exists is used."""
 
     @cached_property
     def root(self) -> Path:
@@ -74,7 +74,7 @@ class FolderTask(Task):
 
     @abstractmethod
     def gap(self) -> str | None:
-        """What is not in the dataset's own folder, as a sentence; None when all is there. Reads no sample."""
+        """Names what is not in the dataset's own folder, in a sentence; None when all is there. Reads no sample."""
 
     @property
     def _places(self) -> list[Path]:
@@ -83,23 +83,24 @@ class FolderTask(Task):
 
 
 class DiskTask(FolderTask, Generic[Sample]):
-    """A task whose samples are listed on disk. What a sample of the listing is, a family decides.
+    """A task whose samples are listed on disk. Each family has its own type of listing entry.
 
     Families implement `read`, `key` and `content`, and `label` where samples have classes; datasets implement `listing`
     and, where a listing does not show what is missing, `gap`.
     """
 
     unit: ClassVar[str] = "image"
-    """What a sample is called."""
+    """The word for a sample in messages."""
     validation_most: ClassVar[int | None] = None
-    """The most samples that are cut off for validation."""
+    """The largest number of samples that are split off for validation; None for no limit."""
 
     @abstractmethod
     def listing(self) -> dict[Split, list[Sample]]:
         """Every sample on disk, by split.
 
-        One without "test" has a seeded fifth of "train" cut off, one without "validation" a seeded tenth; of every
-        class where samples have classes. Raises DataMissing where the listing shows that something is not there.
+        Without "test", a seeded fifth of "train" becomes the test split; without "validation", a seeded tenth the
+        validation split; of every class where samples have classes. Raises DataMissing where the listing shows that
+        something is not there.
         """
 
     @abstractmethod
@@ -108,11 +109,11 @@ class DiskTask(FolderTask, Generic[Sample]):
 
     @abstractmethod
     def key(self, sample: Sample) -> str:
-        """What a sample is called in `skip.txt`."""
+        """The name of a sample in `skip.txt`."""
 
     @abstractmethod
     def content(self, sample: Sample) -> bytes:
-        """The name and all that is in the files of a sample, or hashes of it, for the digest."""
+        """The name of a sample and the content of its files, or a hash of it, for the digest."""
 
     def label(self, sample: Sample) -> int | None:
         """The class that a sample is stratified by; None where it has none."""
@@ -124,22 +125,22 @@ class DiskTask(FolderTask, Generic[Sample]):
 
     def gap(self) -> str | None:
         try:
-            self.divided()
+            self.split_listing()
         except DataMissing as error:
             return str(error)
         return None
 
-    def divided(self) -> dict[Split, list[Sample]]:
-        """The three splits of the listing, without what the user leaves out. Raises DataMissing as `listing` does."""
+    def split_listing(self) -> dict[Split, list[Sample]]:
+        """Splits the listing in three and leaves out what the user skips. Raises DataMissing as `listing` does."""
         listed = self.listing()
         if "test" not in listed:
-            listed["train"], listed["test"] = self._cut(listed["train"], TEST_FRACTION)
+            listed["train"], listed["test"] = self._split_off(listed["train"], TEST_FRACTION)
         splits = {name: self._without_skipped(samples, name) for name, samples in listed.items()}
         self._count = sum(map(len, listed.values()))
         if "validation" not in splits:
             most, count = self.validation_most, len(splits["train"])
             fraction = VALIDATION_FRACTION if most is None else min(VALIDATION_FRACTION, most / max(count, 1))
-            splits["train"], splits["validation"] = self._cut(splits["train"], fraction)
+            splits["train"], splits["validation"] = self._split_off(splits["train"], fraction)
         return splits
 
     def listed(self, split: Split) -> list[Sample]:
@@ -166,14 +167,14 @@ class DiskTask(FolderTask, Generic[Sample]):
 
     @contextmanager
     def reading(self, sample: Sample) -> Iterator[None]:
-        """Adds to what is wrong with a sample how the user leaves it out."""
+        """Adds to errors about a sample the advice how to leave it out."""
         try:
             yield
         except InvalidInput as error:
             raise InvalidInput(f"{error} {self.advice(sample)}") from error
 
     def advice(self, sample: Sample) -> str:
-        """How the user leaves out a sample that cannot be repaired."""
+        """A sentence that says how to leave out a sample that cannot be repaired."""
         return f"To leave it out, write {self.key(sample)} on a line of {self.skip_list(sample)}."
 
     def _read(self, sample: Sample) -> tuple[Tensor, Any]:
@@ -187,10 +188,10 @@ class DiskTask(FolderTask, Generic[Sample]):
     @cached_property
     def _splits(self) -> dict[Split, list[Sample]]:
         self.require()
-        return self.divided()
+        return self.split_listing()
 
     def _without_skipped(self, samples: Sequence[Sample], split: Split) -> list[Sample]:
-        """Those that the user does not leave out; of every class there has to be one."""
+        """The samples that are not on a skip list. Raises DataMissing unless one is left of every class."""
         lists = {path: skipped(path) for path in set(map(self.skip_list, samples))}
         kept = [sample for sample in samples if self.key(sample) not in lists[self.skip_list(sample)]]
         # Classes are looked at only when something is left out: a library may have to read a sample for its class.
@@ -199,14 +200,14 @@ class DiskTask(FolderTask, Generic[Sample]):
             raise DataMissing(f"{names} leaves no {self.unit} in the {split} split, or none of one of its classes.")
         return kept
 
-    def _cut(self, samples: Sequence[Sample], fraction: float) -> tuple[list[Sample], list[Sample]]:
-        """Samples left and samples drawn by a fixed seed, a fraction of every class where there are classes."""
+    def _split_off(self, samples: Sequence[Sample], fraction: float) -> tuple[list[Sample], list[Sample]]:
+        """The samples left and those drawn by a fixed seed, a fraction of every class where there are classes."""
         labels = [self.label(sample) for sample in samples]
         classes = [label for label in labels if label is not None]
         if len(classes) == len(samples):
             left, drawn = (part.tolist() for part in stratified(torch.tensor(classes).long(), fraction, SEED))
         else:
-            left, drawn = cut(len(samples), fraction, SEED)
+            left, drawn = random_split(len(samples), fraction, SEED)
         return [samples[index] for index in left], [samples[index] for index in drawn]
 
     @cached_property
@@ -228,12 +229,12 @@ def skipped(path: Path) -> frozenset[str]:
 
 
 def file_hash(path: Path) -> bytes:
-    """SHA-256 of a file's bytes: hashed by itself, no byte of it can pass to the next file of a digest."""
+    """SHA-256 of a file's bytes. A digest of hashes depends on where one file ends and the next begins."""
     return hashlib.sha256(path.read_bytes()).digest()
 
 
-def absent(paths: Iterable[Path]) -> Path | None:
-    """The first of the files that is not there. Every folder is listed once, which is quicker than asking for each."""
+def first_missing(paths: Iterable[Path]) -> Path | None:
+    """The first of the files that does not exist. Each folder is listed once, which is faster than asking per file."""
     listed: dict[Path, set[str]] = {}
     for path in paths:
         folder = path.parent
@@ -245,7 +246,7 @@ def absent(paths: Iterable[Path]) -> Path | None:
 
 
 def folder_gap(folder: Path, classes: Sequence[str]) -> str | None:
-    """Why `folder` is not exactly one sub-folder per class, as a sentence; None when it is. Opens no file."""
+    """Names the first deviation of `folder` from one sub-folder per class, in a sentence; None if there is none."""
     if not folder.is_dir():
         return f"There is no folder {folder}."
     present = {entry.name for entry in folder.iterdir() if entry.is_dir() and not entry.name.startswith(".")}

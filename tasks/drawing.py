@@ -1,4 +1,4 @@
-"""Sheets of panels, and what is drawn into a panel: images, colours of classes."""
+"""Figures made of panels, and the colours of classes."""
 
 from __future__ import annotations
 
@@ -13,22 +13,22 @@ if TYPE_CHECKING:  # It takes a moment to load, and only `report` draws.
     from matplotlib.figure import Figure
 
 PANEL = 2.6
-"""Inches that a panel is wide."""
+"""Width of a panel in inches."""
 
 Painter = Callable[["Axes", Tensor, Any, Sequence[str]], None]
-"""Draws a sample and an answer to it, of a task of these classes."""
+"""Draws a sample and an answer, its target or a prediction, into axes; takes the names of the classes."""
 
 
 @dataclass(frozen=True)
 class Panel:
-    """One answer to one sample."""
+    """A target or prediction of one sample, with a title."""
 
     title: str
     answer: Any
 
 
 def sheet(rows: Sequence[tuple[Tensor, Sequence[Panel]]], classes: Sequence[str], draw: Painter, dpi: int) -> Figure:
-    """A row for each sample, a column for each answer."""
+    """A figure with a row for each sample and a column for each answer."""
     from matplotlib.figure import Figure
 
     columns = max(len(panels) for _, panels in rows)
@@ -43,7 +43,7 @@ def sheet(rows: Sequence[tuple[Tensor, Sequence[Panel]]], classes: Sequence[str]
 
 
 def palette(count: int) -> list[tuple[int, int, int]]:
-    """A colour for each of so many classes, red, green and blue in 0..255; they recur after 20."""
+    """A colour for each of `count` classes, red, green and blue in 0..255; they recur after 20."""
     from matplotlib import colormaps
 
     colours = colormaps["tab20" if count > 10 else "tab10"]

@@ -15,12 +15,12 @@ from tasks.base import Split
 from tasks.disk import DiskTask
 
 TARGETS = ("targets", "labels", "_labels")
-"""Where datasets keep the classes of all their samples, if they do."""
+"""Attributes in which datasets may hold the classes of all their samples."""
 
 
 @dataclass(frozen=True, eq=False)
 class Item:
-    """A sample of a library's dataset: the dataset of its split, and its place in there."""
+    """A sample of a library's dataset: the dataset of its split, and its index in it."""
 
     dataset: Any
     split: Split
@@ -28,31 +28,31 @@ class Item:
 
 
 class LibraryTask(DiskTask[Item]):
-    """Classification of what a library's map-style datasets hold, one for each split. Families implement `read`.
+    """Classification of the samples of a library's map-style datasets, one for each split. Families implement `read`.
 
-    What a sample is called in `skip.txt` is its split and its place in there: train/17.
+    In `skip.txt` a sample is named by its split and its index: train/17.
     """
 
     dataset: ClassVar[Callable[..., Any] | str]
-    """The library's class, or what it is imported as when the data are first looked at: "tonic.datasets.NMNIST"."""
+    """The library's class, or its dotted name, imported on first access: "tonic.datasets.NMNIST"."""
     options: ClassVar[Mapping[str, Any]] = {}
-    """What it is given beside its folder and its split."""
+    """Arguments of the class besides folder and split."""
     splits: ClassVar[Mapping[Split, Mapping[str, Any]] | None] = None
-    """What it is given for each split.
+    """Arguments of the class for each split.
 
-    If None: `train=` True and False, or `split=` "train", "val" and "test", whichever the dataset takes. Of one that
-    takes neither a seeded fifth is the test split.
+    If None: `train=` True and False, or `split=` "train", "val" and "test", whichever the class takes. If it takes
+    neither, a seeded fifth is the test split.
     """
     extra: ClassVar[str | None] = None
-    """The extra of this package that brings the library, where one does."""
+    """The extra of this package that installs the library; None where there is none."""
     root_argument: ClassVar[str] = "root"
-    """What the library calls the folder."""
+    """The class's name of the argument for the folder."""
 
     def __init_subclass__(cls) -> None:
         super().__init_subclass__()
         if "dataset" in vars(cls) and "layout" not in vars(cls):
             place = "the data root" if cls.folders[0] == "." else f"{cls.folders[0]}/"
-            cls.layout = f"{place} holds what {_called(cls.dataset)} reads, unpacked."
+            cls.layout = f"{place} holds what {_name_of(cls.dataset)} reads, unpacked."
 
     def gap(self) -> str | None:
         try:
@@ -65,10 +65,10 @@ class LibraryTask(DiskTask[Item]):
         return {split: [Item(data, split, i) for i in range(len(data))] for split, data in self._opened.items()}
 
     def item(self, sample: Item) -> Any:
-        """What the dataset gives for a sample.
+        """The item that the dataset returns for a sample.
 
         Raises:
-            InvalidInput: it gives an error.
+            InvalidInput: the dataset raises an error.
         """
         try:
             return sample.dataset[sample.index]
@@ -78,15 +78,15 @@ class LibraryTask(DiskTask[Item]):
             ) from error
 
     def pair(self, sample: Item) -> tuple[Any, int]:
-        """What the dataset gives where that is a value and a class.
+        """The value and the class index of a sample whose item is (value, class).
 
         Raises:
-            InvalidInput: it gives something else.
+            InvalidInput: the item is something else.
         """
         item = self.item(sample)
         if not isinstance(item, tuple) or len(item) != 2:
             raise InvalidInput(
-                f"{_called(type(self).dataset)} gives {type(item).__name__} where (sample, class) belongs."
+                f"{_name_of(type(self).dataset)} gives {type(item).__name__} where (sample, class) belongs."
             )
         return item[0], class_index(item[1], self.classes, self.name)
 
@@ -101,7 +101,7 @@ class LibraryTask(DiskTask[Item]):
         return f"{sample.split}/{sample.index}"
 
     def content(self, sample: Item) -> bytes:
-        """What networks get to see: the library alone knows which files a sample is of."""
+        """The input and target themselves, since only the library knows the files of a sample."""
         value, target = self.read(sample)
         state = hashlib.sha256(repr((value.dtype, tuple(value.shape))).encode())
         state.update(value.contiguous().numpy().data)
@@ -115,35 +115,40 @@ class LibraryTask(DiskTask[Item]):
             DataMissing: its files are not there.
             InvalidInput: the library is not installed, or there is no such split.
         """
-        opens = without_download(imported(type(self).dataset, self.extra))
-        taken = inspect.signature(opens).parameters
-        root = {self.root_argument: str(self.root)} if self.root_argument in taken else {}
-        return {split: self._open(opens, root, given) for split, given in (self.splits or _usual(taken)).items()}
+        dataset = without_download(imported(type(self).dataset, self.extra))
+        parameters = inspect.signature(dataset).parameters
+        root = {self.root_argument: str(self.root)} if self.root_argument in parameters else {}
+        return {
+            split: self._open(dataset, root, arguments)
+            for split, arguments in (self.splits or _default_splits(parameters)).items()
+        }
 
-    def _open(self, opens: Callable[..., Any], root: Mapping[str, Any], given: Mapping[str, Any]) -> Any:
+    def _open(self, dataset: Callable[..., Any], root: Mapping[str, Any], arguments: Mapping[str, Any]) -> Any:
         try:
-            return opens(**root, **self.options, **given)
+            return dataset(**root, **self.options, **arguments)
         except (RuntimeError, OSError) as error:
-            raise DataMissing(f"{_called(opens)} is not in {self.root}, nor downloaded: {_clause(error)}.") from error
+            raise DataMissing(
+                f"{_name_of(dataset)} is not in {self.root}, nor downloaded: {_clause(error)}."
+            ) from error
         except (TypeError, ValueError, KeyError, AssertionError) as error:
-            told = ", ".join(f"{name}={value!r}" for name, value in {**self.options, **given}.items())
+            shown = ", ".join(f"{name}={value!r}" for name, value in {**self.options, **arguments}.items())
             raise InvalidInput(
-                f"{_called(opens)} cannot be opened with ({told}): {_clause(error)}. What it is given for each split "
-                f"stands in the attribute `splits` of task {self.name}."
+                f"{_name_of(dataset)} cannot be opened with ({shown}): {_clause(error)}. The arguments for each split "
+                f"are the attribute `splits` of task {self.name}."
             ) from error
 
 
-def _usual(taken: Container[str]) -> Mapping[Split, Mapping[str, Any]]:
-    """What datasets are commonly given for each split, by the names of what one takes."""
-    if "train" in taken:
+def _default_splits(parameters: Container[str]) -> Mapping[Split, Mapping[str, Any]]:
+    """The arguments by which datasets commonly choose a split, from the names of their parameters."""
+    if "train" in parameters:
         return {"train": {"train": True}, "test": {"train": False}}
-    if "split" in taken:
+    if "split" in parameters:
         return {"train": {"split": "train"}, "validation": {"split": "val"}, "test": {"split": "test"}}
     return {"train": {}}
 
 
 def imported(dataset: Callable[..., Any] | str, extra: str | None) -> Callable[..., Any]:
-    """A dataset's class, by the name that it is imported as.
+    """A dataset's class, imported if it is given by its dotted name.
 
     Raises:
         InvalidInput: its library is not installed, or has no such class.
@@ -162,7 +167,7 @@ def imported(dataset: Callable[..., Any] | str, extra: str | None) -> Callable[.
 
 
 def class_index(target: Any, classes: Sequence[str], task: str) -> int:
-    """The index of a class that a dataset gives as a number or by name.
+    """The index of a class that is given as a number or by name.
 
     Raises:
         InvalidInput: it is none of the task's classes.
@@ -182,9 +187,9 @@ def class_index(target: Any, classes: Sequence[str], task: str) -> int:
 
 
 def without_download(dataset: Callable[..., Any]) -> Callable[..., Any]:
-    """A dataset's class, whose `download` says that the files are missing; anything else as it is."""
+    """A subclass of a dataset's class whose `download` raises an error; anything else is returned as it is."""
     inherited = getattr(dataset, "download", None)
-    # torch-geometric takes a class that overrides this one for one that has files to download.
+    # torch-geometric takes a class that overrides its `download` for one with files to download.
     if inherited is None or inherited.__module__ == "torch_geometric.data.dataset":
         return dataset
 
@@ -197,9 +202,9 @@ def without_download(dataset: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _clause(error: Exception) -> str:
-    """What an error says, to be the end of a sentence."""
+    """The message of an error, without its full stop."""
     return str(error).strip().rstrip(".") or type(error).__name__
 
 
-def _called(dataset: Callable[..., Any] | str) -> str:
+def _name_of(dataset: Callable[..., Any] | str) -> str:
     return dataset if isinstance(dataset, str) else getattr(dataset, "__name__", repr(dataset))

@@ -1,4 +1,4 @@
-"""Kinds of sample: what `check` asks of inputs, how large those to try networks are, and how frames are coloured."""
+"""Kinds of sample: the checks of their inputs, whether small ones can stand in for them, the colours of frames."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ class Samples:
     """Images; subclasses are for samples of other kinds.
 
     Attributes:
-        any_size: whether networks take samples of any size, so that small ones do to try them.
+        any_size: whether networks take samples of any size, so that they can be tried on small ones.
     """
 
     any_size: bool = False
     large: ClassVar[bool] = False
-    """Whether tasks have large samples of shapes of their own: all but one are tried by shapes alone."""
+    """Whether samples are large: `check` then runs a network for one task and computes shapes only for the others."""
 
     def fault(self, inputs: Tensor, split: str) -> str | None:
         """A sentence about what is wrong with a batch of inputs of a split; None when nothing is."""
@@ -29,7 +29,7 @@ class Samples:
         return None
 
     def colours_in_time(self, shape: tuple[int, ...]) -> Callable[[Tensor], Tensor] | None:
-        """How samples of a shape are drawn whose first axis is time; None where it is not.
+        """The colouring of samples whose first axis is time; None for samples of other shapes.
 
         Returns:
             A function from the frames of one sample, shape (F, ...), to red, green and blue in 0..1, (F, H, W, 3).

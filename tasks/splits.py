@@ -11,8 +11,8 @@ def stratified(labels: Tensor, fraction: float, seed: int) -> tuple[Tensor, Tens
 
     Args:
         labels: class indices, int64 of shape (N,).
-        fraction: of each class to draw, in 0..1; the count is rounded to the nearest integer.
-        seed: of the draw; the same labels and seed give the same draw on every machine.
+        fraction: share of each class to draw, in 0..1; the count is rounded to the nearest integer.
+        seed: the same labels and seed give the same draw on every machine.
 
     Returns:
         Indices left and indices drawn, each ascending; together they are 0..N-1.
@@ -26,8 +26,8 @@ def stratified(labels: Tensor, fraction: float, seed: int) -> tuple[Tensor, Tens
     return torch.nonzero(~drawn).flatten(), torch.nonzero(drawn).flatten()
 
 
-def cut(count: int, fraction: float, seed: int) -> tuple[list[int], list[int]]:
-    """Indices left and indices drawn of 0..count-1, each ascending, where there are no classes."""
+def random_split(count: int, fraction: float, seed: int) -> tuple[list[int], list[int]]:
+    """Draws a fraction of 0..count-1 where there are no classes; returns indices left and drawn, each ascending."""
     drawn = torch.randperm(count, generator=torch.Generator().manual_seed(seed))[: round(fraction * count)]
     taken = set(drawn.tolist())
     return [index for index in range(count) if index not in taken], sorted(taken)

@@ -1,7 +1,7 @@
-"""Types of target: how predictions of one are kept beside a record, imitated and looked at by `check`, and drawn.
+"""Types of target: how their predictions are stored beside a record, imitated and checked by `check`, and drawn.
 
 Every family of tasks has its own (`Task.target`), so that nothing outside of the family asks what its targets are. No
-figure of a record depends on it: how predictions are scored is the metric's.
+figure of a record depends on it: the metric alone scores predictions.
 """
 
 from __future__ import annotations
@@ -22,19 +22,19 @@ if TYPE_CHECKING:  # It takes a moment to load, and only `report` draws.
     from matplotlib.figure import Figure
 
 KEPT = 4
-"""Samples that are drawn one by one, and whose predictions are kept for it."""
+"""Number of test samples whose predictions are stored and drawn one by one."""
 
 Mistakes = Literal["none", "some", "all"]
-"""Which predictions are wrong: "some" has to be decided by a sample alone, whatever batch it is in."""
+"""Which imitated predictions are wrong. For "some", a sample decides alone, whatever batch it is in."""
 
 
 @dataclass(frozen=True)
 class Run:
-    """What one row of a results table predicted of the test split.
+    """The predictions of one row of a results table for the test split.
 
     Attributes:
         label: the method and its options, "burst:phi=4".
-        title: says task, method and T.
+        title: task, method and T.
         table: the columns of the table of samples: `outcome`, and those of `Target.columns`.
     """
 
@@ -47,21 +47,21 @@ class Target(ABC):
     """One type of target. It holds no data; batches of targets are those of `Batch`, predictions those of `decode`."""
 
     kept: ClassVar[tuple[str, ...]]
-    """The columns of the table of samples that `columns` fills and `pictures` needs."""
+    """Names of the columns of the table of samples that `columns` fills and `pictures` needs."""
 
     @abstractmethod
     def columns(self, predictions: Any, targets: Any, seen: int) -> dict[str, NDArray[Any]]:
-        """What is kept of a batch's predictions: for each name in `kept` one value, or None, for each sample.
+        """The stored predictions of a batch: for each name in `kept` one value, or None, for each sample.
 
         Args:
-            seen: how many samples of the test split came before this batch.
+            seen: number of samples of the test split before this batch.
         """
 
     @abstractmethod
     def pictures(
         self, runs: Sequence[Run], classes: Sequence[str], first: Callable[[], tuple[Tensor, Any]]
     ) -> Iterator[tuple[str, Figure]]:
-        """Names and figures that show what some runs predicted.
+        """Figures of the predictions of some runs, each with its name.
 
         Args:
             runs: at least one.
@@ -75,13 +75,13 @@ class Target(ABC):
 
         Args:
             inputs: the samples that the targets belong to.
-            classes: how many the task has.
-            split: which one the batch is from, for the sentence.
+            classes: number of classes of the task.
+            split: name of the split of the batch, for the sentence.
         """
 
     @abstractmethod
     def imitate(self, targets: Any, classes: int, mistakes: Mistakes) -> Any:
-        """Predictions to try a metric with: right ones, or such with mistakes that cost a sample score."""
+        """Predictions to try a metric with: the right ones, or some with mistakes that lower a sample's score."""
 
     @abstractmethod
     def output_fault(
@@ -90,18 +90,18 @@ class Target(ABC):
         """A sentence about what is wrong with a network's output, or with what it decodes to; None when nothing is.
 
         Args:
-            decode: the network's own, of outputs.
-            shape: of the inputs, (N, ...).
-            classes: how many the task has.
+            decode: the network's `decode`.
+            shape: shape of the inputs, (N, ...).
+            classes: number of classes of the task.
         """
 
     def probe(self, classes: int) -> tuple[Tensor, Tensor] | None:
-        """Scores as a network gives them, and the class indices that they are largest at; None for other outputs."""
+        """Example scores as a network outputs them, and the classes of the largest; None for other outputs."""
         return None
 
 
 class DrawnTarget(Target):
-    """A target that is drawn on its sample: predictions of the first samples are kept, as bytes.
+    """A target that is drawn on its sample: predictions of the first samples are stored, as bytes.
 
     Subclasses implement `write`, `read`, `draw` and what `Target` asks of them for `check`.
     """

@@ -34,7 +34,7 @@ SETTINGS: dict[str, dict[str, str]] = {
 
 
 def tested(variables: dict[str, str], arguments: list[str]) -> tuple[dict[str, int], float]:
-    """How many tests passed, failed and were skipped, and how many seconds they took."""
+    """Numbers of tests that passed, failed and were skipped, and their seconds."""
     started = time.monotonic()
     environment = os.environ | {"OMP_NUM_THREADS": "1"} | variables
     with tempfile.TemporaryDirectory() as folder:

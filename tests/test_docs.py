@@ -1,4 +1,4 @@
-"""What the documentation shows works as written, and names what exists."""
+"""The documentation's examples work as written, and its names exist."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def test_the_library_snippet_runs(page: str, digits: dict[str, object]) -> None:
 
 
 def test_the_snippet_of_running_from_python_runs(tmp_path: Path) -> None:
-    """As a script of its own, since its workers import it."""
+    """The example runs as a script of its own, since its workers import it."""
     (snippet,) = blocks("docs/running.md", "python")
     (tmp_path / "trial.py").write_text(f"{snippet}    print(len(everything))\n")
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
@@ -96,7 +96,7 @@ def test_the_tables_of_tasks_and_networks_are_those_of_their_classes() -> None:
 
 
 def test_published_pages_say_once_for_each_network_what_it_costs() -> None:
-    """Of several metrics the costs are the same."""
+    """The costs are the same for all metrics."""
     pages = [path.read_text() for path in ROOT.glob("results/published/*/results.md")]
     assert len(pages) >= 5
     for page in pages:

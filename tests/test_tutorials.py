@@ -26,7 +26,7 @@ DOCS = Path(__file__).parent.parent / "docs"
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """Where the reader works. What is installed and registered is gone afterwards."""
+    """The reader's folder. Packages installed and classes registered in it are removed afterwards."""
     for registry in (METHODS, TASKS, NETWORKS):
         monkeypatch.setattr(registry, "_entries", dict(registry._entries))
     monkeypatch.setattr(sys, "argv", sys.argv)

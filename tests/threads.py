@@ -1,4 +1,4 @@
-"""What tests of small networks share."""
+"""The number of threads for tests of small networks."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How far figures of the same code, weights and data may lie apart on two processors: said once, for all tests.
+"""Tolerances between figures of the same code, weights and data on two processors, for all tests.
 
 Kernels add up in different orders, so sums differ in their last bits. Where a potential lies that close to its
 threshold, a spike comes earlier or later; where the two best scores of a sample lie that close together, its class
@@ -10,5 +10,5 @@ from __future__ import annotations
 
 
 def points(samples: int, changed: int = 2) -> float:
-    """What `changed` of so many samples are worth in percent, and the rounding of a figure with two decimals."""
+    """The share of `changed` samples in percent, plus the rounding of a figure with two decimals."""
     return 100 * changed / samples + 0.01

@@ -1,6 +1,6 @@
-"""Anchor boxes of YOLOv2: what the boxes of a dataset look like, by k-means (Redmon, Farhadi, CVPR 2017, section 2).
+"""Anchor boxes of YOLOv2: typical sizes of a dataset's boxes, by k-means (Redmon, Farhadi, CVPR 2017, section 2).
 
-What to write as `anchors` into the class of a task of your own:
+The attribute `anchors` for the class of a task of your own:
 
     from pathlib import Path
     from adapters.detection.anchors import anchors_of
@@ -20,7 +20,7 @@ from tasks.detection.boxes import Boxes
 COUNT, ROUNDS = 5, 300
 
 ANCHOR_CELL = 32
-"""Pixels of the cells that anchors are measured in."""
+"""Side in pixels of the cells that anchors are measured in."""
 
 
 def overlap(sizes: Tensor, anchors: Tensor) -> Tensor:
@@ -34,8 +34,8 @@ def kmeans(sizes: Tensor, count: int, seed: int = 0) -> Tensor:
 
     Args:
         sizes: widths and heights of boxes, shape (G, 2), positive.
-        count: how many anchors.
-        seed: of the first centres, drawn among the boxes as k-means++ does.
+        count: number of anchors.
+        seed: seed of the first centres, drawn among the boxes as k-means++ does.
 
     Returns:
         Shape (count, 2), by area.

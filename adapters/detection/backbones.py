@@ -1,4 +1,4 @@
-"""What detectors stand on: two feature maps of an image, the coarser half as high and wide as the finer.
+"""Backbones of detectors: two feature maps of an image, the coarser half as high and wide as the finer.
 
 Every backbone is called with images (N, 3, H, W), H and W multiples of 32, and returns the finer map, then the coarser,
 1/16 and 1/32 of the image unless it says otherwise; `channels` says how many channels the two have.
@@ -24,7 +24,7 @@ def convolution(inputs: int, outputs: int, kernel: int, activation: Activation, 
 
 
 def _stack(inputs: int, outputs: Sequence[int], activation: Activation) -> nn.Sequential:
-    """3x3 and 1x1 convolutions in turn, as Darknet has them."""
+    """Alternating 3x3 and 1x1 convolutions, as in Darknet."""
     widths = [inputs, *outputs]
     kernels = [3 if i % 2 == 0 else 1 for i in range(len(outputs))]
     triples = zip(widths, widths[1:], kernels, strict=False)

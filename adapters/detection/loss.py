@@ -1,4 +1,4 @@
-"""YOLOv2's prediction tensor: how it is read, which anchor answers for which box, and what training minimises.
+"""YOLOv2's prediction tensor: its layout, the assignment of anchors to boxes, and the loss.
 
 Losses and decoding are those of the paper's released detection code (github.com/yjh0410's YOLOv2 through Fast-SNN).
 """
@@ -16,9 +16,9 @@ from adapters.detection.anchors import overlap
 from tasks.detection.boxes import Boxes
 
 POSITIVE, NEGATIVE = 5.0, 1.0
-"""Weights of the confidence loss where an anchor answers for a box, and where it does not."""
+"""Weights of the confidence loss of anchors that are assigned to a box, and of the others."""
 SIMILAR = 0.5
-"""Anchors that overlap a box by more, and still are not its own, are taught nothing about their confidence."""
+"""IoU with a box above which an anchor that is not assigned to it has no confidence loss."""
 
 
 def unpack(output: Tensor, anchors: int) -> Tensor:
@@ -38,7 +38,7 @@ def boxes_of(parts: Tensor, cells: Sequence[Tensor], anchors: Tensor, grid: tupl
         parts: offsets and sizes, shape (..., 4 or more).
         cells: row and column of each, integers that broadcast to (...).
         anchors: width and height in cells of each, broadcasts to (..., 2).
-        grid: rows and columns there are.
+        grid: number of rows and of columns.
     """
     rows, columns = grid
     x = (parts[..., 0].sigmoid() + cells[1]) / columns
@@ -50,13 +50,13 @@ def boxes_of(parts: Tensor, cells: Sequence[Tensor], anchors: Tensor, grid: tupl
 def yolo_loss(output: Tensor, targets: Sequence[Boxes], anchors: Tensor) -> Tensor:
     """Sum over an image's boxes and anchors, mean over the batch.
 
-    The anchor of most similar shape in the cell of a box's centre answers for it: squared error of its confidence from
-    the overlap that it reaches, cross-entropy of the class, cross-entropy of the offset and squared error of the log
-    size, both weighted by 2 - area, smooth L1 of the overlap from 1. All others are to be confident of nothing. Boxes
-    to be ignored are left out.
+    The anchor of most similar shape in the cell of a box's centre is assigned to the box. Its loss is the squared error
+    of its confidence from the overlap that it reaches, cross-entropy of the class, cross-entropy of the offset and
+    squared error of the log size, both weighted by 2 - area, and smooth L1 of the overlap from 1. The confidence of
+    other anchors is trained towards 0. Ignored boxes are left out.
 
     Args:
-        output: of the network, shape (N, anchors * (5 + classes), h, w).
+        output: output of the network, shape (N, anchors * (5 + classes), h, w).
         targets: true boxes of every image.
         anchors: widths and heights in cells, shape (anchors, 2).
     """
@@ -93,7 +93,7 @@ def yolo_loss(output: Tensor, targets: Sequence[Boxes], anchors: Tensor) -> Tens
 
 
 def _iou(first: Tensor, second: Tensor) -> Tensor:
-    """Of boxes in pairs, shapes (G, 4); torchvision's box_iou takes every box with every other."""
+    """IoU of pairs of boxes, shapes (G, 4) to (G,); torchvision's box_iou compares every box with every other."""
     low, high = torch.maximum(first[:, :2], second[:, :2]), torch.minimum(first[:, 2:], second[:, 2:])
     common = (high - low).clamp(min=0).prod(1)
     areas = [(boxes[:, 2:] - boxes[:, :2]).prod(1) for boxes in (first, second)]

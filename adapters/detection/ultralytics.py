@@ -1,8 +1,8 @@
 """Detectors of ultralytics (YOLOv3-tiny to YOLO11), with SiLU as published or with ReLU, for every detection task.
 
-ultralytics builds the network and computes the loss of training. What its head makes of feature maps ends here with
-one prediction map for each scale: boxes are decoded once, from the maps averaged over time. Nothing is downloaded and
-nothing is reported: the library is told so before it is imported.
+ultralytics builds the network and computes the loss of training. Its head here outputs one prediction map for each
+scale; boxes are decoded once, from the maps averaged over time. The library is configured before its import to neither
+download nor report anything.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from tasks.detection.boxes import Boxes, Detections
 
 ARCHITECTURES = ("yolov3-tiny", "yolov5n", "yolov8n", "yolov8s", "yolo11n")
 LEAST_SCORE, NMS, BEFORE_NMS, AFTER_NMS = 0.001, 0.7, 30000, 300
-"""As ultralytics validates: scores, overlap, and most boxes of an image that enter suppression and are left."""
+"""Least score, IoU of suppression, and most boxes of an image before and after it, as in ultralytics' validation."""
 SIDES = 4
 
 
@@ -29,8 +29,8 @@ def detector(architecture: str, classes: int, activation: type[nn.Module]) -> nn
     """A detector with random weights: images (N, 3, H, W) to a tuple of maps (N, 4 * bins + classes, h, w).
 
     Args:
-        architecture: as ultralytics calls it, "yolov8n".
-        classes: how many there are.
+        architecture: ultralytics' name, "yolov8n".
+        classes: number of classes.
         activation: takes the place of every SiLU.
 
     Raises:
@@ -46,7 +46,7 @@ def detector(architecture: str, classes: int, activation: type[nn.Module]) -> nn
 
 
 def _maps(head: Any, features: list[Tensor]) -> tuple[Tensor, ...]:
-    """What the head predicts at every cell of every scale: how far the four sides are, and what it is."""
+    """The head's forward pass: for each scale a map with the distances of the four sides and the class logits."""
     branches = zip(features, head.cv2, head.cv3, strict=True)
     return tuple(torch.cat([boxes(x), classes(x)], 1) for x, boxes, classes in branches)
 
@@ -77,7 +77,7 @@ class UltralyticsYolo(Network):
         return self._model
 
     def decode(self, output: Any) -> list[Detections]:
-        """Maps of all scales, each (N, 4 * bins + classes, h, w), to what was found on each image, best first."""
+        """Maps of all scales, each (N, 4 * bins + classes, h, w), to the detections of each image, best first."""
         located = [self._located(level.float()) for level in output]
         boxes, scores = (torch.cat(parts, 1) for parts in zip(*located, strict=True))
         return [self._found(*of_image) for of_image in zip(boxes, scores, strict=True)]
@@ -105,7 +105,7 @@ class UltralyticsYolo(Network):
         return Detections(boxes[cells][kept], labels[kept], sure[kept])
 
     def loss(self, output: Any, targets: list[Boxes]) -> Tensor:
-        """ultralytics' own: boxes, classes and distributions, of the cells that its assigner chooses."""
+        """The loss of ultralytics: boxes, classes and distributions, of the cells that its assigner chooses."""
         if self._criterion is None:
             from ultralytics.cfg import get_cfg
             from ultralytics.utils.loss import v8DetectionLoss

@@ -1,4 +1,4 @@
-"""YOLOv2 (Redmon, Farhadi, "YOLO9000: Better, Faster, Stronger", CVPR 2017), all of which can spike.
+"""YOLOv2 (Redmon, Farhadi, "YOLO9000: Better, Faster, Stronger", CVPR 2017); all of its activations become neurons.
 
 With ReLU, and as published with leaky ReLU, whose neurons fire spikes of both signs.
 
@@ -35,10 +35,10 @@ from tasks.detection.base import Detection
 from tasks.detection.boxes import Boxes, Detections
 
 PRIOR = -3.0
-"""Logit of the confidence before training: most anchors answer for nothing."""
+"""Logit of the confidence before training, low because most anchors have no box."""
 LEAST_SCORE, LARGEST_LOG = 0.001, 4.0
 BEFORE_NMS, AFTER_NMS = 1000, 300
-"""Most boxes of one image that enter suppression, and that are left; VOC has at most 56 on one."""
+"""Most boxes of one image before and after suppression; VOC has at most 56 on one."""
 
 
 LEAKY = partial(nn.LeakyReLU, 0.1)
@@ -52,8 +52,8 @@ class YOLOv2(nn.Module):
 
     Args:
         backbone: see `adapters.detection.backbones`.
-        anchors: how many each cell has.
-        classes: how many there are.
+        anchors: number of anchors of each cell.
+        classes: number of classes.
         width: channels of the convolutions on the coarse grid.
         passed: channels that the fine map is reduced to.
         activation: makes the activations behind the backbone.
@@ -86,8 +86,8 @@ class TinyYOLOv2(nn.Module):
     """Tiny YOLOv2: a chain of convolutions, without passthrough.
 
     Args:
-        anchors: how many each cell has.
-        classes: how many there are.
+        anchors: number of anchors of each cell.
+        classes: number of classes.
         activation: makes the activations.
     """
 
@@ -127,7 +127,7 @@ class YoloNetwork(Network):
     )
     nms: ClassVar[float] = 0.5
     stride = 32
-    """Pixels of the input in a cell of the prediction, in each direction, too."""
+    """Also the side in pixels of a cell of the prediction."""
 
     def __init__(self, task: Task) -> None:
         super().__init__(task)
@@ -136,15 +136,15 @@ class YoloNetwork(Network):
             self.recipe = replace(self.recipe, augment="detection_any_way_up")
 
     def decode(self, output: Any) -> list[Detections]:
-        """The prediction tensor (N, anchors * (5 + classes), h, w) to what was found on each image, best first."""
+        """The prediction tensor (N, anchors * (5 + classes), h, w) to the detections of each image, best first."""
         return [self._found(parts) for parts in unpack(output, len(self.anchors))]
 
     def _found(self, parts: Tensor) -> Detections:
-        """Of one image: parts has shape (h, w, anchors, 5 + classes)."""
+        """The detections of one image, from its predictions, shape (h, w, anchors, 5 + classes)."""
         grid = (parts.shape[0], parts.shape[1])
         rows, columns = (torch.arange(n) for n in grid)
         cells = (rows[:, None, None], columns[None, :, None])
-        # Few steps leave sizes that would overflow; no trained network comes near the bound.
+        # After few steps, log sizes can be so large that exp overflows; trained networks stay far below the limit.
         parts = torch.cat([parts[..., :2], parts[..., 2:4].clamp(max=LARGEST_LOG), parts[..., 4:]], dim=-1)
         boxes = boxes_of(parts, cells, self.anchors, grid).clamp(0, 1).reshape(-1, 4)
         sure, labels = parts[..., 5:].softmax(-1).max(-1)

@@ -1,1 +1,1 @@
-"""Networks for event cameras, and how encoded recordings become their input."""
+"""Networks for event cameras, and the scaling of encoded recordings to their inputs."""

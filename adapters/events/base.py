@@ -1,4 +1,4 @@
-"""What networks for event cameras share: how counts of events become their input.
+"""The base of networks for event cameras: it makes inputs of counts of events.
 
 Counts are scaled and never shifted: where no event comes, the input is zero, and a spiking network is driven by events.
 """
@@ -19,8 +19,9 @@ from tasks.events.base import EventTask
 class EventNetwork(Network):
     """A network for encoded recordings of events.
 
-    A voxel grid is one input, its bins and polarities being channels. Frames in time are fed one after the other with
-    two channels; the ANN sees their mean. A frame is multiplied by their number, so that the mean counts all events.
+    A voxel grid is one input, whose channels are bins and polarities. Frames in time, of two channels, are the inputs
+    of successive steps, and the ANN's input is their mean. Each is multiplied by their number, so that the mean counts
+    all events.
     """
 
     family = EventTask
@@ -33,15 +34,15 @@ class EventNetwork(Network):
 
     @property
     def channels(self) -> int:
-        """Of the network's input."""
+        """The number of channels of the network's input."""
         return self.task.input_shape[-3]
 
     def pixels(self, counts: Tensor) -> Tensor:
-        """Counts of shape (..., H, W) as large as the network takes them."""
+        """Resizes counts, shape (..., H, W), to the network's input; here it leaves them as they are."""
         return counts
 
     def encode(self, inputs: Tensor) -> Tensor:
-        """Encoded recordings to what the ANN is fed: counts, float32; of frames, the sum over all."""
+        """Encoded recordings to inputs of the ANN: counts, float32; the sum over all frames where there are frames."""
         counts = inputs.float()
         return self.pixels(counts.sum(1) if self.task.encoding.temporal else counts)
 
@@ -59,7 +60,7 @@ RECIPE = Recipe(
 )  # fmt: skip
 
 
-def joined(counts: Tensor, side: int) -> Tensor:
+def sum_pooled(counts: Tensor, side: int) -> Tensor:
     """Sums over squares of `side` x `side` pixels, so that no event is lost; zeros are added at the right and below.
 
     Args:
@@ -73,7 +74,7 @@ def joined(counts: Tensor, side: int) -> Tensor:
 class ResizedEventNetwork(EventNetwork):
     """A network for inputs of 224x224 pixels: recordings are padded to squares and resized to the nearest pixel.
 
-    A pixel of a small camera then is several of the network's, and one of its events as many.
+    A pixel of a small camera becomes several of the network's, and so does each of its events.
     """
 
     side: int = 224

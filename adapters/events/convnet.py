@@ -9,12 +9,12 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from adapters.base import NETWORKS, NetworkInfo, shown
-from adapters.events.base import RECIPE, EventNetwork, joined
+from adapters.events.base import RECIPE, EventNetwork, sum_pooled
 from adapters.images.resnet import BasicBlock
 from adapters.initialisation import initialise
 from tasks.base import Task
 
-# Pixels on the longer side; where a camera has more, neighbours are joined. Two poolings need some on the shorter.
+# Most pixels on the longer side: larger samples are pooled. Fewest pixels on the shorter side, for two poolings.
 LARGEST, SMALLEST = 40, 4
 
 
@@ -22,7 +22,7 @@ class EventConvNet(nn.Module):
     """Two convolutions with average pooling, two residual blocks, global average pooling, one linear layer.
 
     Args:
-        channels: of the input.
+        channels: number of channels of the input.
         widths: channels of the first convolution, of the second and the first block, and of the second block.
         classes: size of the output.
     """
@@ -64,14 +64,14 @@ class EventConvolutions(EventNetwork):
     def fits(cls, task: Task) -> str | None:
         small = cls.misfit(task, f"of {shown(task.input_shape)} too few pixels are left by joining and pooling them")
         return super().fits(task) or (
-            small if min(task.input_shape[-2:]) < SMALLEST * joint(task.input_shape) else None
+            small if min(task.input_shape[-2:]) < SMALLEST * pooling_side(task.input_shape) else None
         )
 
     def pixels(self, counts: Tensor) -> Tensor:
-        side = joint(counts.shape)
-        return joined(counts, side) if side > 1 else counts
+        side = pooling_side(counts.shape)
+        return sum_pooled(counts, side) if side > 1 else counts
 
 
-def joint(shape: Sequence[int]) -> int:
-    """How many pixels are joined to one in each direction, of samples whose shape ends in height and width."""
+def pooling_side(shape: Sequence[int]) -> int:
+    """The side of the squares whose counts are summed, for samples whose shape ends in height and width."""
     return -(-max(shape[-2:]) // LARGEST)

@@ -20,7 +20,7 @@ class PlainVgg(nn.Module):
     """Stages of 3x3 convolution and ReLU, each closed by 2x2 average pooling; global average pooling, a linear layer.
 
     Args:
-        channels: of the input.
+        channels: number of channels of the input.
         stages: channels of the convolutions of each stage.
         classes: size of the output.
     """

@@ -1,4 +1,4 @@
-"""What image classifiers share: the tasks that they fit, and how pixels are normalised."""
+"""The base of image classifiers: the tasks that they fit, and the normalisation of pixels."""
 
 from __future__ import annotations
 

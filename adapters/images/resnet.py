@@ -24,8 +24,8 @@ class Subsample(nn.Module):
     """Option A: every `stride`-th pixel, with the new channels zero and split evenly before and after the old ones.
 
     Args:
-        new: how many channels are added.
-        stride: step in both directions.
+        new: number of channels that are added.
+        stride: stride in both directions.
     """
 
     def __init__(self, new: int, stride: int) -> None:
@@ -44,8 +44,8 @@ class BasicBlock(nn.Module):
     Args:
         inputs: channels of the input.
         outputs: channels of the output.
-        stride: of the first convolution and the shortcut.
-        shortcut: what stands in for the identity where the shape changes.
+        stride: stride of the first convolution and the shortcut.
+        shortcut: the kind of shortcut where the shape changes; else it is the identity.
     """
 
     def __init__(self, inputs: int, outputs: int, stride: int, shortcut: Shortcut) -> None:

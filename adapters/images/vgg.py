@@ -16,9 +16,9 @@ def features(channels: int, stages: tuple[tuple[int, ...], ...], *, normalised: 
     """Stages of 3x3 convolution, batch norm if asked for, and ReLU, each closed by 2x2 average pooling.
 
     Args:
-        channels: of the input.
+        channels: number of channels of the input.
         stages: channels of the convolutions of each stage.
-        normalised: with batch norm.
+        normalised: whether convolutions have batch norm.
     """
     layers: list[nn.Module] = []
     for stage in stages:

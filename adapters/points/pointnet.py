@@ -1,9 +1,9 @@
 """PointNet (Qi et al., CVPR 2017) for classes and for parts, with transforms of the input and of the features.
 
 Points are reduced to one vector by their mean, as in the code of the Adaptive Calibration paper, or by their maximum,
-as published. Both end in a ReLU, which is where neurons are. ReLU commutes with the maximum, so that one neuron a
-channel does the work of one a point; a mean of ReLUs is not negative, so that behind it a ReLU changes nothing in the
-ANN, while the spiking network's next layer is driven by the pooled neurons' spikes and not by those of every point.
+as published. Both end in a ReLU, where conversion places neurons. ReLU commutes with the maximum, so that one neuron
+per channel replaces one per point. A mean of ReLUs is not negative, so that a ReLU behind it changes nothing in the
+ANN; in the spiking network the next layer then receives the pooled neurons' spikes, not those of every point.
 """
 
 from __future__ import annotations
@@ -44,10 +44,10 @@ class TransformNet(nn.Module):
     """The T-Net: a square matrix for each cloud, near the identity.
 
     Args:
-        size: of the matrix.
-        channels: of the first layer; the second has twice as many.
-        width: of the vector that stands for the cloud.
-        reduce: how points become that vector.
+        size: number of rows of the matrix.
+        channels: channels of the first layer; the second has twice as many.
+        width: size of the vector that stands for the cloud.
+        reduce: the reduction of points to that vector.
     """
 
     def __init__(self, size: int, channels: int, width: int, reduce: Reduce) -> None:
@@ -57,7 +57,7 @@ class TransformNet(nn.Module):
         self.pooled = Pooled(2 * channels, width, reduce)
         self.matrix = nn.Sequential(*_dense(width, width // 2), *_dense(width // 2, width // 4))
         self.last = nn.Linear(width // 4, size * size)
-        # The identity, to begin with.
+        # The matrix starts as the identity.
         nn.init.zeros_(self.last.weight)
         nn.init.zeros_(self.last.bias)
 
@@ -68,12 +68,12 @@ class TransformNet(nn.Module):
 
 
 class PointFeatures(nn.Module):
-    """What both networks share: features of every point, those of the cloud, and the feature transform.
+    """The part that both networks share: features of every point, those of the cloud, and the feature transform.
 
     Args:
         reduce: "mean" over points, or "max".
-        width: of the cloud's features, 1024 as published.
-        channels: of the points' features, 64 as published.
+        width: size of the cloud's features, 1024 as published.
+        channels: size of a point's features, 64 as published.
     """
 
     def __init__(self, reduce: Reduce, width: int, channels: int) -> None:
@@ -119,14 +119,15 @@ class PointNet(nn.Module):
 class PartPointNet(nn.Module):
     """PointNet for parts: (N, 3, P) to a score for each part at each point.
 
-    Published, the features of point and cloud are concatenated and multiplied by one matrix, for every point anew. Here
-    each meets its own part of the matrix, and the cloud's only once; batch norms follow both parts, not their sum.
+    As published, the features of point and cloud are concatenated and multiplied by one matrix, for every point. Here
+    the two are multiplied by their own parts of the matrix, the cloud's only once; batch norms follow both parts, not
+    their sum.
 
     Args:
         parts: size of the output.
         reduce, width, channels: of `PointFeatures`.
-        categories: the parts of each, where the network is told the category of a shape by as many further channels,
-            1 for its own and 0 for the others, at all points. Other parts are then ruled out.
+        categories: the parts of each category, where the input has a channel for each: 1 for the shape's category and 0
+            for the others, at all points. Parts of other categories are then ruled out.
     """
 
     def __init__(
@@ -135,7 +136,7 @@ class PartPointNet(nn.Module):
     ) -> None:  # fmt: skip
         super().__init__()
         self.features = PointFeatures(reduce, width, channels)
-        self.told = len(categories)
+        self.category_channels = len(categories)
         half = width // 2
         self.local = nn.Sequential(nn.Conv1d(channels, half, 1), nn.BatchNorm1d(half))
         self.context = nn.Sequential(nn.Linear(width + len(categories), half), nn.BatchNorm1d(half))
@@ -150,13 +151,13 @@ class PartPointNet(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor | tuple[Tensor, Tensor]:
         """Logits (N, parts, P); in training the feature transform, too."""
-        if not self.told:
+        if not self.category_channels:
             local, cloud, transform = self.features(x)
             logits = self._scores(local, cloud)
         else:
-            told = x[:, 3:, 0]
+            category = x[:, 3:, 0]
             local, cloud, transform = self.features(x[:, :3])
-            logits = self._scores(local, torch.cat([cloud, told], 1)) + (told @ self.ruled_out).unsqueeze(2)
+            logits = self._scores(local, torch.cat([cloud, category], 1)) + (category @ self.ruled_out).unsqueeze(2)
         return (logits, transform) if self.training else logits
 
     def _scores(self, local: Tensor, cloud: Tensor) -> Tensor:
@@ -185,7 +186,7 @@ def distance_from_rotation(transform: Tensor) -> Tensor:
 
 
 class CloudNetwork(Network):
-    """A PointNet for whatever targets: how it is fed, and what training minimises.
+    """The base of PointNets for classes and for parts: their inputs and their loss.
 
     Attributes:
         reduce, width, channels: of `PointFeatures`.
@@ -207,7 +208,7 @@ class CloudNetwork(Network):
     def loss(self, output: Any, targets: Any) -> Tensor:
         """Cross-entropy, of points where targets are parts, and the feature transform's distance from a rotation."""
         logits, transform = output
-        # In float32 whatever the network runs in.
+        # In float32, also where the network runs in bfloat16.
         return F.cross_entropy(
             logits.float(), targets.long(), label_smoothing=self.recipe.label_smoothing
         ) + ORTHOGONALITY * distance_from_rotation(transform.float())
@@ -260,18 +261,16 @@ class PartNetwork(CloudNetwork):
     )
 
     def build(self) -> nn.Module:
-        told = list(self.task.categories.values()) if self.task.input_shape[0] > 3 else []
-        return PartPointNet(len(self.task.classes), self.reduce, self.width, self.channels, told)
+        categories = list(self.task.categories.values()) if self.task.input_shape[0] > 3 else []
+        return PartPointNet(len(self.task.classes), self.reduce, self.width, self.channels, categories)
 
     @classmethod
     def fits(cls, task: Task) -> str | None:
         misfit = super().fits(task)
         if misfit is None and isinstance(task, PartSegmentation):
-            told = 3 + len(task.categories)
-            if task.input_shape[0] not in (3, told):
-                wanted = (
-                    f"points have 3 channels, or {told} where they say which of the {len(task.categories)} categories"
-                )
+            count = len(task.categories)
+            if task.input_shape[0] not in (3, 3 + count):
+                wanted = f"points have 3 channels, or {3 + count} where they say which of the {count} categories"
                 misfit = cls.misfit(task, f"{wanted}, and the task's samples are {shown(task.input_shape)}")
         return misfit
 

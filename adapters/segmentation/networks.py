@@ -1,7 +1,7 @@
 """Networks that classify every pixel: torchvision's DeepLabv3 and FCN on ResNet-50, and small ones for a CPU.
 
-All activations are ReLUs. What follows the last of them, the classifying convolutions and the upsampling to the size
-of the image, is linear: the simulation applies it once, to the averaged readout.
+All activations are ReLUs. The operations behind the last of them, the classifying convolutions and the upsampling to
+the size of the image, are linear: the simulation applies them once, to the averaged readout.
 """
 
 from __future__ import annotations
@@ -32,16 +32,16 @@ class SegmentationNetwork(Network):
 
     def loss(self, output: Any, targets: Any) -> Tensor:
         """Cross-entropy, a mean over the pixels whose target is not 255."""
-        # A batch without a labelled pixel has no mean; it teaches nothing.
+        # A batch without a labelled pixel has no mean; its loss is 0.
         total = F.cross_entropy(output.float(), targets.long(), ignore_index=IGNORE, reduction="sum")
         return total / (targets != IGNORE).sum().clamp(min=1)
 
 
 class Scores(nn.Module):
-    """One of torchvision's segmentation models, its scores alone instead of a dictionary.
+    """One of torchvision's segmentation models, whose output is scores instead of a dictionary.
 
     Args:
-        model: what is trained and saved; its parameters keep torchvision's names.
+        model: torchvision's model; its parameters keep their names.
     """
 
     def __init__(self, model: Any) -> None:
@@ -66,8 +66,8 @@ class LightFCN(nn.Module):
         classes: size of the output.
         stem: channels of the first convolution.
         widths: channels of the four stages, each of two residual blocks.
-        merged: channels in which they are merged.
-        stride: of the first convolution; 1 for small images.
+        merged: channels of the merged features.
+        stride: stride of the first convolution; 1 for small images.
     """
 
     def __init__(

@@ -33,21 +33,21 @@ Precision = Literal["float32", "bfloat16"]
 MOMENTUM = 0.9
 POLY_POWER = 0.9
 EVALUATION_BATCH = 256
-# Which part of all epochs has mixup, and which part of their batches.
+# Share of the epochs that have mixup, and share of their batches.
 MIXED, MIXUP_SHARE = 0.75, 0.5
 
 
 @dataclass(frozen=True)
 class TrainingResult:
-    """What a training run left behind.
+    """The outcome of a training run.
 
     Attributes:
         path: the safetensors file with the weights of the best epoch.
-        sha256: of that file, hexadecimal.
-        epochs: trained in all.
-        best_epoch: counted from 1.
-        validation_accuracy: of the best epoch on the validation split, in the task's unit (accuracy: percent).
-        seconds: spent by this call; an interrupted run's earlier part is not in it.
+        sha256: SHA-256 of that file, hexadecimal.
+        epochs: number of epochs trained.
+        best_epoch: number of the best epoch, from 1.
+        validation_accuracy: primary metric of the best epoch on the validation split, in its unit (accuracy: percent).
+        seconds: duration of this call, without the earlier part of an interrupted run.
     """
 
     path: Path
@@ -77,12 +77,12 @@ def train(
     On a CPU in float32 the same arguments and number of threads give the same weights, interrupted or not.
 
     Args:
-        network: what to train, as registered in `NETWORKS`.
-        task: what to train it on.
+        network: the class to train, as registered in `NETWORKS`.
+        task: the task to train it on.
         output_dir: receives `<network>_<task>.safetensors` and, until that is complete, `<network>_<task>.resume.pt`.
-        epochs, batch_size, learning_rate: in place of the network's recipe.
-        seed: of initial weights, order and augmentation.
-        device: as torch names it.
+        epochs, batch_size, learning_rate: values in place of the network's recipe.
+        seed: seed of initial weights, order and augmentation.
+        device: torch's name of the device.
         precision: bfloat16 runs forward and backward under autocast; weights stay float32.
         resume: continue an interrupted run found in `output_dir`; False starts over.
         overwrite: replace weights that `output_dir` already holds.
@@ -114,7 +114,7 @@ def train(
     identity = {"network": network.name, "task": task.name, "seed": seed, "precision": precision}
     settings = {**identity, **asdict(recipe), "data": task.digest()}
 
-    # Global generators are seeded inside and left as they were found.
+    # Global generators are seeded inside and restored afterwards.
     with torch.random.fork_rng(devices=[place] if place.type == "cuda" else []):
         torch.manual_seed(mix(seed))
         state = _start(adapter.build().to(place), recipe)
@@ -138,8 +138,8 @@ def train(
                         f"Training {name} diverged: the loss of epoch {state.epoch + 1} is {loss}. "
                         f"Lower the learning rate, now {recipe.learning_rate:g}."
                     )
-                due = (state.epoch + 1) % recipe.validate_every == 0 or state.epoch + 1 == recipe.epochs
-                accuracy = evaluate(state.result, adapter, task, validation, place) if due else None
+                scored = (state.epoch + 1) % recipe.validate_every == 0 or state.epoch + 1 == recipe.epochs
+                accuracy = evaluate(state.result, adapter, task, validation, place) if scored else None
                 state.complete_epoch(accuracy)
                 state.save(interrupted, settings)
                 note = "" if accuracy is None else f", validation {accuracy:.2f}"
@@ -193,19 +193,19 @@ def _train_epoch(
     for inputs, targets in loader:
         inputs = inputs.to(device)
         targets = tree_map(lambda part: part.to(device) if isinstance(part, Tensor) else part, targets)
-        fed, mixture = adapter.encode(inputs), None
+        encoded, mixture = adapter.encode(inputs), None
         if recipe.mixup and state.epoch < MIXED * recipe.epochs and torch.rand(()) < MIXUP_SHARE:
-            mixture = Mixture(len(fed), recipe.mixup)
-            fed = mixture.inputs(fed)
+            mixture = Mixture(len(encoded), recipe.mixup)
+            encoded = mixture.inputs(encoded)
         with torch.autocast(device.type, torch.bfloat16, enabled=precision == "bfloat16"):
-            output = state.model(fed)
+            output = state.model(encoded)
         loss = adapter.loss(output, targets) if mixture is None else mixture.loss(adapter, output, targets)
         state.optimizer.zero_grad(set_to_none=True)
         loss.backward()
         state.optimizer.step()
         if state.average is not None:
             state.average.update_parameters(state.model)
-        # Summed on the device: reading every loss would make a GPU wait for each batch.
+        # Summed on the device: reading every loss would synchronise a GPU after each batch.
         total += loss.detach() * len(inputs)
         samples += len(inputs)
         progress.batch()
@@ -214,10 +214,10 @@ def _train_epoch(
 
 
 class Mixture:
-    """One batch of mixup: every sample with another of the batch, by one share for all.
+    """Mixup of one batch: every sample is mixed with another of the batch, all by the same share.
 
     Args:
-        size: of the batch.
+        size: number of samples in the batch.
         alpha: the share is drawn from Beta(alpha, alpha).
     """
 
@@ -226,8 +226,8 @@ class Mixture:
         self.share = float(torch.distributions.Beta(alpha, alpha).sample())
         self.others = torch.randperm(size)
 
-    def inputs(self, fed: Tensor) -> Tensor:
-        return self.share * fed + (1 - self.share) * fed[self.others.to(fed.device)]
+    def inputs(self, encoded: Tensor) -> Tensor:
+        return self.share * encoded + (1 - self.share) * encoded[self.others.to(encoded.device)]
 
     def loss(self, adapter: Network, output: Any, targets: Tensor) -> Tensor:
         others = targets[self.others.to(targets.device)]
@@ -276,16 +276,16 @@ def _check(recipe: Recipe, seed: int, precision: str) -> None:
 
 
 def _workers(device: torch.device, recipe: Recipe) -> int:
-    """Loader processes: on a CPU the network itself keeps the cores busy; a GPU would wait for the augmentation."""
+    """The number of loader processes: 0 on a CPU, whose cores the network needs; several where a GPU would wait."""
     if device.type == "cpu" or recipe.augment == "none":
         return 0
     return min(8, (os.cpu_count() or 1) - 1)
 
 
 def _command(network: type[Network], task: Task, recipe: Recipe, seed: int, device: str, precision: str) -> str:
-    """The command line that makes the same weights again, with every setting written out.
+    """The command line that reproduces the weights, with every setting written out.
 
-    On a CPU the number of threads is one of them: it decides the order of sums, and so the last digits.
+    On a CPU the number of threads is one of them: the order of sums depends on it, and so do the last digits.
     """
     threads = f"OMP_NUM_THREADS={torch.get_num_threads()} " if torch.device(device).type == "cpu" else ""
     return (

@@ -1,4 +1,4 @@
-"""How far a training run is: a bar on a terminal, one line per epoch in a log. Both go to standard error."""
+"""The progress of a training run: a bar on a terminal, one line per epoch in a log. Both go to standard error."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ class EpochProgress:
     """Context manager around the epochs of one run.
 
     Args:
-        title: what is trained.
-        epochs: of the whole run.
-        done: how many of them an earlier, interrupted run completed.
-        batches: per epoch.
+        title: name of the run.
+        epochs: number of epochs of the whole run.
+        done: number of epochs that an earlier, interrupted run completed.
+        batches: number of batches of an epoch.
     """
 
     def __init__(self, title: str, epochs: int, done: int, batches: int) -> None:
@@ -31,12 +31,12 @@ class EpochProgress:
             self._task = self._bar.add_task(title, total=epochs * batches, completed=done * batches, note="")
 
     def batch(self) -> None:
-        """One batch is done."""
+        """Counts a batch."""
         if self._bar is not None:
             self._bar.advance(self._task)
 
     def complete_epoch(self, note: str) -> None:
-        """One epoch is done; `note` says how it went."""
+        """Counts an epoch and shows a note on it."""
         self.epoch += 1
         note = f"epoch {self.epoch}/{self.epochs}, {note}"
         if self._bar is not None:

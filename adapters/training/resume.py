@@ -20,15 +20,15 @@ from conversion.files import write_atomically
 
 @dataclass
 class TrainingState:
-    """What an epoch changes.
+    """The state that an epoch changes.
 
-    No random state is among it: order, augmentation and dropout of an epoch all follow from (seed, epoch).
+    It has no random state: order, augmentation and dropout of an epoch all follow from (seed, epoch).
 
     Attributes:
         average: the moving average of the weights, where the recipe asks for one.
-        epoch: how many epochs are complete.
+        epoch: number of complete epochs.
         best_epoch: the epoch, counted from 1, whose weights are the best so far; 0 before the first.
-        best_accuracy: of those weights on the validation split, in the metric's unit.
+        best_accuracy: primary metric of those weights on the validation split, in its unit.
         best_weights: a copy of them, on the CPU.
     """
 

@@ -1,7 +1,7 @@
-"""Training samples in a seeded order, each changed at random in a way that can be had again.
+"""Training samples in a seeded order, with reproducible random augmentation.
 
-Every sample draws from a generator seeded by (seed, epoch, index): what it looks like does not depend on the batch
-size, on the number of loader processes, or on whether the run was interrupted before.
+Every sample is augmented with a generator seeded by (seed, epoch, index), so that it does not depend on the batch size,
+on the number of loader processes, or on an interruption of the run.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ class Augmented(Dataset[tuple[Tensor, Any]]):
 
     Args:
         data: samples (image, target).
-        transform: draws from torch's global CPU generator, which is left as it was found.
-        seed: of the training run.
+        transform: a transform that draws from torch's global CPU generator, whose state is restored.
+        seed: seed of the training run.
     """
 
     def __init__(self, data: Dataset[tuple[Tensor, Any]], transform: Transform, seed: int) -> None:
@@ -47,7 +47,7 @@ class EpochShuffle(Sampler[Key]):
 
     Args:
         size: number of samples.
-        seed: of the training run.
+        seed: seed of the training run.
     """
 
     def __init__(self, size: int, seed: int) -> None:

@@ -1,7 +1,7 @@
-"""What tab completion offers. It reads files alone, so that an answer comes before anything of torch could load.
+"""Tab completion. It reads files only, so that it answers without loading torch.
 
-Names come from the suite that the command line has so far, or from the schema of suite files, in which all names
-stand that ship with the benchmark. Those of plug-ins are offered where a suite file has them.
+Names come from the suite on the command line, or from the schema of suite files, which holds all names that ship with
+the benchmark. Names of plug-ins are completed where a suite file has them.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ Complete = Callable[[typer.Context, str], list[str]]
 
 
 def suites(incomplete: str) -> list[str]:
-    """Shipped suites by name; suite files, and folders in which there may be some, by the path that was begun."""
+    """Completes shipped suites by name, and suite files and folders by path."""
     paths = sorted(glob(f"{escape(incomplete)}*")) if incomplete else []
     folders = [f"{path}/" for path in paths if Path(path).is_dir()]
     return [*_beginning(suite_names(), incomplete), *(p for p in paths if p.endswith((".yaml", ".yml"))), *folders]
 
 
 def of_suite(key: str) -> Complete:
-    """Completes what a suite lists under a key of its entries."""
+    """Completes the values under a key of a suite's entries."""
 
     def complete(context: typer.Context, incomplete: str) -> list[str]:
         return _beginning(_listed(str(context.params.get("suite") or "mini"), key), incomplete)
@@ -41,7 +41,7 @@ def shipped(kind: str) -> Callable[[str], list[str]]:
 
 
 def anything(incomplete: str) -> list[str]:
-    """The methods, tasks and networks that ship with the benchmark."""
+    """Completes the methods, tasks and networks that ship with the benchmark."""
     return _beginning([*_known("methods"), *_known("tasks"), *_known("networks")], incomplete)
 
 
@@ -50,7 +50,7 @@ def _beginning(names: Iterable[str], incomplete: str) -> list[str]:
 
 
 def _listed(suite: str, key: str) -> list[str]:
-    """What stands under a key in the entries of a suite file; nothing where the file is none."""
+    """The values under a key in the entries of a suite file; empty if the file is not one."""
     import yaml  # Here, because only completion of a suite's names needs it.
 
     try:

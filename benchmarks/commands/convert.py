@@ -26,9 +26,9 @@ def requested_cell(
     """The cell that a command line of the released scripts asks for.
 
     Args:
-        dataset, arch: as registered, or as the released scripts call them.
-        flags: of the released scripts.
-        method: in place of flags, with options as in "burst:phi=4".
+        dataset, arch: names as registered, or as in the released scripts.
+        flags: flags of the released scripts.
+        method: method in place of flags, with options as in "burst:phi=4".
 
     Raises:
         BenchmarkError: there is no such name, or flags do not go together.
@@ -42,7 +42,7 @@ def requested_cell(
 
 
 def convert(cell: Cell, bench: Workbench, output: Path | None, save: Path | None) -> None:
-    """Measures a cell and its ANN, says what each layer loses, and keeps what was asked for.
+    """Measures a cell and its ANN, prints the error that each layer adds, and writes the files asked for.
 
     Args:
         output: file for records and report as JSON.

@@ -24,9 +24,9 @@ def gate(
     """Prints the verdicts on all cells of a baseline and writes the reports; returns the exit status.
 
     Args:
-        baseline: its JSON file.
-        suite: whose records are compared; the baseline's own when None.
-        limit: of the suite, as `run` takes it.
+        baseline: the JSON file of the baseline.
+        suite: the suite whose records are compared; the baseline's own when None.
+        limit: limit of test samples, as in `run`.
         results: the folder of all suites.
         update: writes the records of the suite as the baseline instead of comparing.
         markdown, junit: files for the verdicts.
@@ -36,7 +36,7 @@ def gate(
     """
     load_plugins()
     if suite is None and (update or limit is not None):
-        raise BenchmarkError("--update and --limit need --suite: whose records are meant?")
+        raise BenchmarkError("--update and --limit need --suite, which names the suite of the records.")
     for file in (markdown, junit):
         if file is not None and not file.parent.is_dir():
             raise BenchmarkError(f"There is no folder {file.parent} for {file.name}; make it first.")

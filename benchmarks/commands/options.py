@@ -1,4 +1,4 @@
-"""The options of the command line, as typer reads them. It loads nothing that help pages do without."""
+"""The options of the command line, as typer reads them. The module loads nothing that help pages do not need."""
 
 from __future__ import annotations
 

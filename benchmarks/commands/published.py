@@ -1,4 +1,4 @@
-"""`publish` and `verify`: results that are committed, and whether they still hold."""
+"""`publish` and `verify`: commits results, and checks whether they still hold."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from benchmarks.suites.plugins import load_plugins
 
 
 def publish(suite: str, results: Path, to: Path) -> int:
-    """Writes what was measured of a suite into the folder of the published suites; returns the exit status.
+    """Writes the results of a suite into the folder of the published suites; returns the exit status.
 
     Args:
         suite: its name, or the path of a suite file.
@@ -34,7 +34,7 @@ def publish(suite: str, results: Path, to: Path) -> int:
     write_leaderboard(to, leaderboard_of(to))
     print(published.origin())
     if missing:
-        print(f"Not there: {', '.join(cell.label for cell in missing)}; the table says so.", file=sys.stderr)
+        print(f"Missing: {', '.join(cell.label for cell in missing)}; the table says so.", file=sys.stderr)
     return MISSING if missing else 0
 
 
@@ -47,10 +47,10 @@ def verify(
     Args:
         suite: its name, or the path of a suite file.
         results: the folder of the published suites.
-        cells: how many are measured.
-        seed: of their draw.
-        data_root, weights, engine, workers: as `run` takes them.
-        record: keeps the outcome in the manifest of the published suite.
+        cells: number of cells to measure.
+        seed: seed of their draw.
+        data_root, weights, engine, workers: as in `run`.
+        record: whether to keep the outcome in the manifest of the published suite.
 
     Raises:
         BenchmarkError: the suite is not published, or a file of it was changed by hand.

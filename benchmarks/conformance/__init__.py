@@ -1,4 +1,4 @@
-"""The conformance kit: whether a method, task or network keeps what the benchmark takes for granted.
+"""The conformance kit: checks that a method, task or network meets the assumptions of the benchmark.
 
 On the command line `python run_all.py check NAME`; in a test module of your own
 

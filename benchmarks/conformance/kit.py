@@ -1,4 +1,4 @@
-"""What a check is and how its verdict comes about."""
+"""Checks and their verdicts."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from conversion.errors import BenchmarkError
 
 Subject = TypeVar("Subject")
 Verdict = Literal["passed", "failed", "does not apply"]
-# A function that returns when its promise, the first line of its docstring, holds.
+# A function that raises Failed unless its promise, the first line of its docstring, holds.
 Check = Callable[[Subject], None]
 
 
@@ -26,11 +26,11 @@ class DoesNotApply(Exception):
 
 @dataclass(frozen=True)
 class Result:
-    """What came of one check.
+    """The result of one check.
 
     Attributes:
-        promise: what must hold, in a sentence.
-        reason: of a failure, or why the check does not apply; empty when it passed.
+        promise: the property that is checked, in a sentence.
+        reason: the reason of a failure, or why the check does not apply; empty when it passed.
     """
 
     name: str
@@ -40,44 +40,44 @@ class Result:
 
 
 def demand(holds: bool, reason: str) -> None:
-    """Raises Failed for this reason unless something holds."""
+    """Raises Failed with a reason unless a condition holds."""
     if not holds:
         raise Failed(reason)
 
 
 def demand_none(fault: str | None) -> None:
-    """Raises Failed for the fault that was found, if there is one."""
+    """Raises Failed with a fault unless it is None."""
     if fault is not None:
         raise Failed(fault)
 
 
 def demand_refusal(attempt: Callable[[], object], advice: str) -> None:
-    """Fails, with advice, unless something is refused by an error of the benchmark's own."""
+    """Raises Failed, with advice, unless a call raises an error of the benchmark's own."""
     try:
         made = attempt()
     except BenchmarkError:
         return
     except Exception as error:
         raise Failed(f"It ends in {type(error).__name__}: {error}; {advice}") from error
-    raise Failed(f"It is taken without a word and gives {type(made).__name__}; {advice}")
+    raise Failed(f"It is not refused and gives {type(made).__name__}; {advice}")
 
 
-def title(check: Check[Subject]) -> str:
-    """The name of a check as it is shown."""
+def check_name(check: Check[Subject]) -> str:
+    """The name of a check for readers."""
     return check.__name__.strip("_").replace("_", " ")
 
 
 def judge(check: Check[Subject], subject: Subject) -> Result:
-    """Runs one check. Whatever the plug-in raises on the way is a failure of its own."""
+    """Runs one check. Any exception of the plug-in is a failure, too."""
     promise = (check.__doc__ or "").strip().splitlines()[0]
     try:
         check(subject)
     except DoesNotApply as error:
-        return Result(title(check), promise, "does not apply", str(error))
+        return Result(check_name(check), promise, "does not apply", str(error))
     except (Failed, BenchmarkError) as error:
-        return Result(title(check), promise, "failed", str(error))
+        return Result(check_name(check), promise, "failed", str(error))
     except Exception as error:
         last = traceback.extract_tb(error.__traceback__)[-1]
         where = f"{Path(last.filename).name}, line {last.lineno}"
-        return Result(title(check), promise, "failed", f"{type(error).__name__} in {where}: {error}")
-    return Result(title(check), promise, "passed")
+        return Result(check_name(check), promise, "failed", f"{type(error).__name__} in {where}: {error}")
+    return Result(check_name(check), promise, "passed")

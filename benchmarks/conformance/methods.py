@@ -1,4 +1,4 @@
-"""What every method promises: of its class, of its conversions, and of what it refuses."""
+"""The checks of methods: of the class, of its conversions, and of the input that it has to refuse."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from functools import cache, cached_property
 import torch
 from torch import Tensor
 
-from benchmarks.conformance import scenes
+from benchmarks.conformance import fixtures
+from benchmarks.conformance.fixtures import Fixture
 from benchmarks.conformance.kit import Check, DoesNotApply, demand, demand_refusal
-from benchmarks.conformance.scenes import Scene
 from benchmarks.references.released import named_method
 from benchmarks.suites.cell import Cell
 from conversion import SpikingNetwork, simulate
@@ -20,30 +20,30 @@ from conversion.methods import METHODS, Method, make_method
 
 FEW, MORE, MANY = 2, 4, 16
 ADVICE = "raise InvalidInput, for instance by conversion.stages.base."
-# Relative error from which on a conversion need not get better.
+# Relative error below which a conversion need not improve.
 NEAR = 0.02
-# Of values in float64 that were computed in another order.
+# Tolerance of values in float64 that were computed in another order.
 ROUNDING = 1e-6
 
 
 class MethodBench:
-    """A method, and what its checks share: networks, captured for this method alone, and conversions of them."""
+    """A method, and the objects that its checks share: a network captured for it alone, and its conversions."""
 
     def __init__(self, method: Method) -> None:
         self.method = method
         self.converted = cache(self._converted)
 
     @cached_property
-    def scene(self) -> Scene:
-        return scenes.convolutional()
+    def fixture(self) -> Fixture:
+        return fixtures.convolutional()
 
     def _converted(self, T: int) -> SpikingNetwork:
-        """The scene's network, converted for T steps."""
-        return self.method.convert(self.scene.graph, self.scene.calibration(), T)
+        """The fixture's network, converted for T steps."""
+        return self.method.convert(self.fixture.graph, self.fixture.calibration(), T)
 
     def answer(self, T: int) -> Tensor:
         """Logits after the last step of a conversion for T steps in which every sample takes them all."""
-        return final(replace(self.converted(T), exit=None), self.scene.images)
+        return final(replace(self.converted(T), exit=None), self.fixture.images)
 
 
 def final(network: SpikingNetwork, images: Tensor) -> Tensor:
@@ -104,24 +104,24 @@ def is_found_by_its_label(bench: MethodBench) -> None:
 
 def leaves_the_network_as_it_was(bench: MethodBench) -> None:
     """A conversion changes neither the captured network nor the calibration set."""
-    scene = scenes.convolutional()
-    calibration = scene.calibration()
-    nodes = [(node.format_node(), len(node.users)) for node in scene.graph.module.graph.nodes]
-    tensors = {name: value.clone() for name, value in scene.graph.module.state_dict().items()}
-    samples, answer = calibration.mean_inputs.clone(), scene.ann
-    bench.method.convert(scene.graph, calibration, MORE)
-    after = scene.graph.module.state_dict()
+    fixture = fixtures.convolutional()
+    calibration = fixture.calibration()
+    nodes = [(node.format_node(), len(node.users)) for node in fixture.graph.module.graph.nodes]
+    tensors = {name: value.clone() for name, value in fixture.graph.module.state_dict().items()}
+    samples, answer = calibration.mean_inputs.clone(), fixture.ann
+    bench.method.convert(fixture.graph, calibration, MORE)
+    after = fixture.graph.module.state_dict()
     for name, before in tensors.items():
         demand(
             name in after and torch.equal(after[name], before),
             f"The network's '{name}' was changed; put tuned weights into SpikingNetwork.weights.",
         )
     demand(
-        [(node.format_node(), len(node.users)) for node in scene.graph.module.graph.nodes] == nodes,
+        [(node.format_node(), len(node.users)) for node in fixture.graph.module.graph.nodes] == nodes,
         "The graph was rewritten; other methods are converted from the same one.",
     )
     demand(
-        torch.equal(scene.graph.run(scene.images), answer),
+        torch.equal(fixture.graph.run(fixture.images), answer),
         "The ANN's outputs changed; other methods are converted from the same graph.",
     )
     demand(torch.equal(calibration.mean_inputs, samples), "The calibration inputs were changed; work on a copy.")
@@ -129,10 +129,10 @@ def leaves_the_network_as_it_was(bench: MethodBench) -> None:
 
 def is_the_sum_of_its_stages(bench: MethodBench) -> None:
     """`stages()`, one after the other, give what `convert` gives: the runner runs them one by one."""
-    network, calibration = SpikingNetwork(bench.scene.graph, MORE), bench.scene.calibration()
+    network, calibration = SpikingNetwork(bench.fixture.graph, MORE), bench.fixture.calibration()
     for stage in bench.method.stages():
         network = stage(network, calibration)
-    found = final(replace(network, exit=None), bench.scene.images)
+    found = final(replace(network, exit=None), bench.fixture.images)
     demand(
         network.T == bench.converted(MORE).T and same(found, bench.answer(MORE)),
         "They do not; do everything in stages and leave `convert` as it is.",
@@ -141,11 +141,11 @@ def is_the_sum_of_its_stages(bench: MethodBench) -> None:
 
 def repeats_itself(bench: MethodBench) -> None:
     """Equal calibration sets give identical networks, whatever the state of global random generators."""
-    scene, networks = bench.scene, []
+    fixture, networks = bench.fixture, []
     for seed in (1, 2):
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            networks.append(bench.method.convert(scene.graph, scene.calibration(), MORE))
+            networks.append(bench.method.convert(fixture.graph, fixture.calibration(), MORE))
     first, second = (_parameters(network) for network in networks)
     demand(first.keys() == second.keys(), "Two conversions put neurons in other places.")
     for name, value in first.items():
@@ -158,13 +158,13 @@ def repeats_itself(bench: MethodBench) -> None:
 
 def does_not_mind_the_order_of_calibration(bench: MethodBench) -> None:
     """Calibration samples in another order change the outputs by less than a quarter of the conversion's own error."""
-    scene = bench.scene
-    order = torch.randperm(len(scene.samples), generator=torch.Generator().manual_seed(0))
-    network = bench.method.convert(scene.graph, scene.calibration(order), MORE)
+    fixture = bench.fixture
+    order = torch.randperm(len(fixture.samples), generator=torch.Generator().manual_seed(0))
+    network = bench.method.convert(fixture.graph, fixture.calibration(order), MORE)
     expected = bench.answer(MORE)
-    change = float((final(replace(network, exit=None), scene.images) - expected).norm() / scene.ann.norm())
-    # Learning in random batches changes a little; statistics of the whole set change nothing.
-    allowed = max(scene.error(expected) / 4, ROUNDING)
+    change = float((final(replace(network, exit=None), fixture.images) - expected).norm() / fixture.ann.norm())
+    # Learning in random batches depends a little on the order; statistics of the whole set do not.
+    allowed = max(fixture.error(expected) / 4, ROUNDING)
     demand(
         change <= allowed,
         f"They change by {change:.2g} of the outputs' norm, {allowed:.2g} allowed; use statistics of the whole set "
@@ -192,8 +192,8 @@ def approaches_its_answer(bench: MethodBench) -> None:
     network = replace(bench.converted(MANY), exit=None)
     if network.T == 1:
         raise DoesNotApply("The network takes one step.")
-    readout = simulate(network, bench.scene.images, at=[1, network.T], count=False)
-    first, last = (bench.scene.error(readout.mean(t)) for t in (1, network.T))
+    readout = simulate(network, bench.fixture.images, at=[1, network.T], count=False)
+    first, last = (bench.fixture.error(readout.mean(t)) for t in (1, network.T))
     demand(
         last <= min(max(first / 2, NEAR), 0.5),
         f"Of the ANN's logits {first:.2f} are off after step 1 and {last:.2f} after step {network.T}; a sum of spikes "
@@ -207,7 +207,7 @@ def approaches_the_ann(bench: MethodBench) -> None:
         raise DoesNotApply("The result does not depend on T.")
     if not bench.method.converges:
         raise DoesNotApply("The method says that it does not (`converges` is False).")
-    few, many = (bench.scene.error(bench.answer(T)) for T in (FEW, MANY))
+    few, many = (bench.fixture.error(bench.answer(T)) for T in (FEW, MANY))
     demand(
         many <= max(few / 2, NEAR),
         f"Of the ANN's logits {few:.3f} are off for T={FEW} and {many:.3f} for T={MANY}; a method that trades "
@@ -217,29 +217,29 @@ def approaches_the_ann(bench: MethodBench) -> None:
 
 def recognises_digits(bench: MethodBench) -> None:
     """On the trained digits network, 8 steps find the ANN's class for more than 60 % of the images."""
-    scene, T = scenes.trained_digits(), 8
-    network = replace(bench.method.convert(scene.graph, scene.calibration(), T), exit=None)
-    share = float((final(network, scene.images).argmax(1) == scene.ann.argmax(1)).double().mean())
+    fixture, T = fixtures.trained_digits(), 8
+    network = replace(bench.method.convert(fixture.graph, fixture.calibration(), T), exit=None)
+    share = float((final(network, fixture.images).argmax(1) == fixture.ann.argmax(1)).double().mean())
     demand(share > 0.6, f"They find it for {100 * share:.0f} %.")
 
 
 def takes_networks_of_vectors(bench: MethodBench) -> None:
     """A network of linear layers on vectors is converted, or refused in a sentence."""
-    _right_or_refused(bench.method, scenes.vectors)
+    _right_or_refused(bench.method, fixtures.vectors)
 
 
 def takes_leaky_activations(bench: MethodBench) -> None:
     """Activations with negative outputs are converted to signed neurons, or refused in a sentence."""
-    _right_or_refused(bench.method, scenes.leaky)
+    _right_or_refused(bench.method, fixtures.leaky)
 
 
 def refuses_a_network_without_activations(bench: MethodBench) -> None:
     """A network that has no activation is refused with an error that says so."""
     if not bench.converted(MORE).neurons:
         raise DoesNotApply("The method puts no neurons anywhere.")
-    scene = scenes.linear()
+    fixture = fixtures.linear()
     demand_refusal(
-        lambda: bench.method.convert(scene.graph, scene.calibration(), MORE), ADVICE + "require_activations()."
+        lambda: bench.method.convert(fixture.graph, fixture.calibration(), MORE), ADVICE + "require_activations()."
     )
 
 
@@ -247,18 +247,18 @@ def refuses_another_networks_calibration(bench: MethodBench) -> None:
     """A calibration set that was measured on another network is refused."""
     if not bench.method.stages():
         raise DoesNotApply("The method has no stages.")
-    other = scenes.another().calibration()
-    demand_refusal(lambda: bench.method.convert(bench.scene.graph, other, MORE), ADVICE + "require_same_graph().")
+    other = fixtures.another().calibration()
+    demand_refusal(lambda: bench.method.convert(bench.fixture.graph, other, MORE), ADVICE + "require_same_graph().")
 
 
-def _right_or_refused(method: Method, make: Callable[[], Scene]) -> None:
-    scene = make()
+def _right_or_refused(method: Method, make: Callable[[], Fixture]) -> None:
+    fixture = make()
     try:
-        network = method.convert(scene.graph, scene.calibration(), MANY)
-        logits = final(replace(network, exit=None), scene.images)
+        network = method.convert(fixture.graph, fixture.calibration(), MANY)
+        logits = final(replace(network, exit=None), fixture.images)
     except BenchmarkError as error:
         raise DoesNotApply(f"Refused: {error}") from None
-    off = scene.error(logits)
+    off = fixture.error(logits)
     demand(off < 0.5, f"It is converted, but of the ANN's logits {off:.2f} are off; refuse it by InvalidInput.")
 
 

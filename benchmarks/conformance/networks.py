@@ -1,4 +1,4 @@
-"""What every network promises: of its class, of the module that it builds, and of how it is fed and read."""
+"""The checks of networks: of the class, of the module that it builds, and of its inputs and outputs."""
 
 from __future__ import annotations
 
@@ -45,18 +45,18 @@ class NetworkBench:
     @cached_property
     def adapter(self) -> Network:
         demand(bool(self.tasks), "It fits no task that is registered; see its attributes `family` and `shape`.")
-        return bound(self.kind, self.tasks[0])
+        return make_adapter(self.kind, self.tasks[0])
 
     @cached_property
     def inputs(self) -> Tensor:
-        """Samples as a task gives them: random pixels, which do for points, too."""
+        """Samples as a task gives them: random pixels, which serve as points, too."""
         generator = torch.Generator().manual_seed(0)
         return torch.randint(0, 256, (SAMPLES, *shape_of(self.adapter.task)), generator=generator, dtype=torch.uint8)
 
     @cached_property
     def model(self) -> nn.Module:
-        """In inference mode and float64, where order and size of a batch change nothing but the last digits."""
-        return built(self.adapter, seed=0).double()
+        """The module in inference mode and float64, where order and size of a batch change only the last digits."""
+        return random_model(self.adapter, seed=0).double()
 
     @cached_property
     def images(self) -> Tensor:
@@ -67,8 +67,8 @@ class NetworkBench:
         return capture(self.model, self.images[:1])
 
 
-def bound(kind: type[Network], task: str) -> Network:
-    """A network for a task; if it resizes samples, to small ones."""
+def make_adapter(kind: type[Network], task: str) -> Network:
+    """An adapter for a task; if it resizes samples, to small ones."""
     adapter = kind(TASKS[task]())
     if adapter.side is not None:
         adapter.side = min(adapter.side, LARGEST)
@@ -76,15 +76,15 @@ def bound(kind: type[Network], task: str) -> Network:
 
 
 def shape_of(task: Task) -> tuple[int, ...]:
-    """The shape of a sample to try a network with: the task's own, or where any size does one of smaller sides."""
+    """The shape of a sample to try a network with: the task's own, or a smaller one where any size is allowed."""
     if not task.samples.any_size:
         return task.input_shape
     return (task.input_shape[0], *(min(side, LARGEST) for side in task.input_shape[1:]))
 
 
 @torch.no_grad()
-def built(adapter: Network, seed: int) -> nn.Module:
-    """A network in inference mode whose batch norms have seen something."""
+def random_model(adapter: Network, seed: int) -> nn.Module:
+    """A module with random weights, in inference mode, whose batch norms have random means."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         model = adapter.build()
@@ -114,19 +114,19 @@ def builds_for_every_task_it_fits(bench: NetworkBench) -> None:
     """For each task it gives what the task's target asks for: a score for each class, or boxes, say."""
     first = bench.adapter.task.name
     for name in bench.tasks:
-        adapter = bound(bench.kind, name)
+        adapter = make_adapter(bench.kind, name)
         shape = shape_of(adapter.task)
         sample = torch.zeros(2, *shape, dtype=torch.uint8)
-        # Where there are many tasks of large samples, shapes alone are computed after the first.
+        # For tasks with large samples, only shapes are computed after the first task.
         device = "meta" if adapter.task.samples.large and name != first else "cpu"
         with torch.device(device):
-            output = built(adapter, seed=0)(adapter.encode(sample.to(device)))
+            output = random_model(adapter, seed=0)(adapter.encode(sample.to(device)))
         fault = adapter.task.target.output_fault(output, adapter.decode, tuple(sample.shape), len(adapter.task.classes))
         demand_none(fault and f"For task {name}: {fault}")
 
 
 class Other(Task):
-    """A task of a kind that is no network's."""
+    """A task of a kind that no network is for."""
 
     name = "other"
     classes = ("a", "b")
@@ -154,7 +154,7 @@ def refuses_tasks_of_another_kind(bench: NetworkBench) -> None:
         return
     except Exception as error:
         raise Failed(f"It ends in {type(error).__name__}: {error}; call super().__init__(task) first.") from error
-    raise Failed("It is bound to it without a word; call super().__init__(task) first.")
+    raise Failed("It is bound to it and not refused; call super().__init__(task) first.")
 
 
 def encodes_sample_by_sample(bench: NetworkBench) -> None:
@@ -170,10 +170,13 @@ def encodes_sample_by_sample(bench: NetworkBench) -> None:
 @torch.no_grad()
 def is_fed_what_it_encodes(bench: NetworkBench) -> None:
     """The mean over time of what `spiking_input` gives is what `encode` gives: conversions compare the two."""
-    encoded, fed = bench.adapter.encode(bench.inputs), bench.adapter.spiking_input(bench.inputs)
-    demand(tuple(fed.shape) == tuple(encoded.shape), f"Their shapes are {tuple(fed.shape)} and {tuple(encoded.shape)}.")
+    encoded, spiking = bench.adapter.encode(bench.inputs), bench.adapter.spiking_input(bench.inputs)
     demand(
-        torch.allclose(mean_input(fed), encoded, rtol=1e-4, atol=1e-4 * float(encoded.abs().max())),
+        tuple(spiking.shape) == tuple(encoded.shape),
+        f"Their shapes are {tuple(spiking.shape)} and {tuple(encoded.shape)}.",
+    )
+    demand(
+        torch.allclose(mean_input(spiking), encoded, rtol=1e-4, atol=1e-4 * float(encoded.abs().max())),
         "It is not; give frames whose mean is what the ANN sees.",
     )
 
@@ -221,7 +224,7 @@ def has_activations_for_neurons(bench: NetworkBench) -> None:
 @torch.no_grad()
 def keeps_its_weights(bench: NetworkBench) -> None:
     """Weights that are saved and loaded into another instance give the same outputs."""
-    model, other = built(bench.adapter, seed=0), built(bench.adapter, seed=1)
+    model, other = random_model(bench.adapter, seed=0), random_model(bench.adapter, seed=1)
     images = bench.adapter.encode(bench.inputs)
     demand(
         not torch.allclose(flat(model(images)), flat(other(images))),

@@ -1,4 +1,4 @@
-"""What networks give, whatever its shape: a tensor, or tensors in tuples and dictionaries."""
+"""Outputs of networks of any structure: a tensor, or tensors in tuples and dictionaries."""
 
 from __future__ import annotations
 
@@ -15,5 +15,5 @@ def flat(output: Any) -> Tensor:
 
 
 def relative_error(found: Any, expected: Any) -> float:
-    """||found - expected|| / ||expected||"""
+    """The relative error ||found - expected|| / ||expected||."""
     return float((flat(found) - flat(expected)).norm() / flat(expected).norm())

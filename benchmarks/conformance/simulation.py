@@ -1,4 +1,4 @@
-"""What every converted network promises when it is simulated."""
+"""The checks of converted networks in simulation."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ T = 2 * MORE
 
 @dataclass(frozen=True, eq=False)
 class Run:
-    """What came out of one simulation.
+    """The results of one simulation.
 
     Attributes:
         outputs: logits after every step, shape (T, N, classes).
-        steps: how many steps each sample took, shape (N,).
+        steps: number of steps of each sample, shape (N,).
         tally: cumulated counts, shape (layers, T, N, kinds).
     """
 
@@ -57,7 +57,7 @@ class Run:
 
 def does_not_mind_the_size_of_batches(bench: MethodBench) -> None:
     """Outputs, steps and counts of a sample are the same in a batch of any size."""
-    network, images = bench.converted(T), bench.scene.images
+    network, images = bench.converted(T), bench.fixture.images
     whole = Run.of(network, images)
     for size in (1, 7):
         parts = Run.together([Run.of(network, part) for part in images[:14].split(size)])
@@ -66,7 +66,7 @@ def does_not_mind_the_size_of_batches(bench: MethodBench) -> None:
 
 def does_not_mind_the_order_of_samples(bench: MethodBench) -> None:
     """Outputs, steps and counts of a sample are the same at any place in a batch."""
-    network, images = bench.converted(T), bench.scene.images
+    network, images = bench.converted(T), bench.fixture.images
     order = torch.arange(len(images)).flip(0)
     Run.of(network, images[order]).demand_same(
         Run.of(network, images).take(order), "nothing may depend on where in a batch a sample stands."
@@ -75,7 +75,7 @@ def does_not_mind_the_order_of_samples(bench: MethodBench) -> None:
 
 def forgets_the_batch_before(bench: MethodBench) -> None:
     """The same batch gives the same again, also after another batch."""
-    network, images = bench.converted(T), bench.scene.images
+    network, images = bench.converted(T), bench.fixture.images
     half = len(images) // 2
     first = Run.of(network, images[:half])
     advice = "keep no state in the network, in its exit rule or in a global."
@@ -89,7 +89,7 @@ def counts_up(bench: MethodBench) -> None:
     network = bench.converted(T)
     if not network.neurons:
         raise DoesNotApply("The network has no neurons.")
-    tally = Run.of(network, bench.scene.images).tally
+    tally = Run.of(network, bench.fixture.images).tally
     demand(bool((tally >= 0).all()), "A count is negative.")
     demand(bool((tally.diff(dim=1) >= -1e-6).all()), "A count falls from one step to the next.")
     demand(same(tally, tally.round()), "A count is no whole number.")
@@ -97,12 +97,12 @@ def counts_up(bench: MethodBench) -> None:
 
 def stops_counting_when_a_sample_leaves(bench: MethodBench) -> None:
     """Until it leaves a sample has the outputs and counts it has without early exit; from then on they stand still."""
-    network, images = bench.converted(T), bench.scene.images
+    network, images = bench.converted(T), bench.fixture.images
     if network.exit is None:
         raise DoesNotApply("The method lets no sample leave early.")
     left, stayed = Run.of(network, images), Run.of(replace(network, exit=None), images)
     demand(bool(((left.steps >= 1) & (left.steps <= network.T)).all()), f"A sample takes steps outside 1..{network.T}.")
-    # By step, where in the run without early exit a sample stands.
+    # By step, the step of the run without early exit that has the same outputs and counts.
     reached = torch.arange(1, network.T + 1)[:, None].minimum(left.steps.cpu()) - 1
     samples = torch.arange(len(images))
     expected = Run(stayed.outputs[reached, samples], left.steps, stayed.tally[:, reached, samples])
@@ -111,7 +111,7 @@ def stops_counting_when_a_sample_leaves(bench: MethodBench) -> None:
 
 def gives_the_same_in_both_schedules(bench: MethodBench) -> None:
     """Step after step or layer after layer, the same outputs and counts."""
-    network, images = replace(bench.converted(T), exit=None), bench.scene.images
+    network, images = replace(bench.converted(T), exit=None), bench.fixture.images
     Run.of(network, images, "sweep").demand_same(
         Run.of(network, images), "layers may not know of each other but by the spikes they send."
     )

@@ -1,4 +1,4 @@
-"""From a name to its checks and their results, for the command line and for pytest."""
+"""Finds and runs the checks of a name, for the command line and for pytest."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from rich.text import Text
 from adapters import NETWORKS
 from benchmarks.choices import Kind
 from benchmarks.conformance import methods, networks, simulation, tasks
-from benchmarks.conformance.kit import Result, judge, title
+from benchmarks.conformance.kit import Result, check_name, judge
 from benchmarks.references.released import named_method
 from benchmarks.suites.plugins import load_plugins
 from conversion.errors import InvalidInput, UnknownName
@@ -58,12 +58,12 @@ def checks_of(name: str, kind: Kind | None = None, data_root: Path | None = None
 
 
 def check(name: str, kind: Kind | None = None, data_root: Path | None = None) -> list[Result]:
-    """What comes of every check; arguments and errors as of `checks_of`."""
-    return [judged() for judged in checks_of(name, kind, data_root)]
+    """Runs all checks and returns their results; arguments and errors as of `checks_of`."""
+    return [run() for run in checks_of(name, kind, data_root)]
 
 
 def print_results(name: str, results: list[Result], console: Console) -> None:
-    """A table of the results, and how many checks passed."""
+    """Prints a table of the results, and the number of checks of each verdict."""
     table = Table(title=f"Conformance of {name}", title_justify="left", show_lines=False)
     for column in ("check", "result", "what must hold, or why it does not"):
         table.add_column(column, overflow="fold")
@@ -83,11 +83,11 @@ def conformance_test(name: str, kind: Kind | None = None, data_root: Path | None
     """A pytest function with a case for every check; arguments and errors as of `checks_of`."""
     import pytest  # Here, because only tests need it.
 
-    cases = [pytest.param(judged, id=title(judged.args[0])) for judged in checks_of(name, kind, data_root)]  # type: ignore[attr-defined]
+    cases = [pytest.param(run, id=check_name(run.args[0])) for run in checks_of(name, kind, data_root)]  # type: ignore[attr-defined]
 
-    @pytest.mark.parametrize("judged", cases)
-    def test(judged: Callable[[], Result]) -> None:
-        result = judged()
+    @pytest.mark.parametrize("run", cases)
+    def test(run: Callable[[], Result]) -> None:
+        result = run()
         if result.verdict == "does not apply":
             pytest.skip(result.reason)
         assert result.verdict == "passed", f"{result.promise} {result.reason}"

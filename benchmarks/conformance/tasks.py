@@ -1,4 +1,4 @@
-"""What every task promises: of its class, of its splits, of what is drawn from them, and of its metric."""
+"""The checks of tasks: of the class, of the splits and the draws from them, and of the metric."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from tasks import TASKS, Task
 from tasks.base import Batch, Metric, Split
 from tasks.target import Mistakes
 
-# Published datasets hold a few images twice; a split that reaches into another shares far more.
+# Published datasets hold a few images twice; splits that overlap by mistake share far more.
 SHARED = 0.01
 DRAWN, LIMIT = 50, 40
 SPLITS: tuple[Split, ...] = ("train", "validation", "test")
@@ -40,7 +40,7 @@ class TaskBench:
         self.digests = cache(self._digests)
 
     def task(self) -> Task:
-        """A fresh instance. Raises DataMissing unless its data are there: nothing passes unseen."""
+        """A new instance. Raises DataMissing unless its data are on disk, so that no check passes without data."""
         task = self.kind(self.data_root)
         task.require()
         return task
@@ -194,7 +194,7 @@ def measures_in_any_order(bench: TaskBench) -> None:
     pairs, whole = _imitated(task, batches, "some"), _imitated(task, task.test(LIMIT, LIMIT), "some")
     forward, backward, at_once = (_filled(task, part).compute() for part in (pairs, pairs[::-1], whole))
     demand(forward == at_once, "Updates all at once give another value.")
-    # What an interval draws, and the order of sums, may follow the order of samples.
+    # The draws of an interval, and the order of sums, may depend on the order of samples.
     same = all(abs(measure.value - backward[name].value) < 1e-6 for name, measure in forward.items())
     demand(same, "Updates in another order give another value.")
 
@@ -211,7 +211,7 @@ def measures_with_an_interval(bench: TaskBench) -> None:
     demand(task.primary_metric in measured, f"It computes {', '.join(measured)}, not {task.primary_metric}.")
     samples = sum(len(batch.targets) for batch in batches)
     for name, measure in measured.items():
-        # A further metric may be one of some of the samples.
+        # Other metrics may count some of the samples only.
         seen = measure.n == samples or (name != task.primary_metric and 0 < measure.n < samples)
         demand(seen, f"{name} says it saw {measure.n} samples; it was {samples}.")
         demand(
@@ -248,7 +248,7 @@ def _drawn(bench: TaskBench, split: Split, draw: Callable[[Task, int, int], Tens
     count = min(DRAWN, pool.total() - 1)
     first, again, other = (fingerprints([draw(bench.task(), count, seed)]) for seed in (0, 0, 1))
     demand(len(first) == count, f"Asked for {count}, it draws {len(first)}.")
-    # Drawn whole, a sample that comes twice takes the place of another.
+    # In a draw of the whole split, a sample that is drawn twice replaces another.
     for drawn in (first, fingerprints([draw(bench.task(), pool.total(), 0)])):
         foreign = Counter(drawn) - pool
         demand(not foreign, f"{foreign.total()} of {len(drawn)} samples are drawn twice, or are not from {split}.")

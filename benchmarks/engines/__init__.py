@@ -1,4 +1,4 @@
-"""Where and when cells are measured: in this process, in processes of this machine, on a cluster."""
+"""Engines, which measure cells in this process, in processes of this machine, or on a cluster."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ def make_engine(
     """An engine by name.
 
     Args:
-        workers: how many cells are measured at once. When left out: with `local` one for each GPU, or each core up
-            to 4; with `ray` as many as the cluster holds.
+        workers: number of cells measured at once. When left out: with `local` one for each GPU, or each core up to 4;
+            with `ray` as many as the cluster holds.
         device: "cuda" shares the GPUs out among workers; "cuda:1" is that one for all.
         time_limit: seconds that a cell may take, except inline.
-        address: of a Ray cluster.
+        address: address of a Ray cluster.
 
     Raises:
         EngineMissing: the engine's library is not installed.

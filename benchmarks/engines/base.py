@@ -1,4 +1,4 @@
-"""What an engine is: it decides where and when workers run. Workers write to the store themselves."""
+"""The interface of engines. An engine decides where and when jobs run; the jobs write to the store themselves."""
 
 from __future__ import annotations
 
@@ -8,23 +8,23 @@ from typing import Protocol
 
 import torch
 
-from benchmarks.execution.worker import Ended, Job
+from benchmarks.execution.worker import Job, JobResult
 from conversion.errors import BenchmarkError
 
-# More workers than this have to be asked for: each holds the data and a network of its own in memory.
+# The largest default of workers: each holds the data and a network of its own in memory.
 MOST_WORKERS = 4
 
 
 class Engine(Protocol):
-    """Runs jobs and tells of each as it ends.
+    """Runs jobs and yields each as it ends.
 
     Attributes:
-        workers: how many jobs run at once.
+        workers: number of jobs that run at once; 0 if unknown.
     """
 
     workers: int
 
-    def run(self, jobs: Sequence[Job]) -> Iterator[tuple[Job, Ended]]:
+    def run(self, jobs: Sequence[Job]) -> Iterator[tuple[Job, JobResult]]:
         """Yields every job once, in whatever order they end. Closing the iterator stops those that run."""
         ...
 
@@ -35,7 +35,7 @@ def cores() -> int:
 
 
 def shared_gpus(device: str) -> int:
-    """How many GPUs workers share out: all with "cuda", none with "cuda:1", which is that one for everybody."""
+    """The number of GPUs that are distributed over workers: all for "cuda"; 0 for "cuda:1", which all workers use."""
     return torch.cuda.device_count() if device == "cuda" else 0
 
 

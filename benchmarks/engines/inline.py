@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from benchmarks.execution.worker import Ended, Job, attempt
+from benchmarks.execution.worker import Job, JobResult, run_job
 
 
 class Inline:
-    """Runs jobs where it is called; a debugger sees all of them."""
+    """Runs jobs in the calling process and thread, where a debugger sees them."""
 
     workers = 1
 
-    def run(self, jobs: Sequence[Job]) -> Iterator[tuple[Job, Ended]]:
+    def run(self, jobs: Sequence[Job]) -> Iterator[tuple[Job, JobResult]]:
         for job in jobs:
-            yield job, attempt(job)
+            yield job, run_job(job)

@@ -19,7 +19,7 @@ import torch
 from pebble import ProcessExpired, ProcessPool
 
 from benchmarks.engines.base import cores
-from benchmarks.execution.worker import Ended, Job, attempt, fail, finished_since
+from benchmarks.execution.worker import Job, JobResult, fail, finished_since, run_job
 from benchmarks.records.leases import watch_over
 from benchmarks.records.record import Cause
 from conversion.errors import InvalidInput
@@ -30,15 +30,15 @@ START = 120.0
 
 
 class Local:
-    """Runs jobs in processes; whatever happens to one of them is a failed cell and no more.
+    """Runs jobs in processes; if one of them dies, its cell has failed and the others go on.
 
-    A process is used again as long as its cells end as foreseen, so that those of one network load data and weights
-    once. After anything else it is replaced.
+    A process is used again as long as its cells end without an unexpected error, so that those of one network load data
+    and weights once. After such an error it is replaced.
 
     Args:
-        workers: how many processes; each has its share of the cores.
+        workers: number of processes; each has its share of the cores.
         time_limit: seconds that a job may take.
-        gpus: how many GPUs the processes share out; 0 leaves the choice to the jobs' device.
+        gpus: number of GPUs that are distributed over the processes; 0 leaves the choice to the jobs' device.
 
     Raises:
         InvalidInput: the script that started this process would start it again in every worker.
@@ -47,22 +47,22 @@ class Local:
     def __init__(self, workers: int, time_limit: float, gpus: int = 0) -> None:
         _require_guard()
         self.workers, self.time_limit, self.gpus = workers, time_limit, gpus
-        # The server of `multiprocessing` does not hand on where modules are found.
+        # The fork server of `multiprocessing` does not pass on the module search path.
         paths = [str(ROOT), *os.environ.get("PYTHONPATH", "").split(os.pathsep)]
         os.environ["PYTHONPATH"] = os.pathsep.join(dict.fromkeys(path for path in paths if path))
 
-    def run(self, jobs: Sequence[Job]) -> Iterator[tuple[Job, Ended]]:
+    def run(self, jobs: Sequence[Job]) -> Iterator[tuple[Job, JobResult]]:
         waiting = list(jobs)
         slots = [_Slot(self, number) for number in range(min(self.workers, len(jobs)))]
-        busy: dict[Future[Ended], _Slot] = {}
+        busy: dict[Future[JobResult], _Slot] = {}
         try:
             while waiting or busy:
                 for slot in slots:
                     if waiting and slot not in busy.values():
                         job = waiting.pop(_choose(waiting, slot, busy.values()))
                         busy[slot.begin(job)] = slot
-                ended, _ = wait(busy, timeout=1, return_when=FIRST_COMPLETED)
-                for future in ended:
+                finished, _ = wait(busy, timeout=1, return_when=FIRST_COMPLETED)
+                for future in finished:
                     slot = busy.pop(future)
                     yield slot.job, slot.end(future)
                 for future, slot in list(busy.items()):
@@ -93,34 +93,34 @@ class _Slot:
         context = multiprocessing.get_context(method)
         context.set_forkserver_preload(["__main__", __name__])
         arguments = (self.number, self.engine.workers, self.engine.gpus, os.getpid(), psutil.Process().create_time())
-        return ProcessPool(1, initializer=_begin, initargs=arguments, context=context)
+        return ProcessPool(1, initializer=_initialise_worker, initargs=arguments, context=context)
 
-    def begin(self, job: Job) -> Future[Ended]:
+    def begin(self, job: Job) -> Future[JobResult]:
         self.job, self.begun = job, time.time()
         self.network = (job.cell.task, job.cell.network)
-        return self.pool.schedule(attempt, args=(job,), timeout=self.engine.time_limit)
+        return self.pool.schedule(run_job, args=(job,), timeout=self.engine.time_limit)
 
-    def stuck(self, future: Future[Ended]) -> bool:
+    def stuck(self, future: Future[JobResult]) -> bool:
         """Whether the process died between taking the job and saying so."""
         return not future.running() and not future.done() and time.time() - self.begun > START
 
-    def end(self, future: Future[Ended]) -> Ended:
-        """How the job ended; a process that did not survive it, or not well, is replaced."""
+    def end(self, future: Future[JobResult]) -> JobResult:
+        """The result of the job. The process is replaced if it has died or may be in a bad state."""
         try:
-            ended = future.result()
+            result = future.result()
         except TimeoutError:
-            ended = self._lost(f"took longer than the time limit of {self.engine.time_limit:g} s", "time limit")
+            result = self._lost(f"took longer than the time limit of {self.engine.time_limit:g} s", "time limit")
         except ProcessExpired as error:
-            ended = self._lost(death(error.exitcode), "killed")
+            result = self._lost(exit_reason(error.exitcode), "killed")
         except Exception as error:  # An answer that cannot be pickled, or a pool that broke.
-            ended = self._lost(f"its process is lost: {type(error).__name__}: {error}", "killed")
-        if ended.broken:
+            result = self._lost(f"its process is lost: {type(error).__name__}: {error}", "killed")
+        if result.broken:
             self.renew()
-        return ended
+        return result
 
-    def _lost(self, reason: str, cause: Cause) -> Ended:
+    def _lost(self, reason: str, cause: Cause) -> JobResult:
         if finished_since(self.job, self.begun):
-            return Ended("done", broken=True)
+            return JobResult("done", broken=True)
         return fail(self.job, reason, cause, broken=True)
 
     def renew(self) -> None:
@@ -131,8 +131,8 @@ class _Slot:
         self.pool = self._start()
 
 
-def death(exitcode: int | None) -> str:
-    """Why a process ended, from its exit status."""
+def exit_reason(exitcode: int | None) -> str:
+    """A sentence on why a process ended, from its exit status."""
     if exitcode is None or exitcode >= 0:
         return f"its process ended with exit status {exitcode}"
     name = signal.Signals(-exitcode).name
@@ -155,7 +155,7 @@ def _require_guard() -> None:
 
 
 def _choose(waiting: Sequence[Job], slot: _Slot, busy: Collection[_Slot]) -> int:
-    """Which job a free process takes: of its network, or of one that nobody has loaded, or else the first."""
+    """The index of the next job of a free process: of its network, else of one that no process has loaded, else 0."""
     networks = [(job.cell.task, job.cell.network) for job in waiting]
     if slot.network in networks:
         return networks.index(slot.network)
@@ -163,17 +163,17 @@ def _choose(waiting: Sequence[Job], slot: _Slot, busy: Collection[_Slot]) -> int
     return next((index for index, network in enumerate(networks) if network not in taken), 0)
 
 
-def _begin(number: int, workers: int, gpus: int, run: int, born: float) -> None:
-    """Prepares a new process: its share of the cores, its GPU, and an end when the run that started it is gone."""
+def _initialise_worker(number: int, workers: int, gpus: int, run: int, born: float) -> None:
+    """Prepares a new process: sets its share of the cores and its GPU, and ends it when its run is gone."""
     torch.set_num_threads(max(1, cores() // workers))
-    # torch.fx shows progress by tqdm if there is one, whose lock between processes is left behind when a process is
-    # ended, and Python complains of it at the end of the run.
+    # torch.fx uses tqdm if it is installed. Its lock between processes leaks when a process is killed, and Python warns
+    # of it at the end of the run.
     with suppress(ImportError):
         from tqdm import tqdm
 
         tqdm.set_lock(threading.RLock())
     if gpus:
-        # Those that this process may see, as a cluster's scheduler sets them.
+        # The GPUs that this process may use, as a cluster's scheduler sets them.
         visible = os.environ.get("CUDA_VISIBLE_DEVICES", "")
         names = visible.split(",") if visible else [str(gpu) for gpu in range(gpus)]
         os.environ["CUDA_VISIBLE_DEVICES"] = names[number % len(names)]

@@ -11,12 +11,12 @@ from typing import Any
 import torch
 
 from benchmarks.engines.base import EngineMissing
-from benchmarks.execution.worker import Ended, Job, attempt, fail, finished_since
+from benchmarks.execution.worker import Job, JobResult, fail, finished_since, run_job
 from benchmarks.records.leases import Leases
 from conversion.errors import BenchmarkError
 
 ROOT = Path(__file__).parent.parent.parent
-# How often Ray tries a job again whose machine or process died; what had been stored by then is not measured again.
+# How often Ray retries a job whose machine or process died; results stored before are not measured again.
 RETRIES = 2
 
 
@@ -24,7 +24,7 @@ class Ray:
     """Runs jobs as Ray tasks. Every machine has to see the same store, data and weights under the same paths.
 
     Args:
-        workers: how many jobs run at once; None for as many as the cluster holds.
+        workers: number of jobs that run at once; None for as many as the cluster holds.
         threads: CPU cores of one job.
         gpus: GPUs of one job; a fraction shares one.
         time_limit: seconds that a job may take.
@@ -45,7 +45,7 @@ class Ray:
         self.workers, self.threads, self.gpus = workers or 0, threads, gpus
         self.time_limit, self.address = time_limit, address
 
-    def run(self, jobs: Sequence[Job]) -> Iterator[tuple[Job, Ended]]:
+    def run(self, jobs: Sequence[Job]) -> Iterator[tuple[Job, JobResult]]:
         ray = self.ray
         begun = not ray.is_initialized()
         if begun:
@@ -56,7 +56,7 @@ class Ray:
             except (ValueError, RuntimeError, OSError) as error:
                 where = f"at {self.address}" if self.address else "here"
                 raise BenchmarkError(f"There is no Ray cluster {where} (--address): {error}") from None
-        task = ray.remote(_attempt).options(
+        task = ray.remote(_run_job).options(
             num_cpus=self.threads, num_gpus=self.gpus, max_retries=RETRIES, scheduling_strategy="SPREAD"
         )
         waiting = list(jobs)
@@ -68,8 +68,8 @@ class Ray:
                 while waiting and not (self.workers and len(busy) >= self.workers):
                     job = waiting.pop(0)
                     busy[task.remote(job, self.threads)] = job
-                ended, _ = ray.wait(list(busy), timeout=1)
-                for reference in ended:
+                finished, _ = ray.wait(list(busy), timeout=1)
+                for reference in finished:
                     job = busy.pop(reference)
                     yield job, self._end(job, reference, begun_at, reference in late)
                 for reference in self._overdue(busy) - late:
@@ -81,20 +81,20 @@ class Ray:
             if begun:
                 ray.shutdown()
 
-    def _end(self, job: Job, reference: Any, begun_at: float, late: bool) -> Ended:
+    def _end(self, job: Job, reference: Any, begun_at: float, late: bool) -> JobResult:
         try:
-            ended: Ended = self.ray.get(reference)
+            result: JobResult = self.ray.get(reference)
         except self.ray.exceptions.RayError as error:
             if finished_since(job, begun_at):
-                return Ended("done")
+                return JobResult("done")
             if late:
                 return fail(job, f"took longer than the time limit of {self.time_limit:g} s", "time limit")
             reason = next(iter(str(error).splitlines()), type(error).__name__)
             return fail(job, f"its process is lost: {reason}", "killed")
-        return ended
+        return result
 
     def _overdue(self, busy: Mapping[Any, Job]) -> set[Any]:
-        """What runs for too long, by its lease: Ray does not tell when a task left its queue."""
+        """The jobs beyond the time limit, by the start in their lease: Ray does not say when a task started."""
         if not busy:
             return set()
         leases = Leases(next(iter(busy.values())).store)
@@ -103,6 +103,6 @@ class Ray:
         return {reference for reference, job in busy.items() if started.get(job.cell.id, limit) < limit}
 
 
-def _attempt(job: Job, threads: int) -> Ended:
+def _run_job(job: Job, threads: int) -> JobResult:
     torch.set_num_threads(threads)
-    return attempt(job)
+    return run_job(job)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from benchmarks.engines import Engine
 from benchmarks.execution.watch import Watch
-from benchmarks.execution.worker import Ended, Job
+from benchmarks.execution.worker import Job, JobResult
 from benchmarks.records.leases import Leases
 from benchmarks.records.store import Store
 from conversion.errors import BenchmarkError
@@ -16,31 +16,31 @@ from conversion.errors import BenchmarkError
 PATIENCE = 1.0
 
 
-def run(jobs: Sequence[Job], engine: Engine, store: Store, seconds: float | None = None) -> list[tuple[Job, Ended]]:
+def run(jobs: Sequence[Job], engine: Engine, store: Store, seconds: float | None = None) -> list[tuple[Job, JobResult]]:
     """Runs jobs; each ends as a record, "done" or "failed".
 
     Args:
-        seconds: how long all of it may take, for those who wait; None where nothing is known.
+        seconds: estimated time of the run, for its display; None if unknown.
 
     Raises:
-        BenchmarkError: no record can be written any more; those that were are whole.
+        BenchmarkError: no record can be written any more; earlier records are intact.
     """
-    finished: list[tuple[Job, Ended]] = []
+    finished: list[tuple[Job, JobResult]] = []
     leases = Leases(store)
     waiting, elsewhere = list(jobs), list[Job]()
     with Watch(store, len(jobs), engine.workers, seconds) as watch:
         while waiting or elsewhere:
             held = []
-            for job, ended in engine.run(waiting):
-                if ended.status == "unwritable":
+            for job, result in engine.run(waiting):
+                if result.status == "unwritable":
                     raise BenchmarkError(
-                        f"{ended.reason} {len(finished)} cells are stored; the next run does the others."
+                        f"{result.reason} {len(finished)} cells are stored; the next run measures the others."
                     )
-                if ended.status == "held":
+                if result.status == "held":
                     held.append(job)
                 else:
-                    finished.append((job, ended))
-                    watch.end(job.cell, ended)
+                    finished.append((job, result))
+                    watch.finish(job.cell, result)
             if held:
                 watch.say(f"{len(held)} cells are being measured by another run; waiting for their records")
             elsewhere += held

@@ -1,1 +1,1 @@
-"""From a cell to its record: what is due, converted, simulated and watched."""
+"""From a cell to its record: planning, conversion, simulation, progress."""

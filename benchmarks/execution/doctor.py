@@ -1,4 +1,4 @@
-"""What is on disk of datasets and trained networks, and what is missing."""
+"""Lists the datasets and trained networks that are on disk, and those that are missing."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from tasks import TASKS
 
 
 def checkup(data_root: Path | None, weights: Path, patterns: Sequence[str]) -> Iterator[str]:
-    """Says line by line which tasks have their data and which of their networks are trained; ready tasks come first.
+    """Yields lines that name the tasks, their missing data and the networks trained for them; ready tasks come first.
 
     Args:
         data_root: folder of the datasets.
         weights: folder of trained networks.
-        patterns: globs of the tasks that are looked at.
+        patterns: globs of the tasks to list.
 
     Raises:
         BenchmarkError: a glob matches no task.

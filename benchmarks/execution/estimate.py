@@ -1,4 +1,4 @@
-"""How long cells will take, from the seconds that were stored of others (docs/suites.md)."""
+"""Estimates how long cells take, from the recorded seconds of others (docs/suites.md)."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from benchmarks.suites.cell import Cell
 
 
 @dataclass(frozen=True)
-class Total:
-    """What a run takes.
+class TimeEstimate:
+    """The estimated time of a run.
 
     Attributes:
-        seconds: of the cells whose time is known.
-        known, unknown: how many cells there are of each.
+        seconds: time of the cells that have an estimate.
+        known, unknown: numbers of cells with and without an estimate.
     """
 
     seconds: float
@@ -32,10 +32,10 @@ class Total:
 
 
 def estimate(cells: Sequence[Cell], records: Iterable[Record]) -> dict[str, float | None]:
-    """Seconds of every cell, by its id; None where no cell of its network was measured.
+    """Estimated seconds of every cell, by its id; None where no cell of its network was measured.
 
-    What is known best comes first: the cell's own earlier record; then the record of the same method on the same
-    network that is nearest in work; then the median over the methods on that network. Other records are scaled:
+    The best source is used: the cell's own earlier record; then the record of the same method on the same network that
+    is nearest in work; then the median over the methods on that network. Other records are scaled:
     conversion with T, evaluation with T times the number of test samples.
     """
     done = [record for record in records if record.status == "done"]
@@ -52,17 +52,17 @@ def estimate(cells: Sequence[Cell], records: Iterable[Record]) -> dict[str, floa
     }
 
 
-def time_needed(cells: Sequence[Cell], records: Iterable[Record], workers: int) -> Total:
-    """What measuring cells takes, from the records of others."""
-    return total(estimate(cells, records).values(), workers)
+def time_needed(cells: Sequence[Cell], records: Iterable[Record], workers: int) -> TimeEstimate:
+    """The estimated time of measuring cells, from the records of others."""
+    return total_time(estimate(cells, records).values(), workers)
 
 
-def total(estimates: Iterable[float | None], workers: int = 1) -> Total:
-    """The time of all cells on so many workers (0: unknown, as one) that share evenly; never below the longest cell."""
+def total_time(estimates: Iterable[float | None], workers: int = 1) -> TimeEstimate:
+    """The time of all cells, shared evenly by `workers` (0, unknown, counts as one); at least that of the longest."""
     found = list(estimates)
     known = [seconds for seconds in found if seconds is not None]
     seconds = max(sum(known) / max(workers, 1), max(known, default=0.0))
-    return Total(seconds, len(known), len(found) - len(known))
+    return TimeEstimate(seconds, len(known), len(found) - len(known))
 
 
 def _from_others(cell: Cell, records: Sequence[Record], size: int | None) -> float | None:
@@ -74,7 +74,7 @@ def _from_others(cell: Cell, records: Sequence[Record], size: int | None) -> flo
     if same:
         nearest = min(same, key=lambda record: abs(log(_work(record) / ((cell.T or 1) * samples))))
         return _scaled(nearest, cell, samples)
-    # The ANN has one step and converts nothing; it says little of methods, and they of it.
+    # The ANN has one step and no conversion: its time predicts little of methods', and theirs little of it.
     alike = [record for record in records if (record.cell.T is None) == (cell.T is None)]
     return median([_scaled(record, cell, samples) for record in alike or records]) if records else None
 

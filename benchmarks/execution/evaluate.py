@@ -1,7 +1,7 @@
-"""What a cell's figures come from besides its method: the captured network, and its evaluation on the test split.
+"""The computation of a cell's figures besides its method: the captured network, its evaluation on the test split.
 
-A change of anything that these functions reach makes every record stale (`benchmarks.freshness`); the rest of the
-workbench is not among it.
+A change of any code that these functions reach makes every record stale (`benchmarks.freshness`); a change elsewhere
+in the workbench does not.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from conversion.errors import InvalidInput
 from conversion.simulation.exit_rules import is_power_of_two
 from tasks import Task
 
-# Where samples leave, batches are so many times as large: they stay large enough.
+# With early exit batches are larger by this factor, since samples leave them.
 EXIT_BATCHES = 4
 SPIKES = KINDS.index("spikes")
 
@@ -43,7 +43,7 @@ class Prepared:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What was measured on the test split; see the fields of `Record` and `Measurement`."""
+    """The figures measured on the test split; see the fields of `Record` and `Measurement`."""
 
     metrics: dict[str, Value]
     curve: dict[int, float]
@@ -67,7 +67,7 @@ def prepare(task: Task, adapter: Network, weights: Path, device: torch.device, d
 
 
 def calibration_set(prepared: Prepared, count: int, seed: int) -> Calibration:
-    """Draws the training samples that conversions may look at, with the ANN's statistics on them."""
+    """Draws the training samples that conversions may look at, and measures the ANN's statistics on them."""
     samples, held_out = prepared.task.calibration(count, seed), prepared.task.held_out(count, seed)
     device = prepared.graph.example.device
     labelled = None
@@ -82,7 +82,7 @@ def calibration_set(prepared: Prepared, count: int, seed: int) -> Calibration:
 def evaluate(
     prepared: Prepared, network: SpikingNetwork, limit: int | None, fast: bool, advance: Callable[[int], None]
 ) -> Evaluation:
-    """Simulates the test split, or its first `limit` samples; `advance` is told of every batch of samples done.
+    """Simulates the test split, or its first `limit` samples; calls `advance` with the size of each finished batch.
 
     Raises:
         InvalidInput: the outputs are not finite.
@@ -129,7 +129,7 @@ def readout_steps(T: int, *, sparse: bool) -> list[int]:
 
 
 def _finite(output: Any) -> Any:
-    """An output of one tensor or many, on the CPU."""
+    """Moves an output, one tensor or several, to the CPU. Raises InvalidInput unless it is finite."""
     if not all(bool(torch.isfinite(part).all()) for part in tree_leaves(output) if isinstance(part, Tensor)):
         raise InvalidInput("The network's output is not finite.")
     return tree_map(lambda part: part.cpu() if isinstance(part, Tensor) else part, output)
@@ -165,19 +165,19 @@ def _samples(outcomes: Tensor, steps: Tensor, counts: Tensor, kept: Predictions)
 
 
 def _neurons(network: SpikingNetwork, counts: Counts) -> list[int]:
-    """Which of the layers have neurons: an input of events is one without."""
+    """The indices of the layers that have neurons; an input of events is a layer without."""
     neurons = {node.name for node in network.neurons}
     return [index for index, name in enumerate(counts.layers) if name in neurons]
 
 
 def _activity(fired: Tensor | float, samples: int) -> list[float]:
-    """Spikes of one sample in each step, from those of all samples up to each, shape (T,)."""
+    """Mean spikes of a sample in each step, from the cumulated spikes of all samples, shape (T,)."""
     steps: list[float] = torch.as_tensor(fired).diff(prepend=torch.zeros(1, dtype=torch.float64)).div(samples).tolist()
     return steps if any(steps) else []
 
 
 def _exits(network: SpikingNetwork, steps: Tensor) -> list[float]:
-    """Share of the samples that left after each step; nothing where all take every step."""
+    """The share of samples that left after each step; empty without early exit."""
     if network.exit is None:
         return []
     return [float((steps == t).double().mean()) for t in range(1, network.T + 1)]

@@ -1,4 +1,4 @@
-"""What there is to do: the cells of a suite compared with the store."""
+"""The plan of a run: the cells of a suite compared with the store."""
 
 from __future__ import annotations
 
@@ -17,21 +17,21 @@ from conversion.errors import BenchmarkError
 
 State = Literal["new", "done", "stale", "failed", "impossible"]
 
-# The inputs that are code; a record knows their modules.
+# The inputs that are code; a record holds the digests of their modules.
 CODE = {"method", "evaluation"}
 
 
 @dataclass(frozen=True)
 class Planned:
-    """A cell, its state, and why it has it: the inputs that changed, how it failed, what is missing."""
+    """A cell, its state and the reason: the inputs that changed, the error, or what is missing."""
 
     cell: Cell
     state: State
-    why: str = ""
+    reason: str = ""
 
 
 def plan(cells: Sequence[Cell], bench: Workbench, store: Store) -> list[Planned]:
-    """Compares cells with the store. Loads data and networks, so that what cannot run is known before work starts.
+    """Compares cells with the store. Loads data and networks, so that impossible cells are known before work starts.
 
     Raises:
         BenchmarkError: a record was written by a newer version.
@@ -44,7 +44,7 @@ def _state(cell: Cell, bench: Workbench, store: Store) -> Planned:
     try:
         fingerprint = bench.fingerprint(cell)
     except Exception as error:  # A network or task may break in any way; the others go on.
-        # What was measured elsewhere stays what it is.
+        # A record that was measured elsewhere stays valid.
         return Planned(cell, "done" if state == "done" else "impossible", explain(error))
     record = store.load(cell) if state == "done" else None
     if record is None:
@@ -59,15 +59,15 @@ def _state(cell: Cell, bench: Workbench, store: Store) -> Planned:
 
 
 def changed_modules(record: Record, now: Mapping[str, str]) -> list[str]:
-    """The modules whose digests are other than when a cell was measured; none of records that do not hold them."""
+    """The modules whose digests have changed since a cell was measured; none for records without digests."""
     if not record.sources:
         return []
     modules = record.sources.keys() | now.keys()
     return sorted(module for module in modules if record.sources.get(module) != now.get(module))
 
 
-def due(planned: Sequence[Planned], rerun: Rerun) -> list[Cell]:
-    """The cells to run: new ones always, and with "failed", "stale" or "all" those too."""
+def cells_to_run(planned: Sequence[Planned], rerun: Rerun) -> list[Cell]:
+    """The cells to run: new ones, and by `rerun` also failed, stale or all ones."""
     states: dict[Rerun, set[State]] = {
         "missing": {"new"},
         "failed": {"new", "failed"},
@@ -77,20 +77,20 @@ def due(planned: Sequence[Planned], rerun: Rerun) -> list[Cell]:
     return [item.cell for item in planned if item.state in states[rerun]]
 
 
-def impossible(planned: Sequence[Planned]) -> list[Planned]:
+def impossible_cells(planned: Sequence[Planned]) -> list[Planned]:
     """The cells that cannot be measured.
 
     Raises:
-        BenchmarkError: none of the cells can; says why.
+        BenchmarkError: no cell can be measured; the message holds the reasons.
     """
     found = [item for item in planned if item.state == "impossible"]
     if found and len(found) == len(planned):
-        raise BenchmarkError("\n".join(dict.fromkeys(item.why for item in found)))
+        raise BenchmarkError("\n".join(dict.fromkeys(item.reason for item in found)))
     return found
 
 
 def summary(planned: Sequence[Planned]) -> str:
-    """How many cells are in which state: "60 cells: 12 done, 48 new"."""
+    """The number of cells in each state, as in "60 cells: 12 done, 48 new"."""
     counts = Counter(item.state for item in planned)
     order: tuple[State, ...] = ("done", "new", "stale", "failed", "impossible")
     return f"{len(planned)} cells: " + ", ".join(f"{counts[state]} {state}" for state in order if counts[state])

@@ -9,9 +9,9 @@ from conversion.errors import InvalidInput
 
 
 def foreign_profiles(suite: Suite, store: Results) -> list[Record]:
-    """Records of a store of which neither the suite's test samples nor its calibration size are.
+    """Records of a store whose profile and calibration size do not occur in the suite.
 
-    Records of cells that a suite no longer has, but of a profile that it has, are not among them.
+    Records of cells that the suite no longer has, but of a profile that it has, are not foreign.
     """
     own = {(cell.profile, cell.calibration) for cell in suite.cells()}
     return [record for record in store.records() if (record.cell.profile, record.cell.calibration) not in own]

@@ -1,4 +1,4 @@
-"""What a run shows: a live table on a terminal, a line for each cell in a log; and `status`, from another shell."""
+"""The display of a run: a live table on a terminal, a line for each cell in a log; and `status` for another shell."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from benchmarks.execution.worker import Ended
+from benchmarks.execution.worker import JobResult
 from benchmarks.records.leases import Leases, Running
 from benchmarks.records.reading import Results
 from benchmarks.records.record import Record
@@ -26,10 +26,10 @@ class Watch:
     """Shows a run while its `with` block lasts.
 
     Args:
-        store: whose leases tell what is being worked on.
-        total: how many cells there are to do.
-        workers: how many at once; 0 where the engine does not know.
-        seconds: how long all of it may take; None where nothing is known.
+        store: the store, whose leases are the cells that are being measured.
+        total: number of cells to measure.
+        workers: number of cells measured at once; 0 if unknown.
+        seconds: estimated time of the run; None if unknown.
     """
 
     def __init__(self, store: Store, total: int, workers: int, seconds: float | None) -> None:
@@ -53,12 +53,12 @@ class Watch:
     def __exit__(self, *_: object) -> None:
         self.live.stop()
 
-    def end(self, cell: Cell, ended: Ended) -> None:
-        """Tells that a cell ended."""
-        self.done += ended.status == "done"
-        self.failed += ended.status == "failed"
-        record = self.store.load(cell) if ended.status == "done" else None
-        self.say(f"[{self.done + self.failed}/{self.total}] {cell.label}: {outcome(record, ended.reason)}")
+    def finish(self, cell: Cell, result: JobResult) -> None:
+        """Counts a cell that ended, and prints a line on it."""
+        self.done += result.status == "done"
+        self.failed += result.status == "failed"
+        record = self.store.load(cell) if result.status == "done" else None
+        self.say(f"[{self.done + self.failed}/{self.total}] {cell.label}: {outcome(record, result.reason)}")
 
     def say(self, line: str) -> None:
         """Prints a line above the table, or to the log."""
@@ -74,18 +74,18 @@ class Watch:
         return Group(running_table(running), Text(head))
 
     def _left(self) -> str:
-        spent, ended = time.monotonic() - self.started, self.done + self.failed
+        spent, finished = time.monotonic() - self.started, self.done + self.failed
         if self.seconds is not None:
             left = self.seconds - spent
-        elif ended:
-            left = spent / ended * (self.total - ended)
+        elif finished:
+            left = spent / finished * (self.total - finished)
         else:
             return ""
         return f"; about {duration(max(left, 0))} left"
 
 
 def outcome(record: Record | None, reason: str = "") -> str:
-    """How a cell ended, in a line."""
+    """The outcome of a cell in a line."""
     if record is None or record.status == "failed":
         return f"failed: {reason if record is None else record.reason}"
     value = record.metrics[record.primary_metric]
@@ -94,7 +94,7 @@ def outcome(record: Record | None, reason: str = "") -> str:
 
 
 def running_table(running: Sequence[Running]) -> Table:
-    """The cells that are being worked on, with their progress over the test split."""
+    """A table of the cells that are being measured, with their progress over the test split."""
     table = Table(box=None, padding=(0, 1, 0, 0), show_header=False)
     for item in running:
         what = (
@@ -107,7 +107,7 @@ def running_table(running: Sequence[Running]) -> Table:
 
 
 def status(cells: Sequence[Cell], store: Results, console: Console) -> None:
-    """Prints what is stored of a suite and what is being worked on, whoever runs it."""
+    """Prints the state of a suite's cells and those that are being measured, by any run."""
     counts = {"done": 0, "failed": 0, "missing": 0}
     failed = []
     for cell in cells:

@@ -20,7 +20,7 @@ from adapters import NETWORKS, find_weights, resolve_device
 from benchmarks.choices import Precision
 from benchmarks.execution.evaluate import Prepared, calibration_set, evaluate, prepare
 from benchmarks.freshness.sources import Sources, combined
-from benchmarks.records.converted import Conversions, Converted, spec, stage_parts
+from benchmarks.records.converted import ConversionCache, Converted, spec, stage_parts
 from benchmarks.records.machine import this_machine
 from benchmarks.records.record import Measurement, Record
 from benchmarks.suites.cell import Cell
@@ -32,14 +32,14 @@ ROOT = Path(__file__).parents[2]
 
 
 class Workbench:
-    """What cells share: data, captured networks and calibration statistics, each made once.
+    """Measures cells, and holds what they share: data, captured networks and calibration statistics, each made once.
 
     Args:
         data_root: folder of the datasets.
         weights: folder of checkpoints, before those that ship with the benchmark.
-        device: as torch names it.
-        precision: of weights and activations; potentials keep float32. "auto" is bfloat16 on a GPU that has it.
-        converted: folder that keeps converted networks, see `Conversions`; None keeps none on disk.
+        device: torch's name of the device.
+        precision: type of weights and activations; potentials are float32. "auto" is bfloat16 on a GPU that has it.
+        converted: folder of converted networks, see `ConversionCache`; None keeps none on disk.
     """
 
     def __init__(
@@ -51,19 +51,19 @@ class Workbench:
         if precision == "auto":
             precision = "bfloat16" if self.device.type == "cuda" and torch.cuda.is_bf16_supported() else "float32"
         self.precision = precision
-        # Convolutions on a GPU would otherwise round their inputs to 10 bits and still call it float32.
+        # With TF32, convolutions on a GPU would round their float32 inputs to 10 bits of mantissa.
         torch.backends.cudnn.allow_tf32 = False
-        # Read before work starts: a commit made meanwhile is not what runs.
+        # Read before work starts, since a later commit is not the code that runs.
         self.revision = {
             "git": _git("rev-parse", "HEAD") or "no git checkout",
             "dirty": str(bool(_git("status", "--porcelain", "--untracked-files=no"))).lower(),
         }
-        # Cells of one network follow each other; those before are let go.
+        # Cells of one network follow each other, so that only the last objects are kept.
         self.task = lru_cache(maxsize=1)(self._task)
         self.network = lru_cache(maxsize=1)(self._network)
         self.calibration = lru_cache(maxsize=2)(self._calibration)
         self.source = Sources()
-        self.conversions = Conversions(converted, self.source, self._now)
+        self.conversions = ConversionCache(converted, self.source, self._now)
 
     def _task(self, name: str) -> Task:
         task = TASKS[name](self.data_root)
@@ -81,7 +81,7 @@ class Workbench:
         return calibration_set(self.network(task_name, name), count, seed)
 
     def fingerprint(self, cell: Cell) -> dict[str, str]:
-        """What the cell's result depends on; a record with another fingerprint is stale.
+        """Digests of all that the cell's result depends on; a record with another fingerprint is stale.
 
         `method` is the code of the method and its stages, `evaluation` that of everything else that decides a figure.
         """
@@ -111,7 +111,7 @@ class Workbench:
         }
 
     def convert(self, cell: Cell) -> Converted:
-        """The network that a cell is about. Stages that were run before are not run again; see `Conversions`."""
+        """The converted network of a cell. Stages that were run before are not run again; see `ConversionCache`."""
         graph = self.network(cell.task, cell.network).graph
         key = (cell.task, cell.network, cell.calibration, cell.seed)
         return self.conversions.convert(
@@ -119,18 +119,18 @@ class Workbench:
         )
 
     def forget(self, cell: Cell) -> None:
-        """Makes sure that the next conversion for the cell begins from the ANN."""
+        """Removes the stored conversions of the cell: the next one begins from the ANN."""
         self.conversions.forget(cell.recipe.stages(), cell.T or 1, self._basis(cell))
 
     def _basis(self, cell: Cell) -> dict[str, str | int]:
-        """What a conversion depends on beside T and the stages."""
+        """All that a conversion depends on besides T and the stages."""
         return {
             "task": cell.task, "network": cell.network, "calibration": cell.calibration, "seed": cell.seed,
             "code": combined(self._sources(cell, prepare, calibration_set)), **self._inputs(cell),
         }  # fmt: skip
 
     def measure(self, cell: Cell, advance: Callable[[int], None]) -> Measurement:
-        """Converts and evaluates one cell; `advance` is told of every batch of samples done.
+        """Converts and evaluates one cell; calls `advance` with the size of each finished batch.
 
         Raises:
             BenchmarkError: the method cannot be applied to the network, or the outputs are not finite.
@@ -187,7 +187,7 @@ class Workbench:
 
 
 def _recipe(cell: Cell) -> tuple[Callable[..., Any], ...]:
-    """A cell's method, its stages and what these hold, for their code."""
+    """The objects whose code belongs to a cell's method: the method, its stages and their fields."""
     recipe = cell.recipe
     try:
         return type(recipe), *stage_parts(recipe.stages())
@@ -196,7 +196,7 @@ def _recipe(cell: Cell) -> tuple[Callable[..., Any], ...]:
 
 
 def _settings(cell: Cell) -> str:
-    """What the stages of a cell's method are set to, in short; the code of another method may have set it."""
+    """A short digest of the fields of a method's stages, which code outside of the method may have set."""
     try:
         return "-" + hashlib.sha256(json.dumps(spec(cell.recipe.stages())).encode()).hexdigest()[:8]
     except Exception:  # Stages that are no plain values have their code alone; one that fails is said when measured.

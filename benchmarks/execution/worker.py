@@ -1,4 +1,4 @@
-"""What a worker does: one cell, from the right to work on it to its record. Engines call it wherever they please."""
+"""The work on one cell, from its lease to its record. Engines call it in processes of their choice."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ Status = Literal["done", "failed", "held", "unwritable"]
 
 @dataclass(frozen=True)
 class Settings:
-    """Where cells are measured, and with what; see `Workbench`."""
+    """The arguments of `Workbench`, as they are sent to workers."""
 
     data_root: Path | None = None
     weights: Path | None = None
@@ -40,9 +40,9 @@ class Job:
     """One cell to measure, as it is sent to a worker.
 
     Attributes:
-        results, suite: name the store.
+        results, suite: the store, by folder and name.
         again: measure even if there is a fresh record.
-        command: what the user typed, for the record.
+        command: the command line of the run, for the record.
     """
 
     cell: Cell
@@ -58,14 +58,14 @@ class Job:
 
 
 @dataclass(frozen=True)
-class Ended:
-    """How a job ended.
+class JobResult:
+    """The result of a job.
 
     Attributes:
-        status: "done" or "failed" have a record; "held" is being worked on by another run; of an "unwritable" one no
-            record could be written.
-        reason: in words, of what went wrong.
-        broken: the failure was none that the benchmark foresees, so that the process had better end, too.
+        status: "done" or "failed": there is a record; "held": another run measures the cell; "unwritable": no record
+            could be written.
+        reason: the error in words; empty if there was none.
+        broken: whether an unexpected error may have left the process in a bad state, so that it should be replaced.
     """
 
     status: Status
@@ -75,74 +75,76 @@ class Ended:
 
 @lru_cache(maxsize=1)
 def workbench(settings: Settings) -> Workbench:
-    """What the cells that are measured in this process share."""
+    """The workbench that all cells measured in this process share."""
     return Workbench(settings.data_root, settings.weights, settings.device, settings.precision, settings.converted)
 
 
-def attempt(job: Job) -> Ended:
-    """Measures a cell unless somebody else does or did, and stores its record; whatever goes wrong is a record, too."""
+def run_job(job: Job) -> JobResult:
+    """Measures a cell unless another run does or did, and stores its record; a failure is stored as a record, too."""
     load_plugins()
     try:
         lease = Leases(job.store).take(job.cell)
         if lease is None:
-            return Ended("held")
+            return JobResult("held")
         with lease:
             return _measure(job, lease)
     except OSError as error:
         return unwritable(job, error)
 
 
-def _measure(job: Job, lease: Lease) -> Ended:
+def _measure(job: Job, lease: Lease) -> JobResult:
     fingerprint: dict[str, str] = {}
     try:
         bench = workbench(job.settings)
         lease.total = bench.task(job.cell.task).test_size(job.cell.limit)
         fingerprint = bench.fingerprint(job.cell)
         if not job.again and _fresh(job, fingerprint):
-            return Ended("done")
+            return JobResult("done")
         measured = bench.measure(job.cell, lease.advance)
     except Exception as error:  # Whatever goes wrong in one cell, the others go on.
         foreseen = isinstance(error, BenchmarkError)
         if not foreseen:
             traceback.print_exc()
         return fail(job, explain(error), "refused" if foreseen else "error", fingerprint, broken=not foreseen)
-    provenance = measured.record.provenance | _moment(job)
+    provenance = measured.record.provenance | _run_provenance(job)
     job.store.save(measured.record.model_copy(update={"provenance": provenance}), measured.samples)
-    return Ended("done")
+    return JobResult("done")
 
 
 def fail(
     job: Job, reason: str, cause: Cause, fingerprint: dict[str, str] | None = None, *, broken: bool = False
-) -> Ended:
-    """Stores that a cell failed, and why."""
+) -> JobResult:
+    """Stores the record of a failed cell."""
     record = Record(
         cell=job.cell, status="failed", reason=reason, cause=cause, fingerprint=fingerprint or {},
-        provenance=_moment(job),
+        provenance=_run_provenance(job),
     )  # fmt: skip
     try:
         job.store.save(record)
     except OSError as error:
         return unwritable(job, error)
-    return Ended("failed", reason, broken)
+    return JobResult("failed", reason, broken)
 
 
-def unwritable(job: Job, error: OSError) -> Ended:
-    """Says that the store takes no more records."""
-    return Ended("unwritable", f"{error.filename or job.store.folder} cannot be written: {error.strerror or error}.")
+def unwritable(job: Job, error: OSError) -> JobResult:
+    """The result of a job whose record cannot be written."""
+    return JobResult(
+        "unwritable", f"{error.filename or job.store.folder} cannot be written: {error.strerror or error}."
+    )
 
 
-def _moment(job: Job) -> dict[str, str]:
+def _run_provenance(job: Job) -> dict[str, str]:
     return {"finished": datetime.now(UTC).isoformat(timespec="milliseconds"), "command": job.command}
 
 
-def finished_since(job: Job, moment: float) -> bool:
-    """Whether a cell was measured after a moment, in seconds since the epoch, on this machine's clock."""
+def finished_since(job: Job, since: float) -> bool:
+    """Whether a cell was measured after a time, in seconds since the epoch on this machine's clock."""
     try:
         record = job.store.load(job.cell)
     except DamagedRecord:
         return False
     finished = record.provenance.get("finished") if record is not None and record.status == "done" else None
-    return finished is not None and datetime.fromisoformat(finished).timestamp() >= moment
+    return finished is not None and datetime.fromisoformat(finished).timestamp() >= since
 
 
 def explain(error: Exception) -> str:

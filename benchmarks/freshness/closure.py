@@ -1,12 +1,12 @@
-"""What definitions reach: every name that their text refers to, followed from module to module.
+"""The code that definitions reach: every name in their text, followed from module to module.
 
-Names that are called, annotations (on whose instances methods are called), bases, decorators, defaults and constants
-are all references. What is reached is digested as a syntax tree, so that comments, docstrings and formatting do not
-count. A class is reached as a whole. What a name is at run time is never asked: code that is chosen by `getattr` or
-`exec` is not seen.
+Called names, annotations (on whose instances methods are called), bases, decorators, defaults and constants are all
+references. Definitions that are reached are digested as syntax trees, so that comments, docstrings and formatting do
+not count. A class is reached as a whole. The analysis is static: code that is chosen by `getattr` or `exec` is not
+seen.
 
-A table that is filled while modules are imported is reached with all that fills it: statements such as TABLE[key] =
-value, and functions whose decorator files them there. A `Registry` is reached without its entries: the one that a cell
+A table that is filled while modules are imported is reached with all code that fills it: statements such as TABLE[key]
+= value, and functions whose decorator adds them. A `Registry` is reached without its entries: the entry that a cell
 names is a root of its own.
 """
 
@@ -20,12 +20,12 @@ from pathlib import Path
 
 from benchmarks.freshness.modules import Chain, Module, chain, chains, written
 
-# How weights came about (their digest says which they are), what errors say, and where data and weights come from.
+# Code without effect on figures: training of weights (which have a digest), errors, sources of data and weights.
 LEFT_OUT = (
     "adapters.base.NetworkInfo", "adapters.base.Recipe", "adapters.initialisation", "adapters.training",
     "conversion.errors", "tasks.base.TaskInfo",
 )  # fmt: skip
-# How predictions are kept, looked at by `check` and drawn: nothing of it bears on a figure.
+# Modules of tasks that store, check and draw predictions, without effect on figures.
 SHOWING = ("samples", "target")
 REGISTRY = ("conversion.registry", "Registry")
 
@@ -35,7 +35,7 @@ Name = tuple[str, str]
 
 @dataclass(frozen=True)
 class Definition:
-    """The digest of what a name is bound to, and the names that it refers to."""
+    """The digest of the statements that bind a name, and the names that they refer to."""
 
     digest: str
     reaches: frozenset[Name]
@@ -45,9 +45,9 @@ class Closure:
     """The definitions of some packages, each parsed once.
 
     Args:
-        folders: by package that is followed, the folder that it lies in.
-        files: of modules that are not where their name says, as scripts are.
-        texts: of files, in place of what they hold now.
+        folders: the parent folder of each package that is followed.
+        files: files of modules that are not where their name says, as scripts.
+        texts: texts of files, in place of their present content.
     """
 
     def __init__(self, folders: Mapping[str, Path], files: Mapping[str, Path], texts: Mapping[Path, str]) -> None:
@@ -58,7 +58,7 @@ class Closure:
         self._effects: dict[Name, set[Name]] | None = None
 
     def of(self, names: Collection[Name]) -> dict[str, str]:
-        """Digests of all that is reached from some definitions, by module."""
+        """Digests of all code that is reached from some definitions, by module."""
         found: dict[Name, str] = {}
         pending = list(names)
         while pending:
@@ -127,7 +127,7 @@ class Closure:
         return Definition(digest("\n".join(parts)), frozenset(reaches - {name}))
 
     def _relevant(self, module: Module, statement: ast.stmt) -> ast.stmt:
-        """A class without the attributes that are objects of what is left out, as a network's training recipe is."""
+        """A class without attributes whose value is an object of excluded code, such as a network's training recipe."""
         if not isinstance(statement, ast.ClassDef):
             return statement
 
@@ -140,7 +140,7 @@ class Closure:
         return ast.ClassDef(**kept | {"body": [part for part in statement.body if counts(part)]})
 
     def _resolve(self, module: str, link: Chain, local: Mapping[str, tuple[str, Chain]]) -> Name | None:
-        """Where the definition is that a chain of names leads to; None for builtins and variables."""
+        """The module and name of the definition that a chain of names refers to; None for builtins and variables."""
         if link and link[0] in local:
             module, link = local[link[0]][0], local[link[0]][1] + link[1:]
         while link:
@@ -161,7 +161,7 @@ class Closure:
         return module, ""
 
     def _effects_on(self, name: Name) -> set[Name]:
-        """What is done to a name while the packages are imported: definitions that are reached along with it."""
+        """Definitions that act on a name while the packages are imported, and so are reached with it."""
         if self._effects is None:
             self._effects = {}
             modules = (self._module(name) for package in self._folders for name in self._names(package))

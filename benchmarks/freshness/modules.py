@@ -1,4 +1,4 @@
-"""The text of a module, taken apart: what its names are bound to, and what acts on them when it is imported."""
+"""The parsed text of a module: the statements that bind its names, and those that act on them during its import."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ class Module:
     """A parsed module.
 
     Args:
-        name: as it is imported.
+        name: its dotted name.
         text: its source.
-        package: it is the `__init__` of a package.
+        package: whether it is the `__init__` of a package.
 
     Attributes:
         bound: the top-level statements that bind each name.
-        imported: where the names of imports lead: a module, and what is taken of it (nothing for `import m`).
+        imported: the targets of imported names: a module, and the name in it (empty for `import m`).
         stars: modules of which everything is imported.
         acting: top-level statements that do more than bind a name: TABLE[key] = value, TABLE.update(...), a loop.
         decorated: functions and classes with decorators.
@@ -58,7 +58,7 @@ class Module:
             self._bind_imports(imports)
             for name in names:
                 self.bound.setdefault(name, []).append(statement)
-            # An assignment is taken to change nothing but its own names, and a block of imports nothing at all.
+            # It is assumed that an assignment only changes its own names, and that a block of imports changes nothing.
             if not (names and isinstance(statement, (ast.Assign, ast.AnnAssign))) and not (imports and not names):
                 self.acting.append(statement)
 
@@ -68,7 +68,7 @@ class Module:
         self.stars += stars
 
     def imports(self, nodes: Sequence[ast.AST]) -> tuple[dict[str, tuple[str, Chain]], list[str]]:
-        """What import statements among the nodes bind, like `imported` and `stars`."""
+        """The names that import statements among the nodes bind, as in `imported`, and their modules, as in `stars`."""
         bound: dict[str, tuple[str, Chain]] = {}
         stars: list[str] = []
         for node in nodes:
@@ -120,12 +120,12 @@ def chain(node: ast.AST) -> Chain:
 
 
 def written(node: object) -> str:
-    """A tree as text that comments, docstrings, formatting and the version of Python leave as it is."""
+    """A tree as text that does not depend on comments, docstrings, formatting or the version of Python."""
     if isinstance(node, list):
         return f"[{','.join(written(part) for part in node if not _is_text(part))}]"
     if not isinstance(node, ast.AST):
         return repr(node)
-    # Newer versions have fields that older code leaves empty.
+    # Newer versions of Python have further fields, which are empty for older code.
     fields = ((name, getattr(node, name, None)) for name in node._fields if name not in ("kind", "type_comment"))
     parts = (f"{name}={written(value)}" for name, value in fields if value is not None and value != [])
     return f"{type(node).__name__}({','.join(parts)})"
@@ -138,7 +138,7 @@ def _is_text(statement: object) -> bool:
 
 
 def _is_script(statement: ast.stmt) -> bool:
-    """Whether a statement is `if __name__ == ...`, which nothing does that is imported."""
+    """Whether a statement is `if __name__ == ...`, which does nothing in an imported module."""
     return isinstance(statement, ast.If) and ("__name__",) in chains(statement.test)
 
 

@@ -1,4 +1,4 @@
-"""Which code a result depends on: what its method, its task and its network reach, and nothing else (closure.py)."""
+"""The code that a result depends on: all that its method, task and network reach, and nothing else (closure.py)."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from conversion.errors import InvalidInput
 
 ROOT = Path(__file__).parents[2]
 PACKAGES = ("conversion", "tasks", "adapters", "benchmarks")
-# Never followed, though bases are of their making.
+# Packages that are never followed, although bases of classes come from them.
 FOREIGN = sys.stdlib_module_names | {"pydantic", "torch", "torchvision"}
-# The code as this process, or the one that it was forked from, imported it; files may say something else later.
+# The code as this process, or the one that it was forked from, imported it; files may change later.
 IMPORTED = {file: file.read_text(encoding="utf-8") for package in PACKAGES for file in (ROOT / package).rglob("*.py")}
 
 
 class Sources:
-    """The code of the benchmark, and that of plug-ins wherever it is.
+    """The code of the benchmark and of plug-ins.
 
     Args:
-        folder: of the benchmark's own packages.
+        folder: folder of the benchmark's own packages.
     """
 
     def __init__(self, folder: Path = ROOT) -> None:
@@ -33,7 +33,7 @@ class Sources:
     def of(self, *roots: Callable[..., Any]) -> dict[str, str]:
         """Digests of the code that classes, functions and the classes of other objects reach, by module.
 
-        Followed are the benchmark's own packages and those of the roots and of their bases.
+        It follows the benchmark's own packages and those of the roots and of their bases.
 
         Raises:
             InvalidInput: a root is not in a file.
@@ -48,14 +48,14 @@ class Sources:
                     names.append(name)
                 elif part in roots:
                     raise InvalidInput(
-                        f"The source of {name[0]}.{part.__qualname__} cannot be found, so nobody could tell when "
-                        "results of it are out of date; put it into a file."
+                        f"The source of {name[0]}.{part.__qualname__} cannot be found, so it is not known when results "
+                        "of it are out of date; put it into a file."
                     )
             self._reached[parts] = closure.of(names)
         return self._reached[parts]
 
     def _closure(self, modules: set[str]) -> Closure:
-        """The code that is followed from roots in these modules, whatever was followed before."""
+        """The closure for roots in these modules, made once for each set of plug-ins."""
         plugins = frozenset(module for module in modules if module.partition(".")[0] not in PACKAGES)
         if plugins not in self._closures:
             folders, files = dict.fromkeys(PACKAGES, self._folder), {}

@@ -1,7 +1,7 @@
-"""A baseline: what a suite measured once, committed, for the gate to compare later runs with.
+"""Baselines: committed results of a suite, which the gate compares later runs with.
 
-`NAME.json` says what was measured, one figure a line, to be read in a diff. `NAME.parquet` beside it holds the outcome
-of every sample, without which nothing can be compared in pairs; the first names the digest of the second.
+`NAME.json` holds the figures, one a line, readable in a diff. `NAME.parquet` beside it holds the outcome of every
+sample, for paired comparison; the first file holds the digest of the second.
 """
 
 from __future__ import annotations
@@ -32,19 +32,19 @@ OPERATIONS: tuple[Operation, ...] = ("synops_unary", "synops_binary", "synops_gr
 
 
 class Incomparable(BenchmarkError):
-    """A record that nothing can be compared with."""
+    """A record that cannot be compared."""
 
 
 class Row(BaseModel):
-    """One measured cell, as far as the gate looks at it.
+    """The fields of a measured cell that the gate compares.
 
     Attributes:
-        id: of the cell.
-        method: its label, with options.
-        n: samples measured.
+        id: id of the cell.
+        method: label of the method, with options.
+        n: number of samples measured.
         weights, data: digests.
-        operations: of one mean sample.
-        steps: taken on average.
+        operations: mean counts of a sample, by kind.
+        steps: mean number of steps of a sample.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -72,8 +72,8 @@ class Row(BaseModel):
         return " ".join([*parts, self.profile, *([f"seed={self.seed}"] if self.seed else [])])
 
 
-class Page(BaseModel):
-    """What the JSON file holds."""
+class BaselineFile(BaseModel):
+    """The content of the JSON file."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
     schema_version: int = SCHEMA
@@ -157,17 +157,19 @@ def write_baseline(baseline: Baseline, path: Path) -> Path:
     Raises:
         InvalidInput: the path does not end in .json, or its folder is not there.
     """
-    beside = _beside(path)
+    samples_path = _samples_path(path)
     if not path.parent.is_dir():
         raise InvalidInput(f"There is no folder {path.parent} for the baseline; make it first.")
     lengths = [len(baseline.outcomes[row.id]) for row in baseline.rows]
     names = pd.Categorical(np.repeat([row.id for row in baseline.rows], lengths))
     scores = np.concatenate([baseline.outcomes[row.id] for row in baseline.rows])
     content = pd.DataFrame({"cell": names, "outcome": scores}).to_parquet(index=False, compression="zstd")
-    page = Page(suite=baseline.suite, samples_sha256=hashlib.sha256(content).hexdigest(), cells=list(baseline.rows))
-    write_atomically(beside, content)
-    write_atomically(path, (page.model_dump_json(indent=1) + "\n").encode())
-    return beside
+    stored = BaselineFile(
+        suite=baseline.suite, samples_sha256=hashlib.sha256(content).hexdigest(), cells=list(baseline.rows)
+    )
+    write_atomically(samples_path, content)
+    write_atomically(path, (stored.model_dump_json(indent=1) + "\n").encode())
+    return samples_path
 
 
 def read_baseline(path: Path) -> Baseline:
@@ -176,34 +178,36 @@ def read_baseline(path: Path) -> Baseline:
     Raises:
         InvalidInput: one is missing, damaged or of a newer version, or the two do not belong together; says which.
     """
-    beside = _beside(path)
-    for file in (path, beside):
+    samples_path = _samples_path(path)
+    for file in (path, samples_path):
         if not file.is_file():
             raise InvalidInput(
                 f"There is no {file}. Write a baseline with: run_all.py gate --suite NAME --baseline {path} --update"
             )
-    page = _read_page(path)
-    content = beside.read_bytes()
-    if hashlib.sha256(content).hexdigest() != page.samples_sha256:
+    stored = _read_json(path)
+    content = samples_path.read_bytes()
+    if hashlib.sha256(content).hexdigest() != stored.samples_sha256:
         raise InvalidInput(
-            f"{beside.name} is not the file that {path} was written with; take both of {path.parent} from one "
+            f"{samples_path.name} is not the file that {path} was written with; take both of {path.parent} from one "
             "revision, or write the baseline again."
         )
     samples = pd.read_parquet(io.BytesIO(content))
     outcomes = {str(id): group.to_numpy() for id, group in samples.groupby("cell", observed=True)["outcome"]}
-    for row in page.cells:
+    for row in stored.cells:
         if len(outcomes.get(row.id, ())) != row.n:
-            raise InvalidInput(f"{beside} does not hold the {row.n} samples of {row.id}; write the baseline again.")
-    return Baseline(page.suite, page.cells, outcomes)
+            raise InvalidInput(
+                f"{samples_path} does not hold the {row.n} samples of {row.id}; write the baseline again."
+            )
+    return Baseline(stored.suite, stored.cells, outcomes)
 
 
-def _beside(path: Path) -> Path:
+def _samples_path(path: Path) -> Path:
     if path.suffix != ".json":
         raise InvalidInput(f"A baseline is named by its JSON file, as in smoke.json; {path.name} does not end so.")
     return path.with_suffix(".parquet")
 
 
-def _read_page(path: Path) -> Page:
+def _read_json(path: Path) -> BaselineFile:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except json.JSONDecodeError as error:
@@ -214,13 +218,13 @@ def _read_page(path: Path) -> Page:
     if isinstance(version, int) and version > SCHEMA:
         raise InvalidInput(f"The baseline {path} was written by a newer version of this benchmark; update it.")
     try:
-        page = Page.model_validate(content)
+        stored = BaselineFile.model_validate(content)
     except ValidationError as error:
         raise InvalidInput(f"The baseline {path}: {_describe(error)}") from None
-    ids = [row.id for row in page.cells]
+    ids = [row.id for row in stored.cells]
     if twice := next((id for id in ids if ids.count(id) > 1), None):
         raise InvalidInput(f"The baseline {path} holds {twice} twice; write it again.")
-    return page
+    return stored
 
 
 def _describe(error: ValidationError) -> str:
@@ -228,5 +232,5 @@ def _describe(error: ValidationError) -> str:
     where = ".".join(str(part) for part in first["loc"]) or "it"
     if first["type"] != "extra_forbidden":
         return f"'{where}' is wrong: {first['msg']}."
-    (near,) = get_close_matches(str(first["loc"][-1]), {*Page.model_fields, *Row.model_fields}, n=1, cutoff=0)
+    (near,) = get_close_matches(str(first["loc"][-1]), {*BaselineFile.model_fields, *Row.model_fields}, n=1, cutoff=0)
     return f"there is no key '{where}'; did you mean '{near}'?"

@@ -1,6 +1,6 @@
-"""Every figure of a record beside the same one measured again: equal, within tolerance, or different.
+"""Compares every figure of a record with the same one measured again: equal, within tolerance, or different.
 
-The gate compares outcomes sample by sample, and operations. What is compared here is the rest of a record, so that no
+The gate compares outcomes sample by sample, and operations. This module compares the rest of a record, so that no
 published figure goes unverified: other metrics and intervals, the curve over the steps, counts of every layer, shares
 of samples that left, spikes of every step, and the report of errors.
 """
@@ -21,11 +21,11 @@ from conversion.counting.operations import KINDS
 MEASURED = ("metrics", "curve", "totals", "layers", "exits", "activity", "report", "departures")
 """The fields of a record that hold what was measured."""
 ROUNDING = 1e-6
-"""Relative; the tables show six digits."""
+"""Relative tolerance of equal figures; the tables show six digits."""
 UNTESTED = 5
-"""So many samples may differ without being a test: no split of five reaches 5 % (docs/gate.md)."""
+"""Number of differing samples that are too few to test: no split of five reaches 5 % (docs/gate.md)."""
 REPORT = 0.02
-"""Of the errors of a layer, which come from a few calibration samples: relative, and of the activation's scale."""
+"""Tolerance of layers' errors, which come from few calibration samples: relative, and of the activation's scale."""
 
 
 def same(before: float, now: float) -> bool:
@@ -46,13 +46,13 @@ def _leaves(content: Any, place: str) -> Iterator[tuple[str, float]]:
         yield place, float(content)
         return
     for key, value in content.items() if isinstance(content, dict) else enumerate(content):
-        # Layers are known by their names; that of code lines above them may have changed.
+        # Layers are identified by name, not by index.
         name = value.get("name", key) if isinstance(value, dict) else key
         yield from _leaves(value, f"{place}.{name}" if place else str(name))
 
 
 def changed(before: Record, now: Record) -> dict[str, tuple[float, float]]:
-    """The published figures that are not the same now, by place; one that is not there any more is not a number."""
+    """The published figures that have changed, before and now, by place; NaN now for those that are missing."""
     found = figures(now)
     pairs = {place: (figure, found.get(place, math.nan)) for place, figure in figures(before).items()}
     return {place: pair for place, pair in pairs.items() if not same(*pair)}
@@ -64,7 +64,7 @@ def counted_alike(
     """Whether every sample fired as much and came out as before; where samples were not kept, every layer.
 
     Args:
-        pairs: what `changed` found.
+        pairs: the result of `changed`.
         table, again: the samples as published and as measured again.
     """
     if table is None or again is None:
@@ -77,11 +77,11 @@ def exact_fields(pairs: dict[str, tuple[float, float]], alike: bool) -> set[str]
     """The fields that have to be equal: none where a spike moved, else what is counted at the end.
 
     A spike may still have come a step later, which shows in the spikes of the steps; where none did, the curve over
-    the steps has to be equal, too. The report never has to be: it is made of float32 sums in the order of threads.
+    the steps has to be equal, too. The report never has to be: its float32 sums depend on the order of threads.
 
     Args:
-        pairs: what `changed` found.
-        alike: what `counted_alike` found.
+        pairs: the result of `changed`.
+        alike: the result of `counted_alike`.
     """
     if not alike:
         return set()
@@ -89,8 +89,8 @@ def exact_fields(pairs: dict[str, tuple[float, float]], alike: bool) -> set[str]
     return set(MEASURED) - {"report"} - late
 
 
-def beyond(before: Record, pairs: dict[str, tuple[float, float]], exact: Collection[str] = ()) -> list[str]:
-    """Those of the changed figures that are beyond tolerance, as sentences; of exact fields, all."""
+def beyond_tolerance(before: Record, pairs: dict[str, tuple[float, float]], exact: Collection[str] = ()) -> list[str]:
+    """A sentence for each changed figure that is beyond tolerance; for exact fields, for each changed figure."""
     return [
         f"{place} was {old:.6g} and is {new:.6g}" if not math.isnan(new) else f"{place} is not there any more"
         for place, (old, new) in pairs.items()
@@ -99,7 +99,7 @@ def beyond(before: Record, pairs: dict[str, tuple[float, float]], exact: Collect
 
 
 def _allowed(record: Record, place: str, figure: float) -> float:
-    """By how much a figure may move with the rounding of another processor."""
+    """The change of a figure that the rounding of another processor may cause."""
     field, *_, last = place.split(".")
     totals = record.totals
     samples = record.metrics[record.primary_metric].n
@@ -117,7 +117,7 @@ def _allowed(record: Record, place: str, figure: float) -> float:
 
 
 def contradictions(record: Record, table: pd.DataFrame | None) -> list[str]:
-    """Where a record does not agree with itself or with its samples; needs no measuring."""
+    """Sentences on figures of a record that contradict each other or the samples; nothing is measured."""
     totals = record.totals
     if totals is None:
         return []

@@ -1,4 +1,4 @@
-"""The gate: does what was measured now still keep what a committed baseline promises? (docs/gate.md)"""
+"""The gate: compares the present results with a committed baseline and judges each cell (docs/gate.md)."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Verdict = Literal["pass", "regressed", "improved", "missing", "incomparable"]
 # Counts are deterministic but for spikes that rounding moves across a threshold.
 TOLERANCE = 1e-3
 PASS, REGRESSION, INCONCLUSIVE = 0, 4, 5
-# Failures that say nothing of the code: no data, no memory, no time.
+# Causes of failure that are not the code's: no data, no memory, no time.
 UNMEASURED = {"impossible", "killed", "time limit"}
 
 
@@ -27,8 +27,8 @@ class Comparison:
     """A cell in the baseline and now.
 
     Attributes:
-        paired: of the samples' outcomes.
-        p: of `paired`, adjusted for all cells compared.
+        paired: paired comparison of the samples' outcomes.
+        p: p of `paired`, adjusted for the number of cells compared.
     """
 
     before: Row
@@ -38,7 +38,7 @@ class Comparison:
 
 
 @dataclass(frozen=True)
-class Judged:
+class CellVerdict:
     """A cell of the baseline with its verdict, the reason in words, and the figures where there are two to compare."""
 
     row: Row
@@ -52,13 +52,13 @@ class Gate:
     """All verdicts; `new` are cells that were measured but are not in the baseline."""
 
     suite: str
-    cells: Sequence[Judged]
+    cells: Sequence[CellVerdict]
     new: Sequence[str]
 
     @property
     def exit_code(self) -> int:
         """4 when a cell regressed, else 5 when one is missing or incomparable, else 0."""
-        verdicts = {judged.verdict for judged in self.cells}
+        verdicts = {cell.verdict for cell in self.cells}
         if "regressed" in verdicts:
             return REGRESSION
         return PASS if verdicts and verdicts <= {"pass", "improved"} else INCONCLUSIVE
@@ -67,7 +67,7 @@ class Gate:
     def conclusion(self) -> str:
         """The outcome in one line."""
         word = {PASS: "pass", REGRESSION: "regression", INCONCLUSIVE: "inconclusive"}[self.exit_code]
-        counted = Counter(judged.verdict for judged in self.cells)
+        counted = Counter(cell.verdict for cell in self.cells)
         found = ", ".join(f"{number} {verdict}" for verdict, number in counted.most_common())
         new = f"; {len(self.new)} new, without a verdict" if self.new else ""
         return f"Gate of suite {self.suite}: {word}. Of {len(self.cells)} cells {found}{new}."
@@ -87,32 +87,32 @@ def judge_all(baseline: Baseline, store: Results) -> Gate:
     for item in found:
         if isinstance(item, Comparison):
             comparison = Comparison(item.before, item.now, item.paired, next(ps))
-            cells.append(Judged(item.before, *judge(comparison), comparison))
+            cells.append(CellVerdict(item.before, *judge(comparison), comparison))
         else:
             cells.append(item)
     known = {row.id for row in baseline.rows}
     return Gate(baseline.suite, cells, [record.cell.label for id, record in records.items() if id not in known])
 
 
-def _look_up(row: Row, baseline: Baseline, store: Results, record: Record | None) -> Comparison | Judged:
-    """The two sides of a cell, or the verdict where there are none."""
+def _look_up(row: Row, baseline: Baseline, store: Results, record: Record | None) -> Comparison | CellVerdict:
+    """The comparison of a cell, or its verdict where it cannot be compared."""
     if record is None:
         if (store.folder / "cells" / row.id / RECORD).is_file():
-            return Judged(row, "incomparable", "its record is damaged; measure it again")
-        return Judged(row, "missing", f"there is no record of it in {store.folder}")
+            return CellVerdict(row, "incomparable", "its record is damaged; measure it again")
+        return CellVerdict(row, "missing", f"there is no record of it in {store.folder}")
     if record.status == "failed":
         if record.cause in UNMEASURED:
-            return Judged(row, "incomparable", f"it could not be measured: {record.reason}")
-        return Judged(row, "regressed", f"it ran when the baseline was taken, and fails now: {record.reason}")
+            return CellVerdict(row, "incomparable", f"it could not be measured: {record.reason}")
+        return CellVerdict(row, "regressed", f"it ran when the baseline was taken, and fails now: {record.reason}")
     if 2 * 0.5**row.n > LEVEL:
-        return Judged(row, "incomparable", f"{row.n} samples are too few to tell a loss from chance")
+        return CellVerdict(row, "incomparable", f"{row.n} samples are too few to tell a loss from chance")
     try:
         now, outcomes = measured(record, store)
     except Incomparable as error:
-        return Judged(row, "incomparable", str(error))
+        return CellVerdict(row, "incomparable", str(error))
     if other := [name for name in (*INPUTS, "metric", "n") if getattr(now, name) != getattr(row, name)]:
         shown = [name if name in ("weights", "data") else f"{name} ({_change(row, now, name)})" for name in other]
-        return Judged(row, "incomparable", f"measured with other {' and '.join(shown)}")
+        return CellVerdict(row, "incomparable", f"measured with other {' and '.join(shown)}")
     return Comparison(row, now, compare(baseline.outcomes[row.id], outcomes))
 
 

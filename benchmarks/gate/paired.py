@@ -1,4 +1,4 @@
-"""Paired comparison of two runs on the same samples, and what many such comparisons at once are worth."""
+"""Paired comparison of two runs on the same samples, and the adjustment of p for many comparisons."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ RESAMPLES = 9999
 
 @dataclass(frozen=True)
 class Paired:
-    """How the outcomes of the same samples differ between two runs.
+    """The differences between two runs in the outcomes of the same samples.
 
     Attributes:
         lost, won: samples that score less, or more, than before. Of right-or-wrong outcomes these are the discordant
             pairs.
-        mean: of the differences.
-        p: two-sided, of no difference.
-        exact: whether p is of the exact test.
+        mean: mean of the differences.
+        p: two-sided p-value of no difference.
+        exact: whether p is that of the exact test.
     """
 
     lost: int
@@ -45,7 +45,7 @@ def compare(before: NDArray[Any], now: NDArray[Any]) -> Paired:
     Scores of 0 and 1 take the exact McNemar test: of the discordant pairs, half would fall either way. Other scores
     take the paired bootstrap of the mean difference; p is twice the share of resampled means on the far side of zero.
     """
-    # Scores are float32; what is below their rounding is no difference.
+    # Scores are float32: differences below their rounding count as none.
     differences = np.where(np.isclose(before, now), 0.0, now.astype(float) - before.astype(float))
     lost, won = int((differences < 0).sum()), int((differences > 0).sum())
     exact = lost + won == 0 or bool(np.isin(before, (0, 1)).all() and np.isin(now, (0, 1)).all())
@@ -78,10 +78,12 @@ def adjusted(comparisons: Sequence[Paired]) -> list[float]:
 
 
 def smallest_loss(won: int, tests: int, losing: int) -> int:
-    """How many more samples each of `losing` cells has to lose than the `won` that it wins, to be found among `tests`.
+    """The smallest net loss of samples that the gate detects: the power of the gate (docs/gate.md).
 
-    The other tests are cells in which as many samples are won as lost. It is the power of the gate in figures, see
-    docs/gate.md.
+    Args:
+        won: number of samples that each losing cell wins.
+        tests: number of cells compared; in all others as many samples are won as lost.
+        losing: number of cells that lose samples.
     """
     noise = Paired(lost=50, won=50, mean=0.0, p=1.0)
     net = 1

@@ -1,4 +1,4 @@
-"""What the gate found: for a screen, as Markdown, and as JUnit XML for a continuous integration system."""
+"""Reports of the gate: on a terminal, as Markdown, and as JUnit XML for a continuous integration system."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.gate.baselines import OPERATIONS, Row
-from benchmarks.gate.judge import Gate, Judged, relative
+from benchmarks.gate.judge import CellVerdict, Gate, relative
 from benchmarks.pages.markdown import table
 
 COLUMNS = [
     "cell", "before -> now", "points", "lost / won", "p", "p among all", "synops, %: unary / binary / graded", "steps",
     "verdict", "reason",
 ]  # fmt: skip
-# What fits a terminal; reasons follow below.
+# Columns that fit a terminal; reasons follow below the table.
 ON_SCREEN = [column for column in COLUMNS if column not in ("p", "steps", "reason")]
 SHOWN = OPERATIONS[:3]
 COLOURS = {"pass": "green", "improved": "cyan", "regressed": "red", "missing": "yellow", "incomparable": "yellow"}
-# What XML 1.0 cannot hold, not even escaped.
+# Characters that XML 1.0 cannot hold, not even escaped.
 FORBIDDEN = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
@@ -33,10 +33,10 @@ def print_verdicts(found: Gate, console: Console) -> None:
     grid = Table(box=None, padding=(0, 1, 0, 0))
     for column in ON_SCREEN:
         grid.add_column(column.replace(": ", "\n"), no_wrap=column != "cell", overflow="fold")
-    for judged in found.cells:
-        line = dict(zip(COLUMNS, _line(judged), strict=True))
-        grid.add_row(*(line[column] for column in ON_SCREEN), style=COLOURS[judged.verdict])
-    reasons = [f"{judged.row.label}: {judged.verdict}, {judged.reason}." for judged in found.cells if _notable(judged)]
+    for cell in found.cells:
+        line = dict(zip(COLUMNS, _line(cell), strict=True))
+        grid.add_row(*(line[column] for column in ON_SCREEN), style=COLOURS[cell.verdict])
+    reasons = [f"{cell.row.label}: {cell.verdict}, {cell.reason}." for cell in found.cells if _notable(cell)]
     console.print(grid)
     for text in (*reasons, *_new(found)):
         console.print(text, markup=False, highlight=False)
@@ -44,48 +44,48 @@ def print_verdicts(found: Gate, console: Console) -> None:
 
 def markdown(found: Gate) -> str:
     """The page of a gate: the conclusion, a row for each cell, and what is new."""
-    rows = [[_escaped(text) for text in _line(judged)] for judged in found.cells]
+    rows = [[_escaped(text) for text in _line(cell)] for cell in found.cells]
     return "\n".join(["# Gate", "", found.conclusion, "", *table(COLUMNS, rows), "", *_new(found), ""])
 
 
 def junit(found: Gate) -> bytes:
     """JUnit XML: a test case for each cell; regressed is a failure, missing or incomparable an error.
 
-    An inconclusive gate is no success, so nothing is reported as skipped: systems print_verdicts that as green.
+    An inconclusive gate is no success, so nothing is reported as skipped, which systems show as green.
     """
-    verdicts = [judged.verdict for judged in found.cells]
+    verdicts = [cell.verdict for cell in found.cells]
     failures = verdicts.count("regressed")
     errors = verdicts.count("missing") + verdicts.count("incomparable")
     counts = {"tests": str(len(verdicts)), "failures": str(failures), "errors": str(errors)}
     root = ElementTree.Element("testsuites", counts)
     suite = ElementTree.SubElement(root, "testsuite", {"name": f"gate {found.suite}", **counts, "skipped": "0"})
-    for judged in found.cells:
-        row = judged.row
+    for cell in found.cells:
+        row = cell.row
         place = ".".join((found.suite, row.task, row.network, row.profile))
         case = ElementTree.SubElement(suite, "testcase", {"classname": place, "name": _name(row), "time": "0"})
-        said = FORBIDDEN.sub("?", f"{judged.verdict}: {judged.reason}")
-        if judged.verdict == "regressed":
-            ElementTree.SubElement(case, "failure", {"message": said, "type": judged.verdict}).text = said
-        elif judged.verdict in ("missing", "incomparable"):
-            ElementTree.SubElement(case, "error", {"message": said, "type": judged.verdict}).text = said
+        said = FORBIDDEN.sub("?", f"{cell.verdict}: {cell.reason}")
+        if cell.verdict == "regressed":
+            ElementTree.SubElement(case, "failure", {"message": said, "type": cell.verdict}).text = said
+        elif cell.verdict in ("missing", "incomparable"):
+            ElementTree.SubElement(case, "error", {"message": said, "type": cell.verdict}).text = said
         else:
             ElementTree.SubElement(case, "system-out").text = said
     ElementTree.indent(root)
     return bytes(ElementTree.tostring(root, encoding="utf-8", xml_declaration=True))
 
 
-def _notable(judged: Judged) -> bool:
-    """Whether a reader wants the reason: all but a cell in which no sample changed."""
-    paired = judged.comparison.paired if judged.comparison else None
-    return judged.verdict != "pass" or paired is None or paired.lost + paired.won > 0
+def _notable(cell: CellVerdict) -> bool:
+    """Whether the reason is printed: it is for all but passing cells in which no sample changed."""
+    paired = cell.comparison.paired if cell.comparison else None
+    return cell.verdict != "pass" or paired is None or paired.lost + paired.won > 0
 
 
 def _name(row: Row) -> str:
     return f"{row.method}{'' if row.T is None else f' T={row.T}'} seed={row.seed}"
 
 
-def _line(judged: Judged) -> list[str]:
-    row, comparison = judged.row, judged.comparison
+def _line(cell: CellVerdict) -> list[str]:
+    row, comparison = cell.row, cell.comparison
     if comparison is None:
         return [
             row.label,
@@ -96,8 +96,8 @@ def _line(judged: Judged) -> list[str]:
             "",
             "",
             f"{row.steps:.4g} ->",
-            judged.verdict,
-            judged.reason,
+            cell.verdict,
+            cell.reason,
         ]
     now, paired = comparison.now, comparison.paired
     return [
@@ -109,8 +109,8 @@ def _line(judged: Judged) -> list[str]:
         f"{comparison.p:.2g}",
         " / ".join(_percent(relative(row.operations[name], now.operations[name])) for name in SHOWN),
         f"{row.steps:.4g} -> {now.steps:.4g}",
-        judged.verdict,
-        judged.reason,
+        cell.verdict,
+        cell.reason,
     ]
 
 

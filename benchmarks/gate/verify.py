@@ -1,4 +1,4 @@
-"""Measures cells of a published suite again: do its figures hold with this code, on this machine? (docs/gate.md)"""
+"""Measures cells of a published suite again, with this code on this machine, and compares (docs/gate.md)."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from benchmarks.engines import make_engine
 from benchmarks.engines.runner import run as run_jobs
 from benchmarks.execution.worker import Job, Settings, explain, fail, workbench
 from benchmarks.gate.baselines import Incomparable, measured, row_of
-from benchmarks.gate.figures import beyond, changed, contradictions, counted_alike, exact_fields
+from benchmarks.gate.figures import beyond_tolerance, changed, contradictions, counted_alike, exact_fields
 from benchmarks.gate.judge import PASS, REGRESSION, UNMEASURED, Comparison, judge
 from benchmarks.gate.paired import Paired, adjusted, compare
 from benchmarks.pages.tables import collect, pages
@@ -36,17 +36,17 @@ from conversion.errors import BenchmarkError
 Verdict = Measured | Literal["not measured"]
 MISSING = 3
 CHEAP = 1 / 3
-"""Of the cells of a method, this share of least seconds is drawn from first."""
+"""The share of a method's cells, the cheapest ones, that a cell is drawn from."""
 SHOWN = 3
-"""So many figures are named of a cell that is different."""
+"""Number of figures that are named for a cell that is different."""
 
 
 @dataclass(frozen=True)
-class Verified:
-    """What was found of one cell, and why.
+class VerifiedCell:
+    """The verdict on one cell and its reason.
 
     Attributes:
-        now: what was measured; None of cells that were not.
+        now: the new record; None for cells that were not measured.
     """
 
     record: Record
@@ -60,17 +60,17 @@ class Verified:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What was found of a suite.
+    """The outcome of a verification.
 
     Attributes:
-        faults: where tables, records and samples contradict each other, of all cells.
-        cells: those that were drawn.
-        total: how many cells there are.
+        faults: sentences on contradictions between tables, records and samples, of all cells.
+        cells: the cells that were drawn.
+        total: number of cells of the suite.
     """
 
     suite: str
     faults: Sequence[str]
-    cells: Sequence[Verified]
+    cells: Sequence[VerifiedCell]
     total: int
 
     @property
@@ -91,11 +91,11 @@ class Outcome:
 
 
 def draw(records: Iterable[Record], count: int, seed: int) -> list[Record]:
-    """Draws cells that were measured: from method to method in a drawn order, of each from the cheapest that are left.
+    """Draws measured cells: methods in turn, in a random order, and of each one of the cheapest cells that are left.
 
     Args:
-        count: how many; all where there are not so many.
-        seed: the same one draws the same cells.
+        count: number of cells; all where there are fewer.
+        seed: the same seed draws the same cells.
     """
     source = random.Random(seed)
     groups: dict[str, list[Record]] = {}
@@ -119,8 +119,8 @@ def verify(
     """Measures drawn cells again, in the precision and on the kind of device they were measured with.
 
     Args:
-        suite: as it is defined now.
-        published: what was published of it.
+        suite: the suite as it is defined now.
+        published: its published results.
         count, seed: see `draw`.
         data_root, weights: see `Workbench`.
         engine, workers: see `make_engine`.
@@ -135,14 +135,14 @@ def verify(
         store = Store(root, suite.name)
         store.prepare()
         jobs = [Job(record.cell, root, suite.name, _settings(record, data_root, weights)) for record in drawn]
-        due = []
+        to_run = []
         for record, job in zip(drawn, jobs, strict=True):
             if reason := _obstacle(record, job):
                 fail(job, reason, "impossible")
             else:
-                due.append(job)
-        device = "cuda" if any(job.settings.device == "cuda" for job in due) else "cpu"
-        run_jobs(due, make_engine(engine, workers=workers, device=device, time_limit=suite.time_limit), store)
+                to_run.append(job)
+        device = "cuda" if any(job.settings.device == "cuda" for job in to_run) else "cpu"
+        run_jobs(to_run, make_engine(engine, workers=workers, device=device, time_limit=suite.time_limit), store)
         return Outcome(suite.name, faults(suite, published), judge_again(drawn, published, store), len(records))
 
 
@@ -153,7 +153,7 @@ def _settings(record: Record, data_root: Path | None, weights: Path | None) -> S
 
 
 def _obstacle(record: Record, job: Job) -> str:
-    """Why a cell cannot be measured again here: no data, or other data or weights than then; "" where it can."""
+    """The reason why a cell cannot be measured again here, missing or different data or weights; "" if it can."""
     try:
         now = workbench(job.settings).fingerprint(record.cell)
     except Exception as error:  # A network or task may break in any way; the others go on.
@@ -163,8 +163,8 @@ def _obstacle(record: Record, job: Job) -> str:
 
 
 def faults(suite: Suite, published: PublishedSuite) -> list[str]:
-    """Where what is published contradicts itself: tables that are not those of the records, sums that do not add up."""
-    found = published.misstatements()
+    """Contradictions in what is published, as sentences: tables that do not follow from records, wrong sums."""
+    found = published.contradictions()
     for name, content in pages(suite, published, collect(suite, published)).items():
         if (published.folder / name).read_bytes() != content:
             found.append(f"{name} is not what the records say; `report` writes it again")
@@ -175,14 +175,14 @@ def faults(suite: Suite, published: PublishedSuite) -> list[str]:
     return found
 
 
-def judge_again(drawn: Sequence[Record], published: Results, store: Results) -> list[Verified]:
-    """Compares cells that were measured again with what was published of them."""
+def judge_again(drawn: Sequence[Record], published: Results, store: Results) -> list[VerifiedCell]:
+    """Compares cells that were measured again with their published records."""
     sides = [_look_up(record, published, store) for record in drawn]
     comparisons = [side for side in sides if isinstance(side, Comparison)]
     ps = iter(adjusted([comparison.paired for comparison in comparisons]))
     found = []
     for record, side in zip(drawn, sides, strict=True):
-        if isinstance(side, Verified):
+        if isinstance(side, VerifiedCell):
             found.append(side)
             continue
         now = store.load(record.cell)
@@ -191,27 +191,29 @@ def judge_again(drawn: Sequence[Record], published: Results, store: Results) -> 
     return found
 
 
-def _look_up(record: Record, published: Results, store: Results) -> Comparison | Verified:
+def _look_up(record: Record, published: Results, store: Results) -> Comparison | VerifiedCell:
     now = store.load(record.cell)
     if now is None:
-        return Verified(record, "not measured", "it has no record")
+        return VerifiedCell(record, "not measured", "it has no record")
     if now.status == "failed":
         if now.cause in UNMEASURED:
-            return Verified(record, "not measured", now.reason)
-        return Verified(record, "different", f"it was measured when it was published, and fails now: {now.reason}")
+            return VerifiedCell(record, "not measured", now.reason)
+        return VerifiedCell(record, "different", f"it was measured when it was published, and fails now: {now.reason}")
     try:
         if not record.samples:
             return _unpaired(record, now)
         (before, outcomes), (after, again) = measured(record, published), measured(now, store)
     except Incomparable as error:
-        return Verified(record, "not measured", str(error))
+        return VerifiedCell(record, "not measured", str(error))
     if before.n != after.n or before.metric != after.metric:
-        return Verified(record, "different", f"{before.n} samples by {before.metric}, now {after.n} by {after.metric}")
+        return VerifiedCell(
+            record, "different", f"{before.n} samples by {before.metric}, now {after.n} by {after.metric}"
+        )
     return Comparison(before, after, compare(outcomes, again))
 
 
 def _unpaired(record: Record, now: Record) -> Comparison:
-    """The comparison where outcomes were not kept: as if all samples that differ did so one way, the strictest case."""
+    """The comparison without outcomes: it assumes that all differing samples differ one way, the strictest case."""
     before, after = row_of(record), row_of(now)
     net = (after.value - before.value) * before.n / 100
     lost, won = max(0, round(-net)), max(0, round(net))
@@ -220,20 +222,20 @@ def _unpaired(record: Record, now: Record) -> Comparison:
     )
 
 
-def _verdict(record: Record, now: Record, comparison: Comparison, published: Results, store: Results) -> Verified:
+def _verdict(record: Record, now: Record, comparison: Comparison, published: Results, store: Results) -> VerifiedCell:
     figure = f"{comparison.before.metric} {comparison.before.value:.2f}"
     pairs = changed(record, now)
     alike = counted_alike(pairs, published.samples(record), store.samples(now))
-    said = beyond(record, pairs, exact_fields(pairs, alike))
+    said = beyond_tolerance(record, pairs, exact_fields(pairs, alike))
     verdict, reason = judge(comparison)
     if said or verdict != "pass":
         reasons = [reason] if verdict != "pass" else ["no spike moved"] if alike else []
-        return Verified(record, "different", "; ".join([*reasons, *said[:SHOWN], *_more(said)]), now)
+        return VerifiedCell(record, "different", "; ".join([*reasons, *said[:SHOWN], *_more(said)]), now)
     if alike and all(place.startswith("report.") for place in pairs):
-        return Verified(
+        return VerifiedCell(
             record, "equal", figure + (", and every other figure" if not pairs else ", and every count"), now
         )
-    return Verified(record, "within tolerance", f"{figure}, now {comparison.now.value:.2f}; {reason}", now)
+    return VerifiedCell(record, "within tolerance", f"{figure}, now {comparison.now.value:.2f}; {reason}", now)
 
 
 def _more(sentences: Sequence[str]) -> list[str]:
@@ -241,7 +243,7 @@ def _more(sentences: Sequence[str]) -> list[str]:
 
 
 def verification(outcome: Outcome) -> Verification:
-    """The entry of the manifest.
+    """The entry of an outcome for the manifest.
 
     Raises:
         BenchmarkError: no cell could be measured.

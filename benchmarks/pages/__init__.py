@@ -1,1 +1,1 @@
-"""What readers get: tables, comparisons, pictures and the leaderboard."""
+"""Pages for readers: tables, comparisons, pictures and the leaderboard."""

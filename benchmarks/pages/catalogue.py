@@ -1,6 +1,6 @@
-"""Tables of the tasks and networks that there are, made of what their classes say of themselves.
+"""Tables of the registered tasks and networks, made from the metadata and docstrings of their classes.
 
-Those of docs/suites.md are written by `python -m benchmarks.pages.catalogue docs/suites.md`.
+`python -m benchmarks.pages.catalogue docs/suites.md` writes those of docs/suites.md.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ Kind = Literal["tasks", "networks"]
 
 
 def print_catalogue(kind: Kind, console: Console) -> None:
-    """The tasks or networks, each with its kind, the shape of a sample, its title and its plug-in, for a terminal."""
+    """Prints the tasks or networks, each with its kind, the shape of a sample, its title and its plug-in."""
     table = Table(show_edge=False)
     table.add_column("name", no_wrap=True)
     for column in ("kind", "classes", "samples", "what it is") if kind == "tasks" else ("for", "samples", "what it is"):
@@ -43,7 +43,7 @@ def print_catalogue(kind: Kind, console: Console) -> None:
 
 
 def tasks_table() -> str:
-    """All tasks in Markdown: one row for those that differ in how samples are encoded, or in the category, alone."""
+    """All tasks in Markdown: one row for those that differ only in the encoding of samples, or in the category."""
     groups: dict[tuple[str, str, str], list[Task]] = {}
     for task in (TASKS[name]() for name in TASKS):
         groups.setdefault((_summary(type(task)), task.kind, task.layout), []).append(task)
@@ -58,7 +58,7 @@ def tasks_table() -> str:
 
 
 def networks_table() -> str:
-    """All networks in Markdown: one row for those that are described alike."""
+    """All networks in Markdown: one row for those of the same description."""
     groups: dict[tuple[str, str, str], list[type[Network]]] = {}
     for network in (NETWORKS[name] for name in NETWORKS):
         what = ". ".join(filter(None, (network.info.title, _summary(network))))
@@ -75,7 +75,7 @@ def networks_table() -> str:
 
 
 def with_tables(page: str) -> str:
-    """A page whose tables, between `<!-- tasks -->` or `<!-- networks -->` and `<!-- end -->`, are made anew."""
+    """Replaces the tables of a page, between `<!-- tasks -->` or `<!-- networks -->` and `<!-- end -->`."""
     tables: Mapping[str, str] = {"tasks": tasks_table(), "networks": networks_table()}
 
     def between(found: re.Match[str]) -> str:
@@ -100,7 +100,7 @@ def _samples(network: type[Network]) -> str:
 
 
 def _weights(network: type[Network]) -> Iterator[str]:
-    """Where trained weights of a network come from, if not from training it."""
+    """The sources of trained weights of a network."""
     shipped = [path.stem.removeprefix(f"{network.name}_") for path in sorted(SHIPPED.glob(f"{network.name}_*"))]
     of_its_tasks = [task for task in shipped if task in TASKS]
     if of_its_tasks:
@@ -129,7 +129,7 @@ def _markdown(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 
 
 def _escaped(text: str) -> str:
-    """Text in which Markdown sees neither tags nor emphasis, but for what stands in backticks."""
+    """Escapes tags and emphasis of Markdown, except in backticks."""
     parts = text.split("`")
     return "`".join(part if i % 2 else re.sub(r"([<*|])", r"\\\1", part) for i, part in enumerate(parts))
 

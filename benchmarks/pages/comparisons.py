@@ -1,7 +1,7 @@
 """Comparisons within a suite: accuracy at equal energy, and the ablation beside the paper's.
 
-A family is what one idea can reach: all its rows, whatever their options and T. Tossing a coin between two rows for
-every sample gives what lies between them, so a family reaches the upper concave hull of its rows.
+A family is all rows of one idea, whatever their options and T. A random choice between two rows for every sample gives
+accuracy and energy on the line between them, so a family reaches the upper concave hull of its rows.
 """
 
 from __future__ import annotations
@@ -21,18 +21,18 @@ CODINGS = ("unary", "graded")
 
 
 def frontier(points: pd.DataFrame, energy: str = "energy") -> pd.DataFrame:
-    """The rows whose `value` no row of less or equal energy reaches, by increasing energy."""
+    """The Pareto frontier: rows whose `value` no row of less or equal energy reaches, by increasing energy."""
     ordered = points.sort_values([energy, "value"], ascending=[True, False])
     best = ordered["value"].astype(float).cummax().shift(fill_value=float("-inf"))
     return ordered[ordered["value"] > best]
 
 
 def value_at(points: pd.DataFrame, budget: float) -> float | None:
-    """What a family reaches with a budget; None where even its cheapest row costs more."""
+    """The best value of a family within an energy budget; None where even its cheapest row costs more."""
     best = frontier(points)
     hull: list[tuple[float, float]] = []
     for energy, value in zip(best["energy"].astype(float), best["value"].astype(float), strict=True):
-        # A row below the line from the one before it to this one is beaten by a coin between those two.
+        # A row below the line from the one before it to this one is beaten by a random choice between those two.
         while len(hull) > 1 and _slope(hull[-2], hull[-1]) <= _slope(hull[-1], (energy, value)):
             hull.pop()
         hull.append((energy, value))
@@ -50,8 +50,8 @@ def iso_energy(rows: pd.DataFrame, spec: IsoEnergy) -> list[str]:
     """Markdown of the comparison at equal energy, of one task, network, profile and metric.
 
     Args:
-        rows: in the columns of results.csv.
-        spec: what to compare.
+        rows: rows with the columns of results.csv.
+        spec: budgets, families and reference.
     """
     lines = []
     rows = _complete(rows)
@@ -59,7 +59,7 @@ def iso_energy(rows: pd.DataFrame, spec: IsoEnergy) -> list[str]:
     for coding in CODINGS:
         points = _points(rows, coding)
         members = {name: points[_matches(points, patterns)] for name, patterns in spec.families.items()}
-        # A suite's families need not all be there for every task; one alone has nothing to be compared with.
+        # A task may lack some of the suite's families; a single one cannot be compared.
         members = {name: family for name, family in members.items() if len(family)}
         if len(members) < 2 or spec.reference not in members:
             return []
@@ -75,7 +75,7 @@ def iso_energy(rows: pd.DataFrame, spec: IsoEnergy) -> list[str]:
 
 
 def _against(members: dict[str, pd.DataFrame], reference: str, coding: str) -> list[str]:
-    """Every row of the other families beside what the reference reaches at the row's own energy."""
+    """Compares every row of the other families with the reference at the row's own energy."""
     body = []
     for name, family in members.items():
         for row in family.to_dict("records") if name != reference else ():
@@ -129,7 +129,7 @@ def ablation(rows: pd.DataFrame, spec: Ablation) -> list[str]:
 
 
 def _complete(rows: pd.DataFrame) -> pd.DataFrame:
-    """Rows of methods and T of which every seed is there: no mean is of what happens to be done."""
+    """Rows of methods and T of which every seed is done; means over some of the seeds would mislead."""
     timed = rows[rows["T"].notna()]
     done = (timed["status"] == "done").groupby([timed["method"], timed["T"]]).transform("all")
     return timed[done]

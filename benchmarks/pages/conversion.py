@@ -1,4 +1,4 @@
-"""One conversion in full: what it scores and costs, and what every layer adds to its error (docs/report.md)."""
+"""The page of one conversion: its scores and costs, and the error that every layer adds (docs/report.md)."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from conversion.report.layers import LayerReport, worst
 from conversion.report.roles import RoleGroup, roles
 
 COLUMNS = ["layer", "threshold", "phi", "rho", "rate", "silent", *PARTS, "total"]
-# Where the others are said to be, by name.
+# Roles whose operations are listed by name.
 NAMED = ("analog", "nonlinear")
 
 
@@ -29,9 +29,9 @@ class Conversion(BaseModel):
 
     Attributes:
         ann: the record of the ANN on the same samples.
-        record: of the converted network; its report is of the layers, on calibration samples.
-        roles: what each operation is in time.
-        worst: where most of the error is added, in a sentence.
+        record: the record of the converted network; its report is that of the layers, on calibration samples.
+        roles: the operations, grouped by their role in time.
+        worst: a sentence that names the layer that adds most of the error.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -50,8 +50,8 @@ def measure_conversion(cell: Cell, bench: Workbench, advance: Callable[[int], No
     record = bench.measure(cell, advance).record
     ann = bench.measure(cell.model_copy(update={"method": "ann", "options": {}, "T": None, "seed": 0}), advance).record
     network = bench.convert(cell).network
-    fed = bench.calibration(cell.task, cell.network, cell.calibration, cell.seed).inputs
-    groups = roles(network, constant_input=isinstance(fed, Tensor))
+    inputs = bench.calibration(cell.task, cell.network, cell.calibration, cell.seed).inputs
+    groups = roles(network, constant_input=isinstance(inputs, Tensor))
     return Conversion(ann=ann, record=record, roles=groups, worst=worst(record.report))
 
 

@@ -1,4 +1,4 @@
-"""The leaderboard: for every task and network, what no other row beats in both accuracy and energy."""
+"""The leaderboard: for every task and network, the rows that no other row beats in both accuracy and energy."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ SEVERAL = """Brackets hold the 95 % interval of drawing the test samples; of sev
 Rows of which a seed is missing are left out.
 """
 NEAR, SHARE = 1.0, 0.5
-"""What the summary asks for: how many points below the ANN, and which share of its energy."""
+"""Limits of the summary: points below the ANN, and share of its energy."""
 SUMMARY = ["task", "network", "ANN", f"within {NEAR:g} point of it", f"at most {100 * SHARE:g} % of its energy"]
 
 
@@ -43,9 +43,9 @@ class Board:
     """The rows that compete with each other, and those beside them.
 
     Attributes:
-        keys: what they have in common, by the names of KEYS.
-        metric: their score.
-        ann, twins, rows: means over seeds.
+        keys: their common values, by the names in KEYS.
+        metric: name of their score.
+        ann, twins, rows: the ANN's row, those of quantised twins, and those of spiking networks, as means over seeds.
     """
 
     keys: dict[str, Any]
@@ -56,7 +56,7 @@ class Board:
 
     @property
     def samples(self) -> str:
-        """On how many it was measured."""
+        """The number of test samples, in words."""
         return f"{'all' if self.keys['profile'] == 'full' else 'the first'} {self.ann['n'].iloc[0]:.0f} test samples"
 
 
@@ -78,11 +78,11 @@ def write_leaderboard(results: Path, path: Path) -> None:
 
 
 def leaderboard(frame: pd.DataFrame) -> str:
-    """The page, from the tidy tables of any number of suites: a summary, then the front of every network."""
+    """The page, from the tidy tables of any number of suites: a summary, then the frontier of every network."""
     done = complete(frame).drop_duplicates(["cell", "metric", "precision", "price_list"])
     done = done[done["metric"] == done.groupby("task")["metric"].transform("first")]
     several = bool(done.groupby([*KEYS, "method", "T"]).size().gt(1).any())
-    boards = sorted(_boards(done), key=lambda board: _made_up(board.keys["task"]))
+    boards = sorted(_boards(done), key=lambda board: _needs_no_data(board.keys["task"]))
     lines = [PREAMBLE, *table(SUMMARY, map(_summary, boards)), "", FRONTS]
     if several:
         lines.append(SEVERAL)
@@ -109,8 +109,8 @@ def _boards(done: pd.DataFrame) -> Iterator[Board]:
             yield Board(named, str(group["metric"].iloc[0]), rows[ann], rows[twins], rows[~ann & ~twins])
 
 
-def _made_up(task: str) -> bool:
-    """Whether a task needs nothing on disk: such ones come last."""
+def _needs_no_data(task: str) -> bool:
+    """Whether a task needs nothing on disk; such tasks come last."""
     return task in TASKS and TASKS[task]().missing() is None
 
 
@@ -122,11 +122,11 @@ def _summary(board: Board) -> list[str]:
         f"{board.keys['task']} ({board.samples})",
         str(board.keys["network"]),
         f"{ann['value']:.2f}",
-        *(_told(found.iloc[0]) if len(found) else "none" for found in (near, cheap)),
+        *(_summary_entry(found.iloc[0]) if len(found) else "none" for found in (near, cheap)),
     ]
 
 
-def _told(row: pd.Series[Any]) -> str:
+def _summary_entry(row: pd.Series[Any]) -> str:
     share = 100 * row["energy_unary_mJ"] / row["energy_ann_mJ"]
     return f"{row['value']:.2f} at {share:.1f} %: `{row['method']}`, T={row['T']:.0f}"
 

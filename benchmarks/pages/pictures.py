@@ -1,9 +1,9 @@
-"""Pictures of what networks predicted: truth, ANN and conversions side by side (Figure 7 of the paper).
+"""Pictures of predictions: truth, ANN and conversions side by side (Figure 7 of the paper).
 
-They come from the predictions that a run keeps beside its records and the samples of the task, drawn as the task's
-target draws them: a picture for each of the first test samples and a contact sheet of all of them, or a confusion
-matrix for every row of a classification table. Of samples that change in time their frames are drawn, step by step,
-over the spikes that each step costs.
+The task's target draws them from the predictions that a run stores beside its records and from the samples of the task:
+a picture for each of the first test samples and a contact sheet of all of them, or a confusion matrix for every row of
+a classification table. For samples that change in time, their frames are drawn step by step, above the spikes of each
+step.
 """
 
 from __future__ import annotations
@@ -29,13 +29,13 @@ from tasks.target import KEPT, Run
 
 
 def draw(cells: Sequence[Cell], store: Results, folder: Path, T: int | None, data_root: Path | None) -> list[str]:
-    """Draws everything that the records of some cells keep; returns a sentence for each part of it.
+    """Draws the stored predictions of some cells; returns a sentence for each folder of pictures.
 
     Args:
-        cells: of one suite.
+        cells: cells of one suite.
         store: their records.
-        folder: receives a folder for each task and network; what was drawn there before is removed.
-        T: the conversions of so many steps are drawn; the fewest that a task has when left out.
+        folder: receives a folder for each task and network; earlier pictures in it are removed.
+        T: number of steps of the conversions to draw; the fewest of each task when left out.
         data_root: folder of the datasets, for tasks that need any.
     """
     said = []
@@ -84,7 +84,7 @@ def _record(cell: Cell, store: Results) -> Record | None:
 
 
 def _table(record: Record, store: Results) -> dict[str, NDArray[Any]] | None:
-    """The columns of a record's table of samples; None where it keeps nothing to draw, as old ones do not."""
+    """The columns of a record's table of samples; None where it holds no predictions, as in old records."""
     samples = store.samples(record)
     if samples is None or not set(TASKS[record.cell.task].target.kept) <= set(samples.columns):
         return None
@@ -95,13 +95,13 @@ def _pictures(
     task: str, runs: Sequence[Run], activity: Mapping[str, Sequence[float]], T: int, limit: int | None,
     data_root: Path | None,
 ) -> Iterator[tuple[str, Figure]]:  # fmt: skip
-    """Names of files, without suffix, and figures. Raises DataMissing where one needs samples that are not there."""
+    """Names of files, without suffix, and figures. Raises DataMissing where samples are needed and not on disk."""
     kind = TASKS[task]
 
     def first() -> tuple[Tensor, Any]:
-        bound = kind(data_root)
-        bound.require()
-        batch = next(bound.test(KEPT, limit))
+        instance = kind(data_root)
+        instance.require()
+        batch = next(instance.test(KEPT, limit))
         return batch.inputs, batch.targets
 
     for name, picture in kind.target.pictures(runs, kind.classes, first):
@@ -114,13 +114,13 @@ def _pictures(
 def frames_in_time(
     recordings: Tensor, colours: Callable[[Tensor], Tensor], activity: Mapping[str, Sequence[float]], T: int
 ) -> Figure:
-    """What is fed at each of T steps over the spikes of the step.
+    """A figure of the input at each of T steps, above the spikes of the step.
 
     Args:
         recordings: samples whose first axis is time, shape (N, F, C, H, W).
-        colours: of the frames of one recording, as `Samples.colours_in_time` gives it.
-        activity: by method the mean spikes of one sample in each step.
-        T: neither it nor F may leave a rest when divided by the other.
+        colours: the colouring of the frames of one recording, see `Samples.colours_in_time`.
+        activity: the mean spikes of a sample in each step, by method.
+        T: number of steps, a divisor or a multiple of F.
     """
     steps = [torch.stack(Frames(sample[None].float()).steps(T))[:, 0] for sample in recordings]
     height, width = recordings.shape[-2:]

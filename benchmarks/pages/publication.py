@@ -1,4 +1,4 @@
-"""Publishes a suite: from the working store, one folder a cell, to a few files that are committed."""
+"""Publishes a suite: turns the working store, a folder for each cell, into a few files to commit."""
 
 from __future__ import annotations
 
@@ -19,13 +19,12 @@ from conversion.errors import BenchmarkError
 def publish_suite(suite: Suite, store: Store, root: Path) -> tuple[PublishedSuite, list[Cell]]:
     """Writes records, samples, tables and manifest of a suite; returns it, and the cells that are missing in it.
 
-    Cells come from the store, and those that it lacks from what was published before, if it was: a suite may hold cells
-    of several commits.
+    Cells that the store lacks are taken from the suite as published before: a suite may hold cells of several commits.
 
     Args:
-        suite: its cells are published, and no others.
-        store: what was measured.
-        root: of all published suites.
+        suite: the suite; only its cells are published.
+        store: the measured records.
+        root: folder of all published suites.
 
     Raises:
         BenchmarkError: no cell was measured.
@@ -49,7 +48,7 @@ def publish_suite(suite: Suite, store: Store, root: Path) -> tuple[PublishedSuit
 
 
 def _sound(record: Record) -> bool:
-    """Whether a record says something of the method, and not that a machine lacked data, memory or time."""
+    """Whether a record is a result of the method, not of a machine that lacked data, memory or time."""
     return record.status == "done" or record.cause == "refused"
 
 

@@ -1,4 +1,4 @@
-"""What a run or a report leaves behind: the tables of its suite, the leaderboard, and what was asked for on screen."""
+"""The output of a run or a report: the tables of its suite, the leaderboard, and the selected rows on screen."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def write_pages(suite: Suite, store: Results, results: Path) -> pd.DataFrame:
     """Writes the tables of a whole suite and the leaderboard of all results; returns the tidy table.
 
     Args:
-        suite: whose records the store holds.
+        suite: the suite of the store.
         store: the records.
         results: the folder of all suites.
     """
@@ -30,7 +30,7 @@ def write_pages(suite: Suite, store: Results, results: Path) -> pd.DataFrame:
 
 
 def show(suite: Suite, store: Results, frame: pd.DataFrame, results: Path) -> None:
-    """Prints the tables of some rows, and on stderr where `write_pages` wrote those of all."""
+    """Prints the tables of some rows, and on stderr the paths of the files that `write_pages` wrote."""
     page = markdown(suite, frame, store.origin())
     console = Console()
     if console.is_terminal:

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-# What makes rows those of one table cell, whatever their seed.
+# Columns that identify a table cell; its rows differ in the seed.
 ROW = ["task", "network", "profile", "calibration", "method", "T"]
 
 
@@ -19,10 +19,10 @@ def half_width(values: Iterable[float]) -> float:
 
 
 def complete(frame: pd.DataFrame) -> pd.DataFrame:
-    """The done rows of which no seed is missing, failed or stale: no mean is of what happens to be there.
+    """The done rows of which no seed is missing, failed or stale; means over some of the seeds would mislead.
 
     Args:
-        frame: of any number of suites; a cell that one of them lacks may be there in another.
+        frame: rows of any number of suites; a cell that is missing in one may be done in another.
     """
     done = frame[frame["status"] == "done"]
     absent = frame[(frame["status"] != "done") & ~frame["cell"].isin(done["cell"])]
@@ -31,7 +31,7 @@ def complete(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def shortage(statuses: pd.Series) -> str:
-    """What stands in a table for a mean that is not there: "missing", or "2 of 3 seeds missing"."""
+    """The text in a table for a mean that is missing: "missing", or "2 of 3 seeds missing"."""
     counts = statuses[statuses != "done"].value_counts(sort=False)
     if len(statuses) == 1:
         return str(counts.index[0])

@@ -54,7 +54,7 @@ def collect_cells(cells: Sequence[Cell], store: Results, price_list: str) -> pd.
         if record is None:
             rows.append(base | {"status": state, "reason": reason or "not run yet"})
         elif ann is not None and (changed := store.differences(record, ann)):
-            # Rows of other weights, precision or code do not belong beside each other.
+            # Rows of different weights, precision or code are not comparable.
             reason = f"measured with another {', '.join(changed)} than the ANN"
             rows.append(base | {"status": "stale", "reason": reason})
         else:
@@ -92,7 +92,7 @@ def _measured(record: Record, ann: Record | None, price_list: str) -> Iterable[d
 
 
 def write_tables(suite: Suite, store: Results, frame: pd.DataFrame) -> Path:
-    """Writes results.csv and results.md, of what `collect` gave, into the suite's folder; returns the latter."""
+    """Writes results.csv and results.md of a tidy table into the suite's folder; returns the path of the latter."""
     for name, content in pages(suite, store, frame).items():
         store.write(name, content)
     return store.folder / "results.md"
@@ -114,7 +114,7 @@ def read_table(path: Path) -> pd.DataFrame:
 
 
 def pages(suite: Suite, store: Results, frame: pd.DataFrame) -> dict[str, bytes]:
-    """What `write_tables` writes, by the name of the file."""
+    """The contents of results.csv and results.md, by the name of the file."""
     return {
         "results.csv": frame.to_csv(index=False, float_format="%.6g").encode(),
         "results.md": markdown(suite, frame, store.origin()).encode(),
@@ -125,7 +125,7 @@ def markdown(suite: Suite, frame: pd.DataFrame, origin: str = "") -> str:
     """The page of a suite: accuracy and energy of every task, network and profile; methods as rows, T as columns.
 
     Args:
-        origin: where and when it was measured; left out where that is still going on.
+        origin: a line on where and when it was measured; "" for a working store.
     """
     prices = PRICES[suite.price_list]
     lines = [f"# {suite.title}", ""]
@@ -161,7 +161,7 @@ def markdown(suite: Suite, frame: pd.DataFrame, origin: str = "") -> str:
 
 
 def _section(metric: str, group: pd.DataFrame, *, costs: bool) -> list[str]:
-    """The table of one metric; with what the rows cost, which is the same for all metrics."""
+    """The table of one metric; with `costs` also tables of energy and spikes, which are the same for all metrics."""
     lines = []
     for row in group[(group["method"] == "ann") & (group["status"] == "done")].to_dict("records"):
         lines += [
@@ -199,7 +199,7 @@ def _several_seeds(frame: pd.DataFrame) -> bool:
 
 def _value(rows: pd.DataFrame) -> str:
     first, T, steps = rows.iloc[0], rows["T"].iloc[0], rows["mean_T"].mean()
-    # Of methods that stop early, T is the most that a sample may take. A quantised twin takes one step of T's levels.
+    # With early exit, T is the largest number of steps of a sample. A quantised twin takes one step.
     notes = [] if steps in (1, T) else [f"{steps:.2f} steps"]
     if len(rows) == 1:
         return _noted(f"{first['value']:.2f} ±{(first['ci_high'] - first['ci_low']) / 2:.1f}", notes)
@@ -240,7 +240,7 @@ def _noted(figure: str, notes: list[str]) -> str:
 
 
 def _over_seeds(rows: pd.DataFrame, text: Callable[[pd.DataFrame], str]) -> str:
-    """A figure of the mean over seeds, or why there is none: it never averages over what happens to be there."""
+    """The mean over seeds as text, or why there is none: it never averages over some of the seeds."""
     if rows.empty:
         return ""
     return text(rows) if (rows["status"] == "done").all() else shortage(rows["status"])

@@ -1,4 +1,4 @@
-"""How many event recordings a core reads and encodes in a second, and how many it reads from the cache.
+"""Measures how many event recordings a core reads and encodes in a second, and how many it reads from the cache.
 
 OMP_NUM_THREADS=1 python -m benchmarks.performance.encoding --data-root DATA
 """
@@ -23,8 +23,8 @@ ROUNDS, BATCH = 5, 8
 def rates(task: RecordedEvents) -> tuple[float, float]:
     """Recordings a second of the training split, as the task encodes them: from files, and from the cache in batches.
 
-    Medians of five rounds in seconds of the processor, whatever else the machine does; the files are read once before,
-    so that they come from memory.
+    They are medians of five rounds in seconds of processor time, which other processes do not affect; the files are
+    read once before, so that they come from memory.
     """
     recordings = task.listed("train")
 

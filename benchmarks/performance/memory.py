@@ -27,7 +27,7 @@ PHASES = {
     "simulate": "`burst:phi=4,thresholds=max,light=False`: thresholds, simulation of one image with all counts",
     "calibrate": "`burst:phi=4,thresholds=max`: thresholds, light calibration",
 }
-# What getrusage counts in.
+# Units of getrusage's ru_maxrss in a GiB.
 UNIT = 2**30 if sys.platform == "darwin" else 2**20
 
 

@@ -40,7 +40,7 @@ def yolo(activation: type[nn.Module]) -> nn.Module:
 def vit(layers: int) -> nn.Module:
     """ViT-B/16 for images of 64 x 64 pixels."""
     model: nn.Module = published.VisionTransformer(64, 16, layers, 12, 768, 3072, num_classes=CLASSES)
-    # Zero until it is trained.
+    # The head's weights are zero before training.
     nn.init.normal_(model.heads.head.weight, std=0.02)  # type: ignore[union-attr,arg-type]
     return model
 
@@ -48,7 +48,7 @@ def vit(layers: int) -> nn.Module:
 def pointnet(reduce: Reduce, width: int = 1024) -> nn.Module:
     """PointNet for classes, `width` features for a cloud."""
     model = PointNet(CLASSES, reduce, width)
-    # The identity until they are trained.
+    # The transforms are the identity before training.
     for transform in (model.features.input_transform, model.features.feature_transform):
         nn.init.normal_(transform.last.weight, std=0.02)
     return model
@@ -100,7 +100,7 @@ def settled(model: nn.Module, inputs: Tensor) -> tuple[nn.Module, Tensor]:
     hundredfold, as trained ones do not, and no number of steps would be enough.
     """
     norms = [part for part in model.modules() if isinstance(part, _BatchNorm)]
-    # The norms alone: dropout, and heads that answer otherwise in training, stay in inference mode.
+    # Only batch norms are in training mode: dropout, and heads with another output in training, are not.
     model.eval()
     for norm in norms:
         norm.momentum = None
@@ -142,7 +142,7 @@ def measure(name: str, steps: int, phi: int, samples: int, calibration: int, thr
     model, inputs = build(name)
     graph = capture(model, inputs)
     network = convert(graph, inputs[:calibration], "burst", T=steps, phi=phi, thresholds=thresholds)
-    # Measurement on calibration samples: what is asked is the error of time, not that of a small calibration set.
+    # Measured on calibration samples, since the error of time is of interest, not that of a small calibration set.
     images = inputs[:samples]
     with torch.no_grad():
         expected = model(images)

@@ -1,4 +1,4 @@
-"""What the runner itself costs: `python -m benchmarks.performance.overhead [--cells 500] [--minute] [--suite mini]`."""
+"""Measures the overhead of the runner: `python -m benchmarks.performance.overhead [--cells 500] [--no-minute]`."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Busy:
         return network
 
 
-# Workers know it, too: they import the module that was started.
+# Registered in workers, too, since they import the module that was started.
 @METHODS.register("busy")
 class BusyMethod(Method):
     """A cell of known length."""
@@ -49,7 +49,7 @@ class BusyMethod(Method):
 
 
 def measured(cells: list[Cell], workers: int) -> tuple[float, float, float]:
-    """Seconds of a run in all, until its first cell was stored, and of its cells by their own account."""
+    """Seconds of a run, until its first cell was stored, and of its cells together as they recorded them."""
     with tempfile.TemporaryDirectory() as folder:
         store = Store(Path(folder), "overhead")
         jobs = [Job(cell, Path(folder), "overhead", Settings()) for cell in cells]
@@ -64,7 +64,7 @@ def measured(cells: list[Cell], workers: int) -> tuple[float, float, float]:
 
 
 def busy(count: int, seconds: float) -> list[Cell]:
-    """Cells that compute for so long, on one test sample."""
+    """Cells that compute for a number of seconds, on one test sample."""
     return [
         Cell(
             task="digits", network="digits_convnet", method="busy", options={"seconds": seconds, "number": number},
@@ -79,7 +79,7 @@ def main(
     minute: Annotated[bool, typer.Option(help="Also ten cells of a minute.")] = True,
     suite: Annotated[str, typer.Option(help="Measurement with one worker and with two.")] = "mini",
 ) -> None:
-    """Trivial cells, cells of a minute, and a suite on one worker and on two."""
+    """Prints the times of trivial cells, of cells of a minute, and of a suite on one worker and on two."""
     wall, first, _ = measured(busy(cells, 0.0), 2)
     print(f"{cells} trivial cells on 2 workers: {wall:.1f} s, the first stored after {first:.1f} s")
     if minute:

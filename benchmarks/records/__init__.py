@@ -1,1 +1,1 @@
-"""What was measured, kept on disk: records, predictions and converted networks."""
+"""Results on disk: records, predictions and converted networks."""

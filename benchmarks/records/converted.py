@@ -25,7 +25,7 @@ from conversion.files import write_atomically
 from conversion.report.layers import LayerReport, explain
 from conversion.stages import Stage
 
-# Of the network, and of what stands beside it.
+# Of the network's file, and of the sidecar file beside it.
 SUFFIXES = (".safetensors", ".json")
 
 
@@ -34,8 +34,8 @@ class Converted:
     """A converted network.
 
     Attributes:
-        seconds: that all its stages took, whenever they were run.
-        report: of its layers; None of a network that is on its way.
+        seconds: time of all its stages, in this run or an earlier one.
+        report: the conversion report of its layers; None before the last stage.
     """
 
     network: SpikingNetwork
@@ -44,7 +44,7 @@ class Converted:
 
 
 class _Sidecar(BaseModel):
-    """What stands beside a network's file; `explained` is the digest of the code that the report is from."""
+    """The JSON file beside a network's file; `explained` is the digest of the code that made the report."""
 
     model_config = ConfigDict(extra="forbid")
     seconds: float
@@ -52,16 +52,16 @@ class _Sidecar(BaseModel):
     explained: str = ""
 
 
-class Conversions:
+class ConversionCache:
     """Converts, and keeps the network after every stage.
 
-    Stages are recognised by their class's code and their fields. Somebody's own that is no frozen dataclass of plain
-    values, or that puts another graph in the network's place, is run every time, as is all that follows it.
+    Stages are recognised by the code of their class and their fields. A stage that is no frozen dataclass of plain
+    values, or that replaces the network's graph, is run every time, as are all stages after it.
 
     Args:
-        folder: where networks are kept; None keeps those of one ANN in memory only.
-        sources: the code that stages are digested by.
-        now: a clock that waits for the device, in seconds.
+        folder: folder of the stored networks; None keeps those of one ANN in memory only.
+        sources: digests the code of stages.
+        now: a clock in seconds that waits for the device.
     """
 
     def __init__(self, folder: Path | None, sources: Sources, now: Callable[[], float]) -> None:
@@ -70,21 +70,21 @@ class Conversions:
 
     @cached_property
     def _explained(self) -> str:
-        """The code that reports are from."""
+        """The digest of the code that makes reports."""
         return combined(self.sources.of(explain))
 
     def convert(
         self, stages: Sequence[Stage], graph: ConversionGraph, T: int, basis: dict[str, str | int],
         calibration: Callable[[], Calibration],
     ) -> Converted:  # fmt: skip
-        """The network that stages make, with its report.
+        """Runs the stages that are not stored yet; returns the network with its report.
 
         Args:
-            stages: of the method.
+            stages: the stages of the method.
             graph: the captured ANN.
             T: number of timesteps.
-            basis: all that a conversion of this graph depends on beside T and the stages.
-            calibration: makes the calibration set; it is not asked for where all is there already.
+            basis: all that a conversion of this graph depends on besides T and the stages.
+            calibration: makes the calibration set; not called where everything is stored already.
         """
         keys = self._keys(stages, basis | {"T": T})
         done, found = 0, Converted(SpikingNetwork(graph, T), 0.0)
@@ -109,7 +109,7 @@ class Conversions:
         return found
 
     def forget(self, stages: Sequence[Stage], T: int, basis: dict[str, str | int]) -> None:
-        """Removes what is kept of these stages and of those that they begin with."""
+        """Removes the stored networks of these stages, after each of them."""
         for key in self._keys(stages, basis | {"T": T}):
             self._memory.pop(key, None)
             if self.folder is not None:
@@ -117,7 +117,7 @@ class Conversions:
                     (self.folder / f"{key}{suffix}").unlink(missing_ok=True)
 
     def _keys(self, stages: Sequence[Stage], basis: dict[str, str | int]) -> list[str]:
-        """A name for the network after each stage, as long as stages can be recognised."""
+        """The key of the network after each stage, up to the first stage that cannot be recognised."""
         keys: list[str] = []
         done: list[Any] = []
         for stage in stages:
@@ -169,7 +169,7 @@ class Conversions:
 
 
 def stage_parts(value: object) -> Iterator[Any]:
-    """A stage, and the stages and other objects that its fields hold: all whose code it runs."""
+    """A stage, and the stages and other objects in its fields, whose code it runs."""
     if isinstance(value, tuple):
         for part in value:
             yield from stage_parts(part)
@@ -180,7 +180,7 @@ def stage_parts(value: object) -> Iterator[Any]:
 
 
 def spec(value: object) -> object:
-    """A stage as JSON that another process writes alike.
+    """A stage as JSON, the same in every process.
 
     Raises:
         TypeError: it is no frozen dataclass of plain values.

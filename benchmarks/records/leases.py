@@ -1,4 +1,4 @@
-"""Who is working on which cell: leases with a heartbeat, for runs that share a store and for those who watch them."""
+"""Leases with a heartbeat: they give a cell to one of the runs that share a store, and show which are measured."""
 
 from __future__ import annotations
 
@@ -19,22 +19,22 @@ from benchmarks.records.reading import Results
 from benchmarks.suites.cell import Cell
 
 HEARTBEAT = 1.0
-# Seconds without a heartbeat after which a cell is anybody's. Clocks of machines that share a store agree better.
+# Seconds without a heartbeat after which a lease expires; more than clocks of machines that share a store differ.
 EXPIRY = 60.0
 
 
 @dataclass(frozen=True)
 class Running:
-    """What a lease says.
+    """The content of a lease: a cell that is being measured.
 
     Attributes:
         cell: id of the cell.
         label: the cell in a few words.
-        host, pid: of the process that works on it.
-        born: start of that process; numbers of processes are used again.
-        started: when the work began, in seconds since the epoch.
-        done, total: test samples; total is 0 while data are loaded.
-        token: tells leases apart.
+        host, pid: host and number of the process that measures it.
+        born: start of that process, since process numbers are reused, in seconds since the epoch.
+        started: start of the measurement, in seconds since the epoch.
+        done, total: numbers of test samples; total is 0 while data are loaded.
+        token: unique for each lease.
     """
 
     cell: str
@@ -61,10 +61,10 @@ class Leases:
         self.folder = store.folder / "leases"
 
     def take(self, cell: Cell) -> Lease | None:
-        """The right to work on a cell; None while somebody else has it.
+        """The lease of a cell; None while another process has it.
 
-        Two who find the same expired lease could, in an unlucky millisecond, both get it: then the same record is
-        written twice, which harms nobody.
+        Two processes that find the same expired lease at once could, in rare cases, both get it: then the same record
+        is written twice, which does no harm.
         """
         self.folder.mkdir(parents=True, exist_ok=True)
         path = self.folder / f"{cell.id}.json"
@@ -73,7 +73,7 @@ class Leases:
             return lease
         if _live(path) is not None:
             return None
-        # Of several who see it expired, one moves it away; whoever moves a fresh one by mistake puts it back.
+        # Of several processes that see it expired, one moves it away; one that has moved a fresh lease puts it back.
         aside = path.with_name(f"{path.name}.{lease.running.token}")
         try:
             os.rename(path, aside)
@@ -86,19 +86,19 @@ class Leases:
         return lease if lease.create() else None
 
     def running(self) -> Iterator[Running]:
-        """What is being worked on now."""
+        """The cells that are being measured now."""
         yield from filter(None, map(_live, sorted(self.folder.glob("*.json"))))
 
     def held(self, cell: Cell) -> bool:
-        """Whether somebody is working on a cell now."""
+        """Whether a cell is being measured now."""
         return _live(self.folder / f"{cell.id}.json") is not None
 
 
 class Lease:
-    """The right to work on one cell, renewed by a thread while its `with` block lasts.
+    """The right to measure one cell, renewed by a thread while its `with` block lasts.
 
     Attributes:
-        done, total: test samples, for those who watch.
+        done, total: numbers of test samples, for the display.
     """
 
     def __init__(self, path: Path, running: Running) -> None:
@@ -108,12 +108,12 @@ class Lease:
         self._thread = threading.Thread(target=self._renew, daemon=True)
 
     def create(self) -> bool:
-        """Takes the lease if there is none."""
+        """Creates the lease's file; False if there is one."""
         content = json.dumps(vars(self.running)).encode()
         temporary = self.path.with_name(f"{self.path.name}.{secrets.token_hex(4)}.tmp")
         temporary.write_bytes(content)
         try:
-            # Fails where the lease exists; nobody ever sees half of one. A file system without hard links cannot do it.
+            # Atomic, and fails where the lease exists. It needs a file system with hard links.
             os.link(temporary, self.path)
             return True
         except FileExistsError:
@@ -122,7 +122,7 @@ class Lease:
             temporary.unlink()
 
     def advance(self, samples: int) -> None:
-        """Counts test samples done."""
+        """Adds finished test samples."""
         self.done += samples
 
     def __enter__(self) -> Self:
@@ -160,13 +160,13 @@ def _read(path: Path) -> tuple[Running, float] | None:
 
 
 def _live(path: Path) -> Running | None:
-    """What a lease says whose holder is there; None where there is no such lease."""
+    """The content of a lease that has not expired; None otherwise."""
     found = _read(path)
     return None if found is None or found[0].expired(found[1]) else found[0]
 
 
 def alive(pid: int, born: float) -> bool:
-    """Whether a process is there and is the one that was born then, by a clock that may have been corrected since."""
+    """Whether a process exists and was started at `born`, but for a correction of the clock since."""
     try:
         return abs(psutil.Process(pid).create_time() - born) < EXPIRY
     except psutil.NoSuchProcess:
@@ -174,7 +174,7 @@ def alive(pid: int, born: float) -> bool:
 
 
 def watch_over(pid: int, born: float, end: Callable[[], None]) -> threading.Thread:
-    """Calls `end` once the process `pid` is gone: a worker whose run was killed must not work on unseen."""
+    """Calls `end` once the process `pid` is gone, so that workers end with a run that was killed."""
 
     def watch() -> None:
         while alive(pid, born):

@@ -1,4 +1,4 @@
-"""The machine that measures: what of it can move a spike across a threshold, and what explains its seconds."""
+"""The machine that measures: its processor decides the rounding of sums, and with its cores the time."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from pydantic import BaseModel, ConfigDict
 
 
 class Machine(BaseModel):
-    """A processor as it is recorded; a field is empty in records from before it was kept.
+    """A processor as recorded; fields are empty in records that are older than the field.
 
     Attributes:
-        processor: the model, as its maker calls it.
+        processor: name of the model.
         isa: architecture and vector instructions that torch's kernels use, as in "x86_64 AVX512 AMX".
-        cores: that a process may use.
+        cores: number of cores that a process may use.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -37,7 +37,7 @@ def this_machine() -> Machine:
     """The machine that this process runs on."""
     described = _described()
     capability = torch.backends.cpu.get_cpu_capability()
-    # oneDNN takes the tile instructions by itself, whatever the capability of torch's own kernels.
+    # oneDNN uses the tile instructions independently of the capability of torch's own kernels.
     tiles = " AMX" if "amx_tile" in described.get("flags", "").split() else ""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return Machine(
@@ -48,7 +48,7 @@ def this_machine() -> Machine:
 
 
 def _described() -> dict[str, str]:
-    """What Linux says of the first core; nothing elsewhere."""
+    """The fields of the first core in /proc/cpuinfo; empty on systems other than Linux."""
     try:
         text = Path("/proc/cpuinfo").read_text(encoding="utf-8")
     except OSError:

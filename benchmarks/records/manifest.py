@@ -1,4 +1,4 @@
-"""The manifest of a published suite, `suite.json`: its files, what measured them, and when they were verified."""
+"""The manifest of a published suite, `suite.json`: its files, the origin of its records, and its verifications."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ class Origin(BaseModel):
 
     Attributes:
         commit, dirty: the checkout that measured, and whether it had changes that were not committed.
-        device, threads: as the records say.
-        versions: of Python and the libraries.
-        cells: how many.
-        first, last: days of measuring in UTC; "" where the records do not say.
+        device, threads: device and number of threads in the records.
+        versions: versions of Python and the libraries, by name.
+        cells: number of cells.
+        first, last: first and last day of measuring, in UTC; "" if not recorded.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -54,9 +54,9 @@ class Verification(BaseModel):
     """Cells of a published suite that were measured again.
 
     Attributes:
-        date: in UTC.
+        date: day of the verification, in UTC.
         commit, dirty: the checkout that measured again.
-        cells: what was found, by the id of the cell.
+        cells: verdicts, by the id of the cell.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -69,20 +69,20 @@ class Verification(BaseModel):
 
     @property
     def outcome(self) -> str:
-        """How many cells came out how, as in "5 equal, 1 within tolerance"."""
+        """The number of cells of each verdict, as in "5 equal, 1 within tolerance"."""
         counts = Counter(self.cells.values())
         order: tuple[Verdict, ...] = ("equal", "within tolerance", "different")
         return ", ".join(f"{counts[verdict]} {verdict}" for verdict in order if counts[verdict])
 
 
 class Manifest(BaseModel):
-    """What `suite.json` holds.
+    """The content of `suite.json`.
 
     Attributes:
-        files: the SHA-256 of every file beside it. Files that later versions add are kept here, too.
-        content_sha256: of the records and samples however they are compressed, see `published.content_digest`.
-        measured: what measured the records, those of most cells first.
-        verified: the oldest first.
+        files: the SHA-256 of every file beside it, also of those that later versions add.
+        content_sha256: digest of records and samples, independent of compression, see `published.content_digest`.
+        measured: origins of the records, those of most cells first.
+        verified: verifications, the oldest first.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -94,7 +94,7 @@ class Manifest(BaseModel):
     verified: list[Verification] = []
 
     def origin(self, cells: int) -> str:
-        """At which commit and on what machine `cells` cells were measured, and when they were last verified."""
+        """A sentence on the commit and machine that measured `cells` cells, and on their last verification."""
         machines = dict.fromkeys(str(part.machine) for part in self.measured)
         torch = dict.fromkeys(part.versions.get("torch", "unknown") for part in self.measured)
         devices = dict.fromkeys(part.device for part in self.measured)
@@ -110,13 +110,13 @@ class Manifest(BaseModel):
 
 
 def checkout(name: str, dirty: bool) -> str:
-    """A commit in a sentence; records may come from no checkout."""
+    """Names a commit in a sentence; records may come from no checkout."""
     shown = f"at commit `{name[:10]}`" if _is_hash(name) else "from no git checkout"
     return shown + " with changes" * (dirty and _is_hash(name))
 
 
 def origins(records: Iterable[Record]) -> list[Origin]:
-    """What measured some records: an entry for all that were measured alike."""
+    """Groups records by commit, machine and versions."""
     groups: dict[str, tuple[Origin, list[str]]] = {}
     for record in records:
         said = record.provenance
@@ -175,7 +175,7 @@ RESTORE = "restore it from git, or publish the suite again from its working stor
 
 
 def check_files(folder: Path, files: Mapping[str, str], names: Sequence[str] | None = None) -> None:
-    """Compares files with the digests of their manifest; all of them where no names are given.
+    """Compares files with the digests of their manifest; all files where no names are given.
 
     Raises:
         InvalidInput: one is missing, or is not what was published.

@@ -1,4 +1,4 @@
-"""What a network predicted, kept in the table of samples."""
+"""The predictions of a network, stored in the table of samples."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ class Predictions:
     """The predictions after the last step, gathered batch by batch.
 
     Args:
-        target: says what is kept of them.
+        target: the type of target, which makes the stored columns.
     """
 
     def __init__(self, target: Target) -> None:
@@ -23,10 +23,10 @@ class Predictions:
         self._samples = 0
 
     def add(self, predictions: Any, targets: Any) -> None:
-        """Predictions and targets of a batch, as the task's metric takes them."""
+        """Adds predictions and targets of a batch, as the task's metric takes them."""
         self._batches.append(self._target.columns(predictions, targets, self._samples))
         self._samples += len(predictions)
 
     def columns(self) -> dict[str, NDArray[Any]]:
-        """Those of the target, with a value for each sample in the order in which they came."""
+        """The stored columns, with a value for each sample in order."""
         return {name: np.concatenate([batch[name] for batch in self._batches]) for name in self._target.kept}

@@ -4,8 +4,8 @@
 
 - `records.jsonl.gz`: a line of JSON for each cell, as in `record.json` of a working store, ordered by cell. Keys keep
   the order in which they were measured, for the first metric of a task is the one that ranks;
-- `samples.parquet`: what was measured of every test sample, of all cells below each other. The column `cell` says which
-  one a row belongs to; a column that a cell does not have is null there. Not there where no samples were kept;
+- `samples.parquet`: the figures of every test sample, all cells one after the other. The column `cell` is the cell of a
+  row; a column that a cell does not have is null there. The file is missing where no samples were kept;
 - `results.csv`, `results.md`: the tables;
 - `suite.json`: the manifest, see `benchmarks.records.manifest`.
 
@@ -46,11 +46,11 @@ from conversion.files import write_atomically
 
 RECORDS, SAMPLES = "records.jsonl.gz", "samples.parquet"
 WHOLE = 1 << 26
-"""Bytes of a page, and rows of a group, that hold a whole column: repetition is found across all cells."""
+"""Bytes of a page and rows of a group, so large that each holds a whole column: compression sees all cells at once."""
 
 
 class PublishedSuite:
-    """The results of one published suite; they are read, verified and published anew, never measured in place.
+    """The results of one published suite. They can be read, verified and published anew, but not measured in place.
 
     Raises:
         InvalidInput: a file is missing, damaged, was changed after it was published, or is of a newer version.
@@ -68,7 +68,7 @@ class PublishedSuite:
         return self._records.get(cell.id)
 
     def state(self, cell: Cell) -> tuple[Literal["done", "failed", "missing"], str]:
-        """What there is of a cell, and of what failed the reason."""
+        """The state of a cell, and the reason of a failure."""
         record = self.load(cell)
         return ("missing", "") if record is None else (record.status, record.reason)
 
@@ -87,14 +87,14 @@ class PublishedSuite:
         return frame
 
     def differences(self, record: Record, reference: Record) -> list[str]:
-        """Which of the weights, data and precision of a record are not those of its reference, the ANN.
+        """The inputs, among weights, data and precision, in which a record differs from its reference, the ANN.
 
-        Commits and versions may differ within a suite: whether their figures still hold is for `verify` to say.
+        Commits and versions may differ within a suite: `verify` says whether their figures still hold.
         """
         return [key for key in INPUTS if reference.fingerprint.get(key) != record.fingerprint.get(key)]
 
     def origin(self) -> str:
-        """Where and when the suite was measured and last verified, in a line."""
+        """A line on the machine, commit and dates of the measurement and the last verification."""
         return self.manifest.origin(len(self._records))
 
     def write(self, name: str, content: bytes) -> None:
@@ -103,18 +103,18 @@ class PublishedSuite:
         self._replace(files=self.manifest.files | {name: digest(content)})
 
     def add(self, verification: Verification) -> None:
-        """Adds to the manifest that cells were measured again."""
+        """Adds a verification to the manifest."""
         self._replace(verified=[*self.manifest.verified, verification])
 
-    def misstatements(self) -> list[str]:
-        """What the manifest says otherwise than the records and samples."""
+    def contradictions(self) -> list[str]:
+        """Sentences on what differs between the manifest and the records and samples."""
         lines = gzip.decompress((self.folder / RECORDS).read_bytes())
         table = self._samples if SAMPLES in self.manifest.files else None
         found = []
         if content_digest(lines, table) != self.manifest.content_sha256:
             found.append(f"content_sha256 in {MANIFEST} is not that of the records and samples")
         if origins(self.records()) != self.manifest.measured:
-            found.append(f"{MANIFEST} says otherwise than the records what measured them")
+            found.append(f"the origins in {MANIFEST} are not those of the records")
         return found
 
     def _replace(self, **changes: Any) -> None:
@@ -141,7 +141,7 @@ class PublishedSuite:
 
     @cached_property
     def _places(self) -> dict[str, tuple[int, int]]:
-        """Offset and number of the rows of every cell that has any."""
+        """First row and number of rows of every cell in the table of samples, by its id."""
         if SAMPLES not in self.manifest.files:
             return {}
         column = self._samples["cell"].combine_chunks()
@@ -158,9 +158,9 @@ def write_published(root: Path, suite: str, measurements: Sequence[Measurement])
     Verifications of the same figures are kept.
 
     Args:
-        root: of all published suites.
-        suite: its name.
-        measurements: every cell once; the samples of one that has none have no columns.
+        root: folder of all published suites.
+        suite: name of the suite.
+        measurements: one for every cell; without samples their table is empty.
     """
     folder = root / suite
     folder.mkdir(parents=True, exist_ok=True)
@@ -194,7 +194,7 @@ def write_published(root: Path, suite: str, measurements: Sequence[Measurement])
 
 
 def content_digest(lines: bytes, table: pa.Table | None) -> str:
-    """SHA-256 of records and samples: of the lines, then by name of each column's type, gaps, lengths and values."""
+    """SHA-256 of records and samples: the lines, then of each column, by name, its type, nulls, lengths and values."""
     found = hashlib.sha256(lines)
     columns = {} if table is None else {name: table[name] for name in sorted(table.column_names)}
     for name, column in columns.items():
@@ -214,7 +214,7 @@ def content_digest(lines: bytes, table: pa.Table | None) -> str:
 
 
 def _table(samples: dict[str, pd.DataFrame]) -> pa.Table | None:
-    """The samples of all cells below each other; None where there are none."""
+    """The samples of all cells, one after the other; None if there are none."""
     parts = {
         id: pa.Table.from_pandas(frame, preserve_index=False).replace_schema_metadata()
         for id, frame in samples.items() if not frame.empty
@@ -228,7 +228,7 @@ def _table(samples: dict[str, pd.DataFrame]) -> pa.Table | None:
 
 
 def _parquet(table: pa.Table) -> bytes:
-    """The table as Parquet: counts byte by byte, since their upper bytes are alike; the rest by dictionary."""
+    """The table as Parquet: counts split into byte streams, since their upper bytes repeat; others by dictionary."""
     counts = [field.name for field in table.schema if pa.types.is_integer(field.type)]
     file = io.BytesIO()
     pq.write_table(

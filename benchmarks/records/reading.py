@@ -1,4 +1,4 @@
-"""The results of a suite as pages, gates and pictures read them, be they being worked on or published."""
+"""The interface by which pages, gates and pictures read the results of a suite, in a working store or published."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Results(Protocol):
     """The results of one suite: a working `Store` or a `PublishedSuite`.
 
     Attributes:
-        folder: where its pages lie.
+        folder: folder of its pages.
     """
 
     folder: Path
@@ -30,7 +30,7 @@ class Results(Protocol):
         ...
 
     def state(self, cell: Cell) -> tuple[Literal["done", "failed", "missing"], str]:
-        """What there is of a cell, and of what failed the reason."""
+        """The state of a cell, and the reason of a failure."""
         ...
 
     def records(self) -> Iterator[Record]:
@@ -42,11 +42,11 @@ class Results(Protocol):
         ...
 
     def differences(self, record: Record, reference: Record) -> list[str]:
-        """The inputs of a record that forbid to show it beside its reference, the ANN."""
+        """The inputs in which a record differs from its reference, the ANN, so that they cannot be compared."""
         ...
 
     def origin(self) -> str:
-        """Where and when it was measured and verified, in a line; "" where it is still worked on."""
+        """A line on where and when it was measured and verified; "" for a working store."""
         ...
 
     def write(self, name: str, content: bytes) -> None:

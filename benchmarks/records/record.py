@@ -1,4 +1,4 @@
-"""What is kept of a measured cell."""
+"""The record of a measured cell."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from conversion.errors import BenchmarkError
 from conversion.report.layers import LayerReport
 
 SCHEMA = 2
-# Without the same of each of these, the figures of two records say nothing about the code between them.
+# Two records can be compared only if they agree in these inputs.
 INPUTS = ("weights", "data", "precision")
 
 
@@ -39,27 +39,27 @@ class LayerCounts(Firing):
     fan_out: int
 
 
-# Why a cell failed: it cannot be measured here, its process was lost, or the method refused or broke.
+# Causes of failure: the cell cannot be measured here, its process was lost, or the method refused or raised an error.
 Cause = Literal["impossible", "killed", "time limit", "refused", "error"]
 
 
 class Record(BaseModel):
-    """Everything measured of one cell, and under which conditions.
+    """All figures of one cell, and the conditions of their measurement.
 
     Attributes:
-        reason, cause: of a failure, in words and in a word.
-        metrics: by name, after the last step.
+        reason, cause: the reason of a failure in words, and its kind.
+        metrics: values after the last step, by name.
         exits: with early exit, the share of samples that left after step t = 1..T.
-        report: what every layer adds to the error, measured on calibration samples.
-        curve: the primary metric after step t of this conversion, where it was scored; extra information, no cell of
-            its own.
+        report: the error that every layer adds, measured on calibration samples.
+        curve: the primary metric after step t of this conversion, where it was scored; it says nothing of a conversion
+            for t steps.
         activity: spikes of one sample in step t = 1..T, all layers of neurons together.
         fingerprint: digests of the inputs that the result depends on.
         sources: by module, the digest of the code that the result depends on, see `benchmarks.freshness.sources`.
         provenance: versions, device and the like, for people.
-        departures: how the data are not as in the dataset, counted by kind (`Task.departures`).
-        samples: where what was measured of every sample is kept: in a working store the file beside the record, in a
-            published suite the value of the column `cell`; "" where it was not kept.
+        departures: differences of the data from the dataset as published, counted by kind (`Task.departures`).
+        samples: location of the table of samples: in a working store the file beside the record, in a published suite
+            the value of the column `cell`; "" where it was not kept.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -100,7 +100,7 @@ class Measurement(BaseModel):
 
 
 def parse_record(content: Any, path: Path) -> Record:
-    """A record from the content of its JSON; `path` is where it stands, for the sentences below.
+    """A record from the content of its JSON; `path` is its file, for error messages.
 
     Raises:
         DamagedRecord: it is no record, or one of a plug-in that is not installed.

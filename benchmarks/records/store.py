@@ -1,4 +1,4 @@
-"""The records of measured cells: a folder for each, valid at every moment."""
+"""The records of measured cells, a folder for each; they are complete at any time, also after a crash."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from conversion.files import write_atomically
 __all__ = ["FAILURE", "RECORD", "DamagedRecord", "Store"]
 
 RECORD, FAILURE = "record.json", "failed.json"
-# Seconds after which nobody is still writing a file.
+# Age in seconds at which a temporary file is a leftover of a run that was killed.
 LEFTOVER = 3600.0
 
 
@@ -52,7 +52,7 @@ class Store:
         return record
 
     def state(self, cell: Cell) -> tuple[Literal["done", "failed", "missing"], str]:
-        """What there is of a cell, and of what failed the reason; a damaged record is a failed one.
+        """The state of a cell, and the reason of a failure; a damaged record counts as failed.
 
         Raises:
             BenchmarkError: the record was written by a newer version.
@@ -80,12 +80,12 @@ class Store:
         return pd.read_parquet(io.BytesIO(content)) if path.name == _name(content) else None
 
     def differences(self, record: Record, reference: Record) -> list[str]:
-        """The inputs of a record, but its method, that are other than those of its reference, the ANN."""
+        """The inputs besides the method in which a record differs from its reference, the ANN."""
         shared = (key for key in record.fingerprint if key != "method")
         return [key for key in shared if reference.fingerprint.get(key) != record.fingerprint[key]]
 
     def origin(self) -> str:
-        """Nothing: a working store holds whatever was measured last, and `plan` says what is stale."""
+        """Empty: the records of a working store have different origins, and `plan` says which are stale."""
         return ""
 
     def write(self, name: str, content: bytes) -> None:
@@ -109,7 +109,7 @@ class Store:
     def save(self, record: Record, samples: pd.DataFrame | None = None) -> Record:
         """Writes a cell's record; returns it with the name of its samples' file.
 
-        A measured one takes the place of whatever there was; a failure leaves what was measured before.
+        The record of a measured cell replaces any other; that of a failure leaves an earlier measurement.
         """
         folder = self.cells / record.cell.id
         folder.mkdir(parents=True, exist_ok=True)
@@ -134,9 +134,9 @@ class Store:
 
 
 def _latest(folder: Path) -> Record | None:
-    """What speaks for a cell: what was measured, unless measuring it again failed since then.
+    """The valid record of a cell: that of its measurement, unless a later measurement failed.
 
-    That it cannot be measured on one machine says nothing of what was measured on another.
+    A cell that is impossible on one machine stays valid as measured on another.
     """
     record, failure = (_read(path) if path.is_file() else None for path in (folder / RECORD, folder / FAILURE))
     if record is None or failure is None:

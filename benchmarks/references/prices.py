@@ -18,7 +18,7 @@ class Firing(SpikeOperations):
     """Mean counts for one sample, of one layer or of a network.
 
     Attributes:
-        neurons: each updated once a step.
+        neurons: number of neurons; each is updated once a step.
     """
 
     neurons: int
@@ -52,11 +52,11 @@ class PriceList:
     """Picojoules per operation.
 
     Attributes:
-        mac: of a multiplication and addition, analog.
-        synop: of adding one weight to one potential.
-        update: of one neuron in one step.
-        analog_every_step: charge multiplications of a constant input at every step instead of once.
-        source: where the figures come from.
+        mac: price of an analog multiplication and addition.
+        synop: price of adding one weight to one potential.
+        update: price of updating one neuron in one step.
+        analog_every_step: whether multiplications of a constant input are charged at every step instead of once.
+        source: source of the figures.
     """
 
     mac: float
@@ -67,7 +67,7 @@ class PriceList:
 
     @property
     def flop(self) -> float:
-        """Of one floating-point operation of a nonlinear node: half of a MAC, a multiplication and addition."""
+        """The price of a floating-point operation of a nonlinear node: half of a MAC's, which is two operations."""
         return self.mac / 2
 
     def millijoules(self, totals: Totals, coding: Coding) -> float:

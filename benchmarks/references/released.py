@@ -25,7 +25,7 @@ class Flags(BaseModel):
     """One command line of the released scripts; a flag that was not given is None.
 
     Attributes:
-        calib: which calibration follows the thresholds.
+        calib: the calibration after the thresholds.
         maxspike: phi; with `search` the phi whose energy the search may spend.
         search: AdaFire chooses phi for each layer.
         maxspike_ratio: energy budget of the search, relative to `maxspike` everywhere.
@@ -56,17 +56,17 @@ class Flags(BaseModel):
 
 @dataclass(frozen=True)
 class Defaults:
-    """What the released scripts take when a flag is left out. They differ from one family of datasets to the next."""
+    """The defaults of the released scripts' flags. They differ between families of datasets."""
 
     maxspike: int = 4
     initialspike: int = 8
     minspike: int = 1
 
     def target(self, flags: Flags) -> int:
-        """phi, and what a search aims at.
+        """phi; with a search, the phi whose energy is its budget.
 
-        For event cameras the released target is 1 where the smallest phi is 2; what their search then compares with is
-        the energy of 2.
+        For event cameras the released target is 1 where the smallest phi is 2; the search then compares with the energy
+        of 2.
         """
         if flags.maxspike is not None:
             return flags.maxspike
@@ -77,13 +77,13 @@ class Defaults:
 # The scripts for CIFAR and point clouds; for ImageNet and detection; for event cameras.
 CIFAR, LARGE, EVENTS = Defaults(), Defaults(8, 16, 2), Defaults(1, 8, 2)
 IMAGENET_SIDE = 160
-"""Images as high and as wide as this, or more, are large: ImageNet's, and what is drawn from it."""
-# As in the README of the scripts, whose own defaults lie between 0.95 and 1.
+"""Least height and width of images of the ImageNet family: ImageNet's, and subsets of it."""
+# The value in the README of the scripts, whose own defaults lie between 0.95 and 1.
 RATIO = 1.0
 
 
 def defaults_of(dataset: str) -> Defaults:
-    """Those of the script that the released code has for datasets of this family."""
+    """The defaults of the released script for datasets of this family."""
     task = TASKS[dataset]()
     if isinstance(task, EventTask):
         return EVENTS
@@ -92,8 +92,7 @@ def defaults_of(dataset: str) -> Defaults:
 
 
 def released_network(dataset: str, arch: str) -> str:
-    """The network that the released scripts call `arch` on this dataset; here those of event cameras have other names
-    than those of images."""
+    """The network that the released scripts call `arch` on this dataset; for event cameras it is `event_<arch>`."""
     ours = f"event_{arch}"
     fits = ours in NETWORKS and NETWORKS[ours].fits(TASKS[dataset]()) is None
     return ours if fits else arch
@@ -129,7 +128,7 @@ def released_method(flags: Flags, defaults: Defaults = CIFAR) -> Named:
 
 
 def named_method(label: str) -> Named:
-    """A method as tables print it, "burst:phi=4,light=False"; values are checked where the method is made."""
+    """Parses a method's label, "burst:phi=4,light=False"; values are checked when the method is made."""
     name, _, rest = label.partition(":")
     pairs = [pair.partition("=") for pair in rest.split(",") if rest]
     for option, equals, value in pairs:
@@ -152,7 +151,7 @@ def chosen_method(flags: Flags, label: str | None, defaults: Defaults = CIFAR) -
 
 
 def _adafire(flags: Flags, phi: int, light: bool, defaults: Defaults) -> Named:
-    """AdaFire with what follows it. Without --search it may choose the one phi only, which leaves SSC and IAT."""
+    """AdaFire with SSC and IAT as asked for. Without --search it can choose one phi only, which leaves SSC and IAT."""
     name = "adafire" + "_ssc" * flags.search_threshold + "_iat" * flags.iat
     options: dict[str, Any] = {"phi": phi, "phi_init": phi, "phi_min": phi, "budget": RATIO, "light": light}
     if flags.search:
@@ -170,7 +169,7 @@ def _adafire(flags: Flags, phi: int, light: bool, defaults: Defaults) -> Named:
 
 
 def _refuse_idle(flags: Flags, defaults: Defaults) -> None:
-    """The released scripts ignore these without a word."""
+    """Raises InvalidInput for flags without effect, which the released scripts ignore."""
     idle = ("maxspike_ratio", "initialspike", "desired_spike", "minspike")
     for name, owner in [*((name, "search") for name in idle), ("threshold_ratio", "search_threshold")]:
         if getattr(flags, name) is not None and not getattr(flags, owner):

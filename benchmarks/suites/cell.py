@@ -15,11 +15,11 @@ class Cell(BaseModel):
     """One measurement, as a frozen value: task x network x method x T x seed x profile.
 
     Attributes:
-        method: name, with `options` as given to it.
+        method: name of the method; `options` are its options.
         T: timesteps that the network is converted for; None where the method does not depend on it.
-        seed: of the calibration subset.
-        limit: how many test samples, the first of one fixed shuffle; None for all.
-        calibration: how many training samples the conversion may look at.
+        seed: seed of the calibration subset.
+        limit: number of test samples, the first of one fixed shuffle; None for all.
+        calibration: number of training samples that the conversion may look at.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -46,7 +46,7 @@ class Cell(BaseModel):
 
     @property
     def profile(self) -> str:
-        """How much of the test split is measured; profiles are never mixed in one table."""
+        """The part of the test split that is measured, "full" or "first-N"; profiles are never mixed in one table."""
         return "full" if self.limit is None else f"first-{self.limit}"
 
     @property
@@ -57,7 +57,7 @@ class Cell(BaseModel):
 
     @property
     def id(self) -> str:
-        """A stable name: what can be read of it, and a hash of all of it."""
+        """A stable name: the main fields in plain text, and a hash of all of them."""
         spec = json.dumps(self.model_dump(mode="json"), sort_keys=True)
         digest = hashlib.sha256(spec.encode()).hexdigest()[:10]
         # Names of networks may have a slash: "ultralytics/yolov8n".

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, PositiveFloat
 
 from conversion.errors import UnknownName
 
-# Where in the block of a suite, and a sentence.
+# A location in the block of a suite, and a sentence.
 Problem = tuple[tuple[str | int, ...], str]
 Techniques = Literal["AdaFire", "AdaFire + SSC", "AdaFire + IAT", "AdaFire + SSC + IAT"]
 
@@ -20,7 +20,7 @@ class IsoEnergy(BaseModel):
 
     Attributes:
         budgets: energies, relative to the ANN's.
-        families: patterns of method labels by the family's name.
+        families: glob patterns of method labels, by the name of the family.
         reference: the family that every other row is compared with at the row's own energy.
     """
 
@@ -45,10 +45,10 @@ class IsoEnergy(BaseModel):
 
 
 class Ablation(BaseModel):
-    """The paper's Table 7: what each technique adds.
+    """The ablation of the paper's Table 7: the effect of each technique.
 
     Attributes:
-        paper: the dataset whose rows of the paper stand beside ours.
+        paper: the paper's dataset whose rows are shown beside ours.
         baseline: label of the method that changes are relative to.
         rows: label of the method by its techniques, written as in "AdaFire + SSC".
     """

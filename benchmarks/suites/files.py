@@ -1,4 +1,4 @@
-"""Reads suite files; what is wrong in one is said with its line and key."""
+"""Reads suite files; errors name line and key."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ Location = tuple[int | str, ...]
 
 
 def load_suite(name: str) -> Suite:
-    """A shipped suite by name, or any suite by the path of its file, which may name what plug-ins bring.
+    """Reads a shipped suite by name, or any suite by the path of its file; both may use plug-ins.
 
     Raises:
         UnknownName: no such suite.
@@ -61,7 +61,7 @@ def load_suite(name: str) -> Suite:
 
 
 def parse(text: str) -> tuple[Any, yaml.Node | None]:
-    """What a YAML text says, and the nodes that it says it with.
+    """The content of a YAML text, and its root node.
 
     Raises:
         yaml.YAMLError: it is no YAML, or has a key twice.
@@ -75,12 +75,12 @@ def parse(text: str) -> tuple[Any, yaml.Node | None]:
 
 
 class _Loader(yaml.SafeLoader):
-    """Refuses what the safe loader lets pass: a key twice, of which it would take the last."""
+    """A safe loader that also refuses duplicate keys, of which YAML's own takes the last."""
 
     def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:
         node = super().compose_mapping_node(anchor)
         lines: dict[str, int] = {}
-        # Keys are compared as they are written; all of a suite's are plain words.
+        # Keys are compared as they are written: all keys of suites are plain words.
         for key in (key for key, _ in node.value if isinstance(key, yaml.ScalarNode)):
             if key.value in lines:
                 said = f"the key '{key.value}' is there twice, first in line {lines[key.value]}; drop one of the two"
@@ -96,7 +96,7 @@ class _Loader(yaml.SafeLoader):
 
 
 def line_of(root: yaml.Node | None, location: Location) -> int:
-    """The line of a key or an element, counted from 1; of what would hold it where it is not there."""
+    """The line of a key or an element, counted from 1; the line of its parent where it does not exist."""
     node, line = root, 1 if root is None else root.start_mark.line + 1
     for part in location:
         if isinstance(node, yaml.MappingNode):
@@ -122,7 +122,7 @@ def _yaml_sentence(error: yaml.MarkedYAMLError) -> str:
 
 
 def _sentences(errors: list[ErrorDetails]) -> list[tuple[ErrorDetails, str]]:
-    """What to mend, in a sentence each; a misspelt key is not also a missing one."""
+    """A sentence for each error; a misspelt key is not reported as a missing one, too."""
     spelt = {(*error["loc"][:-1], *_nearest(error["loc"])) for error in errors if error["type"] == "extra_forbidden"}
     kept = (error for error in errors if error["type"] != "missing" or error["loc"] not in spelt)
     return [(error, _sentence(error)) for error in kept]
@@ -139,7 +139,7 @@ def _sentence(error: ErrorDetails) -> str:
         return f"there is no key '{location[-1]}' in {place}; {hint}"
     if error["type"] == "missing":
         return f"the key '{location[-1]}' is missing in {place}."
-    # The marker follows a key that is itself wrong, which need be no string.
+    # pydantic puts the marker "[key]" behind a key that is itself wrong, which may be no string.
     keys = [part for part in location if isinstance(part, str) and part != "[key]"]
     key = keys[-1] if keys else location[0]
     if error["type"] == "refused":
@@ -156,7 +156,7 @@ def _nearest(location: Location) -> list[str]:
 
 
 def _place(location: Location) -> tuple[str, Collection[str]]:
-    """A mapping of the file by name, with the keys that it takes."""
+    """The name of a mapping in the file, and its valid keys."""
     models: Mapping[str, type[IsoEnergy] | type[Ablation]] = {"iso_energy": IsoEnergy, "ablation": Ablation}
     match location:
         case ():

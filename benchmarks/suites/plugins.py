@@ -17,7 +17,7 @@ GROUP = "adaptive_calibration_bench.plugins"
 
 @dataclass(frozen=True)
 class Plugin:
-    """A module that was imported for what it registers.
+    """A module that an entry point names, imported.
 
     Attributes:
         module: its dotted name.
@@ -30,9 +30,9 @@ class Plugin:
 
 @cache
 def load_plugins() -> tuple[Plugin, ...]:
-    """Imports what the entry points name, once in a process.
+    """Imports the modules that the entry points name, once in a process.
 
-    One that cannot be imported is a line on stderr, and the rest goes on.
+    For a module that cannot be imported a warning is printed on stderr; the others are imported.
 
     Raises:
         BenchmarkError: a plug-in takes a name that is taken.

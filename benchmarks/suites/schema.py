@@ -16,7 +16,7 @@ from tasks import TASKS
 
 
 def suite_schema() -> dict[str, Any]:
-    """What a suite file may hold: its keys, every name that is registered, and the options of every method."""
+    """The JSON schema of suite files: their keys, all registered names, and the options of every method."""
     models: list[type[BaseModel]] = [Suite, Entry, *(METHODS[name] for name in METHODS)]
     references, schema = models_json_schema([(model, "validation") for model in models])
     definitions: dict[str, Any] = schema["$defs"]
@@ -50,7 +50,7 @@ def suite_schema() -> dict[str, Any]:
 
 
 def _fitting() -> dict[tuple[str, ...], list[str]]:
-    """By the tasks that they fit, the networks."""
+    """The networks, grouped by the tasks that they fit."""
     tasks = [TASKS[name]() for name in TASKS]
     found: dict[tuple[str, ...], list[str]] = {}
     for name in NETWORKS:

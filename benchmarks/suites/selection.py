@@ -1,4 +1,4 @@
-"""Which cells of a suite: the options that plan, run and report share."""
+"""The selection of cells of a suite, by the options that plan, run and report share."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ def select(
     cells: Sequence[Cell], *, tasks: Sequence[str] = (), networks: Sequence[str] = (), methods: Sequence[str] = (),
     steps: Sequence[int] = (), seeds: Sequence[int] = (),
 ) -> list[Cell]:  # fmt: skip
-    """The cells that match one pattern of every kind that was given. ANN references of what is kept are kept.
+    """The cells that match one pattern of every kind that was given, and the ANN cells that they are compared with.
 
     Raises:
         InvalidInput: T below 1.

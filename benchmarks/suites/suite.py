@@ -1,4 +1,4 @@
-"""What a suite is: which tasks, networks, methods and numbers of steps make up a table."""
+"""Suites: the tasks, networks, methods and numbers of steps that make up a table."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ FOUR_HOURS = 4 * 3600.0
 
 
 def _refuse(problems: Iterable[Problem]) -> None:
-    """Raises ValidationError if there are problems; pydantic puts their places behind that of what it validates."""
+    """Raises ValidationError if there are problems; pydantic appends their locations to that of the validated field."""
     details = [
         InitErrorDetails(type=PydanticCustomError("refused", "{sentence}", {"sentence": said}), loc=where, input=None)
         for where, said in problems
@@ -70,7 +70,7 @@ def _method(method: object) -> object:
         try:
             METHODS[name].model_validate(options)
         except ValidationError as error:
-            # Each alternative that an option may be fails on its own; the first says enough.
+            # Each alternative type of an option has an error of its own; the first is enough.
             first = {found["loc"][:1]: found for found in reversed(error.errors())}
             raise ValidationError.from_exception_data(
                 "suite",

@@ -58,7 +58,7 @@ def allocate(cost: Table, loss: Table, budget: float) -> Allocation:
 
     Args:
         cost: one row for each layer, one entry for each of its candidates; rows may differ in length.
-        loss: of the same shape.
+        loss: losses of the same shape.
         budget: upper bound of the sum of costs.
 
     Raises:

@@ -20,7 +20,7 @@ class ChannelHistogram:
     Attributes:
         counts: positive magnitudes by bin, shape (channels, BINS), int64. Zeros are not counted: every quantiser
             maps them to zero.
-        width: of a bin, shape (channels,), float64; it doubles when a later batch exceeds the range.
+        width: width of a bin, shape (channels,), float64; it doubles when a later batch exceeds the range.
         maximum: largest magnitude seen, zero where it is below TINY, shape (channels,), float64.
     """
 

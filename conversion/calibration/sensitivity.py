@@ -65,7 +65,7 @@ def measure_sensitivity(
         network: the base state.
         inputs: constant inputs, shape (N, ...), or frames in time.
         candidates: by layer, neurons to replace its own. Its own are not simulated again.
-        energy: how a layer's spikes are counted, of `conversion.counting.operations.KINDS`.
+        energy: the count of a layer's spikes, one of `conversion.counting.operations.KINDS`.
 
     Raises:
         InvalidInput: an output of the network is no distribution over classes.

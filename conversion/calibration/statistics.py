@@ -28,7 +28,7 @@ class Calibration:
         batches: network inputs, each of shape (N, ...), or frames in time; one of them alone is one batch.
         held_out: inputs of other training samples with their classes, shapes (M, ...) and (M,), or (M, H, W) where
             every position has a class; on them early exit learns how sure a correct prediction is.
-        seed: of whatever a stage draws at random.
+        seed: seed of the random draws of stages.
 
     Raises:
         InvalidInput: there is no sample, one of another shape than was captured, or a value that is not finite.

@@ -35,12 +35,12 @@ def choose_threshold(
     """Threshold V of one layer, float64: shape (channels,), or (1,) unless channelwise.
 
     Args:
-        histogram: of the layer's ANN activations.
+        histogram: histogram of the layer's ANN activations.
         rule: see the module's text.
         T: number of steps.
         phi: most spikes per step.
         channelwise: one threshold for each channel.
-        ceiling: where the ANN's own activation saturates (6 for ReLU6); phi V never exceeds it.
+        ceiling: value at which the ANN's own activation saturates (6 for ReLU6); phi V never exceeds it.
 
     A channel that is zero on the whole calibration set takes the largest threshold of its layer, so that it fires few
     spikes on other inputs; a layer that is zero throughout takes 1.
@@ -65,7 +65,7 @@ def search_thresholds(largest: Tensor, fractions: Tensor, cost: Callable[[Tensor
     Args:
         largest: activation of each channel, or of the layer, shape (channels,) or (1,). Zero gives threshold zero.
         fractions: candidates, in the order in which they are tried.
-        cost: of positive thresholds in the shape of `largest`, by entry.
+        cost: cost of positive thresholds in the shape of `largest`, by entry.
     """
     best = torch.full_like(largest, math.inf)
     chosen = torch.zeros_like(largest)

@@ -24,7 +24,7 @@ class Layout:
 
     Attributes:
         axis: the axis.
-        outer: how often the batch is repeated on it.
+        outer: number of repetitions of the batch on it.
         inner: number of neighbouring entries that belong to one sample.
     """
 

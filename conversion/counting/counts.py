@@ -22,7 +22,7 @@ class Counts:
         neurons: neurons per layer, each updated once a step; none in the input.
         fan_out: connections per layer, all its neurons together.
         analog: operations on analog values, for one sample.
-        steps: how many steps each sample took, shape (N,), float64; fewer than T where it left early.
+        steps: number of steps of each sample, shape (N,), float64; fewer than T where it left early.
     """
 
     layers: tuple[str, ...]

@@ -30,7 +30,7 @@ def flops(node: fx.Node, values: Values, reads: Tensor | None) -> int:
     Args:
         node: the operation.
         values: its inputs and its own value, of one sample.
-        reads: of a maximum or a product of matrices, how many inputs each output reads.
+        reads: number of inputs of each output of a maximum or a product of matrices.
     """
     op = packet(node)
     if reads is not None:

@@ -29,7 +29,7 @@ class SpikeOperations(BaseModel):
 
 
 KINDS = tuple(SpikeOperations.model_fields)
-"""What is counted of every layer and step, in this order."""
+"""Names of the counts of every layer and step, in order."""
 
 
 class AnalogOperations(BaseModel):

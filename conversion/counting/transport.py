@@ -19,7 +19,7 @@ def carry(node: fx.Node, transport: Transport, signals: Values, values: Values) 
 
     Args:
         node: the operation.
-        transport: of the operation.
+        transport: the transport of the operation.
         signals: its input signals, as numbers of events or of connections.
         values: real values of its inputs and of itself, which give shapes and constants.
     """

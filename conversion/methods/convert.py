@@ -21,13 +21,13 @@ def convert(
     """Converts a captured ANN into a spiking network.
 
     Args:
-        graph: of `capture`.
+        graph: the ANN, captured by `capture`.
         batches: calibration inputs from the training set, each of shape (N, ...), or frames in time.
         method: a name in METHODS.
         T: number of timesteps.
         held_out: other training samples with their classes, for methods that stop early.
-        seed: of whatever the method draws at random.
-        options: of the method.
+        seed: seed of the random draws of the method.
+        options: options of the method.
 
     Raises:
         UnknownName: there is no such method or option.

@@ -54,7 +54,7 @@ def split_error(
     Args:
         neuron: the parameters.
         T: number of steps.
-        axis: of the channels.
+        axis: axis of the channels.
         currents: the layer's input at each step, of shape (N, ...).
         function: the ANN's activation function in the place of this layer.
         activation: its values in the ANN, of the shape of a current.

@@ -41,9 +41,9 @@ class Neuron:
             "shift" as a current of threshold / (2 T) at every step, which the paper uses. They agree at t = T only.
             With "none" the neuron floors.
         signed: may fire negative spikes, as long as its total stays at or above zero.
-        slope: of a leaky ReLU; above zero the total may be negative, and the neuron has to be signed.
+        slope: slope of a leaky ReLU; above zero the total may be negative, and the neuron has to be signed.
         rho: factor of the threshold that SSC chose; the threshold has it already.
-        potential: what calibration adds to v(0); shape (channels,), or that of one sample.
+        potential: potential that calibration adds to v(0); shape (channels,), or that of one sample.
     """
 
     threshold: Tensor
@@ -80,8 +80,8 @@ class Layer:
 
     Args:
         neuron: the parameters.
-        T: of the conversion, over which the paper's shift is spread.
-        axis: of the channels in the layer's current.
+        T: number of steps of the conversion, over which the paper's shift is spread.
+        axis: axis of the channels in the layer's current.
         fan_out: synaptic operations that one spike of each neuron causes, shape of one sample; None counts nothing.
         fast: compile the update, which takes seconds once and is several times faster from then on.
     """

@@ -53,7 +53,7 @@ class _Header(BaseModel):
 
     Attributes:
         activations: shape of one sample's, by name, of the ANN that was converted.
-        dtype: of its parameters; `parameters` is their digest.
+        dtype: type of its parameters; `parameters` is their digest.
         neurons: by the name of the activation that they stand for, in execution order.
     """
 
@@ -104,7 +104,7 @@ def load(graph: ConversionGraph, path: Path) -> SpikingNetwork:
 
     Args:
         graph: the same trained ANN, captured again; the network takes its device and precision.
-        path: of the file.
+        path: the file.
 
     Raises:
         CheckpointError: the file is missing, damaged, or does not fit the graph; the message names it.

@@ -35,7 +35,7 @@ class Readout:
     Attributes:
         outputs: by step t, the network's output from the mean of steps 1..t, in the ANN's own structure. A sample that
             left early keeps the output with which it left.
-        steps: how many steps each sample took, int64 of shape (N,).
+        steps: number of steps of each sample, int64 of shape (N,).
         counts: None when nothing was counted.
     """
 
@@ -63,7 +63,7 @@ def simulate(
         inputs: shape (N, ...), the same at every step; a sequence of T such tensors, one for each step; or frames in
             time. Frames of events are counted as the first layer of spikes, with their connections.
         T: number of steps; the network's own when left out.
-        schedule: of `conversion.simulation.schedules`; both give the same result.
+        schedule: a schedule of `conversion.simulation.schedules`; both give the same result.
         at: the steps to read out, all of 1..T when left out.
         count: count spikes and synaptic operations.
         fast: compile the neurons. Worth it from about a billion neuron updates on; needs a C++ compiler on CPU.

@@ -46,7 +46,7 @@ def mean_output(neuron: Neuron, current: Tensor, T: int, axis: int) -> Tensor:
         neuron: the parameters; bias and potential are added to the current.
         current: mean over the steps, shape (N, ...).
         T: number of steps.
-        axis: of the channels.
+        axis: axis of the channels.
     """
     dtype, dims = torch.promote_types(current.dtype, torch.float32), current.dim()
     bias = neuron.bias.mean(0) if neuron.bias.dim() == 2 else neuron.bias

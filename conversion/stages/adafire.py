@@ -58,7 +58,7 @@ class AdaFire:
         phi_min: smallest candidate.
         budget: share of that energy.
         form: see above.
-        samples: how many of the calibration set are searched on, from the first.
+        samples: number of calibration samples that the search uses, from the first.
     """
 
     thresholds: Thresholds

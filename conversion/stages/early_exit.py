@@ -29,9 +29,9 @@ class EarlyExit:
     """IAT: sets the confidence threshold of every step from the entropy of correct predictions on held-out samples.
 
     Attributes:
-        base, scale, delta: of alpha_t = base + scale exp(-(E_t - min E) / delta); the defaults are the paper's for
-            CIFAR. It takes 0.995, 0.005 and 1 for ImageNet.
-        sign: how the paper's entropy is read, see `entropy_rule`.
+        base, scale, delta: those of alpha_t = base + scale exp(-(E_t - min E) / delta); the defaults are the paper's
+            for CIFAR. It takes 0.995, 0.005 and 1 for ImageNet.
+        sign: sign of the paper's entropy, see `entropy_rule`.
     """
 
     base: float = 0.6
@@ -101,8 +101,8 @@ def largest_change(changes: Tensor, distances: Tensor, tolerance: float) -> floa
     """The largest change with which samples may exit.
 
     Args:
-        changes: of every sample at each of K decisions, shape (N, K).
-        distances: of its output at that step from the last one, shape (N, K); without an exit it is zero.
+        changes: change of the output of every sample at each of K decisions, shape (N, K).
+        distances: distance of its output at that step from the last one, shape (N, K); without an exit it is zero.
         tolerance: largest mean over samples of the distance at the exit.
 
     Returns:

@@ -47,8 +47,8 @@ class SSC:
 
     Attributes:
         budget: see above.
-        energy: what a layer's spikes are counted as.
-        samples: how many of the calibration set are searched on, from the first.
+        energy: the count of a layer's spikes, one of `conversion.counting.operations.KINDS`.
+        samples: number of calibration samples that the search uses, from the first.
     """
 
     budget: float = 1.0

@@ -20,12 +20,12 @@ class Thresholds:
     """Puts neurons in the place of every activation, with thresholds chosen from the ANN's activations.
 
     Attributes:
-        rule: of `conversion.calibration.thresholds`.
+        rule: name of a rule of `conversion.calibration.thresholds`.
         phi: most spikes per step, of every layer or one for each layer in execution order.
         channelwise: one threshold for each channel instead of one for each layer.
-        start: how the neurons get their half threshold, see Neuron.
+        start: form of the neurons' half threshold, see Neuron.
         signed: neurons may take spikes back. Leaky ReLUs are signed in any case.
-        nonlinear: what nonlinear operations do in time, see SpikingNetwork.
+        nonlinear: form of nonlinear operations in time, see SpikingNetwork.
     """
 
     rule: ThresholdRule = "mse"

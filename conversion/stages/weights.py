@@ -37,7 +37,7 @@ class WeightCalibration:
 
     Attributes:
         iterations: for each layer.
-        learning_rate: of the first iteration.
+        learning_rate: learning rate of the first iteration.
     """
 
     iterations: int = 5000

@@ -26,7 +26,7 @@ LINES = (
 
 
 def rows(suite: str, method: str) -> pd.DataFrame:
-    """Of one method on all test images: T, accuracy and unary energy in percent of the ANN's."""
+    """T, accuracy and unary energy in percent of the ANN's, of one method on all test images."""
     table = pd.read_csv(ROOT / f"results/published/{suite}/results.csv")
     table = table[(table["method"] == method) & (table["profile"] == "full") & (table["metric"] == "accuracy")]
     assert len(table), f"results/published/{suite}/results.csv has no row of {method}"

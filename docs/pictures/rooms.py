@@ -53,7 +53,7 @@ def height(rooms: list[list[str]]) -> float:
 
 
 def panels(rooms: dict[str, list[list[str]]]) -> list[Panel]:
-    """Where each package goes; the last panel of a column reaches down to the foot of the picture."""
+    """The position of each package; the last panel of a column reaches down to the foot of the picture."""
     foot = EDGE + max(sum(height(rooms[name]) + BETWEEN for name in column) - BETWEEN for column in COLUMNS)
     placed = []
     for index, column in enumerate(COLUMNS):
@@ -97,7 +97,7 @@ def arrow(x1: float, y1: float, x2: float, y2: float) -> str:
 
 
 def arrows(placed: list[Panel]) -> list[str]:
-    """Who imports whom among packages."""
+    """Draws the imports between packages as arrows."""
     benchmarks, adapters, tasks, conversion = placed
     found = []
     for left, right in (benchmarks, adapters), (benchmarks, tasks), (adapters, conversion), (tasks, conversion):

@@ -24,12 +24,12 @@ Array = NDArray[np.float64]
 IOU = 0.5
 RESAMPLES, LEVEL = 300, 0.95
 CHUNK = 2**22
-"""Numbers in one array of the bootstrap."""
+"""Largest number of elements in one array of the bootstrap."""
 
 
 @dataclass(frozen=True)
 class Ranked:
-    """Detections of one class on all images, best score first, and how many objects there were to find.
+    """Detections of one class on all images, best score first, and the number of objects to find.
 
     Attributes:
         image: index of each detection's image, shape (K,).
@@ -76,8 +76,8 @@ def average_precision(ranked: Ranked, form: Form, weights: Array | None = None) 
 
     Args:
         ranked: its detections.
-        form: what is made of the curve of precision over recall.
-        weights: how often each image counts, shape (resamples, images); once each when left out.
+        form: summarises the curve of precision over recall.
+        weights: counts of each image, shape (resamples, images); 1 each when left out.
 
     Returns:
         Shape (resamples,) with weights, else (); a mean over IoU thresholds where there are several.
@@ -123,7 +123,7 @@ def mean_with_interval(classes: Sequence[Ranked], form: Form, seed: int = 0) -> 
 
 
 def _mean(values: Array) -> Array:
-    """Over classes, shape (classes, n) to (n,), of those that are not NaN; NaN where none is."""
+    """The mean over classes without NaN, shape (classes, n) to (n,); NaN where all are."""
     known = ~np.isnan(values)
     count = known.sum(axis=0)
     return np.where(count > 0, np.where(known, values, 0.0).sum(axis=0) / np.maximum(count, 1), np.nan)
@@ -137,7 +137,7 @@ class Matched:
     labels: Tensor
     hits: Tensor
     positives: Tensor
-    """Objects to find of each class, shape (classes,)."""
+    """Number of objects to find of each class, shape (classes,)."""
 
 
 def match(found: Detections, truth: Boxes, classes: int) -> Matched:
@@ -166,7 +166,7 @@ def match(found: Detections, truth: Boxes, classes: int) -> Matched:
 
 
 def score(image: Matched) -> float:
-    """How well one image went, 0 to 1: its own average precision (area), a mean over the classes that are on it.
+    """The score of one image, 0 to 1: its own average precision (area), a mean over the classes that are on it.
 
     An image without an object scores 1 less its surest detection.
     """
@@ -206,7 +206,7 @@ class AveragePrecision:
         self._images: list[Matched] = []
 
     def update(self, predictions: Sequence[Detections], targets: Sequence[Boxes]) -> None:
-        """Adds images: what was found and what is there, in the same order.
+        """Adds images: detections and true boxes, in the same order.
 
         Raises:
             InvalidInput: when there are not as many predictions as targets.

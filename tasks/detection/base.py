@@ -1,4 +1,4 @@
-"""What detection is about: boxes in an image, true or predicted, and tasks whose samples hold them."""
+"""Object detection: the base of its tasks, and of those with annotated image files."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ from tasks.samples import Samples
 Anchors = tuple[tuple[float, float], ...]
 ANCHOR_SIDE = 416
 VOC_ANCHORS: Anchors = ((1.19, 1.98), (2.79, 4.59), (4.53, 8.92), (8.06, 5.29), (10.32, 10.65))
-"""YOLOv2's own for VOC (Redmon, Farhadi, "YOLO9000", CVPR 2017), of images of 416x416 pixels."""
+"""YOLOv2's anchors for VOC (Redmon, Farhadi, "YOLO9000", CVPR 2017), for images of 416x416 pixels."""
 ROUNDING = 1.0
-"""Pixels that a box may reach over the border, where annotators rounded; it is clipped."""
+"""Pixels by which a box may cross the border of its image, since annotators round; it is clipped."""
 
 
 @dataclass(frozen=True)
 class Annotated:
-    """An image on disk, and what reads its annotation."""
+    """An image on disk, and the function that reads its annotation."""
 
     path: Path
     annotation: Callable[[], Boxes]
@@ -66,7 +66,7 @@ def inside(box: Sequence[float], size: tuple[int, int], where: str) -> list[floa
     """A box (x1, y1, x2, y2) clipped to an image of height and width `size`.
 
     Args:
-        where: file, line or id for the error message, which is where the box comes from.
+        where: the source of the box for the error message: file, line or id.
 
     Raises:
         InvalidInput: the box reaches more than a pixel over the border, or its corners are in the wrong order.
@@ -87,8 +87,8 @@ def _shown(box: Sequence[float]) -> str:
 class Detection(Task):
     """A task whose samples are images of one size and whose targets are boxes.
 
-    Images keep no aspect: a box is where it is in fractions of height and width, so that predictions need not know the
-    original size.
+    Images are resized without regard to their aspect: boxes are in fractions of height and width, so that predictions
+    do not depend on the original size.
     """
 
     kind = "object detection"
@@ -103,10 +103,10 @@ class Detection(Task):
 
     @property
     def anchors(self) -> Anchors:
-        """Widths and heights that boxes often have, in cells of 32 pixels at the size of the input.
+        """Common widths and heights of boxes, in cells of 32 pixels at the size of the input.
 
         A class attribute where they are known (`adapters.detection.anchors.anchors_of` computes them); else VOC's,
-        brought to that size.
+        scaled to that size.
         """
         height, width = (side / ANCHOR_SIDE for side in self.input_shape[1:])
         return tuple((w * width, h * height) for w, h in VOC_ANCHORS)
@@ -136,7 +136,7 @@ class AnnotatedDetection(Detection, DiskTask[Annotated]):
         return sample.path.parent.parent / SKIPPED
 
     def content(self, sample: Annotated) -> bytes:
-        # A file that is missing is an error only to those who look at it.
+        # A missing file is an error only when its sample is read.
         image = sample.path.read_bytes() if sample.path.is_file() else b"missing"
         return sample.boxes.content() + image
 

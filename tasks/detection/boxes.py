@@ -1,4 +1,4 @@
-"""Boxes in an image: true ones with what is known of them, predicted ones with their scores."""
+"""Boxes in an image: true ones with their annotation, predicted ones with their scores."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from conversion.errors import InvalidInput
 
 @dataclass(frozen=True, eq=False)
 class Boxes:
-    """What is on one image.
+    """The true boxes of one image.
 
     Attributes:
         boxes: x1, y1, x2, y2 in pixels of the original image, float32 of shape (M, 4).
         labels: class indices, int64 of shape (M,).
         ignored: objects that need not be found, bool of shape (M,): VOC's difficult ones, crowds of COCO.
         size: height and width of the original image.
-        image: which image it is, for error messages.
-        without_area: how many boxes its annotation holds besides, which nothing can overlap.
+        image: name of the image, for error messages.
+        without_area: number of further boxes in its annotation that have no area, so that nothing can overlap them.
     """
 
     boxes: Tensor
@@ -36,7 +36,7 @@ class Boxes:
         cls, boxes: list[list[float]], labels: list[int], ignored: list[bool], size: tuple[int, int], image: str = "",
         without_area: int = 0,
     ) -> Boxes:  # fmt: skip
-        """From plain lists of one length."""
+        """Makes boxes from lists of one length."""
         return cls(torch.tensor(boxes).reshape(-1, 4), torch.tensor(labels).long(), torch.tensor(ignored).bool(), size,
                    image, without_area)  # fmt: skip
 
@@ -47,19 +47,19 @@ class Boxes:
         return self.boxes / self.boxes.new_tensor([width, height, width, height])
 
     def content(self) -> bytes:
-        """All there is, for a digest."""
+        """Name, size, boxes, labels and flags as bytes, for a digest."""
         parts = (self.boxes, self.labels, self.ignored)
         return repr((self.image, self.size)).encode() + b"".join(part.numpy().tobytes() for part in parts)
 
 
 @dataclass(frozen=True, eq=False)
 class Detections:
-    """What a network found on one image.
+    """The detections of a network on one image.
 
     Attributes:
         boxes: x1, y1, x2, y2 in fractions of the image's width and height, float32 of shape (K, 4).
         labels: class indices, int64 of shape (K,).
-        scores: how sure it is, larger is surer, float32 of shape (K,).
+        scores: confidences in 0..1, float32 of shape (K,).
     """
 
     boxes: Tensor

@@ -97,9 +97,9 @@ class YoloFolder(AnnotatedDetection):
 
 
 def read_yolo(path: Path, image: Path, classes: Sequence[str]) -> Boxes:
-    """What is on an image by its text labels: a line `class x y width height` a box, in fractions, x and y its centre.
+    """The boxes of an image from its text labels: lines `class x y width height` in fractions, (x, y) the centre.
 
-    An image without a file of labels is one without an object.
+    An image without a file of labels has no object.
 
     Raises:
         InvalidInput: a line is malformed or names no class, or a box is outside of the image; names file and line.

@@ -27,7 +27,7 @@ from tasks.detection.base import Annotated, AnnotatedDetection, inside
 from tasks.detection.boxes import Boxes, Detections, require_same_images
 
 MOST = 100
-"""Detections of one image that COCO's metric looks at."""
+"""Number of detections of one image that COCO's metric counts."""
 
 
 class CocoAveragePrecision:
@@ -50,13 +50,13 @@ class CocoAveragePrecision:
             raise InvalidInput(
                 "COCO's average precision needs pycocotools, which is not installed: pip install -e '.[detection]'."
             ) from error
-        self._judge = COCOeval
+        self._evaluator = COCOeval
         self.classes = tuple(classes)
         self._found: list[Detections] = []
         self._truth: list[Boxes] = []
 
     def update(self, predictions: Sequence[Detections], targets: Sequence[Boxes]) -> None:
-        """Adds images: what was found and what is there, in the same order.
+        """Adds images: detections and true boxes, in the same order.
 
         Raises:
             InvalidInput: when there are not as many predictions as targets.
@@ -83,13 +83,15 @@ class CocoAveragePrecision:
         return torch.tensor([score(match(found, truth, len(self.classes))) for found, truth in pairs])
 
     def _ranked(self) -> list[Ranked]:
-        """By class, its detections as pycocotools matched them, `right` and `wrong` at ten IoU thresholds."""
-        judge = self.judged()
+        """The detections of each class as pycocotools matched them, `right` and `wrong` at ten IoU thresholds."""
+        evaluation = self.evaluation()
         images, classes = len(self._truth), len(self.classes)
-        found: list[list[Any]] = [judge.evalImgs[label * images : (label + 1) * images] for label in range(classes)]
+        found: list[list[Any]] = [
+            evaluation.evalImgs[label * images : (label + 1) * images] for label in range(classes)
+        ]
         return [_rank(of_class) for of_class in found]
 
-    def judged(self) -> Any:
+    def evaluation(self) -> Any:
         """pycocotools' evaluation of all images, with one range of areas; `accumulate` has not been called."""
         from pycocotools.coco import COCO
 
@@ -107,11 +109,11 @@ class CocoAveragePrecision:
                 side.dataset = {**everything, "annotations": [{**a, "id": k + 1} for k, a in enumerate(annotations)]}
                 side.createIndex()
                 sides.append(side)
-            judge = self._judge(*sides, "bbox")
-            judge.params.areaRng, judge.params.areaRngLbl = [[0, 1e10]], ["all"]
-            judge.params.maxDets = [MOST]
-            judge.evaluate()
-        return judge
+            evaluation = self._evaluator(*sides, "bbox")
+            evaluation.params.areaRng, evaluation.params.areaRngLbl = [[0, 1e10]], ["all"]
+            evaluation.params.maxDets = [MOST]
+            evaluation.evaluate()
+        return evaluation
 
 
 def _truth(image: int, truth: Boxes) -> list[dict[str, Any]]:
@@ -131,7 +133,7 @@ def _entry(image: int, box: Sequence[float], label: int) -> dict[str, Any]:
 
 
 def _rank(images: Sequence[dict[str, Any] | None]) -> Ranked:
-    """One class's matches on all images; None where it is neither there nor found."""
+    """Ranks one class's matches on all images; an image is None where the class is neither there nor predicted."""
     seen = [(i, image) for i, image in enumerate(images) if image is not None]
     positives = np.zeros(len(images))
     for i, image in seen:
@@ -151,11 +153,11 @@ def _rank(images: Sequence[dict[str, Any] | None]) -> Ranked:
 def read_coco(path: Path, images: Path, classes: Sequence[str]) -> list[Annotated]:
     """The images of an annotation file, by id, those without an object among them.
 
-    Boxes without area, of which COCO has a few, are counted and dropped: nothing can overlap them. What is annotated on
-    an image is looked at when its boxes are asked for: InvalidInput names the file and the annotation's id.
+    Boxes without area, of which COCO has a few, are counted and dropped: nothing can overlap them. Annotations are
+    checked when the boxes of their image are read: InvalidInput names the file and the annotation's id.
 
     Args:
-        path: of the JSON file.
+        path: the JSON file.
         images: folder of the image files.
         classes: names; a class's position here is its label, whatever its id in the file.
 
@@ -188,7 +190,7 @@ def _boxes(
     path: Path, image: Mapping[str, Any], annotations: Sequence[Mapping[str, Any]], names: Mapping[int, str],
     classes: tuple[str, ...],
 ) -> Boxes:  # fmt: skip
-    """What is annotated on one image."""
+    """The true boxes of one image, from its annotations."""
     size = (image["height"], image["width"])
     boxes: list[list[float]] = []
     kept = []
@@ -215,7 +217,7 @@ class CocoLayout(AnnotatedDetection):
     primary_metric = "ap"
     input_shape = (3, 416, 416)
     years: tuple[str, ...]
-    """Which of the folders under coco/ there have to be, each with its annotations."""
+    """The folders that have to be under coco/, each with its annotations."""
     info = TaskInfo(
         "COCO 2017: photographs with things of 80 classes",
         'Lin et al., "Microsoft COCO: Common Objects in Context", ECCV 2014',
@@ -248,7 +250,7 @@ class CocoLayout(AnnotatedDetection):
         return CocoAveragePrecision(self.classes)
 
     def images(self, year: str) -> list[Annotated]:
-        """One folder's images."""
+        """The annotated images of one folder."""
         return read_coco(self.root / "annotations" / f"instances_{year}.json", self.root / year, self.classes)
 
 

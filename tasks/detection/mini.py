@@ -1,4 +1,4 @@
-"""Small drawn scenes to find shapes in: detection without data on disk. What is measured on it is of it alone."""
+"""Small drawn scenes to find shapes in: detection without data on disk. Its figures say nothing of other data."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tasks.detection.boxes import Boxes
 
 SIDE, SMALLEST, LARGEST, MOST = 64, 12, 28, 4
 SIZES: dict[Split, tuple[int, int]] = {"train": (1024, 0), "validation": (128, 1), "test": (256, 2)}
-"""How many scenes a split has, and the seed that they are drawn by."""
+"""Number of scenes of each split, and the seed that they are drawn by."""
 
 
 class Scenes(Dataset[tuple[Tensor, Boxes]]):
@@ -23,7 +23,7 @@ class Scenes(Dataset[tuple[Tensor, Boxes]]):
 
     Args:
         images: uint8 of shape (N, 3, H, W).
-        boxes: what is on each.
+        boxes: the true boxes of each image.
     """
 
     def __init__(self, images: Tensor, boxes: list[Boxes]) -> None:
@@ -80,7 +80,7 @@ def _digest() -> str:
 
 
 def _scene(generator: torch.Generator, name: str) -> tuple[Tensor, Boxes]:
-    """A ground of one colour, shapes of others, noise over all."""
+    """Draws a background of one colour, shapes of others, and noise over all."""
 
     def number(low: int, high: int) -> int:
         return int(torch.randint(low, high + 1, (), generator=generator))
@@ -95,14 +95,14 @@ def _scene(generator: torch.Generator, name: str) -> tuple[Tensor, Boxes]:
         if any(_common(x, y, side, other) > 0.1 for other in corners):
             continue
         label = number(0, 2)
-        # At least 64 levels away from the ground in every channel, the way that has room.
+        # At least 64 levels from the background in every channel, in the direction that has room.
         away = torch.randint(64, 128, (3, 1, 1), generator=generator)
         colour = torch.where(ground < 128, ground + away, ground - away).float()
         patch = image[:, y : y + side, x : x + side]
         image[:, y : y + side, x : x + side] = torch.where(_shape(label, side), colour, patch)
         corners.append([float(x), float(y), float(x + side), float(y + side)])
         labels.append(label)
-    # Whole numbers: the same on every machine.
+    # Integers, so that images are the same on every machine.
     noise = torch.randint(-20, 21, (3, SIDE, SIDE), generator=generator)
     return (image + noise).clamp(0, 255).to(torch.uint8), Boxes.of(
         corners, labels, [False] * len(labels), (SIDE, SIDE), name
@@ -117,7 +117,7 @@ def _common(x: int, y: int, side: int, other: list[float]) -> float:
 
 
 def _shape(label: int, side: int) -> Tensor:
-    """Which pixels of a box belong to its shape, bool of shape (side, side)."""
+    """The pixels of a box that belong to its shape, bool of shape (side, side)."""
     place = torch.arange(side) - (side - 1) / 2
     if label == 0:
         return place[:, None] ** 2 + place[None, :] ** 2 <= (side / 2) ** 2

@@ -18,15 +18,15 @@ if TYPE_CHECKING:  # It takes a moment to load, and only `report` draws.
     from matplotlib.axes import Axes
 
 LEAST_KEPT = 0.05
-"""Boxes that are less sure are not kept: no picture shows them."""
+"""Lowest score of boxes that are stored."""
 LEAST_DRAWN = 0.1
-"""Boxes that are less sure are not drawn, as in the paper's released code."""
+"""Lowest score of boxes that are drawn, as in the paper's released code."""
 SIDE = 240
-"""Pixels that the shorter side of an image has at least when boxes are drawn on it."""
+"""Least pixels of the shorter side of an image when boxes are drawn on it."""
 
 
 class BoxTarget(DrawnTarget):
-    """What is on an image: `Boxes` are true, `Detections` predicted, each in a list with one for every image."""
+    """The boxes of an image: targets are a list of `Boxes`, predictions a list of `Detections`, one for every image."""
 
     def write(self, prediction: Detections) -> bytes:
         likely = prediction.scores >= LEAST_KEPT
@@ -37,7 +37,7 @@ class BoxTarget(DrawnTarget):
         return Detections(**safetensors.torch.load(content))
 
     def fault(self, targets: Sequence[Boxes], inputs: Tensor, classes: int, split: str) -> str | None:
-        """Boxes have an area, lie in their images and are of the task's classes."""
+        """Checks that boxes have an area, lie in their images and are of the task's classes."""
         for truth in targets:
             height, width = truth.size
             corners, labels = truth.boxes, truth.labels
@@ -51,13 +51,13 @@ class BoxTarget(DrawnTarget):
         return None
 
     def imitate(self, targets: Sequence[Boxes], classes: int, mistakes: Mistakes) -> list[Detections]:
-        """The true boxes, with other classes where they are mistaken; some mistakes are those of the first class."""
+        """The true boxes; with wrong classes for those of the first class ("some") or all of them ("all")."""
         return [_imitated(truth, classes, mistakes) for truth in targets]
 
     def output_fault(
         self, output: Any, decode: Callable[[Any], Any], shape: tuple[int, ...], classes: int
     ) -> str | None:
-        """Outputs decode to detections of each image: within it, of the task's classes, the surest first."""
+        """Checks that outputs decode to detections of each image: in it, of the task's classes, by falling score."""
         found = decode(output)
         if not (isinstance(found, list) and all(isinstance(one, Detections) for one in found)):
             return f"`decode` gives {type(found).__name__}; give a list of Detections, one for each image."
@@ -66,7 +66,7 @@ class BoxTarget(DrawnTarget):
         return next((fault for one in found if (fault := _fault(one, classes)) is not None), None)
 
     def draw(self, axis: Axes, sample: Tensor, answer: Boxes | Detections, classes: Sequence[str]) -> None:
-        """Boxes with their classes, and with their scores where they are predicted."""
+        """Draws boxes with their classes, and with their scores where they are predicted."""
         from torchvision.utils import draw_bounding_boxes
 
         image = _enlarged(sample)

@@ -23,9 +23,9 @@ def read_annotation(path: Path, classes: Sequence[str], *, drop_empty: bool = Fa
     Pixels count from 1 in the file; 1 is taken off all four numbers of a box, as the paper's released code does.
 
     Args:
-        path: of the XML file.
+        path: the XML file.
         classes: names; a class's position here is its label.
-        drop_empty: count boxes without area, which nothing can overlap, and pass over them.
+        drop_empty: count and drop boxes without area, which nothing can overlap.
 
     Raises:
         InvalidInput: the file is missing, empty or no annotation, a class is not listed, or a box is outside of the
@@ -78,9 +78,9 @@ class VocLayout(AnnotatedDetection):
     """Detection in VOC's layout. Subclasses say which lists of which folders make up a split."""
 
     lists: ClassVar[Lists]
-    """By split, pairs of a folder in VOCdevkit/ and a list in its ImageSets/Main."""
+    """Pairs of a folder in VOCdevkit/ and a list in its ImageSets/Main, by split."""
     drops_empty: ClassVar[bool] = False
-    """Whether boxes without area are passed over, not refused."""
+    """Whether boxes without area are dropped, not refused."""
 
     folders = ("VOCdevkit",)
 

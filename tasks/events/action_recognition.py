@@ -15,8 +15,8 @@ from tasks.events.files import davis346, read_aedat2
 class ActionRecognition(RecordedEvents):
     """Ten actions of fifteen people before a DAVIS346, 346x260 pixels.
 
-    The publisher gives no split and the paper's authors have not published theirs. With folders train and test these
-    are taken as they are; else a seeded fifth of every class is the test set. A tenth of the training set validates.
+    The publisher gives no split and the paper's authors have not published theirs. Folders train and test are the
+    splits where they exist; else a seeded fifth of every class is the test set. A tenth of the training set validates.
     """
 
     info = TaskInfo(
@@ -66,7 +66,7 @@ class ActionRecognition(RecordedEvents):
 
 
 def _parts(root: Path) -> list[Path]:
-    """The folders of the splits; the dataset's own where there are none."""
+    """The folders of the splits, or the dataset's own folder where there are none."""
     return [root / "train", root / "test"] if (root / "train").is_dir() else [root]
 
 

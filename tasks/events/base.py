@@ -1,4 +1,4 @@
-"""Classification of event recordings: how they are listed, read, encoded, kept and split (docs/events.md)."""
+"""Classification of event recordings: listings, reading, encoding, cache and splits (docs/events.md)."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ ENCODINGS: Mapping[str, Encoding] = {
     "_toframe": TonicFrames(n_event_bins=16),
     "_tovoxelgrid": TonicVoxels(9),
 }
-"""By what a task's name has behind that of its dataset."""
+"""Encodings by the suffix that they add to the name of the dataset's task."""
 
 
 class EventTask(Task):
@@ -60,7 +60,7 @@ class EventTask(Task):
     sensor: ClassVar[Sensor]
     encoding: ClassVar[Encoding] = ENCODINGS[""]
     upright: ClassVar[bool] = False
-    """Whether what is seen must not be mirrored: digits, or gestures of the right and the left hand."""
+    """Whether recordings must not be mirrored: digits, or gestures of the right and the left hand."""
 
     def metric(self) -> Accuracy:
         return Accuracy()
@@ -91,7 +91,7 @@ class Recording:
     """A recording on disk and its class.
 
     Attributes:
-        begin, end: of the part of the file that it is, in microseconds of the file's clock; None where it is all.
+        begin, end: first and last time of its part of the file, in microseconds of the file's clock; None for all.
     """
 
     path: Path
@@ -101,7 +101,7 @@ class Recording:
 
 
 class EncodedRecordings(Dataset[tuple[Tensor, Tensor]]):
-    """Encoded recordings and their classes, read from the cache when asked for.
+    """Encoded recordings and their classes, read from the cache on access.
 
     Args:
         store: the inputs.
@@ -125,11 +125,10 @@ class EncodedRecordings(Dataset[tuple[Tensor, Tensor]]):
 
 
 class EncodedEvents(EventTask, DiskTask[Sample]):
-    """Recordings on disk, whatever a listing says of one. Subclasses implement `listing`, `label`, `key` and `load`.
+    """Recordings on disk, with listing entries of any type. Subclasses implement `listing`, `label`, `key` and `load`.
 
-    What a recording holds is looked at when its split is first asked for: all recordings are then read, checked and
-    encoded into one file of the cache, which is used from then on. It is made anew when a recording or the code that
-    reads and encodes it changes.
+    On the first access to a split, all its recordings are read, checked and encoded into one file of the cache, which
+    is used from then on. It is written anew when a recording or the code that reads and encodes it changes.
     """
 
     unit = "recording"
@@ -140,7 +139,7 @@ class EncodedEvents(EventTask, DiskTask[Sample]):
 
     @abstractmethod
     def place(self, sample: Sample) -> Path | str:
-        """Where a recording is, for error messages."""
+        """The file or name of a recording, for error messages."""
 
     def read(self, sample: Sample) -> tuple[Tensor, Tensor]:
         return torch.from_numpy(dense(self._cells(sample), self.input_shape)), torch.tensor(self.label(sample))
@@ -190,7 +189,7 @@ class EncodedEvents(EventTask, DiskTask[Sample]):
         return {}
 
     def _digest_of(self, split: Split) -> str:
-        """SHA-256, hexadecimal, over the content of a split's recordings: it names the split's file in the cache."""
+        """SHA-256, hexadecimal, over the content of a split's recordings; the cache key depends on it."""
         if split not in self._digests:
             state = hashlib.sha256()
             for sample in self._splits[split]:
@@ -200,7 +199,7 @@ class EncodedEvents(EventTask, DiskTask[Sample]):
         return self._digests[split]
 
     def _key(self, split: Split) -> str:
-        """Names an encoded split: recordings, encoding, camera and code."""
+        """The cache key of an encoded split: a digest of recordings, encoding, camera and code."""
         state = hashlib.sha256(f"{self._digest_of(split)} {self.encoding!r} {self.sensor}".encode())
         for module in (event_encoding, event_files):
             state.update(Path(str(module.__file__)).read_bytes())
@@ -208,7 +207,7 @@ class EncodedEvents(EventTask, DiskTask[Sample]):
 
     @property
     def _cache(self) -> Path:
-        """Beside the data; in the user's cache where these cannot be written to."""
+        """The folder of the cache: beside the data, or in the user's cache where the data root is not writable."""
         assert self.data_root is not None
         if os.access(self.data_root, os.W_OK):
             return self.data_root / ".cache" / "events"
@@ -235,7 +234,7 @@ class RecordedEvents(EncodedEvents[Recording]):
 
 @lru_cache(maxsize=1)
 def _hash_of_whole(path: Path) -> bytes:
-    """Of a file whose parts follow each other in a listing."""
+    """The hash of a file, kept for the next sample of the listing, which may be another part of it."""
     return file_hash(path)
 
 
@@ -250,7 +249,7 @@ def by_class(folder: Path, classes: Sequence[str], suffix: str) -> list[Recordin
 
 
 def class_gap(folder: Path, classes: Sequence[str], suffix: str) -> str | None:
-    """What is missing of a folder that has one folder for each class, as a sentence; None when all is there."""
+    """Names what is missing in a folder with one folder for each class, in a sentence; None when all is there."""
     for name in classes:
         if not (folder / name).is_dir():
             return f"There is no folder {folder / name}."

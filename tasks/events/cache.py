@@ -1,7 +1,6 @@
 """Encoded recordings on disk: one file for each split and encoding, mapped into memory.
 
-A recording is kept as what is not zero in it. That is a tenth of the file that all cells would make, and quicker to
-read into a tensor of zeros than they are.
+Only the values of a recording that are not zero are stored: a tenth of all cells, and faster to read.
 """
 
 from __future__ import annotations
@@ -28,8 +27,8 @@ class CellStore:
     """The encoded recordings of one split, read from a file that `write_cells` wrote.
 
     Args:
-        path: of the file.
-        shape: of one encoded recording.
+        path: the file.
+        shape: shape of one encoded recording.
 
     Raises:
         InvalidInput: the file is damaged.
@@ -73,13 +72,13 @@ class CellStore:
 
 
 def write_cells(path: Path, encoded: Iterable[Cells]) -> None:
-    """Writes recordings as they come, the file whole or not at all.
+    """Writes recordings one by one; the file appears complete or not at all.
 
     Whole numbers get the smallest type that holds all of them exactly: uint8, int16 or int32; others are float32.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f"{path.name}.{secrets.token_hex(4)}.tmp")
-    # The type is known at the end: until then values are kept as wide as they came.
+    # The common type is known only at the end; until then each recording's values have their own.
     values: list[NDArray[np.generic]] = []
     spool = temporary.with_suffix(".index")
     try:
@@ -92,7 +91,7 @@ def write_cells(path: Path, encoded: Iterable[Cells]) -> None:
             file.write(MAGIC)
             starts = []
             for value in values:
-                # Values are read as numbers of their own size, so they begin at multiples of four.
+                # Padding: arrays are mapped with their type, so they begin at multiples of four bytes.
                 file.write(b"\0" * (-file.tell() % 4))
                 starts.append(file.tell())
                 file.write(indices.read(4 * len(value)))
@@ -113,7 +112,7 @@ def write_cells(path: Path, encoded: Iterable[Cells]) -> None:
 
 
 def _narrow(values: NDArray[np.generic]) -> NDArray[np.generic]:
-    """The same numbers in the smallest of the types above."""
+    """Casts to the smallest of uint8, int16, int32 and float32 that holds all values."""
     if values.dtype.kind == "f":
         return values.astype(np.float32)
     low, high = (int(values.min()), int(values.max())) if len(values) else (0, 0)

@@ -20,8 +20,8 @@ UNPACKED: dict[Split, str] = {"train": "ibmGestureTrain", "test": "ibmGestureTes
 class DvsGesture(RecordedEvents):
     """DVS128 Gesture: 23 people for training and 6 for testing, 128x128 pixels.
 
-    The publisher's recordings hold all gestures of a person one after the other; a sample is what its table of labels
-    says. A tenth of the training samples validates.
+    The publisher's recordings hold all gestures of a person one after the other; a table of labels says when each
+    sample begins and ends. A tenth of the training samples validates.
     """
 
     info = TaskInfo(
@@ -111,5 +111,5 @@ def _by_number(folder: Path) -> list[Path]:
 
 @lru_cache(maxsize=1)
 def _whole(path: Path) -> Events:
-    """A recording of all gestures of a person; its parts follow each other."""
+    """A recording of all gestures of a person, kept for the next of its samples."""
     return read_aedat3(path)

@@ -18,7 +18,7 @@ from conversion.errors import InvalidInput
 
 Events = NDArray[np.void]
 EVENT = np.dtype([("t", np.int64), ("x", np.int16), ("y", np.int16), ("p", np.int8)])
-# Below this share of cells that can be hit, sorting the events is quicker than counting in all cells.
+# Events per cell below which sorting the events is faster than counting in all cells.
 SPARSE = 1 / 8
 
 
@@ -31,14 +31,14 @@ class Sensor(NamedTuple):
 
 @dataclass(frozen=True)
 class Cells:
-    """What is not zero in an encoded recording: flat indices, ascending, and the value at each."""
+    """The values of an encoded recording that are not zero: flat indices, ascending, and the value at each."""
 
     index: NDArray[np.int64]
     value: NDArray[Any]
 
 
 class Encoding(Protocol):
-    """How a recording becomes a tensor.
+    """Makes a tensor of a recording.
 
     Attributes:
         temporal: whether the first axis is time, so that frame after frame can be fed to a network.
@@ -48,7 +48,7 @@ class Encoding(Protocol):
     def temporal(self) -> bool: ...
 
     def shape(self, sensor: Sensor) -> tuple[int, ...]:
-        """Of an encoded recording: (channels, height, width), or (frames, polarities, height, width)."""
+        """The shape of an encoded recording: (channels, height, width), or (frames, polarities, height, width)."""
         ...
 
     def cells(self, events: Events, sensor: Sensor) -> Cells:
@@ -57,7 +57,7 @@ class Encoding(Protocol):
 
 
 def library(module: str) -> Any:
-    """A module that only tasks of event cameras need.
+    """Imports a module that only tasks of event cameras need.
 
     Raises:
         InvalidInput: it is not installed; says how to install it.
@@ -70,7 +70,7 @@ def library(module: str) -> Any:
 
 
 def dense(cells: Cells, shape: tuple[int, ...]) -> NDArray[np.generic]:
-    """An encoded recording as an array of its own type."""
+    """An encoded recording as an array of a shape, zeros included."""
     found = np.zeros(shape, cells.value.dtype)
     found.reshape(-1)[cells.index] = cells.value
     return found
@@ -81,7 +81,7 @@ def time_bins(t: NDArray[np.int64], bins: int) -> NDArray[np.int64]:
 
     Args:
         t: times in ascending order, at least one; if all are the same, all events are in the first bin.
-        bins: of equal length.
+        bins: number of bins, of equal length.
     """
     elapsed = t - t[0]
     found: NDArray[np.int64] = np.minimum(elapsed * bins // max(int(elapsed[-1]), 1), bins - 1)
@@ -89,7 +89,7 @@ def time_bins(t: NDArray[np.int64], bins: int) -> NDArray[np.int64]:
 
 
 def count_cells(cell: NDArray[np.int64], size: int) -> Cells:
-    """How many events hit each of `size` cells, those that any hits."""
+    """Counts the events in each of `size` cells; cells without events are left out."""
     if len(cell) < SPARSE * size:
         return Cells(*np.unique(cell, return_counts=True))
     counts = np.bincount(cell, minlength=size)
@@ -98,7 +98,7 @@ def count_cells(cell: NDArray[np.int64], size: int) -> Cells:
 
 
 def _counted(events: Events, sensor: Sensor, bins: int) -> Cells:
-    """Events by time, polarity and pixel."""
+    """Counts events by time bin, polarity and pixel."""
     plane = 2 * time_bins(events["t"], bins) + events["p"]
     cell = (plane * sensor.height + events["y"]) * sensor.width + events["x"]
     return count_cells(cell, 2 * bins * sensor.height * sensor.width)
@@ -106,7 +106,7 @@ def _counted(events: Events, sensor: Sensor, bins: int) -> Cells:
 
 @dataclass(frozen=True)
 class VoxelGrid:
-    """The paper's: counts by time bin and polarity, as channels of one image, bin after bin, darker before brighter.
+    """The paper's encoding: counts by time bin and polarity as channels, bin after bin, darker before brighter.
 
     The released code divides times by their maximum and bins i/9 < t <= (i + 1)/9, so that an event at 0 is lost.
     """
@@ -123,7 +123,7 @@ class VoxelGrid:
 
 @dataclass(frozen=True)
 class EventFrames:
-    """Counts by polarity in frames of equal length, which a network is fed one after the other."""
+    """Counts by polarity in frames of equal length, a network's input one after the other."""
 
     count: int = 16
     temporal: ClassVar[bool] = True
@@ -139,11 +139,11 @@ class EventFrames:
 class TonicFrames:
     """tonic's ToFrame with a fixed number of frames, of equal length or of equally many events.
 
-    What does not fill its last slice, tonic drops.
+    tonic drops events that do not fill the last slice.
 
     Attributes:
         n_time_bins, n_event_bins: one of them, as tonic names them.
-        overlap: of slices, as tonic has it.
+        overlap: tonic's overlap of slices.
     """
 
     n_time_bins: int | None = None

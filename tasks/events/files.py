@@ -1,8 +1,7 @@
 """Files of event cameras: Prophesee's .dat, the 40-bit .bin of N-MNIST, .aedat 2.0 and 3.1, arrays of events.
 
-Every reader gives events in the order of the file. What cannot be read is refused with the name of the file: a file
-that ends within an event, an unknown header, no event at all, times that run backwards, pixels that the camera does not
-have.
+Every reader gives events in the order of the file. Errors name the file: it ends within an event, has an unknown header
+or no event at all, times run backwards, or the camera does not have a pixel.
 """
 
 from __future__ import annotations
@@ -20,11 +19,11 @@ from tasks.events.encoding import EVENT, Events, Sensor, library
 TICKS = 1_000_000
 Address = NDArray[np.uint32]
 Decoded = tuple[NDArray[np.bool_], NDArray[Any], NDArray[Any], NDArray[Any]]
-"""Of addresses: which are changes of brightness; columns, rows and polarities."""
+"""Decoded addresses: a mask of those that are events; columns, rows and polarities."""
 
 
 def checked(events: Events, sensor: Sensor, path: Path | str) -> Events:
-    """The events as they are, if they can be a recording of this camera.
+    """Returns the events unchanged if they can be a recording of this camera.
 
     Raises:
         InvalidInput: there is none; a time is before the one in front of it; or a pixel is not on the sensor.
@@ -89,7 +88,7 @@ def read_aedat2(path: Path, decode: Callable[[Address], Decoded]) -> Events:
     """jAER's AEDAT 2.0: lines that begin with #, then 32 bits of address and 32 of time in microseconds, big-endian.
 
     Args:
-        decode: addresses as the camera writes them.
+        decode: decodes the addresses of the camera.
     """
     content, position = _past_comments(path)
     if not content.startswith(b"#!AER-DAT2.0"):
@@ -149,9 +148,9 @@ def read_npy(path: Path, columns: str, microseconds: int = 1) -> Events:
     """An array of events in NumPy's format, one a row.
 
     Args:
-        columns: what the columns are, "xytp" for instance; a polarity above zero is brighter, whatever the other is.
-        microseconds: in the unit of time, where times are whole. Others are in no unit that a file would tell: they are
-            spread over a million ticks.
+        columns: names of the columns, "xytp" for instance; a polarity above zero is brighter.
+        microseconds: length of the unit of integer times. Floating-point times have no known unit: they are spread over
+            a million ticks.
     """
     try:
         rows = np.load(path, allow_pickle=False)
@@ -175,15 +174,15 @@ def _events(t: NDArray[np.generic], x: NDArray[np.generic], y: NDArray[np.generi
     found = np.empty(len(t), EVENT)
     found["t"], found["p"] = t, p
     for name, column in (("x", x), ("y", y)):
-        # What no camera has stays off the sensor when it becomes smaller.
+        # Clipped, so that values outside of any sensor do not wrap around to valid ones.
         found[name] = np.clip(column.astype(np.int64), -(2**15), 2**15 - 1)
     return found
 
 
 def _past_comments(path: Path) -> tuple[bytes, int]:
-    """A file's bytes, and where its lines of text that begin with # end.
+    """A file's bytes, and the position behind its lines of text that begin with #.
 
-    An event may begin with that byte, too. What follows then is no text: the first byte of its time is small.
+    An event may begin with that byte, too; it is told from text by the first byte of its time, which is small.
     """
     content = path.read_bytes()
     position = 0

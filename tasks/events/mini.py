@@ -1,4 +1,4 @@
-"""Simulated events of moving digits: event cameras without data on disk. What is measured on it is of it alone."""
+"""Simulated events of moving digits: event cameras without data on disk. Its figures say nothing of other data."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ STROKES = np.array([[STROKE, STROKE // 2], [-STROKE // 2, -STROKE], [-STROKE // 
 PATH = np.cumsum(np.repeat(STROKES, LOOKS, axis=0), axis=0)
 INTERVAL = 1000
 """Microseconds between two looks."""
-# Whole numbers throughout, so that every machine sees the same events: logarithms are in 1/256.
+# Integers throughout, so that events are the same on every machine: logarithms are in units of 1/256.
 THRESHOLD, DARK, SCALE = 90, 24, 256
 
 
@@ -34,8 +34,8 @@ THRESHOLD, DARK, SCALE = 90, 24, 256
 class MiniEvents(EventTask):
     """Digits of scikit-learn, twice as large, moved in three strokes before a simulated event camera of 16x16 pixels.
 
-    A pixel remembers the logarithm of the brightness at which it fired last. Where that of now differs by a threshold
-    or more, it fires an event for every threshold in between, at times between two looks in proportion (Gallego et al.,
+    A pixel stores the logarithm of the brightness at its last event. When the present one differs by a threshold or
+    more, it fires an event for every threshold in between, at times interpolated between two looks (Gallego et al.,
     "Event-based Vision: A Survey", 2022, section 2.4). Splits are those of the task `digits`.
     """
 
@@ -67,7 +67,7 @@ def _encoded(task: type[MiniEvents], split: Split) -> LabelledImages:
 def simulated(split: Split) -> tuple[list[Events], Tensor]:
     """The recordings of a split, and their classes."""
     digits = Digits().split(split)
-    return list(recorded(digits.images[:, 0].numpy())), digits.labels
+    return list(simulate_camera(digits.images[:, 0].numpy())), digits.labels
 
 
 @lru_cache(maxsize=1)
@@ -82,13 +82,13 @@ def _digest() -> str:
     return state.hexdigest()
 
 
-def recorded(images: NDArray[np.uint8]) -> Iterator[Events]:
-    """What the camera sends of each of some images, uint8 of shape (N, 8, 8), in the order of time."""
+def simulate_camera(images: NDArray[np.uint8]) -> Iterator[Events]:
+    """The events of the camera for each image, uint8 of shape (N, 8, 8), in the order of time."""
     table = np.round(SCALE * np.log(DARK + np.arange(256))).astype(np.int32)
-    last = table[_looked(images, (0, 0))]
+    last = table[_brightness(images, (0, 0))]
     found: list[tuple[NDArray[Any], ...]] = [(np.empty(0, np.int64),) * 5]  # Where all is dark nothing comes.
     for look, offset in enumerate(PATH):
-        now = table[_looked(images, (int(offset[0]), int(offset[1])))]
+        now = table[_brightness(images, (int(offset[0]), int(offset[1])))]
         change = now - last
         fired = np.abs(change) // THRESHOLD
         for nth in range(1, int(fired.max()) + 1):
@@ -106,14 +106,14 @@ def recorded(images: NDArray[np.uint8]) -> Iterator[Events]:
         yield events[order[first:end]]
 
 
-def _looked(images: NDArray[np.uint8], offset: tuple[int, int]) -> NDArray[np.int64]:
+def _brightness(images: NDArray[np.uint8], offset: tuple[int, int]) -> NDArray[np.int64]:
     """Brightness at every pixel, 0 to 255, with the digit moved by an offset (x, y) in sixteenths of a pixel.
 
     Bilinear in whole numbers: a pixel of the digit is two of the camera wide, and it is dark around.
     """
     step = 2 * UNIT
     spread: list[NDArray[np.float32]] = []
-    # By axis, where a pixel of the camera looks, in sixteenths of its pixels from the centre of the digit's first.
+    # By axis, the position of a camera pixel, in sixteenths of a pixel from the centre of the digit's first pixel.
     for shift in reversed(offset):
         place = UNIT * np.arange(SIDE) - UNIT // 2 - shift
         cell, part = place // step, place % step
@@ -123,5 +123,5 @@ def _looked(images: NDArray[np.uint8], offset: tuple[int, int]) -> NDArray[np.in
             weight[np.flatnonzero(inside), source[inside]] += share[inside]
         spread.append(weight)
     rows, columns = spread
-    # Below 2^24, so exact in float32, which is multiplied many times as fast.
+    # Products are below 2^24, so exact in float32, whose matrix product is many times as fast.
     return (rows @ images.astype(np.float32) @ columns.T).astype(np.int64) // step**2

@@ -1,4 +1,4 @@
-"""Encoded recordings of events as samples, and the colours that their frames are drawn in."""
+"""Encoded recordings of events as samples, and the colours of their frames."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class EventSamples(Samples):
 
 
 def polarities(frames: Tensor) -> Tensor:
-    """Events that are brighter in red and darker in blue on white, the stronger the more there are.
+    """Colours frames on white: brighter events red, darker ones blue, more of them stronger.
 
     Args:
         frames: counts of one recording, darker before brighter, shape (F, 2, H, W).

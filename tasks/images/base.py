@@ -1,4 +1,4 @@
-"""Labelled images in memory: how they are batched, split and fingerprinted."""
+"""Labelled images in memory: batches, splits and digest."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ class ImageClassification(Task):
     target = ClassTarget()
     mean: ClassVar[tuple[float, ...]] = (0.5,)
     std: ClassVar[tuple[float, ...]] = (0.5,)
-    """Of pixels / 255 of the training split, for each channel or for all; by these defaults inputs are -1 to 1."""
+    """Mean and deviation of pixels / 255 in the training split, per channel or for all; defaults map them to -1..1."""
 
     def metric(self) -> Accuracy:
         return Accuracy()

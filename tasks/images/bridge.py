@@ -29,15 +29,15 @@ SUFFIXES = (".jpg", ".jpeg", ".png")
 class SizedImages(ImageClassification):
     """Images of any size, brought to one: the shorter side is resized, the centre is cut out.
 
-    With `weights` sizes, interpolation and statistics are those of their transforms, and what a network gets to see is
-    to the last bit what torchvision's own transforms make. Without, images are as small as `input_shape` allows.
+    With `weights`, sizes, interpolation and statistics are those of their transforms, and a network's inputs are equal
+    to the last bit to those of torchvision's own transforms. Without, images are as small as `input_shape` allows.
     """
 
     weights: ClassVar[WeightsEnum | None] = None
     """Weights of torchvision, which bring the transforms that their network was trained with."""
     mean: ClassVar[tuple[float, ...]]
     std: ClassVar[tuple[float, ...]]
-    """Per channel of pixels / 255."""
+    """Mean and standard deviation of pixels / 255, per channel."""
 
     def __init_subclass__(cls) -> None:
         super().__init_subclass__()
@@ -47,7 +47,7 @@ class SizedImages(ImageClassification):
             cls.mean, cls.std = tuple(transforms.mean), tuple(transforms.std)
 
     def sized(self, image: Image.Image) -> Tensor:
-        """An image as the task has it, uint8 of shape `input_shape`."""
+        """An image resized and cropped for the task, uint8 of shape `input_shape`."""
         channels, height, width = self.input_shape
         image = image.convert("RGB" if channels == 3 else "L")
         if self.weights is not None:
@@ -94,9 +94,9 @@ class ImageFolderTask(SizedImages, DiskTask[ClassFile]):
     """
 
     parts: ClassVar[Mapping[Split, str]] = {"train": "train", "test": "test"}
-    """The folder of each split; a missing "test" or "validation" is cut off the training images."""
+    """The folder of each split; a missing "test" or "validation" is split off the training images."""
     class_folders: ClassVar[Sequence[str]] = ()
-    """The folder of each class; as the classes when empty."""
+    """The folder of each class; empty where folders are named after the classes."""
 
     def __init_subclass__(cls) -> None:
         super().__init_subclass__()

@@ -1,4 +1,4 @@
-"""Image files, read strictly: whatever cannot be decoded is named."""
+"""Image files, read strictly: an error names the file that cannot be decoded."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from PIL import Image
 from conversion.errors import InvalidInput
 
 UNREADABLE = (OSError, SyntaxError, ValueError, ImportError)
-"""What Pillow raises depends on where the damage is; ultralytics, once imported, makes it ask for a HEIF plugin."""
+"""Errors of Pillow, which depend on where the damage is; with ultralytics imported it also asks for a HEIF plugin."""
 
 
 def decoded(path: Path, mode: str | None = "RGB", formats: tuple[str, ...] = ("JPEG", "PNG")) -> Image.Image:
     """An image in memory.
 
     Args:
-        path: of its file.
-        mode: of Pillow, that the image is converted to; None leaves it as it is.
-        formats: that the file may have.
+        path: the file.
+        mode: Pillow's mode that the image is converted to; None leaves it as it is.
+        formats: formats that the file may have.
 
     Raises:
         InvalidInput: the file is missing, damaged or of another format.

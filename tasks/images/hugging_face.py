@@ -29,8 +29,8 @@ class Row:
     """A row of a dataset's files.
 
     Attributes:
-        path, group, index: the file, the row group or all of it, and the row in there.
-        number: of the row in its split.
+        path, group, index: the file, the row group in it (0 for Arrow files), and the row in the group.
+        number: number of the row in its split.
     """
 
     path: Path
@@ -77,7 +77,7 @@ class HuggingFaceTask(SizedImages, DiskTask[Row]):
         return f"{self.key(sample)} {sample.label} ".encode() + hashlib.sha256(self._bytes(sample)).digest()
 
     def _bytes(self, sample: Row) -> bytes:
-        """The file of an image, as it is kept in its row."""
+        """The encoded image in a row."""
         image = _images(sample.path, sample.group, self.image_column)[sample.index].as_py()
         content = image.get("bytes") if isinstance(image, dict) else image
         if not isinstance(content, bytes):
@@ -104,7 +104,7 @@ class HuggingFaceTask(SizedImages, DiskTask[Row]):
 
 
 class Shard:
-    """A Parquet or Arrow file, of which one group of rows is read at a time.
+    """A Parquet or Arrow file, read by groups of rows.
 
     Raises:
         InvalidInput: the file is damaged, or lacks a column that is asked for.
@@ -135,7 +135,7 @@ class Shard:
 
 
 def _arrow(path: Path) -> Any:
-    """A table that is mapped into memory: nothing of it is read before it is asked for."""
+    """A table that is mapped into memory: columns are read on access."""
     source = pa.memory_map(str(path))
     try:
         return pa.ipc.open_stream(source).read_all()
@@ -150,5 +150,5 @@ def _shard(path: Path) -> Shard:
 
 @lru_cache(maxsize=4)
 def _images(path: Path, group: int, column: str) -> Any:
-    """The images of a group of rows; samples that follow each other are of one."""
+    """The images of a group of rows; consecutive samples share one."""
     return _shard(path).column(column, group)

@@ -17,18 +17,18 @@ if TYPE_CHECKING:  # It takes a moment to load, and only `report` draws.
     from matplotlib.figure import Figure
 
 WRITTEN = 12
-"""So many classes have the shares of a confusion matrix written into it."""
+"""Largest number of classes for which a confusion matrix shows its numbers."""
 
 
 class LabelTarget(Target):
-    """Class indices of any shape, of which a network gives scores (N, classes, ...)."""
+    """Class indices of any shape; networks output scores (N, classes, ...)."""
 
     def places(self, shape: tuple[int, ...]) -> tuple[int, ...]:
-        """The shape of the places that a sample of a shape (C, ...) has labels for; () where it has one label."""
+        """The shape of the labels of a sample of shape (C, ...); () where it has one label."""
         return ()
 
     def imitate(self, targets: Tensor, classes: int, mistakes: Mistakes) -> Tensor:
-        """Some mistakes are those of the first class, which is taken for the next."""
+        """Predicts the next class in place of the first class ("some") or of every class ("all")."""
         following = (targets + 1) % classes
         return {"none": targets, "some": torch.where(targets == 0, following, targets), "all": following}[mistakes]
 
@@ -44,7 +44,7 @@ class LabelTarget(Target):
 
 
 class ClassTarget(LabelTarget):
-    """The class of a sample, int64. Of all samples prediction and target are kept, and a confusion matrix is drawn."""
+    """The class of a sample, int64. Predictions and targets are stored for all samples; drawn is a confusion matrix."""
 
     kept = ("prediction", "target")
 
@@ -71,7 +71,7 @@ class PlaceTarget(LabelTarget, DrawnTarget):
     """The class of each place of a sample, uint8, drawn on the sample. Subclasses say what places are, and draw."""
 
     called: ClassVar[str]
-    """What targets are called in sentences."""
+    """The plural noun for targets in messages, capitalised."""
 
     def places(self, shape: tuple[int, ...]) -> tuple[int, ...]:
         return shape[1:]
@@ -83,7 +83,7 @@ class PlaceTarget(LabelTarget, DrawnTarget):
         return safetensors.torch.load(content)["map"]
 
     def known(self, targets: Tensor, classes: int) -> Tensor:
-        """Which labels may occur in targets."""
+        """A mask of the labels that may occur in targets, bool of their shape."""
         return targets < classes
 
     def fault(self, targets: Tensor, inputs: Tensor, classes: int, split: str) -> str | None:
@@ -99,7 +99,7 @@ class PlaceTarget(LabelTarget, DrawnTarget):
 
 
 def confusion(targets: NDArray[Any], predictions: NDArray[Any], classes: int) -> NDArray[np.float64]:
-    """Of each class's samples the share that was taken for each class, shape (classes, classes); 0 / 0 is 0."""
+    """The confusion matrix in shares of each true class (rows), shape (classes, classes); 0 / 0 is 0."""
     counts = np.zeros((classes, classes))
     np.add.at(counts, (targets, predictions), 1)
     shares: NDArray[np.float64] = counts / counts.sum(1, keepdims=True).clip(min=1)
@@ -107,7 +107,7 @@ def confusion(targets: NDArray[Any], predictions: NDArray[Any], classes: int) ->
 
 
 def confusion_matrix(shares: NDArray[np.float64], classes: Sequence[str], title: str) -> Figure:
-    """Shares of a class's samples, rows, that were taken for each class, columns."""
+    """A figure of a confusion matrix: true classes are rows, predicted ones columns."""
     from matplotlib.figure import Figure
 
     side = 3.0 + 0.28 * len(classes)

@@ -1,4 +1,4 @@
-"""Point clouds: how many points a sample has, where they lie, and what the tasks that have them share."""
+"""Point clouds: the points of a sample, their normalisation, and the bases of their tasks."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ class CloudFile:
     """A file with a shape in it.
 
     Attributes:
-        path: where it is.
-        name: what it is called among the files of its dataset, on every machine: its seed is drawn from it.
+        path: its path.
+        name: its name within the dataset, the same on every machine; it seeds the draw of its points.
         category: index of the shape's class.
     """
 
@@ -36,14 +36,14 @@ class CloudFile:
     category: int
 
     def generator(self) -> np.random.Generator:
-        """Draws the points of this file's sample; what is drawn for others, or in which order, makes no difference."""
+        """The generator for this file's points, independent of other files and of their order."""
         return np.random.default_rng(int.from_bytes(hashlib.sha256(self.name.encode()).digest()[:8]))
 
 
-def chosen(available: int, wanted: int, generator: np.random.Generator) -> NDArray[np.int64]:
-    """Which of the points of a cloud a sample takes, in a random order, shape (wanted,).
+def sample_indices(available: int, wanted: int, generator: np.random.Generator) -> NDArray[np.int64]:
+    """Draws indices of the points of a cloud for a sample, in a random order, shape (wanted,).
 
-    Each at most once where there are enough; else all of them, and as many again, drawn with replacement, as it takes.
+    Each occurs at most once where there are enough; else all occur, and the others are drawn with replacement.
     """
     everything = generator.permutation(available)
     if available >= wanted:
@@ -52,21 +52,21 @@ def chosen(available: int, wanted: int, generator: np.random.Generator) -> NDArr
 
 
 def normalised(points: Points, where: Path | str) -> Tensor:
-    """Points with their mean at the origin and the farthest of them at distance 1, as the released code has them.
+    """Centres points at their mean and scales the farthest to distance 1, as in the released code.
 
     Args:
         points: shape (P, 3).
-        where: the file that they come from, for the error message.
+        where: their file, for the error message.
 
     Returns:
         float32 of shape (3, P).
 
     Raises:
-        InvalidInput: all points are one.
+        InvalidInput: all points are the same.
     """
     centred = points - points.mean(0)
     radius = np.sqrt((centred**2).sum(1).max())
-    # Of equal points rounding leaves a little.
+    # Rounding leaves a small radius where all points are equal.
     if not radius > 1e-9 * np.abs(points).max(initial=0.0):
         raise InvalidInput(f"All points of {where} lie in one place, so that the shape has no size; correct the file.")
     return torch.from_numpy((centred / radius).T.astype(np.float32))
@@ -75,7 +75,7 @@ def normalised(points: Points, where: Path | str) -> Tensor:
 class CloudTask(Task):
     """A task whose samples are clouds, float32 of shape (3, points), their mean at 0 and the farthest point at 1.
 
-    Where networks are told a shape's category, further channels say it. Networks take clouds of any number of points.
+    Further channels hold a shape's category where it is part of the input. Networks take any number of points.
     """
 
     batch = 16
@@ -83,7 +83,7 @@ class CloudTask(Task):
 
     @property
     def points(self) -> int:
-        """How many points a sample has."""
+        """The number of points of a sample."""
         return self.input_shape[1]
 
 

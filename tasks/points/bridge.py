@@ -13,20 +13,20 @@ from torch import Tensor
 
 from conversion.errors import InvalidInput
 from tasks.library import Item, LibraryTask, class_index, imported
-from tasks.points.base import CloudClassification, chosen, normalised
+from tasks.points.base import CloudClassification, normalised, sample_indices
 
 
 class GeometricTask(LibraryTask, CloudClassification):
     """Clouds or meshes with classes: `Data` with `pos`, `face` where it is a mesh, and `y`.
 
-    Subclasses set `dataset`, `classes` and `input_shape`, (3, points). A mesh's points are drawn by torch-geometric's
-    SamplePoints, a cloud's are chosen among its own; both are then centred and scaled as in every task of clouds. What
-    is drawn depends on the sample alone.
+    Subclasses set `dataset`, `classes` and `input_shape`, (3, points). torch-geometric's SamplePoints draws points on a
+    mesh; of a cloud, points are drawn from its own. Both are then centred and scaled as in every task of clouds. The
+    draw depends on the sample alone.
     """
 
     extra = "points"
     transform: ClassVar[Callable[[Any], Any] | None] = None
-    """A transform of torch-geometric in place of all this; its clouds are taken as they are."""
+    """A transform of torch-geometric in place of drawing, centring and scaling; None for these."""
 
     def read(self, sample: Item) -> tuple[Tensor, Tensor]:
         with seeded(self.key(sample)) as generator:
@@ -58,12 +58,12 @@ class GeometricTask(LibraryTask, CloudClassification):
         if getattr(data, "face", None) is not None:
             data = imported("torch_geometric.transforms.SamplePoints", self.extra)(self.points)(data.clone())
         points = data.pos.double().numpy()
-        return normalised(points[chosen(len(points), self.points, generator)], f"sample {self.key(sample)}")
+        return normalised(points[sample_indices(len(points), self.points, generator)], f"sample {self.key(sample)}")
 
 
 @contextmanager
 def seeded(name: str) -> Iterator[np.random.Generator]:
-    """A generator that a name seeds; torch's and NumPy's own, which transforms draw from, are seeded meanwhile, too."""
+    """A generator seeded by a name. In the block torch's and NumPy's global generators are seeded by it, too."""
     seed = int.from_bytes(hashlib.sha256(name.encode()).digest()[:4])
     state = np.random.get_state()
     with torch.random.fork_rng(devices=[]):

@@ -1,6 +1,6 @@
 """Meshes as point clouds: OBJ and OFF files, read strictly, and points drawn on their faces.
 
-torch-geometric's readers drop polygons of more than four corners without a word and cannot say which line is wrong; its
+torch-geometric's readers silently drop polygons of more than four corners and cannot name the line of an error; its
 `SamplePoints` draws from the global generator. Here a sample's points depend on its file alone. Tests hold both
 against torch-geometric.
 """
@@ -44,12 +44,12 @@ class Mesh:
         areas = self.areas()
         face = generator.choice(len(areas), count, p=areas / areas.sum())
         along = generator.random((count, 2))
-        # The other half of the parallelogram, folded back.
+        # Points in the other half of the parallelogram are folded back.
         along = np.where(along.sum(1, keepdims=True) > 1, 1 - along, along)
         return np.asarray(corners[face, 0] + (along[:, :, None] * edges[face]).sum(1))
 
     def areas(self) -> Points:
-        """Of the faces, shape (F,)."""
+        """The areas of the faces, shape (F,)."""
         corners = self.vertices[self.faces]
         normals = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
         return np.asarray(np.linalg.norm(normals, axis=1) / 2)
@@ -79,7 +79,7 @@ def read_mesh(path: Path) -> Mesh:
 
 
 class _Fault(Exception):
-    """What is wrong with a line, counted from 1."""
+    """An error in a line, counted from 1."""
 
     def __init__(self, line: int, reason: str) -> None:
         super().__init__(reason)
@@ -132,7 +132,7 @@ def _read_off(lines: Sequence[str]) -> Mesh:
 
 
 def _triangles(rows: Sequence[tuple[int, str]], vertices: int, faces: int) -> Mesh | None:
-    """What `_read_off` makes of rows of triangles alone, many times as fast; None where that finds more to say."""
+    """The mesh of valid rows of vertices and triangles, many times as fast as `_read_off`; None for other rows."""
     try:
         points = np.array(" ".join(line for _, line in rows[:vertices]).split(), dtype=np.float64)
         corners = np.array(" ".join(line for _, line in rows[vertices : vertices + faces]).split(), dtype=np.int64)
@@ -147,7 +147,7 @@ def _triangles(rows: Sequence[tuple[int, str]], vertices: int, faces: int) -> Me
 
 
 def _content(lines: Sequence[str]) -> Iterator[tuple[int, str]]:
-    """Lines that say something, with their numbers; what follows a # is a remark."""
+    """Lines that are not empty, with their numbers and without comments, which begin with #."""
     for number, line in enumerate(lines, 1):
         text = line.partition("#")[0].strip()
         if text:
@@ -198,13 +198,13 @@ def _checked(
 
 
 class MeshClassification(CloudFiles, CloudClassification):
-    """Meshes with classes, `<folder>/<class>/{train,test}/*`, of whose faces each sample is drawn once.
+    """Meshes with classes, `<folder>/<class>/{train,test}/*`; the points of a sample are drawn once on its faces.
 
     Subclasses set the class attributes. A seeded tenth of every class's training meshes is the validation split.
     """
 
     suffix: str
-    """Of the files of meshes."""
+    """The suffix of the mesh files."""
 
     def gap(self) -> str | None:
         return folder_gap(self.root, self.classes) or super().gap()
@@ -220,7 +220,7 @@ class MeshClassification(CloudFiles, CloudClassification):
         return normalised(self.aligned(points), sample.path), torch.tensor(sample.category)
 
     def aligned(self, points: Points) -> Points:
-        """Points turned to where shapes of the dataset are to lie."""
+        """Turns points into the pose that shapes of the dataset should have."""
         return points
 
     def _meshes(self, name: str, label: int, part: Split) -> list[CloudFile]:

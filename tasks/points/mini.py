@@ -1,4 +1,4 @@
-"""Drawn clouds: solids to tell apart, and things of two or three parts. What is measured on them is of them alone."""
+"""Drawn clouds: solids as classes, and things of two or three parts. Their figures say nothing of other data."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ from tasks.points.parts import PartSegmentation
 from tasks.points.solids import Generator, box, cone, cylinder, pyramid, sphere, torus
 
 SIZES: dict[Split, tuple[int, int]] = {"train": (250, 0), "validation": (20, 1), "test": (40, 2)}
-"""How many shapes of each class a split has, and the seed that they are drawn by."""
+"""Number of shapes of each class in each split, and the seed that they are drawn by."""
 GRID = 2.0**-12
-"""Coordinates are rounded to it: the last digits of a sine differ between machines."""
+"""Coordinates are rounded to multiples of it, since the last digits of a sine differ between machines."""
 Solid = Callable[[Generator, int], Points]
 Part = tuple[int, Points]
 """The label of a part and points on it."""
@@ -34,12 +34,12 @@ class DrawnClouds(CloudTask):
     layout = "nothing; the shapes are drawn."
     batch = 64
     kinds: ClassVar[tuple[str, ...]]
-    """What is drawn, each as often as the others."""
+    """Names of the shapes; each is drawn equally often."""
 
     @classmethod
     @abstractmethod
     def draw(cls, generator: Generator, kind: int) -> tuple[Tensor, Tensor]:
-        """One sample of a kind."""
+        """Draws one sample of a kind; returns its cloud and its target."""
 
     def missing(self) -> str | None:
         return None
@@ -67,7 +67,7 @@ def _drawn(task: type[DrawnClouds], name: Split) -> Any:
 
 
 def _cloud(generator: Generator, points: Points) -> Tensor:
-    """Stretched along every axis, turned about y, noisy, normalised and rounded: float32 of shape (3, P)."""
+    """Stretches points along every axis, turns them about y, adds noise, normalises and rounds: float32, (3, P)."""
     points = points * generator.uniform(0.7, 1.3, 3)
     angle = 2 * np.pi * generator.random()
     x, y, z = points.T
@@ -96,7 +96,7 @@ class MiniPoints(DrawnClouds, CloudClassification):
 class MiniParts(DrawnClouds, PartSegmentation):
     """Mugs, tables and lamps of two or three parts, 256 noisy points on each, stretched and turned.
 
-    As in `shapenet_parts` the network is told the category: a sample has three channels of coordinates and three more,
+    As in `shapenet_parts` the category is part of the input: a sample has three channels of coordinates and three more,
     of which that of its category is 1.
     """
 
@@ -112,15 +112,15 @@ class MiniParts(DrawnClouds, PartSegmentation):
         first = cls.categories[cls.kinds[kind]][0]
         labels = np.concatenate([np.full(len(points), first + part) for part, points in parts])
         points = np.concatenate([points for _, points in parts])
-        # In no order: nothing may be read off a point's place.
+        # In a random order, so that the index of a point says nothing of its part.
         order = generator.permutation(len(points))
-        told = torch.eye(len(cls.kinds))[kind][:, None].expand(-1, len(points))
-        cloud = torch.cat([_cloud(generator, points[order]), told])
+        category = torch.eye(len(cls.kinds))[kind][:, None].expand(-1, len(points))
+        cloud = torch.cat([_cloud(generator, points[order]), category])
         return cloud, torch.from_numpy(labels[order].astype(np.uint8))
 
 
 def _mug(generator: Generator, count: int) -> list[Part]:
-    """A tube with a bottom, and half a ring at its side."""
+    """Draws a mug: a tube with a bottom, and half a ring at its side."""
     handle = count // 5
     radius, height = generator.uniform(0.6, 0.9), generator.uniform(1.4, 2.0)
     wall = cylinder(generator, count - handle - count // 6, radius, height, closed=False)
@@ -133,7 +133,7 @@ def _mug(generator: Generator, count: int) -> list[Part]:
 
 
 def _table(generator: Generator, count: int) -> list[Part]:
-    """A board on four legs."""
+    """Draws a table: a board on four legs."""
     width, depth, height = generator.uniform(1.6, 2.4), generator.uniform(1.0, 1.6), generator.uniform(0.8, 1.4)
     legs = count // 8
     top = box(generator, count - 4 * legs, width, 0.15, depth) + np.array([0, height / 2, 0])
@@ -143,7 +143,7 @@ def _table(generator: Generator, count: int) -> list[Part]:
 
 
 def _lamp(generator: Generator, count: int) -> list[Part]:
-    """A foot, a pole, and a shade; a third of them stand without a foot."""
+    """Draws a lamp: a foot, which a third of them lack, a pole and a shade."""
     height, wide = generator.uniform(1.6, 2.4), generator.uniform(0.5, 0.8)
     pole = cylinder(generator, count // 4, 0.06, height)
     foot = count // 4 if generator.random() > 1 / 3 else 0

@@ -21,7 +21,7 @@ class ModelNet(MeshClassification):
     suffix = ".off"
 
     def aligned(self, points: Points) -> Points:
-        """Turned so that y points up."""
+        """Turns points so that y points up."""
         x, y, z = points.T
         return np.stack([x, z, -y], axis=1)
 

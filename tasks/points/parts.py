@@ -1,4 +1,4 @@
-"""Parts of shapes: the metric, and what the tasks share whose targets are the parts that points belong to."""
+"""Parts of shapes: the metric, and the base of tasks whose targets are the parts that points belong to."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class PartIoU:
     Intervals are 95 % of a bootstrap over the shapes of each category.
 
     Args:
-        categories: by name the parts of each, as targets hold them. A shape's category is that of its labels.
+        categories: the part labels of each category, by name. A shape's category is that of its labels.
     """
 
     def __init__(self, categories: Mapping[str, Sequence[int]]) -> None:
@@ -75,7 +75,7 @@ class PartIoU:
         generator = np.random.default_rng(SEED)
         names, sizes, means, resampled = [], [], [], []
         for index, name in enumerate(self.categories):
-            # Resamples are drawn by place, and may not depend on the order of updates.
+            # Sorted, since resamples are drawn by index and may not depend on the order of updates.
             values = np.sort([100 * iou for category, iou in self._shapes if category == index])
             if len(values):
                 names.append(name)
@@ -107,7 +107,7 @@ class PartSegmentation(CloudTask):
     """A task whose targets are the parts that points belong to, uint8 of shape (points,).
 
     Attributes:
-        categories: by name the parts of each, as targets hold them.
+        categories: the part labels of each category, by name.
     """
 
     kind = "part segmentation"

@@ -11,8 +11,8 @@ from torch.utils.data import Dataset
 
 from conversion.errors import DataMissing, InvalidInput
 from tasks.base import TASKS, Split, TaskInfo
-from tasks.disk import StoredSamples, absent
-from tasks.points.base import CloudClassification, CloudFile, CloudFiles, chosen, normalised
+from tasks.disk import StoredSamples, first_missing
+from tasks.points.base import CloudClassification, CloudFile, CloudFiles, normalised, sample_indices
 from tasks.points.parts import PartSegmentation
 from tasks.points.shapenet_files import count_points, list_of, listed, read_parts
 
@@ -32,7 +32,7 @@ PARTS: Mapping[str, range] = {
 
 
 def part_names(category: str, count: int) -> tuple[str, ...]:
-    """What parts without a published name are called: airplane 0, airplane 1 ..."""
+    """Names for parts without a published name: airplane 0, airplane 1 ..."""
     return tuple(f"{category.lower()} {number}" for number in range(count))
 
 
@@ -40,7 +40,7 @@ class _InLayout(CloudFiles):
     """A task in the layout of ShapeNetPart.
 
     Attributes:
-        labels: the categories that it reads, and the labels that each has in the files.
+        labels: the labels of each of its categories in the files.
     """
 
     info = TaskInfo(
@@ -52,11 +52,11 @@ class _InLayout(CloudFiles):
 
     def gap(self) -> str | None:
         try:
-            splits = self.divided()
+            splits = self.split_listing()
         except (DataMissing, InvalidInput) as error:
             return str(error)
         for split, files in splits.items():
-            path = absent(file.path for file in files)
+            path = first_missing(file.path for file in files)
             if path is not None:
                 file = next(file for file in files if file.path == path)
                 return f"The shape {path} is listed in {list_of(self.root, split)} but not there. {self.advice(file)}"
@@ -76,8 +76,8 @@ class _InLayout(CloudFiles):
     def cloud(self, file: CloudFile, renamed: Mapping[int, int]) -> tuple[Tensor, Tensor]:
         """A cloud, float32 of shape (3, points), and its parts, uint8 of shape (points,)."""
         points, parts = read_parts(file.path, renamed)
-        taken = chosen(len(points), self.points, file.generator())
-        return normalised(points[taken], file.path), parts[torch.from_numpy(taken)]
+        indices = sample_indices(len(points), self.points, file.generator())
+        return normalised(points[indices], file.path), parts[torch.from_numpy(indices)]
 
 
 @TASKS.register("shapenet_classification")
@@ -96,11 +96,11 @@ class ShapeNetClassification(_InLayout, CloudClassification):
 
 
 class WithCategory(Dataset[tuple[Tensor, Tensor]]):
-    """Clouds with their category in further channels, which would take too much memory to be kept.
+    """Clouds with their category in further channels, added on access since they would take too much memory.
 
     Args:
         clouds: samples (cloud, parts).
-        categories: how many there are.
+        categories: number of categories.
     """
 
     def __init__(self, clouds: StoredSamples[CloudFile], categories: int) -> None:
@@ -119,7 +119,7 @@ class WithCategory(Dataset[tuple[Tensor, Tensor]]):
 
 @TASKS.register("shapenet_parts")
 class ShapeNetParts(_InLayout, PartSegmentation):
-    """The 50 parts of all categories, for one network that is told the category: common practice.
+    """The 50 parts of all categories, for one network that has the category as input: common practice.
 
     A sample has 3 + 16 channels: coordinates, and a one for its category, the same at every point. Predictions are
     among the parts of that category.

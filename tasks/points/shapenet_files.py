@@ -22,7 +22,7 @@ from tasks.points.base import CloudFile
 CATEGORIES, LISTS = "synsetoffset2category.txt", "train_test_split"
 LIST_NAMES: dict[Split, str] = {"train": "train", "validation": "val", "test": "test"}
 COLUMNS = 7
-"""x y z, a normal, a label."""
+"""Numbers in a row: x y z, a normal, a label."""
 
 
 def list_of(folder: Path, split: Split) -> Path:
@@ -82,7 +82,7 @@ def read_parts(path: Path, parts: Mapping[int, int]) -> tuple[NDArray[np.float64
 
     Args:
         path: of a text file with rows x y z nx ny nz label.
-        parts: the labels that its category has, and what each becomes.
+        parts: the labels of its category in the file, and the part that each stands for.
 
     Returns:
         Points of shape (M, 3) and uint8 of shape (M,).
@@ -104,12 +104,12 @@ def read_parts(path: Path, parts: Mapping[int, int]) -> tuple[NDArray[np.float64
 
 
 def count_points(path: Path) -> int:
-    """How many rows the file of a shape has."""
+    """The number of rows in the file of a shape."""
     return sum(bool(line.strip()) for line in path.read_bytes().splitlines())
 
 
 def _fault(path: Path, text: str, parts: Collection[int]) -> str:
-    """What is wrong with a file of points, and in which line."""
+    """A sentence that says what is wrong with a file of points, and in which line."""
     lines = [(number, line) for number, line in enumerate(text.splitlines(), 1) if line.strip()]
     if not lines:
         return f"The file {path} holds no point."

@@ -13,8 +13,8 @@ from tasks.points.meshes import MeshClassification
 class Shrec16(MeshClassification):
     """600 non-rigid shapes of 30 classes (Lian et al., SHREC'11 Track, 2011), in MeshCNN's split of 16 and 4 a class.
 
-    512 points are drawn on each mesh, by a seed of its own. The meshes lie along their principal axes, which have no
-    direction: every axis is turned, or mirrored, so that the third moment of the points along it is positive.
+    512 points are drawn on each mesh, by a seed of its own. The meshes lie along their principal axes, whose sign is
+    arbitrary: coordinates along an axis are negated where their third moment is negative.
     """
 
     info = TaskInfo(

@@ -1,4 +1,4 @@
-"""Points on the surfaces of solids, spread evenly: what the drawn shapes are put together from.
+"""Points on the surfaces of solids, spread evenly; drawn shapes are made of them.
 
 Every function takes a generator and a number of points and returns them, shape (count, 3); y points up.
 """
@@ -17,13 +17,13 @@ Generator = np.random.Generator
 
 
 def sphere(generator: Generator, count: int) -> Points:
-    """Of radius 1."""
+    """A sphere of radius 1 around the origin."""
     points = generator.standard_normal((count, 3))
     return np.asarray(points / np.linalg.norm(points, axis=1, keepdims=True))
 
 
 def box(generator: Generator, count: int, width: float = 2.0, height: float = 2.0, depth: float = 2.0) -> Points:
-    """Around the origin."""
+    """A box around the origin."""
     return _hull(
         [
             [x, y, z]
@@ -36,7 +36,7 @@ def box(generator: Generator, count: int, width: float = 2.0, height: float = 2.
 
 
 def pyramid(generator: Generator, count: int) -> Points:
-    """On a square of side 2, 2 high."""
+    """A pyramid on a square of side 2, 2 high."""
     corners = [[-1, -1, -1], [1, -1, -1], [1, -1, 1], [-1, -1, 1], [0, 1, 0]]
     return _hull(corners, [[0, 1, 2, 3], [0, 1, 4], [1, 2, 4], [2, 3, 4], [3, 0, 4]]).sample(count, generator)
 
@@ -44,7 +44,7 @@ def pyramid(generator: Generator, count: int) -> Points:
 def cylinder(
     generator: Generator, count: int, radius: float = 1.0, height: float = 2.0, *, closed: bool = True
 ) -> Points:
-    """About the y-axis, around the origin; `closed` at both ends, or a tube."""
+    """A cylinder about the y-axis, around the origin; `closed` at both ends, or a tube."""
     end = radius / (2 * (radius + height)) if closed else 0.0
     angle = TURN * generator.random(count)
     share = generator.random(count)
@@ -68,7 +68,7 @@ def cone(
     side, base = np.pi * (lower + upper) * slope, np.pi * lower**2 * closed
     angle = TURN * generator.random(count)
     below = generator.random(count) < base / (side + base)
-    # The radius of a point on the side, which has more room where it is wider.
+    # The radius of a point on the side, larger radii being more frequent, in proportion to the area.
     radius = np.sqrt(upper**2 + (lower**2 - upper**2) * generator.random(count))
     away = np.where(below, lower * np.sqrt(generator.random(count)), radius)
     y = np.where(below, 0.0, height * (lower - radius) / (lower - upper))
@@ -76,10 +76,10 @@ def cone(
 
 
 def torus(generator: Generator, count: int, radius: float = 1.0, tube: float = 0.4) -> Points:
-    """About the y-axis."""
+    """A torus about the y-axis."""
     angle = np.empty(0)
     while len(angle) < count:
-        # The outside has more room than the inside.
+        # The outside has more area than the inside.
         drawn = TURN * generator.random(2 * count)
         kept = generator.random(2 * count) * (radius + tube) < radius + tube * np.cos(drawn)
         angle = np.concatenate([angle, drawn[kept]])

@@ -21,12 +21,12 @@ class PartTarget(PlaceTarget):
     called = "Parts"
 
     def probe(self, classes: int) -> tuple[Tensor, Tensor]:
-        """Of one cloud, its points of one part after the other."""
+        """Scores and labels of one cloud, whose points are of one part after the other."""
         scores, labels = super().probe(classes)
         return scores[None], labels[None]
 
     def draw(self, axis: Axes, sample: Tensor, answer: Tensor, classes: Sequence[str]) -> None:
-        """Points seen from the front, the nearer ones on top, in the colours of their parts."""
+        """Draws points seen from the front, the nearer ones on top, in the colours of their parts."""
         x, y, z = sample[:3].numpy()
         order = np.argsort(z)
         colours = np.array(palette(int(max(len(classes), int(answer.max()) + 1))))[answer.numpy().astype(int)] / 255

@@ -1,4 +1,4 @@
-"""Semantic segmentation: the metrics, and what its tasks share.
+"""Semantic segmentation: the metrics, and the base of its tasks.
 
 mIoU is that of the released code (vedaseg): intersections and unions are summed over all images of a split, and every
 class counts the same, background too where a dataset has one. The column "mAP" of the paper's Table 4 is this number.
@@ -29,7 +29,7 @@ class MeanIoU:
     out of the mean (vedaseg gives it 0; on a complete test split every class occurs and the two agree).
 
     Args:
-        classes: how many there are.
+        classes: number of classes.
     """
 
     def __init__(self, classes: int) -> None:
@@ -70,7 +70,7 @@ class MeanIoU:
         if not self._images or not sum(int(image[1].sum()) for image in self._images):
             raise InvalidInput("mIoU of zero labelled pixels is undefined; update the metric before computing it.")
         images = np.stack(self._images).reshape(len(self._images), -1)
-        # Resamples are drawn by place, and may not depend on the order of updates.
+        # Sorted, since resamples are drawn by index and may not depend on the order of updates.
         images = images[np.lexsort(images.T)]
         value = _scores(images.sum(0)[None].reshape(1, 3, -1))
         draws = np.random.default_rng(SEED).multinomial(len(images), [1 / len(images)] * len(images), RESAMPLES)
@@ -93,7 +93,7 @@ class MeanIoU:
 
 
 def _scores(counts: NDArray[np.int64]) -> NDArray[np.float64]:
-    """mIoU and pixel accuracy in percent, shape (2, n), of n times right, true and predicted pixels by class."""
+    """mIoU and pixel accuracy in percent, shape (2, n), of right, true and predicted pixels, shape (n, 3, classes)."""
     right, true, predicted = counts.transpose(1, 0, 2)
     union = true + predicted - right
     known = union > 0
@@ -124,11 +124,11 @@ class Segmentation(Task):
 
 
 def padded(image: Tensor, target: Tensor, shape: tuple[int, ...], colour: tuple[int, ...]) -> tuple[Tensor, Tensor]:
-    """An image, uint8 of shape (C, H, W), and its map, (H, W), with their upper left corner in a larger canvas.
+    """Pads an image, uint8 of shape (C, H, W), and its map, (H, W), at their right and lower edges.
 
     Args:
-        shape: of the canvas, (C, height, width).
-        colour: of the image's padding; the map's is 255.
+        shape: shape of the canvas, (C, height, width).
+        colour: colour of the image's padding; the map's is 255.
     """
     height, width = target.shape
     if (height, width) == shape[1:]:

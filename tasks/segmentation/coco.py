@@ -16,7 +16,7 @@ from torch import Tensor
 from conversion.errors import InvalidInput
 from tasks.base import TASKS, Split
 from tasks.detection.coco import CocoLayout
-from tasks.disk import DiskTask, absent
+from tasks.disk import DiskTask, first_missing
 from tasks.segmentation.base import Segmentation, padded
 from tasks.segmentation.masks import read_image, require_fit, require_room
 
@@ -24,13 +24,13 @@ PARTS: dict[Split, str] = {"train": "train2017", "test": "val2017"}
 
 
 class Instances:
-    """What one annotation file says.
+    """The instances of one annotation file.
 
     Attributes:
         path: the file.
         images: its images, by ascending id.
         by_image: annotations by image id, crowds among them, in the file's order.
-        faults: what is wrong with the annotations of an image, by its id.
+        faults: the first error in the annotations of an image, in a sentence, by its id.
         index: class index of every category id.
     """
 
@@ -71,7 +71,7 @@ class Instances:
         if not isinstance(shape, list) or not shape:
             return "it has no segmentation; give polygons or a run-length code."
         for polygon in shape:
-            # pycocotools would take four numbers for a box.
+            # pycocotools takes a polygon of four numbers for a box.
             if not isinstance(polygon, list) or len(polygon) < 6 or len(polygon) % 2:
                 points = len(polygon) / 2 if isinstance(polygon, list) else 0
                 return f"a polygon has {points:g} points; it needs at least 3."
@@ -116,14 +116,14 @@ class CocoSegmentation(Segmentation, DiskTask[Instanced]):
             if not path.is_file():
                 return f"The file {path} is not there."
         try:
-            samples = [sample for split in self.divided().values() for sample in split]
+            samples = [sample for split in self.split_listing().values() for sample in split]
         except InvalidInput as error:
             return str(error)
         for sample in samples:
             fault = sample.instances.faults.get(sample.entry["id"])
             if fault is not None:
                 return f"{fault} {self.advice(sample)}"
-        gone = absent(sample.path for sample in samples)
+        gone = first_missing(sample.path for sample in samples)
         return None if gone is None else f"The image {gone} is not there."
 
     def listing(self) -> dict[Split, list[Instanced]]:
@@ -139,7 +139,7 @@ class CocoSegmentation(Segmentation, DiskTask[Instanced]):
         return sample.path.stem
 
     def content(self, sample: Instanced) -> bytes:
-        """What is annotated, and name and size of the image: reading 19 GB would take minutes."""
+        """The annotations, and name and size of the image file: reading 19 GB would take minutes."""
         annotations = sample.instances.by_image[sample.entry["id"]]
         return repr((sample.entry, sample.path.stat().st_size, annotations)).encode()
 

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from conversion.errors import DataMissing, InvalidInput
-from tasks.disk import SKIPPED, SPLITS, DiskTask, absent, file_hash
+from tasks.disk import SKIPPED, SPLITS, DiskTask, file_hash, first_missing
 from tasks.images.files import decoded
 from tasks.segmentation.base import IGNORE, Segmentation, padded
 
@@ -29,7 +29,7 @@ class MaskedImages(Segmentation, DiskTask[Masked]):
     """Segmentation of images with a map beside each. Subclasses set the class attributes and implement `listing`."""
 
     renamed: ClassVar[Mapping[int, int]] = {}
-    """Values in the maps that stand for others."""
+    """Classes of values in the maps that are no classes themselves, as 255 for void."""
 
     def read(self, sample: Masked) -> tuple[Tensor, Tensor]:
         image, mask = read_image(sample.image), self.read_mask(sample.mask)
@@ -44,10 +44,10 @@ class MaskedImages(Segmentation, DiskTask[Masked]):
 
     def gap(self) -> str | None:
         try:
-            splits = self.divided()
+            splits = self.split_listing()
         except DataMissing as error:
             return str(error)
-        path = absent(path for samples in splits.values() for sample in samples for path in sample)
+        path = first_missing(path for samples in splits.values() for sample in samples for path in sample)
         return None if path is None else f"The file {path} is not there."
 
     def key(self, sample: Masked) -> str:
@@ -62,7 +62,7 @@ class MaskedImages(Segmentation, DiskTask[Masked]):
 
     @cached_property
     def _digest(self) -> str:
-        """SHA-256, hexadecimal, over names and contents alone, which is what published records have."""
+        """SHA-256, hexadecimal, over names and contents alone, as in published records."""
         samples = (sample for name in SPLITS for sample in self._splits[name])
         return hashlib.sha256(b"".join(map(self.content, samples))).hexdigest()
 
@@ -76,7 +76,7 @@ def read_map(path: Path, renamed: Mapping[int, int] | None = None) -> Tensor:
     """A map of class indices, uint8 of shape (H, W), from an image of one byte a pixel: grey, or with a palette.
 
     Args:
-        renamed: values in the file that stand for others, void for 255.
+        renamed: classes of values in the file that are no classes themselves, as 255 for void.
     """
     values = np.array(decoded(path, mode=None))
     if values.ndim != 2 or values.dtype != np.uint8:

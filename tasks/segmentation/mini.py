@@ -1,4 +1,4 @@
-"""Drawn scenes to segment: the embedded task of its family, made in memory."""
+"""Drawn scenes to segment: semantic segmentation without data on disk."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def _scene(random: np.random.Generator) -> tuple[NDArray[np.uint8], NDArray[np.u
     for _ in range(random.integers(1, 5)):
         shape = int(random.integers(1, 4))
         distance = _distance(shape, x, y, random)
-        # Neither too like the ground nor of a colour of its own.
+        # Different enough from the background, but not of a colour that gives the class away.
         colour = image[distance < 0].mean(0) + random.choice((-1, 1)) * random.uniform(40, 90, 3)
         image[distance < 0] = colour
         target[np.abs(distance) < 0.7] = 255
@@ -74,7 +74,7 @@ def _scene(random: np.random.Generator) -> tuple[NDArray[np.uint8], NDArray[np.u
 def _distance(
     shape: int, x: NDArray[np.float64], y: NDArray[np.float64], random: np.random.Generator
 ) -> NDArray[np.float64]:
-    """How far every pixel is outside of a shape of random place, size and angle; negative inside."""
+    """The distance of every pixel to a shape of random position, size and angle, shape (H, W); negative inside."""
     (centre_x, centre_y), radius, angle = random.uniform(10, SIDE - 10, 2), random.uniform(8, 14), random.uniform(0, 7)
     u, v = x - centre_x, y - centre_y
     if shape == 1:

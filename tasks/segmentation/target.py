@@ -37,12 +37,12 @@ class MapTarget(PlaceTarget):
         return fault
 
     def probe(self, classes: int) -> tuple[Tensor, Tensor]:
-        """Of a map of one row, its pixels of one class after the other."""
+        """Scores and labels of a map of one row, whose pixels are of one class after the other."""
         scores, labels = super().probe(classes)
         return scores[None, :, None], labels[None, None]
 
     def draw(self, axis: Axes, sample: Tensor, answer: Tensor, classes: Sequence[str]) -> None:
-        """A class's colour over its pixels; nothing over those that do not count."""
+        """Draws each class's colour over its pixels, and nothing over ignored ones."""
         from torchvision.utils import draw_segmentation_masks
 
         masks = answer[None] == torch.arange(len(classes))[:, None, None]

@@ -55,7 +55,7 @@ class VocSegmentation(MaskedImages):
         training = {name: _of_voc(voc, name) for name in _names(voc / LISTS / "train.txt")}
         for name in (*_names(sbd / "train.txt"), *_names(sbd / "val.txt")):
             if name not in tested:
-                # VOC's own maps are the finer ones.
+                # VOC's own maps have the finer borders, so they take precedence.
                 training.setdefault(name, Masked(sbd / "img" / f"{name}.jpg", sbd / "cls" / f"{name}.mat"))
         return [training[name] for name in sorted(training)]
 
@@ -65,7 +65,7 @@ class VocSegmentation(MaskedImages):
             return super().read_mask(path)
         try:
             values = scipy.io.loadmat(path)["GTcls"][0]["Segmentation"][0]
-        # What scipy raises depends on where the damage is.
+        # The type of scipy's error depends on where the damage is.
         except Exception as error:
             raise InvalidInput(f"The file {path} is no class map of SBD; unpack its archive again.") from error
         return torch.from_numpy(values.astype("uint8"))

@@ -1,4 +1,4 @@
-"""What tests of the runner share: a plug-in that misbehaves, and small suites."""
+"""Fixtures for tests of the runner: a plug-in that misbehaves, and small suites."""
 
 from __future__ import annotations
 

@@ -135,7 +135,7 @@ def test_an_interrupted_run_has_written_its_tables(tmp_path: Path, monkeypatch: 
     monkeypatch.setattr(Inline, "run", interrupted)
     with pytest.raises(KeyboardInterrupt) as raised:
         benchmarks.run_suite("smoke", **SELECTED, results=tmp_path)
-    assert "stored; the same call does the rest" in str(raised.value)
+    assert "stored; the same call measures the others" in str(raised.value)
     assert isinstance(raised.value, benchmarks.Interrupted)
     assert list(raised.value.frame["status"]) == ["done", "missing"]
     assert len(benchmarks.load_results(tmp_path / SUITE)) == len(load_suite("smoke").cells())
@@ -154,7 +154,7 @@ def test_an_interrupted_command_shows_its_tables_and_exits_with_130(
         run_all.main()
     shown = capsys.readouterr()
     assert "`burst:phi=4` at T=2 is missing: not run yet" in shown.out
-    assert shown.err.endswith("Interrupted. What is finished is stored; the same command does the rest.\n")
+    assert shown.err.endswith("Interrupted. Finished cells are stored; the same command measures the others.\n")
 
 
 SCRIPT = """

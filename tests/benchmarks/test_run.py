@@ -18,7 +18,7 @@ import pytest
 from benchmarks.engines import Inline, Local
 from benchmarks.engines.base import cores
 from benchmarks.engines.runner import run
-from benchmarks.execution.plan import due, plan
+from benchmarks.execution.plan import cells_to_run, plan
 from benchmarks.execution.workbench import ROOT, Workbench
 from benchmarks.execution.worker import Job, Settings, workbench
 from benchmarks.records.record import Record
@@ -50,7 +50,7 @@ def bench() -> Workbench:
 @pytest.fixture(scope="module")
 def finished(bench: Workbench, tmp_path_factory: pytest.TempPathFactory) -> Store:
     store = Store(tmp_path_factory.mktemp("results"), SUITE.name)
-    run_inline(due(plan(SUITE.cells(), bench, store), "stale"), store)
+    run_inline(cells_to_run(plan(SUITE.cells(), bench, store), "stale"), store)
     return store
 
 
@@ -110,8 +110,8 @@ def test_methods_share_the_stages_they_begin_with_and_are_charged_for_all(bench:
 def test_a_finished_suite_has_nothing_to_run(bench: Workbench, finished: Store) -> None:
     planned = plan(SUITE.cells(), bench, finished)
     assert {item.state for item in planned} == {"done"}
-    assert due(planned, "stale") == []
-    assert len(due(planned, "all")) == len(SUITE.cells())
+    assert cells_to_run(planned, "stale") == []
+    assert len(cells_to_run(planned, "all")) == len(SUITE.cells())
 
 
 def test_the_same_cell_twice_gives_the_same_record(bench: Workbench, finished: Store) -> None:
@@ -133,8 +133,8 @@ def test_a_changed_input_makes_a_record_stale_and_is_named(bench: Workbench, fin
     assert record is not None
     store.save(record.model_copy(update={"fingerprint": record.fingerprint | {"weights": "other"}}))
     stale = [item for item in plan(SUITE.cells(), bench, store) if item.state == "stale"]
-    assert [(item.cell, item.why) for item in stale] == [(cell, "weights")]
-    assert due(plan(SUITE.cells(), bench, store), "missing") == []
+    assert [(item.cell, item.reason) for item in stale] == [(cell, "weights")]
+    assert cells_to_run(plan(SUITE.cells(), bench, store), "missing") == []
 
 
 def test_several_workers_give_the_numbers_of_one(finished: Store, tmp_path: Path) -> None:

@@ -71,7 +71,7 @@ def with_thresholds(
 def conv_connections(
     shape: Sequence[int], weight: Tensor, stride: int = 1, padding: int = 0, dilation: int = 1, groups: int = 1
 ) -> Tensor:
-    """How many weights each input position of a 2-d convolution meets, counted one output value at a time."""
+    """The number of weights for each input position of a 2-d convolution, counted one output value at a time."""
     channels, height, width = shape
     out_channels, per_group, kernel_h, kernel_w = weight.shape
     assert per_group * groups == channels
@@ -90,7 +90,7 @@ def conv_connections(
 def transposed_connections(
     shape: Sequence[int], weight: Tensor, stride: int = 1, padding: int = 0, output_padding: int = 0, groups: int = 1
 ) -> Tensor:
-    """How many weights each input position of a 2-d transposed convolution meets, one input value at a time."""
+    """The number of weights for each input position of a 2-d transposed convolution, one input value at a time."""
     channels, height, width = shape
     _, per_group, kernel_h, kernel_w = weight.shape
     out_h = (height - 1) * stride - 2 * padding + kernel_h + output_padding

@@ -1,4 +1,4 @@
-"""The augmentations by name, as a network's training recipe calls them."""
+"""The augmentations by the names that training recipes use."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Random changes of images whose boxes move along."""
+"""Random changes of images together with their boxes."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ GREY = 128
 class BoxTransform:
     """A transform of torchvision v2 that moves boxes along with the image.
 
-    What it returns is a sample of another image: the boxes are in pixels of the transformed one.
+    The boxes that it returns are in pixels of the transformed image.
 
     Args:
-        transform: of an image and a dictionary of boxes, labels and flags.
-        size: height and width of the image that comes out.
+        transform: transform of an image and a dictionary of boxes, labels and flags.
+        size: height and width of the transformed image.
     """
 
     def __init__(self, transform: nn.Module, size: tuple[int, int]) -> None:
@@ -43,7 +43,7 @@ class BoxTransform:
 
 
 def boxed(shape: Sequence[int], *more: nn.Module) -> Transform:
-    """Colours, zooming out, a crop that keeps the centres of its boxes, mirroring: as SSD augments, without hue."""
+    """SSD's augmentation without hue: colours, zooming out, a crop that keeps the centres of its boxes, mirroring."""
     colours = v2.ColorJitter(0.3, 0.3, 0.3)
     zoom = v2.RandomZoomOut(fill=GREY, side_range=(1.0, 1.5), p=0.25)
     crop = v2.RandomIoUCrop(min_scale=0.4, sampler_options=[0.0, 0.0, 1.0])

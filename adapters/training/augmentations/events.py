@@ -14,12 +14,12 @@ from torchvision.transforms.v2 import functional as F
 class EventAugment(nn.Module):
     """Mirrors half of the recordings, changes each in one way of five, and drops events of half of them.
 
-    The ways are those of the paper's released code, in its ranges: none, a roll by up to a tenth of the sides, a
-    rotation by up to 30 degrees, a shear by up to 0.3, an empty rectangle of up to 11 % of the area. Counts stay whole:
-    pixels are moved, never blended.
+    The five ways are those of the paper's released code, in its ranges: none, a roll by up to a tenth of the sides, a
+    rotation by up to 30 degrees, a shear by up to 0.3, an empty rectangle of up to 11 % of the area. Pixels are moved
+    and never blended, so that counts stay integers.
 
     Args:
-        mirror: left and right mean the same.
+        mirror: whether recordings may be mirrored.
     """
 
     ROLL, ANGLE, SHEAR, AREA = 0.1, 30.0, 17.0, 0.11
@@ -51,7 +51,7 @@ def drop_events(events: Tensor) -> Tensor:
         kept = 1 - _between(0.0, 0.5)
         if events.is_floating_point():
             return events * (torch.rand(events.shape) < kept)
-        # How many of the events of a cell are kept.
+        # The number of events of a cell that are kept.
         return torch.binomial(events.float(), torch.full(events.shape, kept)).to(events.dtype)
     steps = len(events)
     length = int(torch.randint(1, max(2, steps // 4 + 1), ()))

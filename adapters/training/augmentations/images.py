@@ -1,4 +1,4 @@
-"""Random changes of images, with maps of classes alike: CIFAR's, the digits', DeepLab's."""
+"""Random changes of images, and of their maps of classes: CIFAR's, the digits', DeepLab's."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from torchvision import tv_tensors
 from torchvision.transforms import v2
 
 Transform = Callable[[Tensor, Any], tuple[Tensor, Any]]
-"""Of a sample's image, uint8 of shape (C, H, W), and its target."""
+"""A function of a sample's image, uint8 of shape (C, H, W), and its target that returns both changed."""
 
 
 class Cutout(nn.Module):
@@ -20,7 +20,7 @@ class Cutout(nn.Module):
     torchvision's RandomErasing is close, but keeps its square inside the image and so always erases its full area.
 
     Args:
-        length: side of the square in pixels.
+        length: side of the square, in pixels.
     """
 
     def __init__(self, length: int) -> None:
@@ -36,30 +36,30 @@ class Cutout(nn.Module):
 
 
 def image_only(transform: nn.Module) -> Transform:
-    """A transform of samples whose targets do not depend on how an image lies."""
+    """A transform of the image alone; the target stays as it is."""
     return lambda image, target: (transform(image), target)
 
 
 def cifar(shape: Sequence[int]) -> Transform:
-    """The augmentation of SNN Calibration's training script, in its order; grey fills what AutoAugment moves in."""
+    """The augmentation of SNN Calibration's training script, in its order; AutoAugment fills with grey."""
     policy = v2.AutoAugment(v2.AutoAugmentPolicy.CIFAR10, fill=[128, 128, 128])
     crop = v2.RandomCrop(shape[-2:], padding=4)
     return image_only(nn.Sequential(crop, v2.RandomHorizontalFlip(), policy, Cutout(16)))
 
 
 def shift(shape: Sequence[int]) -> Transform:
-    """At most one pixel in each direction: digits may not be flipped, and on 8x8 pixels two would cut strokes off."""
+    """Shifts by at most one pixel: digits may not be flipped, and on 8x8 pixels two would cut strokes off."""
     return image_only(v2.RandomCrop(shape[-2:], padding=1))
 
 
 class ScaleCropFlip:
-    """DeepLab's: scaled by 0.5 to 2 in steps of 0.25, cropped, and mirrored half of the time; the map alike.
+    """DeepLab's augmentation of image and map: scales by 0.5 to 2 in steps of 0.25, crops, and mirrors half of them.
 
-    Padding at the right and lower edges, where the map is 255 throughout, is taken off first; what a crop lacks is
-    padded again.
+    Padding at the right and lower edges, where the map is 255 throughout, is removed first; a crop that is larger than
+    the image is padded again.
 
     Args:
-        size: height and width of the crop.
+        size: height and width of the crop, in pixels.
     """
 
     SCALES = tuple(0.25 * step for step in range(2, 9))

@@ -21,7 +21,7 @@ def rotation(axis: int, angle: Tensor) -> Tensor:
 
 
 class Upright:
-    """The released code's: turned about y, which points up, by any angle, and every point moved by noise.
+    """The released code's augmentation: turns clouds about y, which points up, by any angle, and adds noise.
 
     Args:
         noise: standard deviation, in radii of the shape.
@@ -39,7 +39,7 @@ class Upright:
 
 
 class AlongAxes(Upright):
-    """For shapes along their principal axes, which a change of pose turns a little: small turns, scales by axis, noise.
+    """For shapes that lie along their principal axes: turns them by small angles, scales each axis, and adds noise.
 
     Some points are replaced by copies of others, as if fewer had been drawn (Qi et al., "PointNet++", 2017).
 

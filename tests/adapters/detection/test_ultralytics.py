@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from adapters import NETWORKS, find_weights, load_weights
 from adapters.detection.ultralytics import UltralyticsYolo
 from adapters.foreign import library
-from benchmarks.conformance.networks import built
+from benchmarks.conformance.networks import random_model
 from benchmarks.conformance.outputs import flat
 from benchmarks.suites.cell import Cell
 from conversion import capture
@@ -77,7 +77,7 @@ def test_of_one_class_only_the_surest_of_overlapping_boxes_stays() -> None:
 @torch.no_grad()
 def test_boxes_and_scores_are_those_of_the_librarys_own_head(name: str) -> None:
     network = adapter(name)
-    model: Any = built(network, seed=0)
+    model: Any = random_model(network, seed=0)
     images = torch.rand(2, 3, 64, 96, generator=torch.Generator().manual_seed(0))
     maps = model(images)
     head = model.model[-1]
@@ -95,7 +95,7 @@ def test_training_minimises_the_librarys_own_loss() -> None:
     from ultralytics.utils.loss import v8DetectionLoss
 
     network = adapter()
-    model: Any = built(network, seed=0).train()
+    model: Any = random_model(network, seed=0).train()
     images = torch.rand(2, 3, 64, 64, generator=torch.Generator().manual_seed(0))
     # One box on the first image, none on the second: 16 to 48 of 64 pixels in x, 0 to 32 in y.
     nothing = Boxes.of([], [], [], (640, 640))
@@ -114,7 +114,7 @@ def test_training_minimises_the_librarys_own_loss() -> None:
 @pytest.mark.parametrize("activation", ["", "-relu"])
 def test_everything_up_to_the_maps_spikes(activation: str) -> None:
     network = adapter(f"ultralytics/yolov8n{activation}")
-    graph = capture(built(network, seed=0), torch.rand(1, 3, 64, 64))
+    graph = capture(random_model(network, seed=0), torch.rand(1, 3, 64, 64))
     nonlinear = {str(node.target) for node, rule in graph.rules.items() if rule.role is Role.NONLINEAR}
     assert nonlinear == {"aten.max_pool2d.default"} | (set() if activation else {"aten.silu.default"})
     assert len(graph.firing) == 57

@@ -1,4 +1,4 @@
-"""What networks for event cameras are fed, and how recordings are changed for training."""
+"""Inputs of networks for event cameras, and the augmentation of recordings for training."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from adapters import NETWORKS
 from adapters.base import fitting
-from adapters.events.base import EventNetwork, joined
+from adapters.events.base import EventNetwork, sum_pooled
 from adapters.training.augmentations.events import EventAugment, drop_events
 from conversion.simulation.frames import Frames
 from tasks import TASKS
@@ -72,7 +72,7 @@ def test_joining_pixels_loses_no_event(task: str, shape: tuple[int, ...]) -> Non
 
 def test_neighbours_are_joined() -> None:
     counts = torch.arange(9.0).view(1, 1, 3, 3)
-    assert joined(counts, 2).tolist() == [[[[0 + 1 + 3 + 4, 2 + 5], [6 + 7, 8]]]]
+    assert sum_pooled(counts, 2).tolist() == [[[[0 + 1 + 3 + 4, 2 + 5], [6 + 7, 8]]]]
 
 
 def test_recordings_are_padded_to_squares_and_resized_to_the_nearest() -> None:

@@ -94,7 +94,7 @@ KINDS = [(kind, reduce) for kind in ("classes", "parts", "parts, told") for redu
 @pytest.mark.parametrize(("kind", "reduce"), KINDS)
 @pytest.mark.parametrize("options", [{"phi": 1}, {"phi": 4}])
 def test_converted_it_does_not_mind_the_order_of_points(kind: str, reduce: str, options: dict[str, Any]) -> None:
-    """As in the ANN: classes stay, parts move with their points, and every layer fires as often as before."""
+    """Classes stay, parts move with their points, and every layer fires as often as before, as in the ANN."""
     model, x, graph = captured(kind, reduce)
     spiking = convert(graph, x, "burst", T=8, **options)
     order = torch.randperm(x.shape[2], generator=torch.Generator().manual_seed(1))
@@ -159,7 +159,7 @@ def test_everything_has_its_place_in_the_counts(kind: str, reduce: str) -> None:
 
 
 def test_points_are_rows_that_the_transform_multiplies_from_the_right() -> None:
-    """As published: (1, 2, 3) times rows that move x to y, y to z and z, doubled, to x."""
+    """Points (1, 2, 3) times rows that move x to y, y to z and z, doubled, to x, as published."""
     features = PointNet(2, "max", width=8, channels=4).eval().features
     nn.init.zeros_(features.input_transform.last.weight)
     moved = torch.tensor([[0.0, 1, 0], [0, 0, 1], [2, 0, 0]])

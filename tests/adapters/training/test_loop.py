@@ -296,7 +296,7 @@ def test_an_interrupted_run_with_an_average_resumes_to_the_same_weights(tmp_path
 
 
 def test_mixup_blends_inputs_and_losses_by_one_share() -> None:
-    """Of two samples of two classes: the loss is linear in the targets, so it is that of blended one-hot targets."""
+    """For two samples of two classes, the loss, being linear in the targets, is that of blended one-hot targets."""
     torch.manual_seed(0)
     adapter = DigitsNetwork(Digits())
     inputs, targets, output = torch.rand(6, 1, 8, 8), torch.arange(6), torch.randn(6, 10)
@@ -311,7 +311,7 @@ def test_mixup_blends_inputs_and_losses_by_one_share() -> None:
 
 
 def test_mixup_rests_in_the_last_quarter(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of 4 epochs the first 3 have it, in about half of their batches of 9."""
+    """The first 3 of 4 epochs have it, in about half of their batches of 9."""
     mixed: list[int] = []
 
     class Mixed(DigitsNetwork):

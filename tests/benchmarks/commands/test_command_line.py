@@ -59,7 +59,7 @@ echo "${{COMPREPLY[@]}}"
 
 
 def complete(*words: str) -> list[str]:
-    """What bash offers for the last of these words."""
+    """The completions that bash offers for the last of these words."""
     environment = {
         **os.environ, "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]]),
         "_TYPER_COMPLETE_TEST_DISABLE_SHELL_DETECTION": "1",

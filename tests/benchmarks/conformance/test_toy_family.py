@@ -66,7 +66,7 @@ def test_check_finds_what_the_family_calls_wrong(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(task, "split", lambda self, name: [(image, points + 1) for image, points in split(self, name)])
     assert "A keypoint of train is outside" in judge(tasks.has_samples_as_it_says, TaskBench(task, None)).reason
     monkeypatch.setattr(network, "decode", lambda self, output: output)
-    found = judge(networks.builds_for_every_task_it_names, NetworkBench(network))
+    found = judge(networks.builds_for_every_task_it_fits, NetworkBench(network))
     assert found.reason == "For task spots: `decode` gives keypoints of shape (2, 4); it needs (2, 2, 2)."
 
 

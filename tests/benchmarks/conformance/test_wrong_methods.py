@@ -235,7 +235,7 @@ def vars_of(network: SpikingNetwork) -> dict[str, Any]:
     return {name: getattr(network, name) for name in SpikingNetwork.__dataclass_fields__}
 
 
-TAKEN = "It is taken without a word and gives SpikingNetwork"
+TAKEN = "It is not refused and gives SpikingNetwork"
 WRONG: dict[Callable[[MethodBench], None], tuple[type[Method], str]] = {
     methods.says_what_it_is: (Mute, "Mute has no docstring"),
     methods.is_called_as_registered: (OtherName, 'name is "burst", but that name does not lead to it'),

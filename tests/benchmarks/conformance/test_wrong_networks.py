@@ -128,7 +128,7 @@ WRONG: dict[Callable[[NetworkBench], None], tuple[type[Network], str]] = {
     networks.says_what_it_is: (Mute, "Mute has no docstring"),
     networks.is_called_as_registered: (OtherName, 'name is "resnet20", but that name does not lead to it'),
     networks.builds_for_every_task_it_fits: (OneShort, r"output has shape \(2, 9\); it needs \(2, 10\)"),
-    networks.refuses_tasks_of_another_kind: (Welcoming, "without a word; call super"),
+    networks.refuses_tasks_of_another_kind: (Welcoming, "not refused; call super"),
     networks.encodes_sample_by_sample: (BatchStatistics, "depends on the batch that it is in"),
     networks.is_fed_what_it_encodes: (FadedIn, "give frames whose mean is what the ANN sees"),
     networks.decodes_to_classes: (Reversed, "largest at 0..9"),

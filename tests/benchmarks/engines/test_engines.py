@@ -14,9 +14,9 @@ import pytest
 
 from benchmarks.engines import Engine, Inline, Local, make_engine
 from benchmarks.engines.base import cores, usual_workers
-from benchmarks.engines.local import _begin, death
+from benchmarks.engines.local import _initialise_worker, exit_reason
 from benchmarks.engines.runner import run
-from benchmarks.execution.worker import Ended, Job, Settings, attempt, workbench
+from benchmarks.execution.worker import Job, JobResult, Settings, run_job, workbench
 from benchmarks.records.leases import Leases
 from benchmarks.records.store import Store
 from benchmarks.suites.cell import Cell
@@ -85,7 +85,7 @@ def test_processes_are_used_again_and_gone_afterwards(tmp_path: Path, digits_cel
     before = {child.pid for child in psutil.Process().children(recursive=True)}
     cells = [digits_cell("burst", phi=phi) for phi in range(1, 9)]
     ended = list(Local(2, AMPLE).run(jobs(cells, tmp_path)))
-    assert [result for _, result in ended] == [Ended("done")] * 8
+    assert [result for _, result in ended] == [JobResult("done")] * 8
     left = [child for child in psutil.Process().children(recursive=True) if child.pid not in before]
     # What stays are the two helpers of multiprocessing, which serve the whole process.
     assert not any("pebble" in child.name() for child in left) and len(left) <= 2
@@ -96,7 +96,7 @@ def test_processes_are_used_again_and_gone_afterwards(tmp_path: Path, digits_cel
 def test_a_closed_run_stops_its_processes(tmp_path: Path, digits_cell: CellOf) -> None:
     cells = [digits_cell("burst", phi=1), digits_cell("misbehaving", how="hang")]
     results = Local(1, AMPLE).run(jobs(cells, tmp_path))
-    assert next(results)[1] == Ended("done")
+    assert next(results)[1] == JobResult("done")
     started = time.monotonic()
     results.close()  # type: ignore[attr-defined]
     assert time.monotonic() - started < AMPLE / 2  # It would hang up to the limit.
@@ -131,7 +131,7 @@ def test_what_another_run_holds_is_waited_for(tmp_path: Path, digits_cell: CellO
 
 def test_two_runs_on_one_store_share_the_work(tmp_path: Path, digits_cell: CellOf) -> None:
     cells = [digits_cell("burst", phi=phi) for phi in range(1, 9)]
-    both: list[list[tuple[Job, Ended]]] = [[], []]
+    both: list[list[tuple[Job, JobResult]]] = [[], []]
 
     def one(index: int) -> None:
         both[index] = run(jobs(cells, tmp_path), Inline(), Store(tmp_path, "own"))
@@ -155,7 +155,7 @@ def test_an_unwritable_store_ends_the_run_with_a_sentence(
         raise OSError(28, "No space left on device", "record.json")
 
     monkeypatch.setattr(Store, "save", full_disk)
-    assert attempt(job) == Ended("unwritable", "record.json cannot be written: No space left on device.")
+    assert run_job(job) == JobResult("unwritable", "record.json cannot be written: No space left on device.")
     with pytest.raises(BenchmarkError, match=r"record.json cannot be written: No space left .* 0 cells are stored"):
         run([job], Inline(), Store(tmp_path, "own"))
 
@@ -170,8 +170,8 @@ def test_engines_by_name_and_their_usual_size(monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_reasons_of_death() -> None:
-    assert death(-signal.SIGSEGV) == "its process was killed (SIGSEGV)"
-    assert death(3) == "its process ended with exit status 3"
+    assert exit_reason(-signal.SIGSEGV) == "its process was killed (SIGSEGV)"
+    assert exit_reason(3) == "its process ended with exit status 3"
 
 
 def test_options_that_an_engine_does_not_have_are_refused() -> None:
@@ -188,5 +188,5 @@ def test_gpus_are_shared_out_of_those_that_may_be_seen(
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
     monkeypatch.setattr("benchmarks.engines.local.watch_over", lambda *_: None)
     monkeypatch.setattr("torch.set_num_threads", lambda _: None)
-    _begin(3, 4, 2, 0, 0.0)
+    _initialise_worker(3, 4, 2, 0, 0.0)
     assert os.environ["CUDA_VISIBLE_DEVICES"] == expected

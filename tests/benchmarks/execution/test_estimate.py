@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from benchmarks.execution.estimate import Total, estimate, total
+from benchmarks.execution.estimate import TimeEstimate, estimate, total_time
 from benchmarks.records.record import Record, Value
 from benchmarks.suites.cell import Cell
 
@@ -77,8 +77,8 @@ def test_what_nothing_is_known_of_has_no_estimate() -> None:
 
 
 def test_workers_share_the_sum_and_wait_for_the_longest() -> None:
-    assert total([10, 20, None, 30]) == Total(60, 3, 1)
-    assert total([10, 20, None, 30], workers=2) == Total(30, 3, 1)
-    assert total([20, 20, 20], workers=2) == Total(30, 3, 0)
-    assert total([100, 1, None], workers=4) == Total(100, 2, 1)
-    assert total([None, None]) == Total(0, 0, 2)
+    assert total_time([10, 20, None, 30]) == TimeEstimate(60, 3, 1)
+    assert total_time([10, 20, None, 30], workers=2) == TimeEstimate(30, 3, 1)
+    assert total_time([20, 20, 20], workers=2) == TimeEstimate(30, 3, 0)
+    assert total_time([100, 1, None], workers=4) == TimeEstimate(100, 2, 1)
+    assert total_time([None, None]) == TimeEstimate(0, 0, 2)

@@ -10,7 +10,7 @@ import pytest
 from benchmarks.choices import Rerun
 from benchmarks.engines import Inline
 from benchmarks.engines.runner import run
-from benchmarks.execution.plan import Planned, due, impossible, plan, summary
+from benchmarks.execution.plan import Planned, cells_to_run, impossible_cells, plan, summary
 from benchmarks.execution.workbench import Workbench
 from benchmarks.execution.worker import Job, Settings, workbench
 from benchmarks.records.record import Record
@@ -59,10 +59,10 @@ def test_a_damaged_record_is_named_and_measured_again(bench: Workbench, store: S
     before = path.read_text()
     path.write_text(before[:1000])
     (item, *others) = plan(cells, bench, store)
-    assert item.state == "failed" and f"The record {path} is damaged" in item.why
+    assert item.state == "failed" and f"The record {path} is damaged" in item.reason
     assert states(others) == ["done", "done"]
-    todo = due([item, *others], "failed")
-    run([Job(cell, store.folder.parent, "own", Settings()) for cell in todo], Inline(), store)
+    to_run = cells_to_run([item, *others], "failed")
+    run([Job(cell, store.folder.parent, "own", Settings()) for cell in to_run], Inline(), store)
     assert states(plan(cells, bench, store)) == ["done"] * 3
 
 
@@ -74,12 +74,12 @@ def test_a_record_in_the_folder_of_another_is_damaged(bench: Workbench, store: S
 def test_missing_data_and_weights_are_impossible_and_why(bench: Workbench, tmp_path: Path, cells: list[Cell]) -> None:
     elsewhere = cells[0].model_copy(update={"task": "cifar10", "network": "resnet20"})
     (item, *others) = plan([elsewhere, *cells], bench, Store(tmp_path, "empty"))
-    assert item.state == "impossible" and "No data root was given" in item.why
+    assert item.state == "impossible" and "No data root was given" in item.reason
     assert states(others) == ["new"] * 3
-    assert elsewhere not in due([item, *others], "all")
-    assert impossible([item, *others]) == [item]
+    assert elsewhere not in cells_to_run([item, *others], "all")
+    assert impossible_cells([item, *others]) == [item]
     with pytest.raises(BenchmarkError, match="No data root was given"):
-        impossible([item])
+        impossible_cells([item])
 
 
 def test_what_was_measured_stays_done_where_its_data_are_missing(
@@ -90,7 +90,7 @@ def test_what_was_measured_stays_done_where_its_data_are_missing(
     assert record is not None
     store.save(record.model_copy(update={"cell": elsewhere}))
     (item,) = plan([elsewhere], bench, store)
-    assert item.state == "done" and "No data root" in item.why
+    assert item.state == "done" and "No data root" in item.reason
 
 
 @pytest.mark.parametrize(
@@ -99,8 +99,8 @@ def test_what_was_measured_stays_done_where_its_data_are_missing(
 )
 def test_what_is_run_again(cells: list[Cell], rerun: Rerun, expected: str) -> None:
     planned = [Planned(cells[0], state) for state in ("new", "done", "stale", "failed", "impossible")]
-    assert len(due(planned, rerun)) == len(expected)
-    assert {item.state[0] for item in planned if due([item], rerun)} == set(expected)
+    assert len(cells_to_run(planned, rerun)) == len(expected)
+    assert {item.state[0] for item in planned if cells_to_run([item], rerun)} == set(expected)
 
 
 def test_two_stores_copied_together_are_one(bench: Workbench, store: Store, cells: list[Cell], tmp_path: Path) -> None:
@@ -122,6 +122,6 @@ def test_a_network_that_breaks_is_impossible_and_the_others_are_planned(
     real = bench.fingerprint
     monkeypatch.setattr(bench, "fingerprint", lambda cell: broken() if cell == cells[0] else real(cell))
     monkeypatch.setattr(store, "state", lambda cell: ("missing", ""))
-    assert [(item.state, item.why) for item in plan(cells, bench, store)] == [
+    assert [(item.state, item.reason) for item in plan(cells, bench, store)] == [
         ("impossible", "ValueError: a bug in somebody's network"), ("new", ""), ("new", ""),
     ]  # fmt: skip

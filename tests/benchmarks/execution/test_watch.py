@@ -1,4 +1,4 @@
-"""What a run shows, and `status` from another shell."""
+"""The display of a run, and `status` from another shell."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 from rich.console import Console
 
 from benchmarks.execution.watch import Watch, duration, outcome, running_table, status
-from benchmarks.execution.worker import Ended
+from benchmarks.execution.worker import JobResult
 from benchmarks.records.leases import Leases, Running
 from benchmarks.records.record import Record, Value
 from benchmarks.records.store import Store
@@ -58,7 +58,7 @@ def test_a_log_gets_a_line_for_each_cell(
     tmp_path: Path, digits_cell: CellOf, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with Watch(Store(tmp_path, "own"), 2, 1, None) as watch:
-        watch.end(digits_cell(), Ended("failed", "it broke"))
+        watch.finish(digits_cell(), JobResult("failed", "it broke"))
         watch.say("something else")
     assert capsys.readouterr().err.splitlines() == [
         "[1/2] digits digits_convnet calibration T=2 first-20: failed: it broke", "something else",
@@ -70,7 +70,7 @@ def test_the_head_counts_and_estimates(tmp_path: Path, digits_cell: CellOf) -> N
     with Watch(store, 5, 2, None) as watch, Leases(store).take(digits_cell(T=3)) as lease:  # type: ignore[union-attr]
         assert lease is not None
         assert "left" not in text(watch._table())
-        watch.end(digits_cell(), Ended("failed", "it broke"))
+        watch.finish(digits_cell(), JobResult("failed", "it broke"))
         watch.started = time.monotonic() - 10
         shown = text(watch._table())
         assert "0 done, 1 failed, 1 running, 3 waiting; about 40 s left" in shown

@@ -14,7 +14,7 @@ import pytest
 
 from benchmarks.engines.inline import Inline
 from benchmarks.execution.worker import Job, Settings
-from benchmarks.gate.figures import beyond, changed, contradictions, figures
+from benchmarks.gate.figures import beyond_tolerance, changed, contradictions, figures
 from benchmarks.gate.verify import draw, faults, judge_again
 from benchmarks.pages.publication import publish_suite
 from benchmarks.pages.tables import collect, write_tables
@@ -296,5 +296,5 @@ def test_every_figure_of_a_record_is_compared(published: PublishedSuite) -> None
     assert changed(record, record) == {} and contradictions(record, published.samples(record)) == []
     shorter = record.model_copy(update={"activity": record.activity[:-1]})
     (place,) = changed(record, shorter)
-    assert beyond(record, changed(record, shorter)) == [f"{place} is not there any more"]
+    assert beyond_tolerance(record, changed(record, shorter)) == [f"{place} is not there any more"]
     assert np.isfinite(list(found.values())).all()

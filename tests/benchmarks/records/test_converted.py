@@ -13,7 +13,7 @@ import torch
 
 from benchmarks.execution.workbench import Workbench
 from benchmarks.freshness.sources import Sources
-from benchmarks.records.converted import Conversions, spec, stage_parts
+from benchmarks.records.converted import ConversionCache, spec, stage_parts
 from benchmarks.suites.cell import Cell
 from conversion import Calibration, SpikingNetwork, capture, load, simulate
 from conversion.stages import SSC, AdaFire, BiasCorrection, EarlyExit, Stage, Thresholds
@@ -264,7 +264,7 @@ def test_stages_that_cannot_be_recognised_are_run_every_time(
     networks = []
     for _ in range(2):
         run.clear()
-        conversions = Conversions(kept, Sources(), lambda: 0.0)
+        conversions = ConversionCache(kept, Sources(), lambda: 0.0)
         networks.append(conversions.convert(stages_of(stage), graph, 2, basis, lambda: calibration).network)
     assert run == again
     assert torch.equal(counts(networks[0]), counts(networks[1]))
@@ -378,5 +378,5 @@ def test_the_code_of_a_stage_within_a_stage_counts(kept: Path, monkeypatch: pyte
         return real(*roots)
 
     monkeypatch.setattr(sources, "of", noted)
-    keys = Conversions(kept, sources, lambda: 0.0)._keys([stage], {"task": "t", "network": "n", "T": 1})
+    keys = ConversionCache(kept, sources, lambda: 0.0)._keys([stage], {"task": "t", "network": "n", "T": 1})
     assert len(keys) == 1 and digested == ["Outer", "Inner"]

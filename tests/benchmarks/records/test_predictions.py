@@ -1,4 +1,4 @@
-"""What a network predicted, in the table of samples."""
+"""Predictions in the table of samples."""
 
 from __future__ import annotations
 

@@ -241,7 +241,7 @@ def test_missing_cells_are_said_and_exit_with_3(store: Store, tmp_path: Path, cl
     (store.cells / CELLS[4].id / "record.json").unlink()
     code, out, error = cli("publish", "--suite", "smoke", "--results", "work", "--to", "to")
     assert code == 3 and out.startswith("Measured: 10 cells")
-    assert error == f"Not there: {CELLS[4].label}; the table says so.\n"
+    assert error == f"Missing: {CELLS[4].label}; the table says so.\n"
     assert "is missing: not run yet" in (tmp_path / "to/smoke/results.md").read_text()
     code, _, error = cli("publish", "--suite", "mini", "--results", "work", "--to", "to")
     assert code == 2 and "There are no records of suite mini" in error

@@ -1,4 +1,4 @@
-"""How methods, tasks and networks are found: files in the tree, and entry points of installed packages."""
+"""Discovery of methods, tasks and networks: files in the tree, and entry points of installed packages."""
 
 from __future__ import annotations
 

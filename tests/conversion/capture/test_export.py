@@ -260,7 +260,7 @@ class LibraryFunction(nn.Module):
 
 
 def place(module: type[nn.Module], code: str) -> str:
-    """How a message names the line of a forward function in this file that holds some code."""
+    """The name in messages of the line of a forward function in this file that holds some code."""
     lines, first = inspect.getsourcelines(module.forward)
     number, line = next((first + i, line.strip()) for i, line in enumerate(lines) if code in line)
     return f"test_export.py:{number} in forward: {line}"

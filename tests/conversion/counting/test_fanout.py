@@ -26,7 +26,7 @@ from tests.conversion.toys import (
 )
 
 STEM = (4, 7, 7)
-"""What the first convolution of every toy below makes of IMAGE."""
+"""The output of the first convolution of every toy below for IMAGE."""
 
 
 CONVOLUTIONS = [
@@ -207,7 +207,7 @@ def test_analog_chain_before_the_first_neuron_is_static() -> None:
 
 
 def test_convolution_without_a_neuron_before_it_multiplies_at_every_step() -> None:
-    """As in MobileNetV2: spikes drive the first convolution, its analog output the second."""
+    """Spikes drive the first convolution and its analog output the second, as in MobileNetV2."""
     first, second = nn.Conv2d(4, 6, 3), nn.Conv2d(6, 5, 3, padding=1)
     fan_out, connectivity = connected(lambda net, x: net.b(net.a(net.stem(x).relu())).relu(), a=first, b=second)
     assert torch.equal(fan_out[0], conv_connections(STEM, first.weight))

@@ -90,7 +90,7 @@ FLOPS: dict[str, tuple[Any, int]] = {
 
 @pytest.mark.parametrize("name", FLOPS)
 def test_floating_point_operations_by_hand(name: str) -> None:
-    """Of the ANN once; behind the last neurons once; between neurons at every step with the difference's own work."""
+    """Operations count once in the ANN and behind the last neurons, and at each step between neurons."""
     function, expected = FLOPS[name]
     norm = nn.GroupNorm(2, 4)
     graph = captured(Net(function, norm=norm), seeded((1, 4, 7, 7)))

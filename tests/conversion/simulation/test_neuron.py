@@ -30,7 +30,7 @@ def neuron(
 
 
 def train(one: Neuron, currents: Sequence[float], T: int | None = None) -> list[float]:
-    """What a single neuron transmits, in units of its threshold."""
+    """The output of a single neuron, in units of its threshold."""
     layer = Layer(one, T or len(currents), axis=1)
     sent = [float(layer.step(torch.tensor([[current]], dtype=torch.float64))[0]) for current in currents]
     return [value / float(one.threshold) for value in sent]
@@ -214,7 +214,7 @@ def test_spikes_taken_back_are_spikes() -> None:
 
 
 def random_tallies(phi: int, signed: bool, fast: bool = False) -> tuple[list[Tensor], Tensor]:
-    """What six neurons at 5 x 5 positions send in eight steps, and their tally by step, kind and sample."""
+    """The output of six neurons at 5 x 5 positions in eight steps, and their tally by step, kind and sample."""
     generator = torch.Generator().manual_seed(phi)
     fan_out = torch.randint(1, 50, (6, 5, 5), generator=generator).double()
     parameters = Neuron(torch.linspace(0.1, 0.6, 6), phi, torch.linspace(-0.1, 0.1, 6), signed=signed)

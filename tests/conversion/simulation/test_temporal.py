@@ -37,7 +37,7 @@ T = 6
 
 
 def sent(graph: ConversionGraph, trains: Tensor) -> Tensor:
-    """What the last node of a graph sends at every step for a train of inputs, shape (T, N, ...)."""
+    """The output of the last node of a graph at every step for a train of inputs, shape (T, N, ...)."""
     states: dict[Any, RunningDifference] = {}
     steps = []
     for inputs in trains:
@@ -259,7 +259,7 @@ def test_the_maximum_of_instantaneous_spikes_overestimates() -> None:
 
 @pytest.mark.parametrize("method", ["burst", "calibration", "quantised_ann"])
 def test_methods_take_the_switch(method: str) -> None:
-    """What the option changes is what the field of the network changes."""
+    """The option has the effect of the network's field."""
     model = Net(lambda net, x: F.max_pool2d(net.conv(x).relu(), 2).relu(), conv=nn.Conv2d(3, 4, 3))
     x = seeded((4, 3, 8, 8))
     options = {} if method == "calibration" else {"phi": 2}

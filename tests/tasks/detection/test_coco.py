@@ -131,7 +131,7 @@ def test_values_are_those_of_pycocotools(seed: int) -> None:
     pytest.importorskip("pycocotools")
     metric = CocoAveragePrecision(CLASSES)  # Of the third class there is nothing.
     metric.update(*scene(12, seed))
-    judge = metric.judged()
+    judge = metric.evaluation()
     with contextlib.redirect_stdout(io.StringIO()):
         judge.accumulate()
     precision = judge.eval["precision"]

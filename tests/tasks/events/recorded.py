@@ -150,7 +150,7 @@ def ncaltech101(root: Path) -> Path:
 
 
 def dvsgesture(root: Path) -> Path:
-    """As published: recordings of all gestures of a person, one after the other, and a table of where each begins."""
+    """Recordings of all gestures of a person, one after the other, and a table of their times, as published."""
     base = root / "DVSGesture/DvsGesture"
     for name, users in (("train", range(1, 7)), ("test", range(24, 26))):
         trials = [f"user{user:02}_fluorescent.aedat" for user in users]

@@ -52,7 +52,7 @@ def inputs(split: str, of: RecordedEvents) -> Tensor:
 
 @EVERY
 def test_sensors_have_their_size(name: str) -> None:
-    """As the papers of the datasets have them; a voxel grid is 9 bins by 2 polarities, frames are 16 by 2."""
+    """Sensors are those of the datasets' papers; a voxel grid is 9 bins by 2 polarities, frames are 16 by 2."""
     width, height = {
         "nmnist": (34, 34), "ncars": (120, 100), "cifar10dvs": (128, 128), "action_recognition": (346, 260),
         "ncaltech101": (240, 180), "dvsgesture": (128, 128),
@@ -218,7 +218,7 @@ def test_without_write_access_the_cache_is_the_users(tmp_path: Path, monkeypatch
 
 
 def cells(*samples: dict[int, float]) -> list[Cells]:
-    """Of values by index; all of them are whole, or none."""
+    """Cells from values by index; all values are integers, or none."""
     kind = np.int64 if all(isinstance(value, int) for sample in samples for value in sample.values()) else np.float64
     return [
         Cells(np.array(sorted(sample), np.int64), np.array([sample[index] for index in sorted(sample)], kind))

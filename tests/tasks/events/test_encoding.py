@@ -27,7 +27,7 @@ SENSOR = Sensor(5, 4)
 
 
 def recording(*events: tuple[int, int, int, int]) -> Events:
-    """Of rows (t, x, y, p)."""
+    """Events from rows (t, x, y, p)."""
     return np.array(list(events), EVENT)
 
 

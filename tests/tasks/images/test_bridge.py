@@ -227,14 +227,14 @@ def table(first: int, count: int) -> pa.Table:
 
 
 def parquet(root: Path) -> None:
-    """As on the hub, in two files of two groups of rows."""
+    """Writes a dataset as on the hub, in two files of two groups of rows."""
     (root / "rows/data").mkdir(parents=True)
     for name, first, count in (("train-00000-of-00002", 0, 12), ("train-00001-of-00002", 12, 8), ("test-0", 50, 6)):
         pyarrow.parquet.write_table(table(first, count), root / f"rows/data/{name}.parquet", row_group_size=7)
 
 
 def arrow(root: Path) -> None:
-    """As `save_to_disk` leaves it."""
+    """Writes a dataset as `save_to_disk` does."""
     for name, first, count in (("train/data-00000-of-00001", 0, 20), ("test/data-00000-of-00001", 50, 6)):
         path = root / f"rows/{name}.arrow"
         path.parent.mkdir(parents=True)

@@ -93,7 +93,7 @@ def test_agrees_with_torchmetrics_where_every_part_occurs() -> None:
 
 
 def test_intervals_are_of_the_width_that_the_spread_of_shapes_gives() -> None:
-    """Of 400 shapes of one category: 1.96 standard errors to either side."""
+    """The interval of 400 shapes of one category is 1.96 standard errors to either side."""
     generator = torch.Generator().manual_seed(0)
     found, true = (torch.randint(0, 2, (400, 20), generator=generator) for _ in range(2))
     metric = PartIoU({"Mug": (0, 1)})

@@ -12,7 +12,7 @@ import torch
 
 from conversion.errors import BenchmarkError, DataMissing, InvalidInput
 from tasks import TASKS
-from tasks.points.base import CloudFile, chosen, normalised
+from tasks.points.base import CloudFile, normalised, sample_indices
 from tasks.points.shapenet import PARTS
 from tests.tasks.points import shapes
 
@@ -115,7 +115,7 @@ def test_a_cloud_with_fewer_points_than_asked_is_resampled_with_replacement(vase
 
 @pytest.mark.parametrize(("available", "wanted"), [(1, 5), (30, 1024), (10, 10), (2500, 1024)])
 def test_points_are_chosen_once_where_there_are_enough(available: int, wanted: int) -> None:
-    counts = np.bincount(chosen(available, wanted, np.random.default_rng(0)), minlength=available)
+    counts = np.bincount(sample_indices(available, wanted, np.random.default_rng(0)), minlength=available)
     assert counts.sum() == wanted
     assert counts.max() == 1 if available >= wanted else counts.min() >= 1
     # None much more often than its share: of 994 draws from 30, 33 and six standard deviations.

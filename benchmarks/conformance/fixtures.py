@@ -17,7 +17,7 @@ CALIBRATION, IMAGES, CLASSES = 32, 64, 5
 
 
 @dataclass(frozen=True, eq=False)
-class Scene:
+class Fixture:
     """A captured network with the data to convert it by and to try it on.
 
     Attributes:
@@ -46,9 +46,9 @@ class Scene:
         return float((logits - self.ann).norm() / self.ann.norm())
 
 
-def convolutional() -> Scene:
+def convolutional() -> Fixture:
     """Two convolutions with batch norms, average pooling and a linear readout, on images of 2 channels; made anew."""
-    return _scene(
+    return _fixture(
         (2, 6, 6),
         lambda: nn.Sequential(
             nn.Conv2d(2, 8, 3, padding=1), nn.BatchNorm2d(8), nn.ReLU(), nn.AvgPool2d(2),
@@ -57,18 +57,18 @@ def convolutional() -> Scene:
     )  # fmt: skip
 
 
-# Capturing takes longer than converting, so networks that one check looks at are captured once in a process. A method
-# that changes them is told so by another check.
+# Capturing takes longer than converting, so networks that one check uses are captured once in a process. Another check
+# fails for a method that changes them.
 @cache
-def another() -> Scene:
-    """The same once more: another graph."""
+def another() -> Fixture:
+    """The same network captured again, as another graph."""
     return convolutional()
 
 
 @cache
-def vectors() -> Scene:
+def vectors() -> Fixture:
     """Three linear layers on vectors."""
-    return _scene(
+    return _fixture(
         (12,),
         lambda: nn.Sequential(
             nn.Linear(12, 24), nn.BatchNorm1d(24), nn.ReLU(), nn.Linear(24, 24), nn.ReLU(), nn.Linear(24, CLASSES)
@@ -77,9 +77,9 @@ def vectors() -> Scene:
 
 
 @cache
-def leaky() -> Scene:
+def leaky() -> Fixture:
     """Activations with negative outputs."""
-    return _scene(
+    return _fixture(
         (2, 6, 6),
         lambda: nn.Sequential(
             nn.Conv2d(2, 8, 3), nn.LeakyReLU(0.7), nn.Conv2d(8, 8, 3), nn.LeakyReLU(0.6), nn.Flatten(),
@@ -89,13 +89,13 @@ def leaky() -> Scene:
 
 
 @cache
-def linear() -> Scene:
+def linear() -> Fixture:
     """No activation at all."""
-    return _scene((12,), lambda: nn.Sequential(nn.Linear(12, 24), nn.Linear(24, CLASSES)))
+    return _fixture((12,), lambda: nn.Sequential(nn.Linear(12, 24), nn.Linear(24, CLASSES)))
 
 
 @cache
-def trained_digits() -> Scene:
+def trained_digits() -> Fixture:
     """The shipped network of the digits, in float32."""
     task = TASKS["digits"]()
     adapter = NETWORKS["digits_convnet"](task)
@@ -105,10 +105,10 @@ def trained_digits() -> Scene:
     held_out = task.held_out(CALIBRATION, seed=0)
     images = adapter.encode(next(task.test(IMAGES, IMAGES)).inputs)
     graph = capture(model.eval(), samples[:1])
-    return Scene(graph, samples, (adapter.encode(held_out.inputs), held_out.targets), images)
+    return Fixture(graph, samples, (adapter.encode(held_out.inputs), held_out.targets), images)
 
 
-def _scene(shape: tuple[int, ...], build: Callable[[], nn.Sequential]) -> Scene:
+def _fixture(shape: tuple[int, ...], build: Callable[[], nn.Sequential]) -> Fixture:
     """A network in float64, where order and size of a batch change nothing but the last digits."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(3)
@@ -126,4 +126,4 @@ def _scene(shape: tuple[int, ...], build: Callable[[], nn.Sequential]) -> Scene:
     )
     with torch.no_grad():
         labels = model(held_out).argmax(1)
-    return Scene(capture(model, samples[:1]), samples, (held_out, labels), images)
+    return Fixture(capture(model, samples[:1]), samples, (held_out, labels), images)
