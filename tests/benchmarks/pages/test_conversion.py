@@ -104,8 +104,9 @@ def test_networks_of_event_cameras_answer_to_their_released_names() -> None:
     assert released_network("ncars_temporal", "vgg16") == "event_vgg16"
     assert released_network("ncars", "event_convnet") == "event_convnet"
     assert released_network("cifar10", "resnet18") == "resnet18"
-    # There is no such network for simulated events; the name stays, and what fits is said later.
-    assert released_network("mini_events", "resnet18") == "resnet18"
+    assert released_network("mini_events", "resnet18") == "event_resnet18"
+    # There is no such network for events; the name stays, and what fits is said later.
+    assert released_network("mini_events", "resnet20") == "resnet20"
 
 
 @pytest.mark.parametrize(
