@@ -74,8 +74,9 @@ def test_records_count_per_layer_what_the_totals_say(finished: Store) -> None:
     record = finished.load(SUITE.cells()[4])
     assert record is not None
     assert record.totals is not None
-    assert list(record.curve) == list(range(1, int(record.totals.steps) + 1))
-    assert record.curve[record.totals.steps] == record.metrics["accuracy"].value
+    steps = int(record.totals.steps)
+    assert steps == record.totals.steps and list(record.curve) == list(range(1, steps + 1))
+    assert record.curve[steps] == record.metrics["accuracy"].value
     for kind in ("spikes", "events", "synops_unary", "synops_binary", "synops_graded"):
         assert sum(getattr(layer, kind) for layer in record.layers) == pytest.approx(getattr(record.totals, kind))
     assert record.totals.synops_unary > record.totals.synops_binary > record.totals.synops_graded > 0
@@ -119,8 +120,9 @@ def test_the_same_cell_twice_gives_the_same_record(bench: Workbench, finished: S
     measured, before = bench.measure(cell, lambda samples: None), finished.load(cell)
     again = measured.record
     assert before is not None
-    assert finished.samples(before) is not None
-    pd.testing.assert_frame_equal(finished.samples(before), measured.samples)
+    samples = finished.samples(before)
+    assert samples is not None
+    pd.testing.assert_frame_equal(samples, measured.samples)
     timings = {"convert_s", "evaluate_s", "samples", "provenance"}
     assert again.model_dump(exclude=timings) == before.model_dump(exclude=timings)
 

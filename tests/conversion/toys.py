@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 import torch.nn.functional as F
@@ -27,6 +27,11 @@ class Net(nn.Module):
                 self.add_module(name, part)
             else:
                 self.register_buffer(name, part)
+
+    if TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> Any:
+            """A part, whose type only the caller knows."""
 
     def forward(self, x: Tensor) -> Any:
         return self.function(self, x)

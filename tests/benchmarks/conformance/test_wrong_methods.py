@@ -211,7 +211,7 @@ class Discounted(SpikingNetwork):
     """Counts operations with a minus."""
 
     @property
-    def connectivity(self) -> Connectivity:  # type: ignore[override]
+    def connectivity(self) -> Connectivity:
         found = super().connectivity
         return replace(found, fan_out={node: -fan_out for node, fan_out in found.fan_out.items()})
 

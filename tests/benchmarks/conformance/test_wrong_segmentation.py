@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 import torch
@@ -65,7 +65,9 @@ class OfTheLastImage(MeanIoU):
 
 
 def task_with(**changes: Any) -> type[Segmentation]:
-    return TASKS.register("sound")(type("Wrong", (Sound,), {"__doc__": "Wrong.", **changes}))
+    wrong: type[Sound] = type("Wrong", (Sound,), {"__doc__": "Wrong.", **changes})
+    TASKS.register("sound")(wrong)
+    return wrong
 
 
 def test_a_sound_task_passes_everything() -> None:
@@ -107,7 +109,7 @@ class SoundNetwork(SegmentationNetwork):
     """Two convolutions."""
 
     name = "sound"
-    shape = (3, 8, 8)
+    shape: ClassVar[Any] = (3, 8, 8)
 
     def build(self) -> nn.Module:
         return nn.Sequential(nn.Conv2d(3, 4, 3, padding=1), nn.ReLU(), nn.Conv2d(4, 3, 1))

@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 import torch
@@ -65,6 +65,10 @@ class Wordless(Sound):
 class Aimless(Task):
     """Does not say what its targets are."""
 
+    missing: Any
+    split: Any
+    metric: Any
+    digest: Any
     missing, split, metric, digest = (lambda *_: None,) * 4
 
 
@@ -78,7 +82,7 @@ class Surprised(Sound):
 class Miscounted(Sound):
     """Has more classes than it names."""
 
-    classes = ("a", "b", "c")
+    classes: ClassVar[Any] = ("a", "b", "c")
 
 
 class Shuffled(Sound):

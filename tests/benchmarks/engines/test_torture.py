@@ -48,7 +48,7 @@ def command(argv: list[str]) -> None:
         main()
 
 
-def contents(store: Store, cells: list[Cell]) -> list[tuple[dict[str, Any], list[float]]]:
+def contents(store: Store, cells: list[Cell]) -> list[tuple[dict[str, Any], list[list[Any]]]]:
     found = []
     for cell in cells:
         record = store.load(cell)

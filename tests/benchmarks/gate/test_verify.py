@@ -135,7 +135,7 @@ ALTERED: dict[str, Change] = {
     "curve": lambda record: record.model_copy(update={"curve": record.curve | {1: record.curve[1] + 100 / 60}}),
     "activity": lambda record: record.model_copy(update={"activity": [1.01 * a for a in record.activity]}),
     "layers": lambda record: with_first(record, "layers", spikes=record.layers[0].spikes + 1),
-    "report": lambda record: with_first(record, "report", rho=record.report[0].rho + 0.5),
+    "report": lambda record: with_first(record, "report", rho=(record.report[0].rho or 0) + 0.5),
 }  # fmt: skip
 
 

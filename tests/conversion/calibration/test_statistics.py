@@ -244,7 +244,8 @@ def test_calibration_baseline() -> None:
 
 def test_leaky_layers_are_signed_in_every_method() -> None:
     model, x = architecture("leaky")
-    for name, options in (("burst", {"phi": 2}), ("calibration", {})):
+    every: tuple[tuple[str, dict[str, Any]], ...] = (("burst", {"phi": 2}), ("calibration", {}))
+    for name, options in every:
         network = convert(captured(model, x), x, name, T=4, **options)
         assert [(neuron.signed, neuron.slope) for neuron in network.neurons.values()] == [(True, 0.1), (True, 0.2)]
 

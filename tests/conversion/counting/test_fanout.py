@@ -43,7 +43,7 @@ CONVOLUTIONS = [
 
 
 @pytest.mark.parametrize("options", CONVOLUTIONS, ids=str)
-def test_convolution(options: dict[str, int]) -> None:
+def test_convolution(options: dict[str, Any]) -> None:
     """Border neurons have fewer connections than inner ones, strided ones differ by position, groups by their size."""
     conv = nn.Conv2d(4, 8, 3, **options)
     fan_out, _ = connected(lambda net, x: net.conv(net.stem(x).relu()).relu(), conv=conv)
@@ -57,7 +57,7 @@ def test_convolution(options: dict[str, int]) -> None:
     [{}, {"stride": 2}, {"stride": 2, "padding": 1, "output_padding": 1}, {"groups": 2, "padding": 1}],
     ids=str,
 )
-def test_transposed_convolution(options: dict[str, int]) -> None:
+def test_transposed_convolution(options: dict[str, Any]) -> None:
     conv = nn.ConvTranspose2d(4, 6, 3, **options)
     fan_out, _ = connected(lambda net, x: net.conv(net.stem(x).relu()).relu(), conv=conv)
     assert torch.equal(fan_out[0], transposed_connections(STEM, conv.weight, **options))
@@ -310,7 +310,8 @@ def test_thresholds_moved_into_weights_change_no_count() -> None:
     before = simulate(with_thresholds(graph, 8, thresholds, phi=3), x)
     scales = [1, *thresholds, 1]
     with torch.no_grad():
-        for i, layer in enumerate(model[index] for index in (0, 2, 5)):
+        for i, index in enumerate((0, 2, 5)):
+            layer: Any = model[index]
             layer.weight *= scales[i] / scales[i + 1]
             layer.bias /= scales[i + 1]
     after = simulate(with_thresholds(captured(model, x), 8, [1, 1], phi=3), x)

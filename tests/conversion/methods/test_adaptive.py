@@ -122,7 +122,7 @@ def test_thresholds_are_set_again_for_what_was_found() -> None:
 @pytest.mark.parametrize("light", [False, True])
 def test_with_one_candidate_it_is_uniform_bursts(form: str, rule: str, start: str, light: bool) -> None:
     graph, calibration = residual()
-    common = {"start": start, "light": light, "channelwise": False}
+    common: dict[str, Any] = {"start": start, "light": light, "channelwise": False}
     found = convert(graph, calibration.mean_inputs, "adafire", T=T, phi=3, phi_init=3, phi_min=3, form=form, **common)
     burst = convert(graph, calibration.mean_inputs, "burst", T=T, phi=3, thresholds=rule, **common)
     assert_same_neurons(found, burst)

@@ -8,6 +8,7 @@ import shutil
 from collections.abc import Sequence
 from dataclasses import replace
 from fractions import Fraction
+from typing import Any
 
 import pytest
 import torch
@@ -185,7 +186,7 @@ def test_phi_beyond_the_digit_counter_is_refused() -> None:
 
 @pytest.mark.parametrize("field", [{"phi": 0}, {"threshold": torch.tensor([0.0])}, {"threshold": torch.tensor([-1.0])},
                                    {"threshold": torch.tensor([math.nan])}, {"slope": 0.1}])  # fmt: skip
-def test_impossible_neurons_are_refused(field: dict[str, object]) -> None:
+def test_impossible_neurons_are_refused(field: dict[str, Any]) -> None:
     with pytest.raises(InvalidInput):
         replace(neuron(), **field)
 

@@ -31,8 +31,8 @@ def same(first: SpikingNetwork, second: SpikingNetwork, x: Tensor) -> None:
             else:
                 assert held == value
     assert [node.name for node in first.weights] == [node.name for node in second.weights]
-    for one, other in zip(first.weights.values(), second.weights.values(), strict=True):
-        assert torch.equal(one, other)
+    for weight, held in zip(first.weights.values(), second.weights.values(), strict=True):
+        assert torch.equal(weight, held)
     spikes, again = (simulate(network, x) for network in (first, second))
     assert spikes.counts is not None and again.counts is not None
     assert torch.equal(spikes.counts.tally, again.counts.tally)
@@ -129,7 +129,7 @@ def test_another_ann_is_refused(written: Path) -> None:
     with pytest.raises(CheckpointError, match=r"network\.safetensors is that of another ANN: it has the activation"):
         load(captured(*architecture("residual", torch.float32)), written)
     with pytest.raises(CheckpointError, match=r"lacks the activation relu_\d of this graph"):
-        more = torch.nn.Sequential(*list(MODEL), torch.nn.ReLU())
+        more = torch.nn.Sequential(*MODEL.children(), torch.nn.ReLU())
         load(captured(more, X), written)
     other, _ = architecture("plain", torch.float32)
     with torch.no_grad():

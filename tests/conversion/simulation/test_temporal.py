@@ -262,7 +262,7 @@ def test_methods_take_the_switch(method: str) -> None:
     """What the option changes is what the field of the network changes."""
     model = Net(lambda net, x: F.max_pool2d(net.conv(x).relu(), 2).relu(), conv=nn.Conv2d(3, 4, 3))
     x = seeded((4, 3, 8, 8))
-    options = {} if method == "calibration" else {"phi": 2}
+    options: dict[str, Any] = {} if method == "calibration" else {"phi": 2}
     plain, switched = (
         convert(captured(model, x), x, method, T=4, light=False, nonlinear=nonlinear, **options)
         for nonlinear in ("difference", "instantaneous")

@@ -260,7 +260,7 @@ def test_a_shared_weight_is_tuned_for_the_first_layer_that_reads_it() -> None:
 def test_the_seed_draws_the_batches_of_weight_calibration_and_nothing_else() -> None:
     x = seeded((80, 3, 6, 6))
     graph = captured(_open_network(), x)
-    options = {"weights": True, "potential": False, "iterations": 5, "learning_rate": 1e-3}
+    options: dict[str, Any] = {"weights": True, "potential": False, "iterations": 5, "learning_rate": 1e-3}
 
     def tuned(seed: int) -> list[Tensor]:
         return list(convert(graph, x, "calibration_advanced", T=2, seed=seed, **options).weights.values())
