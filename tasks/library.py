@@ -54,6 +54,13 @@ class LibraryTask(DiskTask[Item]):
             place = "the data root" if cls.folders[0] == "." else f"{cls.folders[0]}/"
             cls.layout = f"{place} holds what {_called(cls.dataset)} reads, unpacked."
 
+    def gap(self) -> str | None:
+        try:
+            self.listing()  # Opens the datasets; their samples may have to be read to be divided by class.
+        except DataMissing as error:
+            return str(error)
+        return None
+
     def listing(self) -> dict[Split, list[Item]]:
         return {split: [Item(data, split, i) for i in range(len(data))] for split, data in self._opened.items()}
 

@@ -134,7 +134,7 @@ def contradictions(record: Record, table: pd.DataFrame | None) -> list[str]:
         pairs["steps and those of the samples"] = totals.steps, float(table["steps"].mean())
         for kind in (kind for kind in KINDS if kind in table):
             pairs[f"{kind} and those of the samples"] = getattr(totals, kind), float(table[kind].mean())
-        if "prediction" in table:
+        if {"prediction", "target"} <= set(table):
             right = float((table["prediction"] == table["target"]).mean())
             pairs["outcomes and predictions"] = float(table["outcome"].mean()), right
             pairs[f"{record.primary_metric} and predictions"] = value.value, 100 * right

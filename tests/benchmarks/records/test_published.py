@@ -224,14 +224,16 @@ def test_what_is_published_again_replaces_only_what_was_measured_again(
     ]  # fmt: skip
     frame = pd.read_csv(again.folder / "results.csv")
     assert (frame["status"] == "done").all() and frame["cell"].nunique() == 11
-    assert faults(SUITE, again)[0].startswith(CELLS[0].label)  # The made-up counts do not add up; tables are right.
+    # The made-up counts do not add up, but manifest and tables are right.
+    assert {fault.split(":")[0] for fault in faults(SUITE, again)} <= {cell.label for cell in CELLS}
 
 
 def test_verifications_belong_to_the_figures(store: Store, published: PublishedSuite, tmp_path: Path) -> None:
     published.add(AGAIN)
     same, _ = publish_suite(SUITE, store, tmp_path / "published")
     assert same.manifest.verified == [AGAIN]
-    save(store, CELLS[0], right(200, 21))
+    record = save(store, CELLS[0], right(200, 21))
+    store.save(record.model_copy(update={"provenance": MEASURED}), store.samples(record))
     other, _ = publish_suite(SUITE, store, tmp_path / "published")
     assert other.manifest.verified == []
 

@@ -263,7 +263,7 @@ def place(module: type[nn.Module], code: str) -> str:
     """How a message names the line of a forward function in this file that holds some code."""
     lines, first = inspect.getsourcelines(module.forward)
     number, line = next((first + i, line.strip()) for i, line in enumerate(lines) if code in line)
-    return f"test_capture.py:{number} in forward: {line}"
+    return f"test_export.py:{number} in forward: {line}"
 
 
 def test_source_line_of_a_node() -> None:
@@ -277,7 +277,7 @@ def test_source_line_of_a_node() -> None:
 )
 def test_an_operation_without_a_rule_is_named_with_its_line(model: type[nn.Module], operation: str, code: str) -> None:
     with pytest.raises(
-        UnsupportedOp, match=rf"^The operation .*{operation}.* has no rule.*conversion/roles\.py"
+        UnsupportedOp, match=rf"^The operation .*{operation}.* has no rule.*conversion/capture/roles\.py"
     ) as error:
         captured(model(), IMAGES)
     assert place(model, code) in str(error.value)

@@ -21,18 +21,21 @@ SPLITS = ("train", "validation", "test")
 
 
 class Blood(VocFolder):
+    name = "blood"
     folders = ("blood",)
     classes = ("RBC", "WBC", "Platelets")
     input_shape = (3, 32, 32)
 
 
 class Streets(CocoFolder):
+    name = "streets"
     folders = ("coco",)
     classes = ("person", "bicycle")
     input_shape = (3, 32, 32)
 
 
 class Signs(YoloFolder):
+    name = "signs"
     folders = ("signs",)
     classes = ("stop", "yield")
     input_shape = (3, 32, 32)

@@ -44,6 +44,7 @@ class Strokes(tonic.Dataset):
 
 
 class OfStrokes(TonicTask):
+    name = "strokes"
     dataset = Strokes
     classes = ("up", "down")
     sensor = SENSOR
@@ -51,6 +52,7 @@ class OfStrokes(TonicTask):
 
 
 class Digits(TonicTask):
+    name = "digits_of_tonic"
     dataset = "tonic.datasets.NMNIST"
     classes = tuple("0123456789")
     sensor = Sensor(34, 34)

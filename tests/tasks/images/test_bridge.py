@@ -32,12 +32,14 @@ def photograph(path: Path, width: int = 40, height: int = 30, mode: str = "RGB")
 
 
 class Flowers(TorchvisionTask):
+    name = "flowers"
     dataset = datasets.Flowers102
     classes = tuple(str(number) for number in range(102))
     weights = ResNet18_Weights.IMAGENET1K_V1
 
 
 class Pets(TorchvisionTask):
+    name = "pets"
     dataset = datasets.OxfordIIITPet
     classes = ("abyssinian", "bengal")
     input_shape = (3, 16, 16)
@@ -45,6 +47,7 @@ class Pets(TorchvisionTask):
 
 
 class Fake(TorchvisionTask):
+    name = "fake"
     dataset = datasets.FakeData
     options = {"size": 60, "image_size": (3, 20, 24), "num_classes": 3}  # noqa: RUF012
     classes = ("a", "b", "c")
@@ -52,12 +55,14 @@ class Fake(TorchvisionTask):
 
 
 class Photographs(ImageFolderTask):
+    name = "photographs"
     folders = ("photographs",)
     classes = ("cat", "dog")
     input_shape = (3, 24, 24)
 
 
 class Rows(HuggingFaceTask):
+    name = "rows"
     folders = ("rows",)
     classes = ("cat", "dog")
     input_shape = (3, 24, 24)

@@ -37,12 +37,14 @@ class Clouds(InMemoryDataset):
 
 
 class OfClouds(GeometricTask):
+    name = "clouds"
     dataset = Clouds
     classes = ("a", "b")
     input_shape = (3, 64)
 
 
 class OfMeshes(GeometricTask):
+    name = "meshes"
     folders = ("ModelNet10",)
     dataset = "torch_geometric.datasets.ModelNet"
     options = {"name": "10"}  # noqa: RUF012
