@@ -123,7 +123,7 @@ class SpotsNetwork(Network):
     """Two convolutions and a linear layer that gives coordinates, not scores."""
 
     name = "spots_convnet"
-    tasks = ("spots",)
+    family, shape = Spots, (1, SIDE, SIDE)
     mean, std = (0.5,), (0.25,)
     recipe = Recipe(epochs=30, batch_size=64, optimizer="adamw", learning_rate=5e-3, augment="none")
 

@@ -54,7 +54,7 @@ def test_voc_reads_a_trainaug_list_with_its_maps(tasks: dict[str, Any], tmp_path
         drawn.photograph(base / f"JPEGImages/{name}.jpg", 20, 20, index)
         drawn.labels(base / f"SegmentationClassAug/{name}.png", 20, 20, index, [0, 5])
     (base / "ImageSets/Segmentation/trainaug.txt").write_text("\n".join(names))
-    sizes = [len(tasks["voc_segmentation"].split(name)) for name in ("train", "validation", "test")]  # type: ignore[arg-type]
+    sizes = [len(tasks["voc_segmentation"].split(name)) for name in ("train", "validation", "test")]
     assert sizes == [9, 1, 2]
 
 
@@ -72,7 +72,7 @@ def test_images_of_voc_are_padded_not_resized(tasks: dict[str, Any], tmp_path: P
 
 def test_a_map_of_sbd_is_read_from_its_file(tasks: dict[str, Any]) -> None:
     split = tasks["voc_segmentation"].split("train")
-    index = next(i for i, (_, mask) in enumerate(split.samples) if mask.name == "2008_000002.mat")  # type: ignore[attr-defined]
+    index = next(i for i, (_, mask) in enumerate(split.samples) if mask.name == "2008_000002.mat")
     expected = np.random.default_rng(5).integers(0, 21, (25, 35), dtype=np.uint8)
     assert torch.equal(split[index][1][:25, :35], torch.from_numpy(expected))
 
@@ -219,7 +219,7 @@ def test_an_image_with_a_bad_polygon_can_be_left_out(tmp_path: Path) -> None:
 def test_a_damaged_file_of_sbd_is_named(tasks: dict[str, Any], tmp_path: Path) -> None:
     (tmp_path / "sbd/cls/2008_000003.mat").write_bytes(b"no map")
     split = tasks["voc_segmentation"].split("train")
-    index = next(i for i, (_, mask) in enumerate(split.samples) if mask.name == "2008_000003.mat")  # type: ignore[attr-defined]
+    index = next(i for i, (_, mask) in enumerate(split.samples) if mask.name == "2008_000003.mat")
     with pytest.raises(InvalidInput, match=r"2008_000003.mat is no class map of SBD"):
         split[index]
 
