@@ -15,11 +15,8 @@ from typing import Any
 import pytest
 
 import run_all
-from adapters import NETWORKS
 from benchmarks.conformance import conformance_test, methods, simulation
 from benchmarks.suites.plugins import load_plugins
-from conversion.methods import METHODS
-from tasks import TASKS
 
 DOCS = Path(__file__).parent.parent / "docs"
 
@@ -27,8 +24,6 @@ DOCS = Path(__file__).parent.parent / "docs"
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """Where the reader works. What is installed and registered is gone afterwards."""
-    for registry in (METHODS, TASKS, NETWORKS):
-        monkeypatch.setattr(registry, "_entries", dict(registry._entries))
     monkeypatch.setattr(sys, "argv", sys.argv)
     monkeypatch.syspath_prepend(tmp_path / "site")
     monkeypatch.chdir(tmp_path)

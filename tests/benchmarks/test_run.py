@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import subprocess
 import sys
@@ -14,6 +13,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+import torch
 
 from benchmarks.engines import Inline, Local
 from benchmarks.engines.base import cores
@@ -32,6 +32,12 @@ from tests.tasks.segmentation import drawn
 from tests.tolerance import points
 
 SUITE = load_suite("smoke")
+
+
+@pytest.fixture(autouse=True, scope="module")
+def few_threads() -> None:
+    """One, as in every process that works on several at once: with more, sums are rounded otherwise."""
+    torch.set_num_threads(1)
 
 
 def run_inline(cells: Sequence[Cell], store: Store, settings: Settings | None = None) -> list[Record]:
@@ -363,13 +369,10 @@ def test_doctor_says_how_to_train_what_has_data_and_no_weights(cli: Cli, tmp_pat
     assert (refused.returncode, "There is no task 'camwid'" in refused.stderr) == (2, True)
 
 
-DATA = os.environ.get("SNNBENCH_DATA")
-
-
-@pytest.mark.skipif(DATA is None, reason="SNNBENCH_DATA names no folder with cifar10/ and resnet20_cifar10.safetensors")
-def test_cifar10_with_the_published_resnet20_on_200_images(tmp_path: Path) -> None:
-    assert DATA is not None
+@pytest.mark.data
+@pytest.mark.slow
+def test_cifar10_with_the_published_resnet20_on_200_images(tmp_path: Path, real_data: Path) -> None:
     cells = select(load_suite("cifar10").adjusted(limit=200).cells(), methods=["burst:phi=15"], steps=[1])
-    ann, burst = run_inline(cells, Store(tmp_path, "cifar10"), Settings(Path(DATA), Path(DATA)))
+    ann, burst = run_inline(cells, Store(tmp_path, "cifar10"), Settings(real_data, real_data))
     assert ann.metrics["accuracy"].value == pytest.approx(92, abs=4)
     assert ann.metrics["accuracy"].value - burst.metrics["accuracy"].value < 6

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
@@ -30,13 +29,10 @@ from tests.tolerance import points
 FAST: dict[str, Any] = {"epochs": 4, "batch_size": 128}
 
 
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
+@pytest.fixture(autouse=True, scope="module")
+def few_threads() -> None:
     """The number of threads decides the order of sums; bitwise comparisons hold for a fixed one."""
-    threads = torch.get_num_threads()
     torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 class Interrupted(Exception):

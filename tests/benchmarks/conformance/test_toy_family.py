@@ -36,7 +36,7 @@ entries:
 
 
 @pytest.fixture
-def plugin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, registries: None) -> Iterator[None]:
+def plugin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Installs keypoints.py as the module of a package."""
     site = tmp_path / "site"
     information = site / "keypoints-1.0.dist-info"

@@ -40,9 +40,15 @@ KILLS = 20
 TIMINGS = {"convert_s", "evaluate_s", "provenance"}
 
 
+@pytest.fixture(autouse=True, scope="module")
+def few_threads() -> None:
+    """One, as in every process that the command starts: with more, sums are rounded otherwise."""
+    torch.set_num_threads(1)
+
+
 def command(argv: list[str]) -> None:
     """The command line in a process of its own, in which torch is imported already."""
-    torch.set_num_threads(1)  # As in the run that is not disturbed: with more, sums are rounded otherwise.
+    torch.set_num_threads(1)  # As in the run that is not disturbed.
     sys.argv = ["run_all.py", *argv]
     with open(os.devnull, "w") as nowhere, redirect_stdout(nowhere), redirect_stderr(nowhere):
         main()
