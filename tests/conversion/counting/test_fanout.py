@@ -18,6 +18,7 @@ from tests.conversion.toys import (
     Net,
     architecture,
     captured,
+    captured_architecture,
     connected,
     conv_connections,
     seeded,
@@ -281,8 +282,7 @@ def test_a_spike_everywhere_costs_what_the_ann_multiplies(name: str) -> None:
 
 def test_shortcuts_cost_what_the_ann_multiplies_and_their_additions() -> None:
     """The identity shortcut adds one per neuron of its source; the mean before the head is paid per pooled input."""
-    model, x = architecture("residual")
-    graph = captured(model, x)
+    graph, _ = captured_architecture("residual")
     ann, spiking = connect(graph, []), connect(graph, graph.firing)
     additions, pooled_inputs, classes, channels = 6 * 8 * 8, 16, 5, 8
     expected = ann.macs.static + additions + (pooled_inputs - 1) * channels * classes
@@ -291,8 +291,8 @@ def test_shortcuts_cost_what_the_ann_multiplies_and_their_additions() -> None:
 
 @pytest.mark.parametrize("name", ARCHITECTURES)
 def test_ann_costs_the_same_at_every_T(name: str) -> None:
-    model, x = architecture(name, samples=3)
-    network = SpikingNetwork(captured(model, x), 8)
+    graph, x = captured_architecture(name, samples=3)
+    network = SpikingNetwork(graph, 8)
     counts = simulate(network, x).counts
     assert counts is not None
     assert torch.equal(counts.macs(1), counts.macs(8)) and counts.macs(1).min() > 0

@@ -16,7 +16,14 @@ from conversion import InvalidInput, SpikingNetwork, convert, simulate
 from conversion.calibration.statistics import Calibration
 from conversion.simulation.exit_rules import EntropyRule, entropy_rule, normalised_entropy, position_entropy
 from conversion.stages import EarlyExit, Thresholds
-from tests.conversion.toys import ARCHITECTURES, Net, architecture, captured, seeded, with_thresholds
+from tests.conversion.toys import (
+    ARCHITECTURES,
+    Net,
+    captured,
+    captured_architecture,
+    seeded,
+    with_thresholds,
+)
 
 EVERY = pytest.mark.parametrize("name", ARCHITECTURES)
 T = 6
@@ -24,8 +31,8 @@ T = 6
 
 @cache
 def burst(name: str) -> tuple[SpikingNetwork, Tensor]:
-    model, x = architecture(name)
-    return convert(captured(model, x), x, "burst", T=T, phi=2), x
+    graph, x = captured_architecture(name)
+    return convert(graph, x, "burst", T=T, phi=2), x
 
 
 def test_entropy_by_hand() -> None:
@@ -184,8 +191,7 @@ def test_a_step_without_a_correct_prediction_counts_as_unsure() -> None:
 
 
 def test_method_starts_from_the_potential_and_stops_early() -> None:
-    model, x = architecture("plain")
-    graph = captured(model, x)
+    graph, x = captured_architecture("plain")
     classes = graph.run(x).argmax(1)
     network = convert(graph, x, "calibration_iat", T=T, held_out=(x, classes), base=0.05, scale=0.0)
     assert {neuron.start for neuron in network.neurons.values()} == {"potential"}

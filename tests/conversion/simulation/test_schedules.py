@@ -10,7 +10,14 @@ import torch
 from torch import Tensor, nn
 
 from conversion import InvalidInput, SpikingNetwork, convert, simulate
-from tests.conversion.toys import ARCHITECTURES, Net, architecture, captured, seeded, with_thresholds
+from tests.conversion.toys import (
+    ARCHITECTURES,
+    Net,
+    captured,
+    captured_architecture,
+    seeded,
+    with_thresholds,
+)
 
 EVERY = pytest.mark.parametrize("name", ARCHITECTURES)
 T = 6
@@ -19,8 +26,8 @@ T = 6
 @cache
 def burst(name: str, dtype: torch.dtype = torch.float64) -> tuple[SpikingNetwork, Tensor]:
     """An architecture converted with bursts of up to three, and its inputs."""
-    model, x = architecture(name, dtype)
-    return convert(captured(model, x), x, "burst", T=T, phi=3, signed=name == "concat"), x
+    graph, x = captured_architecture(name, dtype)
+    return convert(graph, x, "burst", T=T, phi=3, signed=name == "concat"), x
 
 
 def tally(network: SpikingNetwork, x: Tensor, **options: Any) -> Tensor:

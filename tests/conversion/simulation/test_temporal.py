@@ -30,7 +30,7 @@ from conversion.simulation.neuron import Neuron
 from conversion.simulation.schedules import StepSchedule
 from conversion.simulation.simulate import LayerStates
 from conversion.simulation.temporal import RunningDifference
-from tests.conversion.toys import NONLINEAR, Net, architecture, captured, relative_error, seeded
+from tests.conversion.toys import NONLINEAR, Net, captured, captured_architecture, relative_error, seeded
 
 EVERY = pytest.mark.parametrize("name", NONLINEAR)
 T = 6
@@ -169,8 +169,8 @@ def test_bfloat16_differences_come_from_float32_sums(name: str) -> None:
 
 @cache
 def burst(name: str) -> tuple[SpikingNetwork, Tensor]:
-    model, x = architecture(name)
-    return convert(captured(model, x), x, "burst", T=T, phi=3), x
+    graph, x = captured_architecture(name)
+    return convert(graph, x, "burst", T=T, phi=3), x
 
 
 @EVERY
@@ -223,8 +223,7 @@ def test_samples_that_stay_go_on_as_if_they_were_alone(name: str, static: bool) 
 
 @EVERY
 def test_error_falls_with_T_and_the_twin_is_near(name: str) -> None:
-    model, x = architecture(name)
-    graph = captured(model, x)
+    graph, x = captured_architecture(name)
     calibration = Calibration(graph, x)
     expected = graph.run(x)
     errors = []
