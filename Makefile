@@ -4,6 +4,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
+# File by file in the order of tests/conftest.py, the slow ones first.
+SHARED_OUT := -n auto --maxprocesses 8 --dist loadfile --no-loadscope-reorder
+
 .PHONY: help bench test quick lint docs clean
 .DEFAULT_GOAL := help
 
@@ -15,11 +18,11 @@ bench: $(STAMP) ## install into .venv and run the embedded default suite
 
 # Processes share the cores out: with a thread for every core each, they would slow each other down.
 test: $(STAMP) ## run all tests
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --maxprocesses 8 --dist loadfile
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest $(SHARED_OUT)
 
-# What is marked slow trains networks, starts clusters, measures whole suites or converts everything there is.
+# What is marked slow trains networks, starts processes, measures suites or tries everything that ships.
 quick: $(STAMP) ## run the tests that take no more than a moment each
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --maxprocesses 8 --dist loadfile -m "not slow"
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest $(SHARED_OUT) -m "not slow"
 
 lint: $(STAMP) ## check style, types and the layers of imports
 	$(BIN)/ruff check .

@@ -17,6 +17,12 @@ from tasks import TASKS
 THREADS = torch.get_num_threads() if "OMP_NUM_THREADS" in os.environ else 1
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Puts files with slow tests first: processes that share the files out are then done at about the same time."""
+    slow = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: item.path not in slow)
+
+
 @pytest.fixture(autouse=True, scope="module")
 def few_threads() -> None:
     """One, or as many as OMP_NUM_THREADS says, whatever the module before this one has set."""

@@ -18,6 +18,8 @@ import run_all
 from benchmarks.conformance import conformance_test, methods, simulation
 from benchmarks.suites.plugins import load_plugins
 
+pytestmark = pytest.mark.slow
+
 DOCS = Path(__file__).parent.parent / "docs"
 
 

@@ -21,6 +21,8 @@ from benchmarks.pages.tables import COLUMNS
 from benchmarks.suites.files import load_suite
 from conversion.errors import BenchmarkError
 
+pytestmark = pytest.mark.slow
+
 SELECTED: dict[str, Any] = {"methods": "burst", "T": 2, "limit": 50, "engine": "inline"}
 SUITE = "smoke-first-50"
 

@@ -31,6 +31,8 @@ from run_all import main
 from tests.tasks.segmentation import drawn
 from tests.tolerance import points
 
+pytestmark = pytest.mark.slow
+
 SUITE = load_suite("smoke")
 
 
@@ -370,7 +372,6 @@ def test_doctor_says_how_to_train_what_has_data_and_no_weights(cli: Cli, tmp_pat
 
 
 @pytest.mark.data
-@pytest.mark.slow
 def test_cifar10_with_the_published_resnet20_on_200_images(tmp_path: Path, real_data: Path) -> None:
     cells = select(load_suite("cifar10").adjusted(limit=200).cells(), methods=["burst:phi=15"], steps=[1])
     ann, burst = run_inline(cells, Store(tmp_path, "cifar10"), Settings(real_data, real_data))

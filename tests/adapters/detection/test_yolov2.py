@@ -193,6 +193,7 @@ def test_backbones_give_two_maps_of_the_channels_they_say(build: Callable[[], nn
     assert coarse.shape[2:] == (32 // stride, 48 // stride)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "build",
     [

@@ -21,6 +21,8 @@ from conversion.capture.roles import Role, packet
 from conversion.errors import CheckpointError
 from tasks import TASKS
 
+pytestmark = pytest.mark.slow
+
 aten = torch.ops.aten
 # Counted from the published architectures, torchvision's without their auxiliary heads.
 PARAMETERS = {

@@ -26,6 +26,8 @@ from tasks.images.base import LabelledImages
 from tasks.images.digits import Digits
 from tests.tolerance import points
 
+pytestmark = pytest.mark.slow
+
 FAST: dict[str, Any] = {"epochs": 4, "batch_size": 128}
 
 

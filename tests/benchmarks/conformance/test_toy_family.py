@@ -26,6 +26,8 @@ from run_all import app
 from tasks import TASKS
 from tasks.target import KEPT
 
+pytestmark = pytest.mark.slow
+
 SUITE = """
 name: spots
 title: Spots

@@ -22,6 +22,8 @@ from tasks.detection.base import Detection
 from tasks.detection.boxes import Boxes, Detections
 from tasks.detection.mini import MiniDetection, Scenes
 
+pytestmark = pytest.mark.slow
+
 
 class Sound(MiniDetection):
     """The first of the drawn scenes."""

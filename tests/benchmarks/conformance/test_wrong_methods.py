@@ -23,6 +23,8 @@ from conversion.simulation.exit_rules import EntropyRule
 from conversion.simulation.neuron import Neuron
 from conversion.stages import BiasCorrection, Stage, Thresholds
 
+pytestmark = pytest.mark.slow
+
 counter = itertools.count()
 
 

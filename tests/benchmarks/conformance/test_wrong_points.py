@@ -20,6 +20,8 @@ from tasks import TASKS
 from tasks.base import Split
 from tasks.points.parts import PartIoU, PartSegmentation
 
+pytestmark = pytest.mark.slow
+
 
 class Sound(PartSegmentation):
     """Noise in two categories of two parts."""

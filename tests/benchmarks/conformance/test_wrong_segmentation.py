@@ -20,6 +20,8 @@ from tasks import TASKS
 from tasks.base import Split
 from tasks.segmentation.base import MeanIoU, Segmentation
 
+pytestmark = pytest.mark.slow
+
 
 class Sound(Segmentation):
     """Noise in three classes."""

@@ -21,6 +21,8 @@ from tasks.accuracy import Accuracy
 from tasks.base import Batch, MetricValue, Split
 from tasks.images.base import ImageSplits, LabelledImages, LoadedImages
 
+pytestmark = pytest.mark.slow
+
 counter = itertools.count()
 
 

@@ -24,6 +24,8 @@ from benchmarks.suites.cell import Cell
 from benchmarks.suites.files import load_suite
 from run_all import main
 
+pytestmark = pytest.mark.slow
+
 SUITE = """
 name: torture
 title: Sixty small cells

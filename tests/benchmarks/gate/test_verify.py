@@ -26,6 +26,8 @@ from benchmarks.suites.files import load_suite
 from benchmarks.suites.suite import Suite
 from run_all import main
 
+pytestmark = pytest.mark.slow
+
 SUITE = """
 name: own
 title: A few cheap cells

@@ -30,6 +30,8 @@ from tasks.events.encoding import Sensor
 from tasks.images.base import ImageClassification, ImageSplits, LabelledImages
 from tasks.points.base import CloudClassification
 
+pytestmark = pytest.mark.slow
+
 SIZES = {"train": (40, 0), "validation": (12, 1), "test": (12, 2)}
 
 

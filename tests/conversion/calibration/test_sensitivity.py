@@ -18,6 +18,8 @@ from conversion.counting.operations import KINDS
 from conversion.simulation.neuron import Neuron
 from tests.conversion.toys import Net, architecture, captured, captured_architecture, neurons, seeded
 
+pytestmark = pytest.mark.slow
+
 T = 5
 # More than one batch, the last a smaller one.
 COUNT = SAMPLES + 3

@@ -130,6 +130,7 @@ def test_a_second_correction_is_added_to_the_first() -> None:
     torch.testing.assert_close(second - first, ann_means(graph)[0] - spiking_means(once)[0], rtol=0, atol=1e-12)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", list(METHODS))
 def test_graph_is_left_as_it_was(method: str) -> None:
     """Weights, calibration inputs and the ANN's outputs; conversion keeps its results in neurons."""
@@ -203,6 +204,7 @@ def test_twin_is_the_ann_with_rounded_activations() -> None:
 # --------------------------------------------------------------------------------------------------------- convergence
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["plain", "residual", "depthwise", "concat", "leaky", "transposed"])
 def test_the_network_approaches_the_ann(name: str) -> None:
     """phi = 4, each T its own conversion: the error falls, and at T = 64 is below 2 % of the output's norm.

@@ -21,6 +21,8 @@ from conversion import ConversionGraph, capture, convert, simulate
 from conversion.capture.roles import Role, packet
 from tests.conversion.toys import seeded
 
+pytestmark = pytest.mark.slow
+
 
 def vit() -> nn.Module:
     model = published.VisionTransformer(32, 8, 2, 4, 32, 64, num_classes=10)

@@ -242,6 +242,7 @@ def test_unary_binary_graded(signed: bool) -> None:
     assert torch.equal(binary, graded)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(shutil.which("g++") is None, reason="compiling needs a C++ compiler")
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("signed", [False, True])

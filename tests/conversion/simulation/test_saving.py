@@ -48,6 +48,7 @@ def same(first: SpikingNetwork, second: SpikingNetwork, x: Tensor) -> None:
     assert all(torch.equal(spikes.mean(t), again.mean(t)) for t in range(1, first.T + 1))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("method", "options", "network"),
     [

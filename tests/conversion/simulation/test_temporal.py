@@ -221,6 +221,7 @@ def test_samples_that_stay_go_on_as_if_they_were_alone(name: str, static: bool) 
         torch.testing.assert_close(left[t], alone[t], rtol=0, atol=1e-11)
 
 
+@pytest.mark.slow
 @EVERY
 def test_error_falls_with_T_and_the_twin_is_near(name: str) -> None:
     graph, x = captured_architecture(name)

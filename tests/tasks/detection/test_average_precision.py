@@ -150,6 +150,7 @@ def scenes(draw: Any) -> list[tuple[Found, Truth]]:
     return images
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=150)
 @given(scenes())
 def test_both_forms_equal_a_plain_scorer(images: list[tuple[Found, Truth]]) -> None:
