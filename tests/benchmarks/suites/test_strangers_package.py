@@ -27,7 +27,7 @@ from tasks import TASKS
 from tasks.detection.voc import VocLayout
 from tasks.events.base import EventTask, with_encodings
 from tasks.events.encoding import Sensor
-from tasks.images.base import ImageClassification, ImageSplits, LabelledImages
+from tasks.images.base import ImageSplits, LabelledImages, LoadedImages
 from tasks.points.base import CloudClassification
 
 pytestmark = pytest.mark.slow
@@ -44,7 +44,7 @@ def noise(split, shape, classes):
 
 
 @TASKS.register("tiles")
-class Tiles(ImageClassification):
+class Tiles(LoadedImages):
     """32x32 colour tiles."""
 
     classes = ("dark", "medium", "bright")
