@@ -55,6 +55,7 @@ def test_the_library_snippet_runs(page: str, digits: dict[str, object]) -> None:
     assert (readout.mean(8).argmax(1) == ann(images).argmax(1)).float().mean() > 0.95  # type: ignore[attr-defined,operator]
 
 
+@pytest.mark.slow
 def test_the_snippet_of_running_from_python_runs(tmp_path: Path) -> None:
     """As a script of its own, since its workers import it."""
     (snippet,) = blocks("docs/running.md", "python")

@@ -119,6 +119,7 @@ def test_the_mean_of_what_is_sent_is_f_of_the_mean_input(name: str) -> None:
     assert_exact(FUNCTIONS[name], seeded((5, 2, 3, 6, 6)), layer_norm=layer_norm, group_norm=group_norm)
 
 
+@pytest.mark.slow
 @settings(max_examples=15, deadline=None)
 @given(
     st.integers(1, 3), st.integers(1, 3), st.integers(4, 7), st.integers(4, 7), st.integers(1, 3), st.integers(1, 3),
@@ -131,6 +132,7 @@ def test_max_pooling_of_any_shape_is_exact(
     assert_exact(lambda net, x: F.max_pool2d(x, kernel, stride, kernel // 2, ceil_mode=ceil), trains)
 
 
+@pytest.mark.slow
 @settings(max_examples=10, deadline=None)
 @given(st.integers(1, 3), st.integers(2, 4), st.integers(2, 5), st.integers(2, 4), st.integers(1, 6))
 def test_products_of_any_shape_are_exact(samples: int, rows: int, inner: int, columns: int, steps: int) -> None:
