@@ -4,16 +4,27 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: bench test lint docs clean
+# File by file in the order of tests/conftest.py, the slow ones first.
+SHARED_OUT := -n auto --maxprocesses 8 --dist loadfile --no-loadscope-reorder
 
-bench: $(STAMP)
+.PHONY: help bench test quick lint docs clean
+.DEFAULT_GOAL := help
+
+help: ## say what there is to make
+	@sed -nE 's/^([a-z]+):[^#]*## (.*)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 14
+
+bench: $(STAMP) ## install into .venv and run the embedded default suite
 	$(BIN)/python run_all.py
 
 # Processes share the cores out: with a thread for every core each, they would slow each other down.
-test: $(STAMP)
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --maxprocesses 8 --dist loadfile
+test: $(STAMP) ## run all tests
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest $(SHARED_OUT)
 
-lint: $(STAMP)
+# What is marked slow trains networks, starts processes, measures suites or tries everything that ships.
+quick: $(STAMP) ## run the tests that take no more than a moment each
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest $(SHARED_OUT) -m "not slow"
+
+lint: $(STAMP) ## check style, types and the layers of imports
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
@@ -30,5 +41,5 @@ $(STAMP): pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[dev]'
 	touch $@
 
-clean:
+clean: ## remove the environment and caches
 	rm -rf $(VENV) build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

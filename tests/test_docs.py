@@ -9,6 +9,7 @@ import subprocess
 import sys
 import tomllib
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
@@ -54,6 +55,7 @@ def test_the_library_snippet_runs(page: str, digits: dict[str, object]) -> None:
     assert (readout.mean(8).argmax(1) == ann(images).argmax(1)).float().mean() > 0.95  # type: ignore[attr-defined,operator]
 
 
+@pytest.mark.slow
 def test_the_snippet_of_running_from_python_runs(tmp_path: Path) -> None:
     """The example runs as a script of its own, since its workers import it."""
     (snippet,) = blocks("docs/running.md", "python")
@@ -114,16 +116,17 @@ def test_the_tables_of_the_documentation_are_the_published_ones(page: str, suite
     published = pd.concat([pd.read_csv(ROOT / f"results/published/{suite}/results.csv") for suite in suites])
     published = published[published["metric"] == [TASKS[task].primary_metric for task in published["task"]]]
     rows = published[published["method"] != "ann"].set_index(["task", "network", "method", "T"])
-    found = {}
+    found: dict[Any, str] = {}
     for task, network, head, body in re.findall(TABLE, (ROOT / f"docs/{page}.md").read_text(), flags=re.M):
         steps = [int(T) for T in re.findall(r"T=(\d+)", head)]
         for line in body.splitlines():
             method, *cells = (cell.strip() for cell in line.strip("|").split("|"))
             found |= {(task, network, method.strip("`"), T): cell for T, cell in zip(steps, cells, strict=True) if cell}
-    assert found == {key: _shown(key[-1], row) for key, row in rows.iterrows()}
+    keys: list[Any] = list(rows.index)
+    assert found == {key: _shown(key[-1], row) for key, (_, row) in zip(keys, rows.iterrows(), strict=True)}
 
 
-def _shown(T: int, row: pd.Series) -> str:  # type: ignore[type-arg]
+def _shown(T: int, row: pd.Series) -> str:
     steps = "" if row["mean_T"] in (1, T) else f", {row['mean_T']:.1f} steps"
     return f"{row['value']:.2f} ({100 * row['energy_unary_mJ'] / row['energy_ann_mJ']:.0f}{steps})"
 

@@ -15,11 +15,10 @@ from typing import Any
 import pytest
 
 import run_all
-from adapters import NETWORKS
 from benchmarks.conformance import conformance_test, methods, simulation
 from benchmarks.suites.plugins import load_plugins
-from conversion.methods import METHODS
-from tasks import TASKS
+
+pytestmark = pytest.mark.slow
 
 DOCS = Path(__file__).parent.parent / "docs"
 
@@ -27,8 +26,6 @@ DOCS = Path(__file__).parent.parent / "docs"
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """The reader's folder. Packages installed and classes registered in it are removed afterwards."""
-    for registry in (METHODS, TASKS, NETWORKS):
-        monkeypatch.setattr(registry, "_entries", dict(registry._entries))
     monkeypatch.setattr(sys, "argv", sys.argv)
     monkeypatch.syspath_prepend(tmp_path / "site")
     monkeypatch.chdir(tmp_path)

@@ -13,9 +13,6 @@ from adapters import NETWORKS
 from benchmarks.suites.cell import Cell
 from benchmarks.suites.plugins import load_plugins
 from conversion.methods import METHODS
-from tests.threads import one_thread
-
-__all__ = ["one_thread"]
 
 HERE = Path(__file__).parent
 

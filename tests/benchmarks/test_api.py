@@ -21,6 +21,8 @@ from benchmarks.pages.tables import COLUMNS
 from benchmarks.suites.files import load_suite
 from conversion.errors import BenchmarkError
 
+pytestmark = pytest.mark.slow
+
 SELECTED: dict[str, Any] = {"methods": "burst", "T": 2, "limit": 50, "engine": "inline"}
 SUITE = "smoke-first-50"
 
@@ -35,8 +37,8 @@ def measured(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, pd.DataFra
 def same(one: pd.DataFrame, other: pd.DataFrame) -> None:
     """Two tables, of which one went through a file."""
     texts = {"reason": "", "departures": ""}
-    tables = (table.fillna(texts).reset_index(drop=True) for table in (one, other))
-    pd.testing.assert_frame_equal(*tables, rtol=1e-5, check_dtype=False)
+    left, right = (table.fillna(texts).reset_index(drop=True) for table in (one, other))
+    pd.testing.assert_frame_equal(left, right, rtol=1e-5, check_dtype=False)
 
 
 def test_a_run_returns_the_selected_rows_and_writes_all(measured: tuple[Path, pd.DataFrame]) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import subprocess
 import sys
@@ -14,6 +13,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+import torch
 
 from benchmarks.engines import Inline, Local
 from benchmarks.engines.base import cores
@@ -31,7 +31,15 @@ from run_all import main
 from tests.tasks.segmentation import drawn
 from tests.tolerance import points
 
+pytestmark = pytest.mark.slow
+
 SUITE = load_suite("smoke")
+
+
+@pytest.fixture(autouse=True, scope="module")
+def few_threads() -> None:
+    """One, as in every process that works on several at once: with more, sums are rounded otherwise."""
+    torch.set_num_threads(1)
 
 
 def run_inline(cells: Sequence[Cell], store: Store, settings: Settings | None = None) -> list[Record]:
@@ -74,8 +82,9 @@ def test_records_count_per_layer_what_the_totals_say(finished: Store) -> None:
     record = finished.load(SUITE.cells()[4])
     assert record is not None
     assert record.totals is not None
-    assert list(record.curve) == list(range(1, int(record.totals.steps) + 1))
-    assert record.curve[record.totals.steps] == record.metrics["accuracy"].value
+    steps = int(record.totals.steps)
+    assert steps == record.totals.steps and list(record.curve) == list(range(1, steps + 1))
+    assert record.curve[steps] == record.metrics["accuracy"].value
     for kind in ("spikes", "events", "synops_unary", "synops_binary", "synops_graded"):
         assert sum(getattr(layer, kind) for layer in record.layers) == pytest.approx(getattr(record.totals, kind))
     assert record.totals.synops_unary > record.totals.synops_binary > record.totals.synops_graded > 0
@@ -119,8 +128,9 @@ def test_the_same_cell_twice_gives_the_same_record(bench: Workbench, finished: S
     measured, before = bench.measure(cell, lambda samples: None), finished.load(cell)
     again = measured.record
     assert before is not None
-    assert finished.samples(before) is not None
-    pd.testing.assert_frame_equal(finished.samples(before), measured.samples)
+    samples = finished.samples(before)
+    assert samples is not None
+    pd.testing.assert_frame_equal(samples, measured.samples)
     timings = {"convert_s", "evaluate_s", "samples", "provenance"}
     assert again.model_dump(exclude=timings) == before.model_dump(exclude=timings)
 
@@ -361,13 +371,9 @@ def test_doctor_says_how_to_train_what_has_data_and_no_weights(cli: Cli, tmp_pat
     assert (refused.returncode, "There is no task 'camwid'" in refused.stderr) == (2, True)
 
 
-DATA = os.environ.get("SNNBENCH_DATA")
-
-
-@pytest.mark.skipif(DATA is None, reason="SNNBENCH_DATA names no folder with cifar10/ and resnet20_cifar10.safetensors")
-def test_cifar10_with_the_published_resnet20_on_200_images(tmp_path: Path) -> None:
-    assert DATA is not None
+@pytest.mark.data
+def test_cifar10_with_the_published_resnet20_on_200_images(tmp_path: Path, real_data: Path) -> None:
     cells = select(load_suite("cifar10").adjusted(limit=200).cells(), methods=["burst:phi=15"], steps=[1])
-    ann, burst = run_inline(cells, Store(tmp_path, "cifar10"), Settings(Path(DATA), Path(DATA)))
+    ann, burst = run_inline(cells, Store(tmp_path, "cifar10"), Settings(real_data, real_data))
     assert ann.metrics["accuracy"].value == pytest.approx(92, abs=4)
     assert ann.metrics["accuracy"].value - burst.metrics["accuracy"].value < 6

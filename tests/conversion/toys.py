@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from functools import cache
+from typing import TYPE_CHECKING, Any
 
 import torch
 import torch.nn.functional as F
@@ -27,6 +28,11 @@ class Net(nn.Module):
                 self.add_module(name, part)
             else:
                 self.register_buffer(name, part)
+
+    if TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> Any:
+            """A part, whose type only the caller knows."""
 
     def forward(self, x: Tensor) -> Any:
         return self.function(self, x)
@@ -326,3 +332,12 @@ def architecture(name: str, dtype: torch.dtype = torch.float64, samples: int = 8
         torch.manual_seed(len(name))
         model = randomise_norms(build()).to(dtype).eval()
     return model, seeded((samples, *shape), seed=1).to(dtype)
+
+
+@cache
+def captured_architecture(
+    name: str, dtype: torch.dtype = torch.float64, samples: int = 8
+) -> tuple[ConversionGraph, Tensor]:
+    """The graph of an `architecture` and inputs: one for all tests, as capturing takes longer than converting does."""
+    model, x = architecture(name, dtype, samples)
+    return captured(model, x), x

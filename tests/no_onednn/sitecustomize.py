@@ -2,4 +2,4 @@
 
 import torch
 
-torch.backends.mkldnn.enabled = False
+torch.backends.mkldnn.set_flags(_enabled=False)

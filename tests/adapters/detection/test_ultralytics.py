@@ -111,6 +111,7 @@ def test_training_minimises_the_librarys_own_loss() -> None:
     assert loss.item() == pytest.approx(expected.item(), rel=1e-3)  # Batch norms have moved on a little.
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("activation", ["", "-relu"])
 def test_everything_up_to_the_maps_spikes(activation: str) -> None:
     network = adapter(f"ultralytics/yolov8n{activation}")
@@ -135,6 +136,7 @@ print(AUTOINSTALL, ONLINE, calls)
 """
 
 
+@pytest.mark.slow
 def test_the_library_neither_reports_nor_installs() -> None:
     """In a process of its own: the library looks at its settings when it is first imported."""
     found = subprocess.run([sys.executable, "-c", PROBE], capture_output=True, text=True, check=True)

@@ -16,7 +16,7 @@ from adapters.base import fitting
 from adapters.detection.anchors import anchors_of, kmeans, overlap
 from adapters.detection.backbones import Darknet19, NarrowResNet, TinyDarknet, resnet34_backbone, resnet50_backbone
 from adapters.detection.loss import yolo_loss
-from adapters.detection.yolov2 import TinyYOLOv2, YoloMini, YOLOv2
+from adapters.detection.yolov2 import TinyYOLOv2, YoloMini, YoloNetwork, YOLOv2
 from adapters.training.loop import evaluate
 from benchmarks.conformance.outputs import relative_error
 from benchmarks.performance.models import settled
@@ -174,7 +174,8 @@ def test_the_anchors_of_drawn_scenes_are_those_that_kmeans_gives() -> None:
 @pytest.mark.parametrize("name", YOLO)
 def test_there_are_anchors_for_every_task_of_a_network(name: str) -> None:
     for task in fitting(NETWORKS[name]):
-        assert NETWORKS[name](TASKS[task]()).anchors.shape[1] == 2
+        network = NETWORKS[name](TASKS[task]())
+        assert isinstance(network, YoloNetwork) and network.anchors.shape[1] == 2
 
 
 BACKBONES: list[tuple[Callable[[], nn.Module], int]] = [
@@ -192,6 +193,7 @@ def test_backbones_give_two_maps_of_the_channels_they_say(build: Callable[[], nn
     assert coarse.shape[2:] == (32 // stride, 48 // stride)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "build",
     [

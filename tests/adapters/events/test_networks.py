@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 from torch import Tensor, nn
@@ -49,6 +51,7 @@ def test_frames_have_the_mean_that_the_ann_sees(network: str) -> None:
     # A pixel of the ANN's input counts all events.
     torch.testing.assert_close(bound.encode(counts), bound.pixels(counts.float().sum(1)))
     # What is charged as spikes are whole numbers of events.
+    assert fed.event is not None
     assert all(torch.equal(step, step.round()) for step in fed.values / fed.event)
 
 
@@ -92,6 +95,8 @@ def test_what_must_not_be_mirrored_is_not() -> None:
 
 def test_the_papers_networks() -> None:
     """18 to 3 channels without an activation; average pooling throughout; VGG without batch norm."""
+    resnet: Any
+    vgg: Any
     resnet, vgg = (adapter(name, "cifar10dvs").build() for name in ("event_resnet34", "event_vgg16"))
     assert resnet.reduction.weight.shape == (3, 18, 3, 3)
     assert sum(p.numel() for p in resnet.backbone.parameters()) == 21_289_802  # torchvision's with 10 classes.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import pytest
@@ -11,19 +10,15 @@ import torch
 from adapters import NETWORKS, find_weights, load_weights
 from tasks import TASKS
 
-DATA = os.environ.get("SNNBENCH_DATA")
 
-
-@pytest.mark.skipif(
-    DATA is None, reason="SNNBENCH_DATA names no folder with cifar10/ and resnet20_cifar10.safetensors in it"
-)
+@pytest.mark.data
+@pytest.mark.slow
 @torch.no_grad()
-def test_resnet20_has_its_published_accuracy() -> None:
-    root = Path(str(DATA))
-    task = TASKS["cifar10"](root)
+def test_resnet20_has_its_published_accuracy(real_data: Path) -> None:
+    task = TASKS["cifar10"](real_data)
     adapter = NETWORKS["resnet20"](task)
     model = adapter.build().eval()
-    load_weights(model, find_weights("resnet20", "cifar10", root))
+    load_weights(model, find_weights("resnet20", "cifar10", real_data))
     metric = task.metric()
     for batch in task.test(batch_size=250, limit=1000):
         metric.update(adapter.decode(model(adapter.encode(batch.inputs))), batch.targets)

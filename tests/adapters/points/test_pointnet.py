@@ -91,6 +91,7 @@ def captured(kind: str, reduce: Any) -> tuple[nn.Module, Tensor, ConversionGraph
 KINDS = [(kind, reduce) for kind in ("classes", "parts", "parts, told") for reduce in ("mean", "max")]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("kind", "reduce"), KINDS)
 @pytest.mark.parametrize("options", [{"phi": 1}, {"phi": 4}])
 def test_converted_it_does_not_mind_the_order_of_points(kind: str, reduce: str, options: dict[str, Any]) -> None:

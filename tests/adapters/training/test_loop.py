@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
@@ -27,16 +26,15 @@ from tasks.images.base import LabelledImages
 from tasks.images.digits import Digits
 from tests.tolerance import points
 
+pytestmark = pytest.mark.slow
+
 FAST: dict[str, Any] = {"epochs": 4, "batch_size": 128}
 
 
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
+@pytest.fixture(autouse=True, scope="module")
+def few_threads() -> None:
     """The number of threads decides the order of sums; bitwise comparisons hold for a fixed one."""
-    threads = torch.get_num_threads()
     torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 class Interrupted(Exception):
@@ -246,12 +244,13 @@ def test_the_learning_rate_rises_and_falls_as_the_recipe_says() -> None:
 
 def test_adamw_decays_weights_apart_from_their_gradient() -> None:
     """Without a gradient AdamW only shrinks a weight by rate times decay; SGD's decay would carry momentum."""
-    state = _start(nn.Linear(1, 1, bias=False), Recipe(optimizer="adamw", learning_rate=0.1, weight_decay=0.5))
-    nn.init.constant_(state.model.weight, 1.0)
+    model = nn.Linear(1, 1, bias=False)
+    state = _start(model, Recipe(optimizer="adamw", learning_rate=0.1, weight_decay=0.5))
+    nn.init.constant_(model.weight, 1.0)
     for step in range(1, 3):
-        state.model.weight.grad = torch.zeros(1, 1)
+        model.weight.grad = torch.zeros(1, 1)
         state.optimizer.step()
-        assert float(state.model.weight.detach()) == pytest.approx(0.95**step)
+        assert float(model.weight.detach()) == pytest.approx(0.95**step)
 
 
 def test_averaged_weights_are_what_is_scored_and_kept(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -266,15 +265,17 @@ def test_averaged_weights_are_what_is_scored_and_kept(tmp_path: Path, capsys: py
 
 
 def test_the_average_follows_every_step_by_its_decay() -> None:
-    state = _start(nn.Linear(1, 1, bias=False), Recipe(ema=0.75))
+    model = nn.Linear(1, 1, bias=False)
+    state = _start(model, Recipe(ema=0.75))
     assert state.average is not None
-    expected = float(state.model.weight.detach())
+    expected = float(model.weight.detach())
     state.average.update_parameters(state.model)  # The first step starts it.
     for value in (1.0, 5.0):
-        nn.init.constant_(state.model.weight, value)
+        nn.init.constant_(model.weight, value)
         state.average.update_parameters(state.model)
         expected = 0.75 * expected + 0.25 * value
-        assert float(state.result.weight.detach()) == pytest.approx(expected)
+        (averaged,) = state.result.parameters()
+        assert float(averaged.detach()) == pytest.approx(expected)
 
 
 def test_an_interrupted_run_with_an_average_resumes_to_the_same_weights(tmp_path: Path) -> None:

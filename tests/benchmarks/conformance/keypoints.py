@@ -97,7 +97,7 @@ class Spots(Task):
     def missing(self) -> str | None:
         return None
 
-    def split(self, name: Split) -> TensorDataset:
+    def split(self, name: Split) -> Any:
         seed, count = {"train": (0, 512), "validation": (1, 64), "test": (2, 64)}[name]
         generator = torch.Generator().manual_seed(seed)
         points = torch.rand(count, 2, 2, generator=generator)
@@ -123,7 +123,7 @@ class SpotsNetwork(Network):
     """Two convolutions and a linear layer that gives coordinates, not scores."""
 
     name = "spots_convnet"
-    tasks = ("spots",)
+    family, shape = Spots, (1, SIDE, SIDE)
     mean, std = (0.5,), (0.25,)
     recipe = Recipe(epochs=30, batch_size=64, optimizer="adamw", learning_rate=5e-3, augment="none")
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -25,6 +26,8 @@ from run_all import app
 from tasks import TASKS
 from tasks.target import KEPT
 
+pytestmark = pytest.mark.slow
+
 SUITE = """
 name: spots
 title: Spots
@@ -35,7 +38,7 @@ entries:
 
 
 @pytest.fixture
-def plugin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, registries: None) -> Iterator[None]:
+def plugin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Installs keypoints.py as the module of a package."""
     site = tmp_path / "site"
     information = site / "keypoints-1.0.dist-info"
@@ -62,7 +65,7 @@ def test_task_and_network_pass_check() -> None:
 @pytest.mark.usefixtures("plugin")
 def test_check_finds_what_the_family_calls_wrong(monkeypatch: pytest.MonkeyPatch) -> None:
     task, network = TASKS["spots"], NETWORKS["spots_convnet"]
-    split = task.split
+    split: Callable[..., Any] = task.split
     monkeypatch.setattr(task, "split", lambda self, name: [(image, points + 1) for image, points in split(self, name)])
     assert "A keypoint of train is outside" in judge(tasks.has_samples_as_it_says, TaskBench(task, None)).reason
     monkeypatch.setattr(network, "decode", lambda self, output: output)
@@ -85,12 +88,13 @@ def test_report_draws_its_samples(tmp_path: Path) -> None:
     with Image.open(pictures / "contact.png") as image:  # Truth, ANN and burst, of four samples.
         assert image.width / image.height == pytest.approx(3 * 2.6 / (4 * 2.85), abs=0.02)
         assert len(image.getcolors(2**24) or []) > 10
+    target: Any = TASKS["spots"].target
     store = Store(tmp_path / "results", "spots")
     for record in store.records():
         table = store.samples(record)
         assert isinstance(table, pd.DataFrame) and table["answer"].notna().sum() == KEPT
         assert record.metrics["pck"].value == pytest.approx(100 * np.mean(table["outcome"]))
-        found = torch.stack([TASKS["spots"].target.read(content) for content in table["answer"][:KEPT]])
+        found = torch.stack([target.read(content) for content in table["answer"][:KEPT]])
         truth = next(TASKS["spots"]().test(KEPT, 20)).targets
         shares = ((found - truth).norm(dim=-1) <= 0.15).float().mean(1)
         assert shares.tolist() == table["outcome"][:KEPT].tolist()

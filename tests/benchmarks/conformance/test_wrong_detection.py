@@ -22,6 +22,8 @@ from tasks.detection.base import Detection
 from tasks.detection.boxes import Boxes, Detections
 from tasks.detection.mini import MiniDetection, Scenes
 
+pytestmark = pytest.mark.slow
+
 
 class Sound(MiniDetection):
     """The first of the drawn scenes."""
@@ -67,7 +69,10 @@ def with_metric(change: Callable[[dict[str, MetricValue]], dict[str, MetricValue
 
 def scaled(factor: float) -> Callable[[dict[str, MetricValue]], dict[str, MetricValue]]:
     def change(found: dict[str, MetricValue]) -> dict[str, MetricValue]:
-        return {k: MetricValue(*(factor * x for x in (m.value, m.ci_low, m.ci_high)), m.n) for k, m in found.items()}
+        return {
+            name: MetricValue(factor * old.value, factor * old.ci_low, factor * old.ci_high, old.n)
+            for name, old in found.items()
+        }
 
     return change
 

@@ -23,6 +23,8 @@ from conversion.simulation.exit_rules import EntropyRule
 from conversion.simulation.neuron import Neuron
 from conversion.stages import BiasCorrection, Stage, Thresholds
 
+pytestmark = pytest.mark.slow
+
 counter = itertools.count()
 
 
@@ -211,7 +213,7 @@ class Discounted(SpikingNetwork):
     """Counts operations with a minus."""
 
     @property
-    def connectivity(self) -> Connectivity:  # type: ignore[override]
+    def connectivity(self) -> Connectivity:
         found = super().connectivity
         return replace(found, fan_out={node: -fan_out for node, fan_out in found.fan_out.items()})
 

@@ -19,6 +19,8 @@ from conversion.simulation.frames import Frames, NetworkInput
 from tasks import Task
 from tasks.images.base import ImageClassification
 
+pytestmark = pytest.mark.slow
+
 
 class Module(nn.Module):
     """A small classifier, and what a forward function does to its scores."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 import torch
@@ -19,6 +19,8 @@ from benchmarks.conformance.tasks import TaskBench
 from tasks import TASKS
 from tasks.base import Split
 from tasks.points.parts import PartIoU, PartSegmentation
+
+pytestmark = pytest.mark.slow
 
 
 class Sound(PartSegmentation):
@@ -67,7 +69,9 @@ class OfTheLastBatch(PartIoU):
 
 
 def task_with(**changes: Any) -> type[PartSegmentation]:
-    return TASKS.register("sound")(type("Wrong", (Sound,), {"__doc__": "Wrong.", **changes}))
+    wrong: type[Sound] = type("Wrong", (Sound,), {"__doc__": "Wrong.", **changes})
+    TASKS.register("sound")(wrong)
+    return wrong
 
 
 def test_a_sound_task_passes_everything() -> None:
@@ -113,7 +117,7 @@ class SoundNetwork(PartNetwork):
     """Two layers for every point by itself."""
 
     name = "sound"
-    shape = (3, 20)
+    shape: ClassVar[Any] = (3, 20)
 
     def build(self) -> nn.Module:
         return nn.Sequential(nn.Conv1d(3, 8, 1), nn.ReLU(), nn.Conv1d(8, 4, 1))

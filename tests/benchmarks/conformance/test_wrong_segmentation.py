@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 import torch
@@ -19,6 +19,8 @@ from benchmarks.conformance.tasks import TaskBench
 from tasks import TASKS
 from tasks.base import Split
 from tasks.segmentation.base import MeanIoU, Segmentation
+
+pytestmark = pytest.mark.slow
 
 
 class Sound(Segmentation):
@@ -65,7 +67,9 @@ class OfTheLastImage(MeanIoU):
 
 
 def task_with(**changes: Any) -> type[Segmentation]:
-    return TASKS.register("sound")(type("Wrong", (Sound,), {"__doc__": "Wrong.", **changes}))
+    wrong: type[Sound] = type("Wrong", (Sound,), {"__doc__": "Wrong.", **changes})
+    TASKS.register("sound")(wrong)
+    return wrong
 
 
 def test_a_sound_task_passes_everything() -> None:
@@ -107,7 +111,7 @@ class SoundNetwork(SegmentationNetwork):
     """Two convolutions."""
 
     name = "sound"
-    shape = (3, 8, 8)
+    shape: ClassVar[Any] = (3, 8, 8)
 
     def build(self) -> nn.Module:
         return nn.Sequential(nn.Conv2d(3, 4, 3, padding=1), nn.ReLU(), nn.Conv2d(4, 3, 1))

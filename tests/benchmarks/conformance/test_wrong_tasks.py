@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 import torch
@@ -20,6 +20,8 @@ from tasks import TASKS, Task
 from tasks.accuracy import Accuracy
 from tasks.base import Batch, MetricValue, Split
 from tasks.images.base import ImageSplits, LabelledImages, LoadedImages
+
+pytestmark = pytest.mark.slow
 
 counter = itertools.count()
 
@@ -65,6 +67,10 @@ class Wordless(Sound):
 class Aimless(Task):
     """Does not say what its targets are."""
 
+    missing: Any
+    split: Any
+    metric: Any
+    digest: Any
     missing, split, metric, digest = (lambda *_: None,) * 4
 
 
@@ -78,7 +84,7 @@ class Surprised(Sound):
 class Miscounted(Sound):
     """Has more classes than it names."""
 
-    classes = ("a", "b", "c")
+    classes: ClassVar[Any] = ("a", "b", "c")
 
 
 class Shuffled(Sound):

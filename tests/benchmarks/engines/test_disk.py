@@ -21,7 +21,7 @@ def small(tmp_path: Path) -> Iterator[Path]:
     """A disk of 128 kB."""
     folder = tmp_path / "small"
     folder.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=128k", "none", folder]
+    mount = ["mount", "-t", "tmpfs", "-o", "size=128k", "none", str(folder)]
     mounted = subprocess.run(mount, capture_output=True, check=False)
     if mounted.returncode != 0:
         pytest.skip("mounting a small disk takes rights that this user does not have")

@@ -21,6 +21,8 @@ from tests.benchmarks.conftest import CellOf
 ray = pytest.importorskip("ray", reason="Ray comes with the extra 'cluster'")
 cluster_utils = pytest.importorskip("ray.cluster_utils")
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def cluster(misbehaving: None) -> Iterator[Any]:

@@ -24,6 +24,8 @@ from benchmarks.suites.cell import Cell
 from benchmarks.suites.files import load_suite
 from run_all import main
 
+pytestmark = pytest.mark.slow
+
 SUITE = """
 name: torture
 title: Sixty small cells
@@ -40,15 +42,21 @@ KILLS = 20
 TIMINGS = {"convert_s", "evaluate_s", "provenance"}
 
 
+@pytest.fixture(autouse=True, scope="module")
+def few_threads() -> None:
+    """One, as in every process that the command starts: with more, sums are rounded otherwise."""
+    torch.set_num_threads(1)
+
+
 def command(argv: list[str]) -> None:
     """The command line in a process of its own, in which torch is imported already."""
-    torch.set_num_threads(1)  # As in the run that is not disturbed: with more, sums are rounded otherwise.
+    torch.set_num_threads(1)  # As in the run that is not disturbed.
     sys.argv = ["run_all.py", *argv]
     with open(os.devnull, "w") as nowhere, redirect_stdout(nowhere), redirect_stderr(nowhere):
         main()
 
 
-def contents(store: Store, cells: list[Cell]) -> list[tuple[dict[str, Any], list[float]]]:
+def contents(store: Store, cells: list[Cell]) -> list[tuple[dict[str, Any], list[list[Any]]]]:
     found = []
     for cell in cells:
         record = store.load(cell)

@@ -358,7 +358,8 @@ def test_what_stages_are_set_to_counts_wherever_it_is_written(monkeypatch: pytes
     bench = Workbench(None, None, "cpu", "float32")
     cell = next(cell for cell in load_suite("smoke").cells() if cell.method == "burst")
     before = bench.fingerprint(cell)["method"]
-    stages = cell.recipe.stages()
-    other = (replace(stages[0], phi=7), *stages[1:])
+    first, *others = cell.recipe.stages()
+    assert isinstance(first, all_stages.Thresholds)
+    other = (replace(first, phi=7), *others)
     monkeypatch.setattr(type(cell.recipe), "stages", lambda self: other)
     assert bench.fingerprint(cell)["method"] != before

@@ -78,7 +78,10 @@ def edited(change: Callable[[dict[str, Any]], object]) -> Callable[[Path], None]
 
 
 def text(content: str) -> Callable[[Path], None]:
-    return lambda folder: (folder / "toy.json").write_text(content) and None
+    def edit(folder: Path) -> None:
+        (folder / "toy.json").write_text(content)
+
+    return edit
 
 
 @pytest.mark.parametrize(

@@ -26,6 +26,8 @@ from benchmarks.suites.files import load_suite
 from benchmarks.suites.suite import Suite
 from run_all import main
 
+pytestmark = pytest.mark.slow
+
 SUITE = """
 name: own
 title: A few cheap cells
@@ -135,7 +137,7 @@ ALTERED: dict[str, Change] = {
     "curve": lambda record: record.model_copy(update={"curve": record.curve | {1: record.curve[1] + 100 / 60}}),
     "activity": lambda record: record.model_copy(update={"activity": [1.01 * a for a in record.activity]}),
     "layers": lambda record: with_first(record, "layers", spikes=record.layers[0].spikes + 1),
-    "report": lambda record: with_first(record, "report", rho=record.report[0].rho + 0.5),
+    "report": lambda record: with_first(record, "report", rho=(record.report[0].rho or 0) + 0.5),
 }  # fmt: skip
 
 

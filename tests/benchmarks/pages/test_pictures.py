@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from PIL import Image
@@ -21,11 +22,11 @@ def test_frames_of_events_are_coloured_by_polarity_over_the_spikes_of_each_step(
     recording[0, 3, 1, 4, 4] = 1  # Brighter, in the second.
     picture = frames_in_time(recording, polarities, {"burst": [10.0, 4.0], "ann": []}, 2)
     first, second, below = picture.axes
-    shown = [axis.images[0].get_array() for axis in (first, second)]
+    shown = [np.asarray(axis.images[0].get_array()) for axis in (first, second)]
     assert shown[0][1, 2].tolist() == [0, 0, 1] and shown[0][0, 0].tolist() == [1, 1, 1]
     red, green, blue = shown[1][4, 4].tolist()
     assert red == 1 and green == blue < 1  # A third of the most that a pixel has.
-    assert [line.get_ydata().tolist() for line in below.lines] == [[10.0, 4.0]]
+    assert [np.asarray(line.get_ydata()).tolist() for line in below.lines] == [[10.0, 4.0]]
 
 
 SUITE = """

@@ -8,6 +8,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
+from torch import Tensor
 
 from benchmarks.execution.workbench import Workbench
 from benchmarks.pages.seeds import half_width, shortage
@@ -38,5 +39,8 @@ def test_the_workbench_draws_all_of_a_cell_with_its_seed() -> None:
     zero, one = (bench.calibration("digits", "digits_convnet", 32, seed) for seed in (0, 1))
     assert (zero.seed, one.seed) == (0, 1)
     assert zero.held_out is not None and one.held_out is not None
+    (held_out, _), (other, _) = zero.held_out, one.held_out
+    assert isinstance(zero.inputs, Tensor) and isinstance(one.inputs, Tensor)
+    assert isinstance(held_out, Tensor) and isinstance(other, Tensor)
     assert not torch.equal(zero.inputs, one.inputs)
-    assert not torch.equal(zero.held_out[0], one.held_out[0])
+    assert not torch.equal(held_out, other)

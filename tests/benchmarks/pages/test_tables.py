@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -146,7 +147,7 @@ def test_tables_are_written_next_to_the_records(store: Store) -> None:
     assert again["cell"].tolist() == [cell.id for cell in SUITE.cells()]
 
 
-def frame_of(rows: list[tuple[str, float, float]]) -> pd.DataFrame:
+def frame_of(rows: Sequence[tuple[str, float, float]]) -> pd.DataFrame:
     same = {
         "task": "digits", "network": "net", "profile": "full", "metric": "accuracy", "price_list": "horowitz45",
         "calibration": 512, "precision": "float32", "n": 100, "energy_ann_mJ": 1.0, "status": "done",

@@ -17,7 +17,8 @@ from benchmarks.execution.workbench import ROOT
 from benchmarks.gate.verify import faults
 from benchmarks.pages.publication import publish_suite
 from benchmarks.pages.tables import collect, write_tables
-from benchmarks.records.manifest import MANIFEST, Machine, Verification, check_files, digest, read_manifest
+from benchmarks.records.machine import Machine
+from benchmarks.records.manifest import MANIFEST, Verification, check_files, digest, read_manifest
 from benchmarks.records.published import RECORDS, SAMPLES, PublishedSuite, content_digest
 from benchmarks.records.reading import open_results, working_store
 from benchmarks.records.record import Value

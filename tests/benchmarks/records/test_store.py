@@ -31,13 +31,19 @@ def test_a_record_comes_back_as_it_was_saved(tmp_path: Path) -> None:
     assert [path.name for path in store.cells.rglob("*.*")] == ["record.json"]
 
 
+def samples_of(store: Store, record: Record) -> pd.DataFrame:
+    samples = store.samples(record)
+    assert samples is not None
+    return samples
+
+
 def test_samples_come_back_and_belong_to_their_record(tmp_path: Path) -> None:
     store = Store(tmp_path, "smoke")
     first, second = pd.DataFrame({"outcome": [1.0, 0.0]}), pd.DataFrame({"outcome": [0.0, 0.0]})
     old = store.save(RECORD, first)
-    pd.testing.assert_frame_equal(store.samples(old), first)
+    pd.testing.assert_frame_equal(samples_of(store, old), first)
     new = store.save(RECORD, second)
-    pd.testing.assert_frame_equal(store.samples(new), second)
+    pd.testing.assert_frame_equal(samples_of(store, new), second)
     assert store.samples(old) is None
     assert sorted(path.name for path in store.cells.rglob("*.*")) == ["record.json", new.samples]
     (store.cells / CELL.id / new.samples).write_bytes(b"damaged")

@@ -45,7 +45,6 @@ Install = Callable[[str, str, str], None]
 @pytest.fixture
 def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Install]:
     """Puts a module with this text, and the metadata of a distribution that names it, where Python looks."""
-    monkeypatch.setattr(METHODS, "_entries", dict(METHODS._entries))
     monkeypatch.syspath_prepend(tmp_path)
     modules = []
 

@@ -15,7 +15,6 @@ from adapters import NETWORKS
 from adapters.base import fitting
 from adapters.weights import save_weights
 from benchmarks.suites.plugins import GROUP, load_plugins
-from conversion.methods import METHODS
 from tasks import TASKS
 from tests.tasks.detection.annotated import devkit
 
@@ -30,6 +29,8 @@ from tasks.events.base import EventTask, with_encodings
 from tasks.events.encoding import Sensor
 from tasks.images.base import ImageSplits, LabelledImages, LoadedImages
 from tasks.points.base import CloudClassification
+
+pytestmark = pytest.mark.slow
 
 SIZES = {"train": (40, 0), "validation": (12, 1), "test": (12, 2)}
 
@@ -117,8 +118,6 @@ Run = Callable[..., tuple[int, str]]
 @pytest.fixture
 def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """The package installed and loaded, with its data below `data`; gone afterwards."""
-    for registry in (METHODS, TASKS, NETWORKS):
-        monkeypatch.setattr(registry, "_entries", dict(registry._entries))
     site = tmp_path / "site"
     (site / "strangers-1.0.dist-info").mkdir(parents=True)
     (site / "strangers.py").write_text(MODULE)

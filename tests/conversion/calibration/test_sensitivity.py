@@ -5,17 +5,20 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import replace
+from functools import cache
 from typing import Any
 
 import pytest
 import torch
 from torch import Tensor, fx, nn
 
-from conversion import InvalidInput, SpikingNetwork, simulate
+from conversion import ConversionGraph, InvalidInput, SpikingNetwork, simulate
 from conversion.calibration.sensitivity import SAMPLES, Energy, measure_sensitivity, symmetric_kl
 from conversion.counting.operations import KINDS
 from conversion.simulation.neuron import Neuron
-from tests.conversion.toys import Net, architecture, captured, neurons, seeded
+from tests.conversion.toys import Net, architecture, captured, captured_architecture, neurons, seeded
+
+pytestmark = pytest.mark.slow
 
 T = 5
 # More than one batch, the last a smaller one.
@@ -77,6 +80,12 @@ TOYS = {
 }  # fmt: skip
 
 
+@cache
+def graph_of(name: str) -> tuple[ConversionGraph, Tensor]:
+    model, x = TOYS[name]()
+    return captured(model, x), x
+
+
 def candidates(network: SpikingNetwork) -> dict[fx.Node, list[Neuron]]:
     """Fewer spikes, the neuron itself, twice the threshold, a smaller one that starts otherwise."""
     return {
@@ -93,8 +102,7 @@ def candidates(network: SpikingNetwork) -> dict[fx.Node, list[Neuron]]:
 @pytest.mark.parametrize("energy", ["spikes", "synops_unary"])
 @pytest.mark.parametrize("name", TOYS)
 def test_tables_equal_simulations_of_the_changed_network(name: str, energy: Energy) -> None:
-    model, x = TOYS[name]()
-    graph = captured(model, x)
+    graph, x = graph_of(name)
     signed = name == "leaky"
     thresholds = [0.1 + 0.02 * i for i in range(len(graph.firing))]
     network = SpikingNetwork(graph, T).with_neurons(neurons(graph, thresholds, 3, signed=signed))
@@ -118,8 +126,7 @@ def test_tables_equal_simulations_of_the_changed_network(name: str, energy: Ener
 
 def test_samples_do_not_know_of_each_other() -> None:
     """Mean over samples, whatever their order and however they fall into batches."""
-    model, x = architecture("residual", samples=COUNT)
-    graph = captured(model, x)
+    graph, x = captured_architecture("residual", samples=COUNT)
     network = SpikingNetwork(graph, T).with_neurons(neurons(graph, [0.3] * 5, 2))
     rows = candidates(network)
     whole = measure_sensitivity(network, x, rows, "spikes")

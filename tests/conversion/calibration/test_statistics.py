@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from functools import cache
 from typing import Any
 
 import pytest
@@ -24,7 +25,16 @@ from conversion import (
 )
 from conversion.simulation.neuron import Neuron
 from conversion.stages import BiasCorrection, Quantise, Thresholds
-from tests.conversion.toys import Net, architecture, captured, randomise_norms, relative_error, seeded, with_thresholds
+from tests.conversion.toys import (
+    Net,
+    architecture,
+    captured,
+    captured_architecture,
+    randomise_norms,
+    relative_error,
+    seeded,
+    with_thresholds,
+)
 
 # More than one batch of the sweep and of the statistics.
 IMAGES = seeded((75, 3, 6, 6))
@@ -51,6 +61,14 @@ def open_network() -> nn.Module:
     )  # fmt: skip
 
 
+@cache
+def open_graph() -> ConversionGraph:
+    """Its graph, with the same weights whatever ran before."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        return captured(open_network(), IMAGES)
+
+
 def channel_means(value: Tensor) -> Tensor:
     return value.mean([0, *range(2, value.dim())])
 
@@ -68,7 +86,7 @@ def spiking_means(network: SpikingNetwork) -> list[Tensor]:
 @pytest.mark.parametrize("T", [2, 8])
 def test_one_sweep_equals_correcting_layer_after_layer(T: int, options: dict[str, Any]) -> None:
     """b_l <- b_l + mean(ANN) - mean(SNN), all earlier layers corrected; here with a full simulation per layer."""
-    graph = captured(open_network(), IMAGES)
+    graph = open_graph()
     network = convert(graph, IMAGES, "burst", T=T, light=False, **options)
     corrected: dict[fx.Node, Neuron] = dict(network.neurons)
     for layer, node in enumerate(graph.firing):
@@ -83,7 +101,7 @@ def test_one_sweep_equals_correcting_layer_after_layer(T: int, options: dict[str
 
 def test_every_layer_comes_closer_to_the_ann() -> None:
     """Per-channel means over the calibration samples, T = 4, phi = 1."""
-    graph = captured(open_network(), IMAGES)
+    graph = open_graph()
     before = spiking_means(convert(graph, IMAGES, "burst", T=4, phi=1, light=False))
     after = spiking_means(convert(graph, IMAGES, "burst", T=4, phi=1))
     for ann, plain, light in zip(ann_means(graph), before, after, strict=True):
@@ -105,13 +123,14 @@ def test_bias_by_hand() -> None:
 
 
 def test_a_second_correction_is_added_to_the_first() -> None:
-    graph = captured(open_network(), IMAGES)
+    graph = open_graph()
     once = convert(graph, IMAGES, "burst", T=4, phi=2)
     twice = BiasCorrection()(once, Calibration(graph, IMAGES))
     first, second = (network.neurons[graph.firing[0]].bias for network in (once, twice))
     torch.testing.assert_close(second - first, ann_means(graph)[0] - spiking_means(once)[0], rtol=0, atol=1e-12)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", list(METHODS))
 def test_graph_is_left_as_it_was(method: str) -> None:
     """Weights, calibration inputs and the ANN's outputs; conversion keeps its results in neurons."""
@@ -128,7 +147,7 @@ def test_graph_is_left_as_it_was(method: str) -> None:
 
 
 def test_statistics_do_not_depend_on_how_inputs_are_batched() -> None:
-    graph = captured(open_network(), IMAGES)
+    graph = open_graph()
     whole, parts = (convert(graph, inputs, "burst", T=4, phi=2) for inputs in (IMAGES, IMAGES.split(20)))
     for node in graph.firing:
         assert torch.equal(whole.neurons[node].threshold, parts.neurons[node].threshold)
@@ -140,8 +159,7 @@ def test_statistics_do_not_depend_on_how_inputs_are_batched() -> None:
 
 @pytest.mark.parametrize("name", ["plain", "residual", "leaky"])
 def test_at_one_step_the_burst_network_is_its_twin(name: str) -> None:
-    model, x = architecture(name)
-    graph = captured(model, x)
+    graph, x = captured_architecture(name)
     burst, twin = (convert(graph, x, method, T=1, phi=5) for method in ("burst", "quantised_ann"))
     for node in graph.firing:
         assert torch.equal(burst.neurons[node].threshold, twin.neurons[node].threshold)
@@ -186,14 +204,14 @@ def test_twin_is_the_ann_with_rounded_activations() -> None:
 # --------------------------------------------------------------------------------------------------------- convergence
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["plain", "residual", "depthwise", "concat", "leaky", "transposed"])
 def test_the_network_approaches_the_ann(name: str) -> None:
     """phi = 4, each T its own conversion: the error falls, and at T = 64 is below 2 % of the output's norm.
 
     Without the mean over samples, so that a network which forgot its input would not pass.
     """
-    model, x = architecture(name, samples=32)
-    graph = captured(model, x)
+    graph, x = captured_architecture(name, samples=32)
     calibration = Calibration(graph, x)
     errors = []
     for T in (1, 4, 16, 64):
@@ -205,8 +223,7 @@ def test_the_network_approaches_the_ann(name: str) -> None:
 
 
 def test_more_than_one_spike_per_step_helps() -> None:
-    model, x = architecture("residual", samples=32)
-    graph = captured(model, x)
+    graph, x = captured_architecture("residual", samples=32)
     errors = [
         relative_error(simulate(convert(graph, x, "burst", T=4, phi=phi), x).mean(4), graph.run(x)) for phi in (1, 4)
     ]
@@ -227,7 +244,7 @@ def test_ann_is_the_ann() -> None:
 
 def test_calibration_baseline() -> None:
     """SNN Calibration: phi = 1, one flooring threshold per layer, half a threshold as a current, light by default."""
-    graph = captured(open_network(), IMAGES)
+    graph = open_graph()
     T = 8
     network = convert(graph, IMAGES, "calibration", T=T)
     seen: list[Tensor] = []
@@ -243,9 +260,10 @@ def test_calibration_baseline() -> None:
 
 
 def test_leaky_layers_are_signed_in_every_method() -> None:
-    model, x = architecture("leaky")
-    for name, options in (("burst", {"phi": 2}), ("calibration", {})):
-        network = convert(captured(model, x), x, name, T=4, **options)
+    graph, x = captured_architecture("leaky")
+    every: tuple[tuple[str, dict[str, Any]], ...] = (("burst", {"phi": 2}), ("calibration", {}))
+    for name, options in every:
+        network = convert(graph, x, name, T=4, **options)
         assert [(neuron.signed, neuron.slope) for neuron in network.neurons.values()] == [(True, 0.1), (True, 0.2)]
 
 
@@ -282,7 +300,7 @@ GRAPH_INPUT = torch.ones(2, 3, 6, 6, dtype=torch.float64)
 def test_impossible_conversions_are_refused(
     arguments: dict[str, Any], error: type[BenchmarkError], message: str
 ) -> None:
-    graph = captured(open_network(), IMAGES)
+    graph = open_graph()
     with pytest.raises(error, match=message):
         convert(graph, **{"batches": GRAPH_INPUT, "method": "burst", "T": 4, "phi": 2, **arguments})
 
@@ -295,7 +313,7 @@ def test_a_method_says_which_option_it_needs() -> None:
 
 
 def test_stages_say_what_they_miss() -> None:
-    graph = captured(open_network(), IMAGES)
+    graph = open_graph()
     calibration = Calibration(graph, IMAGES)
     for stage in (BiasCorrection(), Quantise()):
         with pytest.raises(InvalidInput, match="put a stage that sets thresholds before it"):

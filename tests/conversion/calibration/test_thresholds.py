@@ -314,14 +314,13 @@ def test_dead_layer_is_safe(rule: ThresholdRule, channelwise: bool) -> None:
 def test_dead_channels_do_not_poison_the_network(rule: ThresholdRule) -> None:
     """A threshold of zero would give 0 / 0."""
     conv = nn.Conv2d(3, 4, 3)
-    nn.init.zeros_(conv.weight[1])  # type: ignore[arg-type]
+    nn.init.zeros_(conv.weight[1])
     with torch.no_grad():
         assert conv.bias is not None
         conv.bias.copy_(torch.tensor([0.1, -1.0, 0.1, 0.1]))
     model = nn.Sequential(conv, nn.ReLU(), nn.Conv2d(4, 2, 3), nn.ReLU())
     x = seeded((8, 3, 6, 6), dtype=torch.float32)
-    options = {"thresholds": rule, "phi": 4}
-    network = convert(captured(model, x), x, "burst", T=64, **options)
+    network = convert(captured(model, x), x, "burst", T=64, thresholds=rule, phi=4)
     output = simulate(network, 2 * x).mean(64)
     assert bool(torch.isfinite(output).all())
     with torch.no_grad():

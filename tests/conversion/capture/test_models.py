@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -19,6 +20,8 @@ from benchmarks.performance.models import pointnet, settled
 from conversion import ConversionGraph, capture, convert, simulate
 from conversion.capture.roles import Role, packet
 from tests.conversion.toys import seeded
+
+pytestmark = pytest.mark.slow
 
 
 def vit() -> nn.Module:
@@ -97,7 +100,7 @@ def test_yolo(activation: type[nn.Module]) -> None:
 def test_yolo_with_its_boxes_decoded() -> None:
     """The integral over box distributions is a softmax before weights, so it gets an encoder; the rest is head."""
     network = detector("yolov8n", 10, nn.ReLU)
-    head = network.model[-1]  # type: ignore[index]
+    head: Any = network.model[-1]  # type: ignore[index]
     del head.forward  # Its class's own decodes, and caches anchors unless it is told not to.
     head.dynamic = True
     model, images = settled(network, seeded((2, 3, 32, 32), dtype=torch.float32))

@@ -13,6 +13,8 @@ from benchmarks.performance.models import settled
 from conversion import ConversionGraph, capture, convert, simulate
 from tests.conversion.toys import randomise_norms, relative_error, seeded
 
+pytestmark = pytest.mark.slow
+
 # In float64 no kernel rounds coarsely enough to move a spike across its threshold: all processors give the same spikes.
 IMAGES = seeded((4, 3, 32, 32))
 # VGG's hidden layers of 4096 are narrowed to 64.

@@ -18,6 +18,7 @@ from tests.conversion.toys import (
     Net,
     architecture,
     captured,
+    captured_architecture,
     connected,
     conv_connections,
     seeded,
@@ -43,7 +44,7 @@ CONVOLUTIONS = [
 
 
 @pytest.mark.parametrize("options", CONVOLUTIONS, ids=str)
-def test_convolution(options: dict[str, int]) -> None:
+def test_convolution(options: dict[str, Any]) -> None:
     """Border neurons have fewer connections than inner ones, strided ones differ by position, groups by their size."""
     conv = nn.Conv2d(4, 8, 3, **options)
     fan_out, _ = connected(lambda net, x: net.conv(net.stem(x).relu()).relu(), conv=conv)
@@ -57,7 +58,7 @@ def test_convolution(options: dict[str, int]) -> None:
     [{}, {"stride": 2}, {"stride": 2, "padding": 1, "output_padding": 1}, {"groups": 2, "padding": 1}],
     ids=str,
 )
-def test_transposed_convolution(options: dict[str, int]) -> None:
+def test_transposed_convolution(options: dict[str, Any]) -> None:
     conv = nn.ConvTranspose2d(4, 6, 3, **options)
     fan_out, _ = connected(lambda net, x: net.conv(net.stem(x).relu()).relu(), conv=conv)
     assert torch.equal(fan_out[0], transposed_connections(STEM, conv.weight, **options))
@@ -281,8 +282,7 @@ def test_a_spike_everywhere_costs_what_the_ann_multiplies(name: str) -> None:
 
 def test_shortcuts_cost_what_the_ann_multiplies_and_their_additions() -> None:
     """The identity shortcut adds one per neuron of its source; the mean before the head is paid per pooled input."""
-    model, x = architecture("residual")
-    graph = captured(model, x)
+    graph, _ = captured_architecture("residual")
     ann, spiking = connect(graph, []), connect(graph, graph.firing)
     additions, pooled_inputs, classes, channels = 6 * 8 * 8, 16, 5, 8
     expected = ann.macs.static + additions + (pooled_inputs - 1) * channels * classes
@@ -291,8 +291,8 @@ def test_shortcuts_cost_what_the_ann_multiplies_and_their_additions() -> None:
 
 @pytest.mark.parametrize("name", ARCHITECTURES)
 def test_ann_costs_the_same_at_every_T(name: str) -> None:
-    model, x = architecture(name, samples=3)
-    network = SpikingNetwork(captured(model, x), 8)
+    graph, x = captured_architecture(name, samples=3)
+    network = SpikingNetwork(graph, 8)
     counts = simulate(network, x).counts
     assert counts is not None
     assert torch.equal(counts.macs(1), counts.macs(8)) and counts.macs(1).min() > 0
@@ -310,7 +310,8 @@ def test_thresholds_moved_into_weights_change_no_count() -> None:
     before = simulate(with_thresholds(graph, 8, thresholds, phi=3), x)
     scales = [1, *thresholds, 1]
     with torch.no_grad():
-        for i, layer in enumerate(model[index] for index in (0, 2, 5)):
+        for i, index in enumerate((0, 2, 5)):
+            layer: Any = model[index]
             layer.weight *= scales[i] / scales[i + 1]
             layer.bias /= scales[i + 1]
     after = simulate(with_thresholds(captured(model, x), 8, [1, 1], phi=3), x)

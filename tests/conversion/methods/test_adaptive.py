@@ -15,7 +15,7 @@ from conversion import Calibration, ConversionGraph, InvalidInput, SpikingNetwor
 from conversion.calibration.sensitivity import symmetric_kl
 from conversion.stages import SSC, AdaFire, BiasCorrection, Thresholds
 from conversion.stages.ssc import RATIOS, scaled
-from tests.conversion.toys import Net, architecture, captured, seeded
+from tests.conversion.toys import Net, architecture, captured, captured_architecture, seeded
 
 T = 3
 RELEASED, CORRECTED = Thresholds("mse_floor", start="shift"), Thresholds("mse")
@@ -122,7 +122,7 @@ def test_thresholds_are_set_again_for_what_was_found() -> None:
 @pytest.mark.parametrize("light", [False, True])
 def test_with_one_candidate_it_is_uniform_bursts(form: str, rule: str, start: str, light: bool) -> None:
     graph, calibration = residual()
-    common = {"start": start, "light": light, "channelwise": False}
+    common: dict[str, Any] = {"start": start, "light": light, "channelwise": False}
     found = convert(graph, calibration.mean_inputs, "adafire", T=T, phi=3, phi_init=3, phi_min=3, form=form, **common)
     burst = convert(graph, calibration.mean_inputs, "burst", T=T, phi=3, thresholds=rule, **common)
     assert_same_neurons(found, burst)
@@ -198,8 +198,7 @@ def test_ratios_of_thresholds_one_layer_at_a_time(energy: str) -> None:
 @pytest.mark.parametrize(("phi", "budget"), [(1, 0.95), (1, 1.0), (4, 1.5), (4, 4.0)])
 def test_least_energy_within_the_budget(phi: int, budget: float) -> None:
     """sum E_i least, sum [S_i - S_0] <= (budget - 1) L S_0; by trying all of 19^3 allocations."""
-    model, x = architecture("depthwise", samples=12)
-    graph = captured(model, x)
+    graph, x = captured_architecture("depthwise", samples=12)
     calibration = Calibration(graph, x)
     network = convert(graph, x, "burst", T=T, phi=phi, light=False)
     found = SSC(budget).search(network, calibration)
@@ -298,8 +297,8 @@ def test_each_form_has_its_own_start() -> None:
 
 
 def test_a_leaky_network_is_searched_with_signed_neurons() -> None:
-    model, x = architecture("leaky")
-    network = convert(captured(model, x), x, "adafire_ssc", T=T)
+    graph, x = captured_architecture("leaky")
+    network = convert(graph, x, "adafire_ssc", T=T)
     assert [(neuron.signed, neuron.slope) for neuron in network.neurons.values()] == [(True, 0.1), (True, 0.2)]
 
 

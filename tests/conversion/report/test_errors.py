@@ -99,13 +99,19 @@ def test_a_leaky_relu_clips_on_both_sides() -> None:
 
 # Sixteenths add up exactly.
 dyadic = st.integers(-64, 64).map(lambda value: value / 16)
+
+
+def signed_where_leaky(options: dict[str, Any]) -> dict[str, Any]:
+    return {**options, "signed": options["function"].slope > 0}
+
+
 layers = st.fixed_dictionaries(
     {
         "V": st.sampled_from([0.25, 0.5, 1.0, 2.0]), "phi": st.integers(1, 4), "activation": dyadic,
         "start": st.sampled_from(["potential", "shift"]), "bias": dyadic,
         "function": st.sampled_from([RELU, Activation(slope=0.25), Activation(ceiling=1.5)]),
     }
-).map(lambda options: {**options, "signed": options["function"].slope > 0})  # fmt: skip
+).map(signed_where_leaky)  # fmt: skip
 
 
 @given(st.lists(dyadic, min_size=1, max_size=8), layers)

@@ -13,7 +13,15 @@ from conversion import Calibration, InvalidInput, SpikingNetwork, convert, make_
 from conversion.report.errors import PARTS
 from conversion.report.layers import LayerReport, explain, worst
 from conversion.simulation.neuron import Start
-from tests.conversion.toys import ARCHITECTURES, Net, architecture, captured, seeded, with_thresholds
+from tests.conversion.toys import (
+    ARCHITECTURES,
+    Net,
+    architecture,
+    captured,
+    captured_architecture,
+    seeded,
+    with_thresholds,
+)
 
 # More than one batch of the sweep.
 IMAGES = seeded((75, 3, 6, 6))
@@ -61,8 +69,7 @@ def test_errors_rates_and_silence_agree_with_the_simulator() -> None:
 
 @pytest.mark.parametrize("start", ["potential", "shift", "none"])
 def test_the_first_layer_inherits_nothing_however_neurons_start(start: Start) -> None:
-    model, inputs = architecture("leaky")
-    graph = captured(model, inputs)
+    graph, inputs = captured_architecture("leaky")
     calibration = Calibration(graph, inputs)
     method = make_method("burst", phi=3, start=start, light=False)
     first = explain(method.convert(graph, calibration, T=4), calibration)[0].errors
@@ -73,8 +80,7 @@ def test_the_first_layer_inherits_nothing_however_neurons_start(start: Start) ->
 
 @pytest.mark.parametrize("name", ARCHITECTURES)
 def test_the_first_layer_is_fed_evenly_and_the_twin_throughout(name: str) -> None:
-    model, inputs = architecture(name)
-    graph = captured(model, inputs)
+    graph, inputs = captured_architecture(name)
     calibration = Calibration(graph, inputs)
     spiking = explain(make_method("calibration", light=False).convert(graph, calibration, T=4), calibration)
     twin = explain(make_method("quantised_ann", phi=2).convert(graph, calibration, T=4), calibration)
@@ -87,8 +93,7 @@ def test_the_first_layer_is_fed_evenly_and_the_twin_throughout(name: str) -> Non
 
 
 def test_more_steps_leave_the_clipping() -> None:
-    model, inputs = architecture("plain")
-    graph = captured(model, inputs)
+    graph, inputs = captured_architecture("plain")
     calibration = Calibration(graph, inputs)
     network = with_thresholds(graph, 256, [0.3, 50.0])
     first, second = explain(network, calibration)
@@ -101,8 +106,7 @@ def test_more_steps_leave_the_clipping() -> None:
 
 
 def test_layers_are_named_by_the_modules_they_stand_for() -> None:
-    model, inputs = architecture("residual")
-    graph = captured(model, inputs)
+    graph, inputs = captured_architecture("residual")
     calibration = Calibration(graph, inputs)
     report = explain(convert(graph, inputs, "burst", T=2, phi=2), calibration)
     assert [layer.name for layer in report] == [
@@ -114,16 +118,14 @@ def test_layers_are_named_by_the_modules_they_stand_for() -> None:
 
 
 def test_an_ann_has_no_layer_that_adds_an_error() -> None:
-    model, inputs = architecture("plain")
-    graph = captured(model, inputs)
+    graph, inputs = captured_architecture("plain")
     report = explain(SpikingNetwork(graph, 1), Calibration(graph, inputs))
     assert [layer.role for layer in report] == ["analog", "analog"]
     assert worst(report) == "No layer spikes, so none adds an error."
 
 
 def test_a_report_survives_json() -> None:
-    model, inputs = architecture("leaky")
-    graph = captured(model, inputs)
+    graph, inputs = captured_architecture("leaky")
     report = explain(convert(graph, inputs, "burst", T=2, phi=2), Calibration(graph, inputs))
     adapter = TypeAdapter(list[LayerReport])
     assert adapter.validate_json(adapter.dump_json(report)) == report

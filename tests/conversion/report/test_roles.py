@@ -10,14 +10,13 @@ from torch import Tensor, nn
 from conversion import Calibration, SpikingNetwork
 from conversion.report.layers import explain
 from conversion.report.roles import roles
-from tests.conversion.toys import Net, architecture, captured, neurons, seeded, with_thresholds
+from tests.conversion.toys import Net, captured, captured_architecture, neurons, seeded, with_thresholds
 
 IMAGES = seeded((75, 3, 6, 6))
 
 
 def test_what_stays_analog_is_listed() -> None:
-    model, inputs = architecture("depthwise")
-    graph = captured(model, inputs)
+    graph, _ = captured_architecture("depthwise")
     # The convolutions of 4 and 8 channels have no activation in between: the second multiplies a current.
     found = {group.role: group for group in roles(with_thresholds(graph, 2, [1.0, 1.0, 1.0]))}
     assert found["constant"].ops == {"conv2d": 1}

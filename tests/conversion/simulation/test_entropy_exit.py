@@ -16,7 +16,14 @@ from conversion import InvalidInput, SpikingNetwork, convert, simulate
 from conversion.calibration.statistics import Calibration
 from conversion.simulation.exit_rules import EntropyRule, entropy_rule, normalised_entropy, position_entropy
 from conversion.stages import EarlyExit, Thresholds
-from tests.conversion.toys import ARCHITECTURES, Net, architecture, captured, seeded, with_thresholds
+from tests.conversion.toys import (
+    ARCHITECTURES,
+    Net,
+    captured,
+    captured_architecture,
+    seeded,
+    with_thresholds,
+)
 
 EVERY = pytest.mark.parametrize("name", ARCHITECTURES)
 T = 6
@@ -24,8 +31,8 @@ T = 6
 
 @cache
 def burst(name: str) -> tuple[SpikingNetwork, Tensor]:
-    model, x = architecture(name)
-    return convert(captured(model, x), x, "burst", T=T, phi=2), x
+    graph, x = captured_architecture(name)
+    return convert(graph, x, "burst", T=T, phi=2), x
 
 
 def test_entropy_by_hand() -> None:
@@ -110,8 +117,9 @@ def test_statistics_are_of_correct_predictions_alone() -> None:
     model = nn.Sequential(nn.Linear(1, 1, bias=False), nn.ReLU(), nn.Linear(1, 2, bias=False)).double()
     x = torch.tensor([[1.0], [2.0]], dtype=torch.float64)
     with torch.no_grad():
-        model[0].weight.fill_(1.0)
-        model[2].weight.copy_(torch.tensor([[1.0], [0.0]]))
+        first, last = (part for part in model if isinstance(part, nn.Linear))
+        first.weight.fill_(1.0)
+        last.weight.copy_(torch.tensor([[1.0], [0.0]]))
     graph = captured(model, x)
     network = with_thresholds(graph, 2, [1.0], phi=4)
     for classes, sample in (([0, 1], 0), ([1, 0], 1)):
@@ -119,7 +127,7 @@ def test_statistics_are_of_correct_predictions_alone() -> None:
         rule = EarlyExit(base=0.5, scale=0.25, delta=2.0)(network, calibration).exit
         output = torch.cat([x, torch.zeros_like(x)], dim=1)
         expected = [float(normalised_entropy(output, t)[sample]) for t in (1, 2)]
-        assert rule is not None
+        assert isinstance(rule, EntropyRule)
         assert rule.alpha == pytest.approx(entropy_rule(expected, 0.5, 0.25, 2.0).alpha)
 
 
@@ -158,7 +166,7 @@ def test_bars_of_maps_are_those_of_their_positions_as_samples() -> None:
     whole = EarlyExit()(with_thresholds(graph, T, [0.7], phi=2), Calibration(graph, x, held_out=(x, classes)))
     held_out = (pixels[known], classes.flatten()[known])
     single = EarlyExit()(with_thresholds(flat, T, [0.7], phi=2), Calibration(flat, pixels, held_out=held_out))
-    assert whole.exit is not None and single.exit is not None
+    assert isinstance(whole.exit, EntropyRule) and isinstance(single.exit, EntropyRule)
     assert whole.exit.alpha == pytest.approx(single.exit.alpha)
     assert len(set(whole.exit.alpha)) > 1
 
@@ -178,16 +186,14 @@ def test_a_step_without_a_correct_prediction_counts_as_unsure() -> None:
     never = torch.stack([simulate(network, x).mean(t).argmax(1) != wrong for t in range(1, T + 1)]).all()
     assert bool(never)
     fitted = EarlyExit()(network, Calibration(network.graph, x, held_out=(x, wrong)))
-    assert fitted.exit is not None
+    assert isinstance(fitted.exit, EntropyRule)
     assert fitted.exit.alpha == pytest.approx([1.0] * T)
 
 
 def test_method_starts_from_the_potential_and_stops_early() -> None:
-    model, x = architecture("plain")
-    graph = captured(model, x)
+    graph, x = captured_architecture("plain")
     classes = graph.run(x).argmax(1)
-    options = {"base": 0.05, "scale": 0.0}
-    network = convert(graph, x, "calibration_iat", T=T, held_out=(x, classes), **options)
+    network = convert(graph, x, "calibration_iat", T=T, held_out=(x, classes), base=0.05, scale=0.0)
     assert {neuron.start for neuron in network.neurons.values()} == {"potential"}
     steps = simulate(network, x).steps
     assert int(steps.min()) >= 1 and int(steps.max()) <= T and float(steps.double().mean()) < T

@@ -90,7 +90,8 @@ def test_frames_that_do_not_change_convert_as_a_constant_input_does(method: str)
         torch.testing.assert_close(one.bias, other.bias)
         torch.testing.assert_close(one.threshold, other.threshold)
     assert (first.exit is None) == (second.exit is None)
-    if first.exit is not None and second.exit is not None:
+    if first.exit is not None:
+        assert isinstance(first.exit, EntropyRule) and isinstance(second.exit, EntropyRule)
         assert first.exit.alpha == pytest.approx(second.exit.alpha)
 
 

@@ -8,6 +8,7 @@ import shutil
 from collections.abc import Sequence
 from dataclasses import replace
 from fractions import Fraction
+from typing import Any
 
 import pytest
 import torch
@@ -185,7 +186,7 @@ def test_phi_beyond_the_digit_counter_is_refused() -> None:
 
 @pytest.mark.parametrize("field", [{"phi": 0}, {"threshold": torch.tensor([0.0])}, {"threshold": torch.tensor([-1.0])},
                                    {"threshold": torch.tensor([math.nan])}, {"slope": 0.1}])  # fmt: skip
-def test_impossible_neurons_are_refused(field: dict[str, object]) -> None:
+def test_impossible_neurons_are_refused(field: dict[str, Any]) -> None:
     with pytest.raises(InvalidInput):
         replace(neuron(), **field)
 
@@ -241,6 +242,7 @@ def test_unary_binary_graded(signed: bool) -> None:
     assert torch.equal(binary, graded)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(shutil.which("g++") is None, reason="compiling needs a C++ compiler")
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("signed", [False, True])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from types import MappingProxyType
 
@@ -16,6 +17,13 @@ from conversion.errors import CheckpointError
 from conversion.simulation.exit_rules import EntropyRule
 from conversion.stages import Thresholds
 from tests.conversion.toys import architecture, captured, seeded
+
+
+@cache
+def captured_twice(name: str, dtype: torch.dtype) -> tuple[ConversionGraph, ConversionGraph, Tensor]:
+    """Two graphs of one network, and its inputs."""
+    model, x = architecture(name, dtype)
+    return captured(model, x), captured(model, x), x
 
 
 def same(first: SpikingNetwork, second: SpikingNetwork, x: Tensor) -> None:
@@ -31,8 +39,8 @@ def same(first: SpikingNetwork, second: SpikingNetwork, x: Tensor) -> None:
             else:
                 assert held == value
     assert [node.name for node in first.weights] == [node.name for node in second.weights]
-    for one, other in zip(first.weights.values(), second.weights.values(), strict=True):
-        assert torch.equal(one, other)
+    for weight, held in zip(first.weights.values(), second.weights.values(), strict=True):
+        assert torch.equal(weight, held)
     spikes, again = (simulate(network, x) for network in (first, second))
     assert spikes.counts is not None and again.counts is not None
     assert torch.equal(spikes.counts.tally, again.counts.tally)
@@ -40,6 +48,7 @@ def same(first: SpikingNetwork, second: SpikingNetwork, x: Tensor) -> None:
     assert all(torch.equal(spikes.mean(t), again.mean(t)) for t in range(1, first.T + 1))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("method", "options", "network"),
     [
@@ -64,14 +73,13 @@ def same(first: SpikingNetwork, second: SpikingNetwork, x: Tensor) -> None:
 def test_what_is_read_is_what_was_written(
     tmp_path: Path, method: str, options: dict[str, object], network: str, dtype: torch.dtype
 ) -> None:
-    model, x = architecture(network, dtype)
-    graph = captured(model, x)
+    graph, again, x = captured_twice(network, dtype)
     held_out = (x, torch.arange(len(x)) % 5)
     converted = make_method(method, **options).convert(graph, Calibration(graph, x, held_out), 4)
     save(converted, tmp_path / "network")
     same(converted, load(graph, tmp_path / "network"), x)
     # Onto the ANN as another process captures it.
-    same(converted, load(captured(model, x), tmp_path / "network"), x)
+    same(converted, load(again, tmp_path / "network"), x)
 
 
 def test_every_field_of_a_network_is_kept(tmp_path: Path, graph: ConversionGraph) -> None:
@@ -129,7 +137,7 @@ def test_another_ann_is_refused(written: Path) -> None:
     with pytest.raises(CheckpointError, match=r"network\.safetensors is that of another ANN: it has the activation"):
         load(captured(*architecture("residual", torch.float32)), written)
     with pytest.raises(CheckpointError, match=r"lacks the activation relu_\d of this graph"):
-        more = torch.nn.Sequential(*list(MODEL), torch.nn.ReLU())
+        more = torch.nn.Sequential(*MODEL.children(), torch.nn.ReLU())
         load(captured(more, X), written)
     other, _ = architecture("plain", torch.float32)
     with torch.no_grad():

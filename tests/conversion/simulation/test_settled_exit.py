@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -27,7 +28,7 @@ def two_outputs() -> tuple[SpikingNetwork, Tensor]:
     x = seeded((12, 3, 6, 6))
     parts = {"conv": nn.Conv2d(3, 4, 3), "box": nn.Conv2d(4, 2, 1), "score": nn.Linear(4, 3)}
 
-    def forward(m: Net, v: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(m: Any, v: Tensor) -> tuple[Tensor, Tensor]:
         fired = m.conv(v).relu()
         return m.box(fired), m.score(fired.mean((2, 3)))
 

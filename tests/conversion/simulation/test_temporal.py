@@ -30,7 +30,7 @@ from conversion.simulation.neuron import Neuron
 from conversion.simulation.schedules import StepSchedule
 from conversion.simulation.simulate import LayerStates
 from conversion.simulation.temporal import RunningDifference
-from tests.conversion.toys import NONLINEAR, Net, architecture, captured, relative_error, seeded
+from tests.conversion.toys import NONLINEAR, Net, captured, captured_architecture, relative_error, seeded
 
 EVERY = pytest.mark.parametrize("name", NONLINEAR)
 T = 6
@@ -119,6 +119,7 @@ def test_the_mean_of_what_is_sent_is_f_of_the_mean_input(name: str) -> None:
     assert_exact(FUNCTIONS[name], seeded((5, 2, 3, 6, 6)), layer_norm=layer_norm, group_norm=group_norm)
 
 
+@pytest.mark.slow
 @settings(max_examples=15, deadline=None)
 @given(
     st.integers(1, 3), st.integers(1, 3), st.integers(4, 7), st.integers(4, 7), st.integers(1, 3), st.integers(1, 3),
@@ -131,6 +132,7 @@ def test_max_pooling_of_any_shape_is_exact(
     assert_exact(lambda net, x: F.max_pool2d(x, kernel, stride, kernel // 2, ceil_mode=ceil), trains)
 
 
+@pytest.mark.slow
 @settings(max_examples=10, deadline=None)
 @given(st.integers(1, 3), st.integers(2, 4), st.integers(2, 5), st.integers(2, 4), st.integers(1, 6))
 def test_products_of_any_shape_are_exact(samples: int, rows: int, inner: int, columns: int, steps: int) -> None:
@@ -169,8 +171,8 @@ def test_bfloat16_differences_come_from_float32_sums(name: str) -> None:
 
 @cache
 def burst(name: str) -> tuple[SpikingNetwork, Tensor]:
-    model, x = architecture(name)
-    return convert(captured(model, x), x, "burst", T=T, phi=3), x
+    graph, x = captured_architecture(name)
+    return convert(graph, x, "burst", T=T, phi=3), x
 
 
 @EVERY
@@ -221,10 +223,10 @@ def test_samples_that_stay_go_on_as_if_they_were_alone(name: str, static: bool) 
         torch.testing.assert_close(left[t], alone[t], rtol=0, atol=1e-11)
 
 
+@pytest.mark.slow
 @EVERY
 def test_error_falls_with_T_and_the_twin_is_near(name: str) -> None:
-    model, x = architecture(name)
-    graph = captured(model, x)
+    graph, x = captured_architecture(name)
     calibration = Calibration(graph, x)
     expected = graph.run(x)
     errors = []
@@ -262,7 +264,7 @@ def test_methods_take_the_switch(method: str) -> None:
     """The option has the effect of the network's field."""
     model = Net(lambda net, x: F.max_pool2d(net.conv(x).relu(), 2).relu(), conv=nn.Conv2d(3, 4, 3))
     x = seeded((4, 3, 8, 8))
-    options = {} if method == "calibration" else {"phi": 2}
+    options: dict[str, Any] = {} if method == "calibration" else {"phi": 2}
     plain, switched = (
         convert(captured(model, x), x, method, T=4, light=False, nonlinear=nonlinear, **options)
         for nonlinear in ("difference", "instantaneous")

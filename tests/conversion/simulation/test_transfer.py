@@ -16,8 +16,10 @@ from conversion.simulation.transfer import mean_output, quantised_level
 def test_mean_output_is_the_output_under_an_even_current(start: Start, signed: bool) -> None:
     """Exactly, where it is neither silent nor saturated at any step; a wrong term would change most of the values."""
     T, currents = 8, 0.25 + 0.25 * torch.rand(200, 4, dtype=torch.float64)
-    neuron = Neuron(torch.full((4,), 0.37), 2, torch.linspace(-0.1, 0.1, 4), start, signed, 0.25 if signed else 0.0,
-                    torch.linspace(-0.2, 0.3, 4))  # fmt: skip
+    neuron = Neuron(
+        torch.full((4,), 0.37), 2, torch.linspace(-0.1, 0.1, 4), start, signed, 0.25 if signed else 0.0,
+        potential=torch.linspace(-0.2, 0.3, 4),
+    )  # fmt: skip
     layer = Layer(neuron, T, axis=1)
     simulated = torch.stack([layer.step(currents)[0] for _ in range(T)]).mean(0)
     predicted = mean_output(neuron, currents, T, axis=1)

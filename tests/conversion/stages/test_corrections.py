@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from fractions import Fraction
+from functools import cache
 from typing import Any
 
 import pytest
@@ -17,7 +18,14 @@ from conversion import Calibration, ConversionGraph, InvalidInput, SpikingNetwor
 from conversion.simulation.neuron import Layer, Neuron, Start
 from conversion.stages import PotentialCorrection, Quantise, TemporalBias, WeightCalibration
 from conversion.stages.weights import LayerObjective
-from tests.conversion.toys import Net, architecture, captured, relative_error, seeded, with_thresholds
+from tests.conversion.toys import (
+    Net,
+    captured,
+    captured_architecture,
+    relative_error,
+    seeded,
+    with_thresholds,
+)
 
 
 def identity(samples: Tensor) -> ConversionGraph:
@@ -53,8 +61,7 @@ def test_potential_by_hand() -> None:
 @pytest.mark.parametrize("T", [2, 8])
 def test_one_sweep_equals_correcting_potentials_layer_after_layer(T: int, by_channel: bool) -> None:
     """v(0) <- v(0) + T (mean(ANN) - mean(SNN)), all earlier layers corrected; here with a simulation per layer."""
-    x = seeded((40, 3, 6, 6))
-    graph = captured(_open_network(), x)
+    graph, x = _open_graph(40)
     network = convert(graph, x, "burst", T=T, phi=1, light=False)
     corrected = dict(network.neurons)
     over = (0, 2, 3) if by_channel else (0,)
@@ -83,6 +90,15 @@ def _open_network() -> nn.Module:
     )  # fmt: skip
 
 
+@cache
+def _open_graph(samples: int) -> tuple[ConversionGraph, Tensor]:
+    """Its graph, with the same weights whatever ran before, and inputs."""
+    x = seeded((samples, 3, 6, 6))
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        return captured(_open_network(), x), x
+
+
 def test_potential_makes_up_for_a_missing_half_threshold() -> None:
     """Uniform inputs that never saturate, flooring neurons: V / 2 is lacking on average, and is what they get."""
     x = (torch.arange(1000, dtype=torch.float64)[:, None] + 0.5) / 1000
@@ -98,8 +114,7 @@ def test_potential_makes_up_for_a_missing_half_threshold() -> None:
 
 def test_potentials_by_channel_and_by_neuron_add_up() -> None:
     """In either order; the second finds what the first left, so both are in the sum."""
-    x = seeded((40, 3, 6, 6))
-    graph = captured(_open_network(), x)
+    graph, x = _open_graph(40)
     calibration = Calibration(graph, x)
     network = convert(graph, x, "burst", T=4, phi=1, light=False)
     first = graph.firing[0]
@@ -165,8 +180,7 @@ def test_bias_of_each_step_by_hand() -> None:
 @pytest.mark.parametrize("signed", [False, True])
 def test_bias_of_each_step_brings_every_running_mean_closer(signed: bool) -> None:
     """Mean deviation from the ANN by channel, in every layer and at every t, before and after."""
-    x = seeded((60, 3, 6, 6))
-    graph = captured(_open_network(), x)
+    graph, x = _open_graph(60)
     plain = convert(graph, x, "burst", T=4, phi=1, signed=signed, light=False)
     corrected = TemporalBias(passes=8)(plain, Calibration(graph, x))
     before, after = simulate(plain, x, count=False), simulate(corrected, x, count=False)
@@ -212,8 +226,7 @@ def test_weight_calibration_finds_the_samples_wherever_the_batch_lies(
 @pytest.mark.parametrize("name", ["plain", "residual", "concat", "linear", "leaky"])
 def test_weight_calibration_repairs_weights_and_leaves_the_graph(name: str) -> None:
     """Weights that were made a third smaller: its own error falls in every layer, each fed by the tuned ones before."""
-    model, x = architecture(name, samples=32)
-    graph = captured(model, x)
+    graph, x = captured_architecture(name, samples=32)
     calibration = Calibration(graph, x)
     untouched = {key: value.clone() for key, value in graph.module.state_dict().items()}
     network = convert(graph, x, "burst", T=4, phi=4, light=False)
@@ -232,8 +245,7 @@ def test_weight_calibration_repairs_weights_and_leaves_the_graph(name: str) -> N
 
 
 def test_a_residual_block_tunes_its_last_convolution_and_its_projection() -> None:
-    model, x = architecture("residual")
-    graph = captured(model, x)
+    graph, x = captured_architecture("residual")
     network = convert(graph, x, "burst", T=2, phi=1, light=False)
     shapes = []
     for node in graph.firing:
@@ -258,9 +270,8 @@ def test_a_shared_weight_is_tuned_for_the_first_layer_that_reads_it() -> None:
 
 
 def test_the_seed_draws_the_batches_of_weight_calibration_and_nothing_else() -> None:
-    x = seeded((80, 3, 6, 6))
-    graph = captured(_open_network(), x)
-    options = {"weights": True, "potential": False, "iterations": 5, "learning_rate": 1e-3}
+    graph, x = _open_graph(80)
+    options: dict[str, Any] = {"weights": True, "potential": False, "iterations": 5, "learning_rate": 1e-3}
 
     def tuned(seed: int) -> list[Tensor]:
         return list(convert(graph, x, "calibration_advanced", T=2, seed=seed, **options).weights.values())
@@ -290,8 +301,7 @@ def test_signed_neuron_with_memory_by_its_formula(currents: list[int]) -> None:
 
 
 def test_snm_puts_thresholds_at_the_maximum_and_corrects_nothing() -> None:
-    x = seeded((40, 3, 6, 6))
-    graph = captured(_open_network(), x)
+    graph, x = _open_graph(40)
     network = convert(graph, x, "snm", T=4)
     for node, a in zip(graph.firing, graph.run(x), strict=False):
         neuron = network.neurons[node]
@@ -301,8 +311,7 @@ def test_snm_puts_thresholds_at_the_maximum_and_corrects_nothing() -> None:
 
 
 def test_advanced_calibration_is_the_baseline_with_potentials_for_biases() -> None:
-    x = seeded((40, 3, 6, 6))
-    graph = captured(_open_network(), x)
+    graph, x = _open_graph(40)
     light, advanced = (convert(graph, x, name, T=4) for name in ("calibration", "calibration_advanced"))
     for node in graph.firing:
         one, other = light.neurons[node], advanced.neurons[node]
@@ -324,8 +333,7 @@ def test_advanced_calibration_is_the_baseline_with_potentials_for_biases() -> No
     ],
 )  # fmt: skip
 def test_methods_approach_the_ann(method: str, options: dict[str, Any]) -> None:
-    model, x = architecture("residual", samples=32)
-    graph = captured(model, x)
+    graph, x = captured_architecture("residual", samples=32)
     calibration = Calibration(graph, x)
     errors = []
     for T in (2, 32):
@@ -338,8 +346,7 @@ def test_methods_approach_the_ann(method: str, options: dict[str, Any]) -> None:
 @pytest.mark.parametrize("name", ["residual", "leaky", "linear", "depthwise"])
 @pytest.mark.parametrize("signed", [False, True])
 def test_everything_together_is_the_same_in_both_schedules(name: str, signed: bool) -> None:
-    model, x = architecture(name, samples=12)
-    graph = captured(model, x)
+    graph, x = captured_architecture(name, samples=12)
     calibration = Calibration(graph, x)
     network = make_method("energy_aware", signed=signed, per_step_bias=True, phi=3).convert(graph, calibration, 3)
     for stage in (WeightCalibration(3, 1e-3), PotentialCorrection(), PotentialCorrection(by_channel=True)):
@@ -366,7 +373,6 @@ def test_the_twin_keeps_what_corrections_add_up_to() -> None:
 
 @pytest.mark.parametrize("stage", [PotentialCorrection(), WeightCalibration(), TemporalBias()])
 def test_corrections_say_that_they_miss_neurons(stage: Any) -> None:
-    x = seeded((4, 3, 6, 6))
-    graph = captured(_open_network(), x)
+    graph, x = _open_graph(4)
     with pytest.raises(InvalidInput, match="put a stage that sets thresholds before it"):
         stage(SpikingNetwork(graph, 4), Calibration(graph, x))

@@ -13,7 +13,7 @@ from conversion.calibration.thresholds import choose_threshold
 from conversion.counting.fanout import connect
 from conversion.stages import EnergyAwareThresholds
 from conversion.stages.energy_aware import candidates, relative_fan_out
-from tests.conversion.toys import architecture, captured, seeded
+from tests.conversion.toys import captured, captured_architecture, seeded
 
 # ---------------------------------------------------------------------------------------------- energy-aware thresholds
 
@@ -94,8 +94,7 @@ def test_prices_are_fan_outs_over_their_mean() -> None:
 
 
 def test_prices_of_a_linear_layer_are_by_feature() -> None:
-    model, x = architecture("linear")
-    graph = captured(model, x)
+    graph, _ = captured_architecture("linear")
     fan_out = connect(graph, graph.firing).fan_out
     for node, price in relative_fan_out(graph).items():
         assert price.shape == fan_out[node].shape

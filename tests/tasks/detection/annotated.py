@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -46,7 +47,8 @@ def coco(root: Path, parts: dict[str, int], size: tuple[int, int] = (48, 64)) ->
     for year, count in parts.items():
         (root / "coco" / year).mkdir(parents=True, exist_ok=True)
         (root / "coco" / "annotations").mkdir(exist_ok=True)
-        images, annotations = [], []
+        images: list[dict[str, Any]] = []
+        annotations: list[dict[str, Any]] = []
         for _ in range(count):
             number += 1
             name = f"{number:012}.jpg"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 import pytest
@@ -123,7 +124,7 @@ def plain(images: Sequence[tuple[Found, Truth]], form: Callable[[list[float], li
 
 
 @st.composite
-def scenes(draw: st.DrawFn) -> list[tuple[Found, Truth]]:
+def scenes(draw: Any) -> list[tuple[Found, Truth]]:
     """Some images whose detections are moved copies of true boxes, doubles among them, and inventions."""
     corner = st.floats(0, 60, width=16)
     side = st.floats(4, 40, width=16)
@@ -149,6 +150,7 @@ def scenes(draw: st.DrawFn) -> list[tuple[Found, Truth]]:
     return images
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=150)
 @given(scenes())
 def test_both_forms_equal_a_plain_scorer(images: list[tuple[Found, Truth]]) -> None:
@@ -180,7 +182,7 @@ def test_area_equals_pycocotools_where_the_definitions_agree() -> None:
         objects: Truth = [((x, 10.0, x + 30.0, 40.0), 0, False) for x in (0.0, 50.0, 100.0)]
         jitter = generator.normal(0, 6, size=(3, 4))
         moved = [tuple(np.add(b, j)) for (b, _, _), j in zip(objects, jitter, strict=True)]
-        detections: Found = [(b, 0, float(generator.uniform())) for b in moved]  # type: ignore[misc]
+        detections: Found = [(b, 0, float(generator.uniform())) for b in moved]
         images.append(([*detections, ((160.0, 60.0, 180.0, 80.0), 0, float(generator.uniform()))], objects))
     count = 3 * len(images)
 

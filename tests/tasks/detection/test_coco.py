@@ -21,7 +21,7 @@ CLASSES = ("person", "dog", "cat")
 SIZE = (100, 200)
 
 
-def annotations(**changes: Any) -> dict[str, Any]:
+def annotation(**changes: Any) -> dict[str, Any]:
     """Two images, the second without an object; ids with gaps, as COCO has them."""
     entry = {"id": 7, "image_id": 30, "category_id": 18, "bbox": [10, 20, 30, 40], "iscrowd": 0}
     return {
@@ -41,13 +41,13 @@ def read(tmp_path: Path, content: object) -> list[Any]:
 
 
 def test_images_come_by_id_with_corners_and_labels_of_our_own(tmp_path: Path) -> None:
-    first, second = read(tmp_path, annotations())
+    first, second = read(tmp_path, annotation())
     assert (first.path.name, len(first.boxes.labels)) == ("000000000009.jpg", 0)
     assert second.boxes.boxes.tolist() == [[10, 20, 40, 60]]
     assert second.boxes.labels.tolist() == [1]
     assert second.boxes.ignored.tolist() == [False]
-    assert read(tmp_path, annotations(iscrowd=1))[1].boxes.ignored.tolist() == [True]
-    assert len(read(tmp_path, annotations(bbox=[10, 20, 0, 40]))[1].boxes.labels) == 0
+    assert read(tmp_path, annotation(iscrowd=1))[1].boxes.ignored.tolist() == [True]
+    assert len(read(tmp_path, annotation(bbox=[10, 20, 0, 40]))[1].boxes.labels) == 0
 
 
 @pytest.mark.parametrize(
@@ -55,11 +55,11 @@ def test_images_come_by_id_with_corners_and_labels_of_our_own(tmp_path: Path) ->
     [
         ("", r"a\.json is no annotation file of COCO"),
         ({"images": []}, r"a\.json is no annotation file of COCO \('categories'\)"),
-        (annotations(bbox=[190, 20, 30, 40]), r"annotation 7: the box \(190, 20, 220, 60\) is outside of the image"),
-        (annotations(bbox=[30, 20, -5, 40]), r"annotation 7: the box \(30, 20, 25, 60\) ends before it begins"),
-        (annotations(category_id=90), r"annotation 7: category 90 \(toothbrush\) is no class of the task"),
-        (annotations(category_id=4), r"annotation 7: category 4 \(None\) is no class of the task"),
-        (annotations(image_id=31), r"annotation 7: there is no image 31"),
+        (annotation(bbox=[190, 20, 30, 40]), r"annotation 7: the box \(190, 20, 220, 60\) is outside of the image"),
+        (annotation(bbox=[30, 20, -5, 40]), r"annotation 7: the box \(30, 20, 25, 60\) ends before it begins"),
+        (annotation(category_id=90), r"annotation 7: category 90 \(toothbrush\) is no class of the task"),
+        (annotation(category_id=4), r"annotation 7: category 4 \(None\) is no class of the task"),
+        (annotation(image_id=31), r"annotation 7: there is no image 31"),
     ],
 )  # fmt: skip
 def test_what_is_wrong_is_named_with_file_and_id(content: object, message: str, tmp_path: Path) -> None:
@@ -96,11 +96,11 @@ def test_coco_and_its_first_128_images_have_disjoint_splits(tmp_path: Path) -> N
         (base / "annotations" / f"instances_{year}.json").write_text(json.dumps(content))
         Image.new("RGB", (8, 8)).save(base / year / f"{0:012}.jpg")
     task = Coco128(tmp_path)
-    parts = [{s.path.name for s in task.split(name).samples} for name in ("train", "validation", "test")]  # type: ignore[arg-type]
+    parts = [{s.path.name for s in task.split(name).samples} for name in ("train", "validation", "test")]
     assert [len(part) for part in parts] == [64, 16, 48]
     assert set.union(*parts) == {f"{i:012}.jpg" for i in range(128)}
-    task = CocoDetection(tmp_path)
-    assert [len(task.split(name)) for name in ("train", "validation", "test")] == [117, 13, 3]  # type: ignore[arg-type]
+    everything = CocoDetection(tmp_path)
+    assert [len(everything.split(name)) for name in ("train", "validation", "test")] == [117, 13, 3]
     (base / "annotations" / "instances_val2017.json").unlink()
     assert "instances_val2017.json is not there." in str(CocoDetection(tmp_path).missing())
     assert Coco128(tmp_path).missing() is None

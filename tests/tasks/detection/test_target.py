@@ -17,8 +17,7 @@ def painted(image: Tensor, answer: Boxes | Detections) -> np.ndarray:
     axis = Figure().subplots()
     assert type(Detection.target) is BoxTarget
     BoxTarget().draw(axis, image, answer, ("dot", "bar"))
-    shown: np.ndarray = axis.images[0].get_array()
-    return shown
+    return np.asarray(axis.images[0].get_array())
 
 
 def test_boxes_frame_what_they_say_and_the_unsure_are_left_out() -> None:

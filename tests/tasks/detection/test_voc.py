@@ -141,7 +141,7 @@ def test_pascal_voc_takes_its_splits_from_both_years(tmp_path: Path) -> None:
     parts = {"VOC2007": {"trainval": 12, "test": 3}, "VOC2012": {"trainval": 18, "train": 8, "val": 4}}
     root = devkit(tmp_path, parts)
     sizes = [
-        [len(kind(root).split(name)) for name in ("train", "validation", "test")]  # type: ignore[arg-type]
+        [len(kind(root).split(name)) for name in ("train", "validation", "test")]
         for kind in (VocDetection, Voc2012Detection)
     ]
     assert sizes == [[27, 3, 3], [18, 2, 4]]

@@ -23,7 +23,7 @@ SPLITS = ("train", "validation", "test")
 SENSOR = Sensor(12, 10)
 
 
-class Strokes(tonic.Dataset):  # type: ignore[misc]
+class Strokes(tonic.Dataset):
     """Forty recordings of two classes to train on, eight to test on, made by seeds; times are whole microseconds."""
 
     sensor_size = (12, 10, 2)

@@ -110,7 +110,7 @@ def test_frames_of_tonic_are_as_tonic_makes_them(events: Events) -> None:
     for options in ({"n_event_bins": 3}, {"n_time_bins": 3}, {"n_event_bins": 2, "overlap": 0.5}):
         if len(events) >= 8 and events["t"][-1] - events["t"][0] >= 8:
             expected = ToFrame(sensor_size=(*SENSOR, 2), **options)(events)
-            assert np.array_equal(encoded(TonicFrames(**options), events), expected)  # type: ignore[arg-type]
+            assert np.array_equal(encoded(TonicFrames(**options), events), expected)
 
 
 @settings(deadline=None)

@@ -138,7 +138,7 @@ def test_another_version_is_refused_by_its_number(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("rows", [np.zeros((3, 3)), np.zeros(4), np.array([[0, 0, np.nan, 1]])])
-def test_arrays_that_are_no_events_are_refused(rows: np.ndarray, tmp_path: Path) -> None:  # type: ignore[type-arg]
+def test_arrays_that_are_no_events_are_refused(rows: np.ndarray, tmp_path: Path) -> None:
     with pytest.raises(InvalidInput, match=r"odd\.npy"):
         read_npy(recorded.npy(tmp_path / "odd.npy", rows), "xytp")
 

@@ -25,14 +25,14 @@ from tasks.events.mini import (
 
 
 @cache
-def one() -> tuple[np.ndarray, Events]:  # type: ignore[type-arg]
+def one() -> tuple[np.ndarray, Events]:
     """A digit, and what the camera sends of it."""
     image = np.random.default_rng(0).integers(0, 256, (1, 8, 8), dtype=np.uint8)
     (events,) = simulate_camera(image)
     return image, events
 
 
-def level(brightness: np.ndarray) -> np.ndarray:  # type: ignore[type-arg]
+def level(brightness: np.ndarray) -> np.ndarray:
     return np.round(SCALE * np.log(DARK + brightness)).astype(int)
 
 
@@ -78,7 +78,7 @@ def test_recordings_are_those_of_a_camera() -> None:
     recordings, labels = simulated("test")
     assert len(recordings) == len(labels) == 539
     for events in recordings[:50]:
-        checked(events, MiniEvents.sensor, __file__)  # type: ignore[arg-type]
+        checked(events, MiniEvents.sensor, __file__)
         assert len(events) > 300 and events["t"][-1] <= INTERVAL * len(PATH)
 
 

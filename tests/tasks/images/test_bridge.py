@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pyarrow as pa
@@ -115,7 +115,7 @@ def test_a_dataset_that_is_not_there_is_not_downloaded(tmp_path: Path, monkeypat
 def test_a_split_that_there_is_not_is_named(tmp_path: Path) -> None:
     class Wrong(Pets):
         name = "wrong"
-        splits = None
+        splits: ClassVar[Any] = None
 
     photograph(tmp_path / "oxford-iiit-pet/images/a_1.jpg")
     (tmp_path / "oxford-iiit-pet/annotations").mkdir()

@@ -180,7 +180,7 @@ def test_shrec_points_along_its_axes(tmp_path: Path) -> None:
     task = TASKS["shrec16"](root)
     for split in ("train", "test"):
         for index in range(5):
-            cloud, _ = task.split(split)[index]  # type: ignore[index, arg-type]
+            cloud, _ = task.split(split)[index]
             assert ((cloud**3).mean(1) > 0).all()
 
 

@@ -61,7 +61,7 @@ def test_clouds_are_the_same_in_every_process_and_on_a_grid(name: str) -> None:
 
 def test_every_solid_comes_as_often_as_the_others() -> None:
     for name, count in (("train", 250), ("validation", 20), ("test", 40)):
-        assert _drawn(TASKS["mini_points"], name).tensors[1].bincount().tolist() == [count] * 6  # type: ignore[arg-type]
+        assert _drawn(TASKS["mini_points"], name).tensors[1].bincount().tolist() == [count] * 6
 
 
 def test_parts_are_those_of_the_category_and_lie_where_they_should() -> None:

@@ -16,4 +16,4 @@ def test_points_are_as_many_as_the_cloud_has_in_the_colours_of_their_parts() -> 
     assert type(PartSegmentation.target) is PartTarget
     PartTarget().draw(axis, cloud, parts, ("dot", "bar"))
     (drawn,) = axis.collections
-    assert len(drawn.get_offsets()) == 50 and len(np.unique(drawn.get_facecolors(), axis=0)) == 2
+    assert len(np.asarray(drawn.get_offsets())) == 50 and len(np.unique(np.asarray(drawn.get_facecolor()), axis=0)) == 2

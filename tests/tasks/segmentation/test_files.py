@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,19 +14,20 @@ from PIL import Image
 
 from conversion.errors import DataMissing, InvalidInput
 from tasks import TASKS
-from tasks.base import Task
 from tasks.segmentation.coco import CocoSegmentation, Instances, rasterised
 from tests.tasks.segmentation import drawn
 
-LAYOUTS = {"camvid": drawn.camvid, "voc_segmentation": drawn.voc, "coco_segmentation": drawn.coco}
+LAYOUTS: dict[str, Callable[[Path], Path]] = {
+    "camvid": drawn.camvid, "voc_segmentation": drawn.voc, "coco_segmentation": drawn.coco,
+}  # fmt: skip
 
 
 @pytest.fixture
-def tasks(tmp_path: Path) -> dict[str, Task]:
+def tasks(tmp_path: Path) -> dict[str, Any]:
     return {name: TASKS[name](draw(tmp_path)) for name, draw in LAYOUTS.items()}
 
 
-def test_a_frame_of_camvid_is_as_on_disk_with_void_as_255(tasks: dict[str, Task], tmp_path: Path) -> None:
+def test_a_frame_of_camvid_is_as_on_disk_with_void_as_255(tasks: dict[str, Any], tmp_path: Path) -> None:
     image, target = tasks["camvid"].split("test")[1]
     assert torch.equal(
         image, torch.from_numpy(np.array(Image.open(tmp_path / "camvid/test/2001.png"))).permute(2, 0, 1)
@@ -34,10 +36,10 @@ def test_a_frame_of_camvid_is_as_on_disk_with_void_as_255(tasks: dict[str, Task]
     assert torch.equal(target, source.masked_fill(source == 11, 255)) and target.dtype == torch.uint8
 
 
-def test_voc_trains_on_trainaug_without_the_tested_images(tasks: dict[str, Task]) -> None:
+def test_voc_trains_on_trainaug_without_the_tested_images(tasks: dict[str, Any]) -> None:
     """4 of VOC and 8 of SBD alone; the image in both keeps VOC's map. A tenth is the validation split."""
     task = tasks["voc_segmentation"]
-    train, validation, test = (task.split(name).samples for name in ("train", "validation", "test"))  # type: ignore[attr-defined, arg-type]
+    train, validation, test = (task.split(name).samples for name in ("train", "validation", "test"))
     assert [len(train), len(validation), len(test)] == [11, 1, 2]
     masks = {image.stem: mask for image, mask in (*train, *validation)}
     assert masks.keys() & {image.stem for image, _ in test} == set()
@@ -45,18 +47,18 @@ def test_voc_trains_on_trainaug_without_the_tested_images(tasks: dict[str, Task]
     assert {mask.suffix for name, mask in masks.items() if name.startswith("2008")} == {".mat"}
 
 
-def test_voc_reads_a_trainaug_list_with_its_maps(tasks: dict[str, Task], tmp_path: Path) -> None:
+def test_voc_reads_a_trainaug_list_with_its_maps(tasks: dict[str, Any], tmp_path: Path) -> None:
     base = tmp_path / "VOCdevkit/VOC2012"
     names = [f"2008_{index:06}" for index in range(10)]
     for index, name in enumerate(names):
         drawn.photograph(base / f"JPEGImages/{name}.jpg", 20, 20, index)
         drawn.labels(base / f"SegmentationClassAug/{name}.png", 20, 20, index, [0, 5])
     (base / "ImageSets/Segmentation/trainaug.txt").write_text("\n".join(names))
-    sizes = [len(tasks["voc_segmentation"].split(name)) for name in ("train", "validation", "test")]  # type: ignore[arg-type]
+    sizes = [len(tasks["voc_segmentation"].split(name)) for name in ("train", "validation", "test")]
     assert sizes == [9, 1, 2]
 
 
-def test_images_of_voc_are_padded_not_resized(tasks: dict[str, Task], tmp_path: Path) -> None:
+def test_images_of_voc_are_padded_not_resized(tasks: dict[str, Any], tmp_path: Path) -> None:
     image, target = tasks["voc_segmentation"].split("test")[0]
     base = tmp_path / "VOCdevkit/VOC2012"
     assert image.shape == (3, 513, 513) and target.shape == (513, 513)
@@ -68,14 +70,14 @@ def test_images_of_voc_are_padded_not_resized(tasks: dict[str, Task], tmp_path: 
     assert bool((target[34:] == 255).all()) and bool((target[:, 40:] == 255).all())
 
 
-def test_a_map_of_sbd_is_read_from_its_file(tasks: dict[str, Task]) -> None:
+def test_a_map_of_sbd_is_read_from_its_file(tasks: dict[str, Any]) -> None:
     split = tasks["voc_segmentation"].split("train")
-    index = next(i for i, (_, mask) in enumerate(split.samples) if mask.name == "2008_000002.mat")  # type: ignore[attr-defined]
+    index = next(i for i, (_, mask) in enumerate(split.samples) if mask.name == "2008_000002.mat")
     expected = np.random.default_rng(5).integers(0, 21, (25, 35), dtype=np.uint8)
     assert torch.equal(split[index][1][:25, :35], torch.from_numpy(expected))
 
 
-def test_coco_is_rasterised_with_background_and_without_crowds(tasks: dict[str, Task]) -> None:
+def test_coco_is_rasterised_with_background_and_without_crowds(tasks: dict[str, Any]) -> None:
     image, target = tasks["coco_segmentation"].split("test")[0]
     expected = torch.full((641, 641), 255, dtype=torch.uint8)
     expected[:30, :40] = 0
@@ -107,8 +109,8 @@ def test_the_first_annotation_lies_on_top() -> None:
 @pytest.mark.parametrize("name", LAYOUTS)
 def test_splits_are_disjoint_and_the_digest_follows_every_file(name: str, tmp_path: Path) -> None:
     root = LAYOUTS[name](tmp_path / "one")
-    task = TASKS[name](root)
-    seen = [{sample[0].numpy().tobytes() for sample in task.split(part)} for part in ("train", "validation", "test")]  # type: ignore[arg-type, attr-defined]
+    task: Any = TASKS[name](root)
+    seen = [{sample[0].numpy().tobytes() for sample in task.split(part)} for part in ("train", "validation", "test")]
     assert all(seen) and sum(map(len, seen)) == len(set.union(*seen))
     again = TASKS[name](LAYOUTS[name](tmp_path / "two"))
     assert task.digest() == again.digest()
@@ -131,7 +133,7 @@ def test_splits_are_disjoint_and_the_digest_follows_every_file(name: str, tmp_pa
     ],
 )
 def test_a_missing_file_is_named_before_work_starts(
-    name: str, victim: str, tasks: dict[str, Task], tmp_path: Path
+    name: str, victim: str, tasks: dict[str, Any], tmp_path: Path
 ) -> None:
     (tmp_path / victim).unlink()
     assert victim in str(tasks[name].missing())
@@ -214,10 +216,10 @@ def test_an_image_with_a_bad_polygon_can_be_left_out(tmp_path: Path) -> None:
     assert CocoSegmentation(root).missing() is None
 
 
-def test_a_damaged_file_of_sbd_is_named(tasks: dict[str, Task], tmp_path: Path) -> None:
+def test_a_damaged_file_of_sbd_is_named(tasks: dict[str, Any], tmp_path: Path) -> None:
     (tmp_path / "sbd/cls/2008_000003.mat").write_bytes(b"no map")
     split = tasks["voc_segmentation"].split("train")
-    index = next(i for i, (_, mask) in enumerate(split.samples) if mask.name == "2008_000003.mat")  # type: ignore[attr-defined]
+    index = next(i for i, (_, mask) in enumerate(split.samples) if mask.name == "2008_000003.mat")
     with pytest.raises(InvalidInput, match=r"2008_000003.mat is no class map of SBD"):
         split[index]
 

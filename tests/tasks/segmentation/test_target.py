@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 from matplotlib.figure import Figure
 
@@ -14,6 +15,6 @@ def test_maps_colour_their_classes_and_nothing_where_none_is_known() -> None:
     axis = Figure().subplots()
     assert Segmentation.target == MapTarget(IGNORE)
     MapTarget(IGNORE).draw(axis, torch.full((3, 2, 2), 100, dtype=torch.uint8), target, ("dot", "bar"))
-    shown = axis.images[0].get_array()
+    shown = np.asarray(axis.images[0].get_array())
     assert shown[1, 0].tolist() == [100, 100, 100]
     assert shown[0, 0].tolist() == shown[1, 1].tolist() != shown[0, 1].tolist()

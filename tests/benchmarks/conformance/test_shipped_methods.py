@@ -1,0 +1,49 @@
+"""Every method that ships with the benchmark passes every check that applies to it."""
+
+from __future__ import annotations
+
+import pytest
+
+from benchmarks.conformance import methods, simulation
+from benchmarks.conformance.kit import judge
+from benchmarks.conformance.methods import MethodBench
+from benchmarks.references.released import named_method
+from conversion.methods import METHODS, make_method
+
+pytestmark = pytest.mark.slow
+
+# Checks that do not apply are named, so that none is passed over by mistake.
+NO_EXIT = {"stops counting when a sample leaves"}
+SHIPPED = {
+    "ann": NO_EXIT | {
+        "approaches the ann", "refuses a network without activations", "refuses another networks calibration",
+        "counts up",
+    },
+    "burst:phi=4": NO_EXIT,
+    "quantised_ann:phi=4": NO_EXIT | {"approaches its answer"},
+    "calibration": NO_EXIT,
+    "calibration_advanced": NO_EXIT,
+    "calibration_advanced:weights=True,iterations=20": NO_EXIT,
+    "calibration_iat": set(),
+    "ftbc:phi=4,signed=True": NO_EXIT,
+    "snm": NO_EXIT,
+    "energy_aware": NO_EXIT | {"approaches the ann"},
+    "energy_aware:energy=0.0": NO_EXIT,
+    "adafire": NO_EXIT,
+    "adafire_iat": set(),
+    "adafire_ssc": NO_EXIT,
+    "adafire_ssc_iat": set(),
+}  # fmt: skip
+
+
+def test_every_method_is_tried() -> None:
+    assert {label.partition(":")[0] for label in SHIPPED} == set(METHODS)
+
+
+@pytest.mark.parametrize("label", SHIPPED)
+def test_methods(label: str) -> None:
+    name, options = named_method(label)
+    bench = MethodBench(make_method(name, **options))
+    results = [judge(check, bench) for check in (*methods.CHECKS, *simulation.CHECKS)]
+    assert [result for result in results if result.verdict == "failed"] == []
+    assert {result.name for result in results if result.verdict == "does not apply"} == SHIPPED[label]

@@ -1,0 +1,38 @@
+"""Every network that ships with the benchmark passes every check that applies to it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from adapters import NETWORKS
+from adapters.detection.ultralytics import UltralyticsYolo
+from adapters.detection.yolov2 import YoloNetwork
+from benchmarks.conformance import networks
+from benchmarks.conformance.kit import judge
+from benchmarks.conformance.networks import NetworkBench
+
+pytestmark = pytest.mark.slow
+
+# Deeper members of a family repeat its blocks; capturing them takes seconds and shows nothing new.
+DEEPER = {
+    "resnet32", "resnet44", "resnet56", "resnet32_wide", "fcn_resnet50", "yolov2_d19", "yolov2_r34", "yolov2_r50",
+    "yolov2_d19_leaky",
+    *(name for name in NETWORKS if name.startswith("ultralytics/") and name not in
+      ("ultralytics/yolov3-tiny-relu", "ultralytics/yolo11n")),
+    "event_resnet34", "event_vgg16",
+}  # fmt: skip
+CAPTURED = {networks.can_be_captured, networks.is_computed_alike_when_captured, networks.has_activations_for_neurons}
+
+
+@pytest.mark.parametrize("name", list(NETWORKS))
+def test_networks(name: str) -> None:
+    bench = NetworkBench(NETWORKS[name])
+    checks: list[Callable[[NetworkBench], None]] = [
+        check for check in networks.CHECKS if name not in DEEPER or check not in CAPTURED
+    ]
+    results = [judge(check, bench) for check in checks]
+    assert [result for result in results if result.verdict == "failed"] == []
+    needless = {result.name for result in results if result.verdict == "does not apply"}
+    assert needless == ({"decodes to classes"} if issubclass(NETWORKS[name], (YoloNetwork, UltralyticsYolo)) else set())

@@ -1,0 +1,52 @@
+"""What all tests share: few threads, the same random numbers, registries as they were, and the folder of real data."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+
+from adapters import NETWORKS
+from conversion.methods import METHODS
+from tasks import TASKS
+
+# Toys are too small to share; threads that wait for each other on a busy machine take 50 times longer.
+THREADS = torch.get_num_threads() if "OMP_NUM_THREADS" in os.environ else 1
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Puts files with slow tests first: processes that share the files out are then done at about the same time."""
+    slow = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: item.path not in slow)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def few_threads() -> None:
+    """One, or as many as OMP_NUM_THREADS says, whatever the module before this one has set."""
+    torch.set_num_threads(THREADS)
+
+
+@pytest.fixture(autouse=True)
+def same_random_numbers_whatever_ran_before() -> Iterator[None]:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        yield
+
+
+@pytest.fixture(autouse=True)
+def registries(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Methods, tasks and networks that a test registers are gone after it."""
+    for registry in (METHODS, TASKS, NETWORKS):
+        monkeypatch.setattr(registry, "_entries", dict(registry._entries))
+
+
+@pytest.fixture
+def real_data() -> Path:
+    """Folder of the datasets and published weights that tests marked `data` read; without one they are skipped."""
+    folder = os.environ.get("SNNBENCH_DATA")
+    if folder is None:
+        pytest.skip("SNNBENCH_DATA is not set: it has to name a folder with cifar10/ and resnet20_cifar10.safetensors")
+    return Path(folder)
