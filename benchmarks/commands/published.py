@@ -30,12 +30,13 @@ def publish(suite: str, results: Path, to: Path) -> int:
     """
     load_plugins()
     chosen = load_suite(suite)
-    published, missing = publish_suite(chosen, working_store(results, chosen.name), to)
+    found = publish_suite(chosen, working_store(results, chosen.name), to)
     write_leaderboard(to, leaderboard_of(to))
-    print(published.origin())
-    if missing:
-        print(f"Missing: {', '.join(cell.label for cell in missing)}; the table says so.", file=sys.stderr)
-    return MISSING if missing else 0
+    print(f"Published in {found.suite.folder}: {found.measured} cells as measured, {found.kept} as published before.")
+    print(found.suite.origin())
+    if found.missing:
+        print(f"Missing: {', '.join(cell.label for cell in found.missing)}; the table says so.", file=sys.stderr)
+    return MISSING if found.missing else 0
 
 
 def verify(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
@@ -16,8 +17,25 @@ from benchmarks.suites.suite import Suite
 from conversion.errors import BenchmarkError
 
 
-def publish_suite(suite: Suite, store: Store, root: Path) -> tuple[PublishedSuite, list[Cell]]:
-    """Writes records, samples, tables and manifest of a suite; returns it, and the cells that are missing in it.
+@dataclass(frozen=True)
+class Publication:
+    """A suite that was published.
+
+    Attributes:
+        suite: the published suite.
+        measured: number of cells from the working store.
+        kept: number of cells from what was published before.
+        missing: cells that neither has.
+    """
+
+    suite: PublishedSuite
+    measured: int
+    kept: int
+    missing: list[Cell]
+
+
+def publish_suite(suite: Suite, store: Store, root: Path) -> Publication:
+    """Writes records, samples, tables and manifest of a suite.
 
     Cells that the store lacks are taken from the suite as published before: a suite may hold cells of several commits.
 
@@ -27,24 +45,24 @@ def publish_suite(suite: Suite, store: Store, root: Path) -> tuple[PublishedSuit
         root: folder of all published suites.
 
     Raises:
-        BenchmarkError: no cell was measured.
+        BenchmarkError: the store has no cell of the suite, so that there is nothing new to publish.
         InvalidInput: what was published before was changed by hand.
     """
     earlier = PublishedSuite(root, suite.name) if (root / suite.name / MANIFEST).is_file() else None
-    found, missing = [], []
+    measured, kept, missing = list[Measurement](), list[Measurement](), list[Cell]()
     for cell in suite.cells():
         record = store.load(cell)
         if record is not None and _sound(record):
-            found.append(_measurement(record, store))
-        elif earlier is not None and (kept := earlier.load(cell)) is not None:
-            found.append(_measurement(kept, earlier))
+            measured.append(_measurement(record, store))
+        elif earlier is not None and (published := earlier.load(cell)) is not None:
+            kept.append(_measurement(published, earlier))
         else:
             missing.append(cell)
-    if not found:
+    if not measured:
         raise BenchmarkError(f"There are no records of suite {suite.name} in {store.folder}; run it first.")
-    published = write_published(root, suite.name, found)
-    write_tables(suite, published, collect(suite, published))
-    return published, missing
+    written = write_published(root, suite.name, [*measured, *kept])
+    write_tables(suite, written, collect(suite, written))
+    return Publication(written, len(measured), len(kept), missing)
 
 
 def _sound(record: Record) -> bool:

@@ -52,8 +52,9 @@ class Cell(BaseModel):
     @property
     def label(self) -> str:
         """The cell in a few words, for logs."""
-        parts = [self.task, self.network, self.recipe.label, self.profile]
-        return " ".join(parts if self.T is None else [*parts[:3], f"T={self.T}", parts[3]])
+        steps = [] if self.T is None else [f"T={self.T}"]
+        seed = [f"seed={self.seed}"] if self.seed else []
+        return " ".join([self.task, self.network, self.recipe.label, *steps, *seed, self.profile])
 
     @property
     def id(self) -> str:

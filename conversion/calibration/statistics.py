@@ -41,6 +41,11 @@ class Calibration:
         batches = [batches] if isinstance(batches, (Tensor, Frames)) else list(batches)
         if not batches or not sum(len(batch) for batch in batches):
             raise InvalidInput("The calibration set is empty; give at least one batch of training inputs.")
+        if odd := [batch for batch in batches if not isinstance(batch, (Tensor, Frames))]:
+            raise InvalidInput(
+                f"A calibration batch is a {type(odd[0]).__name__}; give tensors or Frames of inputs, without labels: "
+                "(inputs for inputs, _ in loader)."
+            )
         expected = tuple(graph.example.shape[1:])
         self.held_out = None if held_out is None else (held_out[0], torch.as_tensor(held_out[1]))
         others = [] if held_out is None else [held_out[0]]

@@ -10,6 +10,7 @@ from torch import Tensor, fx
 
 from conversion.counting.fanout import Connectivity
 from conversion.counting.operations import KINDS, AnalogOperations
+from conversion.errors import InvalidInput, UnknownName
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,7 +34,16 @@ class Counts:
     steps: Tensor
 
     def total(self, kind: str, t: int) -> Tensor:
-        """Sum over layers and steps 1..t of one of KINDS, for each sample: shape (N,)."""
+        """Sum over layers and steps 1..t of one of KINDS, for each sample: shape (N,).
+
+        Raises:
+            UnknownName: there is no such kind.
+            InvalidInput: the simulation had no such step.
+        """
+        if kind not in KINDS:
+            raise UnknownName("kind of operation", kind, KINDS)
+        if not 1 <= t <= self.tally.shape[1]:
+            raise InvalidInput(f"Step {t} was not simulated; the steps are 1 to {self.tally.shape[1]}.")
         return self.tally[:, t - 1, :, KINDS.index(kind)].sum(0)
 
     def macs(self, t: int) -> Tensor:

@@ -62,7 +62,7 @@ def measure(suite: Suite, root: Path) -> Store:
 
 @pytest.fixture
 def published(suite: Suite, store: Store, tmp_path: Path) -> PublishedSuite:
-    return publish_suite(suite, store, tmp_path / "published")[0]
+    return publish_suite(suite, store, tmp_path / "published").suite
 
 
 @pytest.fixture

@@ -65,9 +65,9 @@ def store(tmp_path: Path) -> Store:
 @pytest.fixture
 def published(store: Store, tmp_path: Path) -> PublishedSuite:
     """The same, published."""
-    found, missing = publish_suite(SUITE, store, tmp_path / "published")
-    assert not missing
-    return found
+    publication = publish_suite(SUITE, store, tmp_path / "published")
+    assert (publication.measured, publication.kept, publication.missing) == (len(CELLS), 0, [])
+    return publication.suite
 
 
 @pytest.fixture
@@ -217,8 +217,9 @@ def test_what_is_published_again_replaces_only_what_was_measured_again(
     # Code changed since: rows of published suites may come from several commits.
     fingerprint = record.fingerprint | {"evaluation": "other"}
     newer.save(record.model_copy(update={"provenance": provenance, "fingerprint": fingerprint}), store.samples(record))
-    again, missing = publish_suite(SUITE, newer, published.folder.parent)
-    assert not missing
+    renewed = publish_suite(SUITE, newer, published.folder.parent)
+    assert (renewed.measured, renewed.kept, renewed.missing) == (1, len(CELLS) - 1, [])
+    again = renewed.suite
     assert [(part.cells, part.commit[:2], part.first) for part in again.manifest.measured] == [
         (10, "ab", "2026-11-21"), (1, "ef", "2026-11-28"),
     ]  # fmt: skip
@@ -228,13 +229,20 @@ def test_what_is_published_again_replaces_only_what_was_measured_again(
     assert {fault.split(":")[0] for fault in faults(SUITE, again)} <= {cell.label for cell in CELLS}
 
 
+def test_a_store_without_records_leaves_what_was_published_alone(published: PublishedSuite, cli: Cli) -> None:
+    before = {path.name: path.read_bytes() for path in published.folder.iterdir()}
+    code, out, error = cli("publish", "--suite", "smoke", "--results", "nothing", "--to", "published")
+    assert (code, out) == (2, "") and "There are no records of suite smoke" in error
+    assert {path.name: path.read_bytes() for path in published.folder.iterdir()} == before
+
+
 def test_verifications_belong_to_the_figures(store: Store, published: PublishedSuite, tmp_path: Path) -> None:
     published.add(AGAIN)
-    same, _ = publish_suite(SUITE, store, tmp_path / "published")
+    same = publish_suite(SUITE, store, tmp_path / "published").suite
     assert same.manifest.verified == [AGAIN]
     record = save(store, CELLS[0], right(200, 21))
     store.save(record.model_copy(update={"provenance": MEASURED}), store.samples(record))
-    other, _ = publish_suite(SUITE, store, tmp_path / "published")
+    other = publish_suite(SUITE, store, tmp_path / "published").suite
     assert other.manifest.verified == []
 
 
