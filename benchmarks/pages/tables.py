@@ -87,8 +87,9 @@ def _measured(record: Record, ann: Record | None, price_list: str) -> Iterable[d
         "departures": "; ".join(f"{count} {reason}" for reason, count in record.departures.items()),
     }
     for metric, value in record.metrics.items():
-        reference = ann.metrics[metric].value if ann is not None else None
-        yield counted | {"metric": metric, "ann_value": reference, **value.model_dump()}
+        reference = None if ann is None else ann.metrics.get(metric)  # The ANN's record may lack a newer metric.
+        ann_value = None if reference is None else reference.value
+        yield counted | {"metric": metric, "ann_value": ann_value, **value.model_dump()}
 
 
 def write_tables(suite: Suite, store: Results, frame: pd.DataFrame) -> Path:

@@ -226,7 +226,8 @@ def test_what_is_published_again_replaces_only_what_was_measured_again(
     frame = pd.read_csv(again.folder / "results.csv")
     assert (frame["status"] == "done").all() and frame["cell"].nunique() == 11
     # The made-up counts do not add up, but manifest and tables are right.
-    assert {fault.split(":")[0] for fault in faults(SUITE, again)} <= {cell.label for cell in CELLS}
+    labels = tuple(f"{cell.label}: " for cell in CELLS)
+    assert all(fault.startswith(labels) for fault in faults(SUITE, again))
 
 
 def test_a_store_without_records_leaves_what_was_published_alone(published: PublishedSuite, cli: Cli) -> None:
@@ -249,7 +250,9 @@ def test_verifications_belong_to_the_figures(store: Store, published: PublishedS
 def test_missing_cells_are_said_and_exit_with_3(store: Store, tmp_path: Path, cli: Cli) -> None:
     (store.cells / CELLS[4].id / "record.json").unlink()
     code, out, error = cli("publish", "--suite", "smoke", "--results", "work", "--to", "to")
-    assert code == 3 and out.startswith("Measured: 10 cells")
+    published, origin = out.splitlines()
+    assert code == 3 and published.endswith("to/smoke: 10 cells as measured, 0 as published before.")
+    assert origin.startswith("Measured: 10 cells")
     assert error == f"Missing: {CELLS[4].label}; the table says so.\n"
     assert "is missing: not run yet" in (tmp_path / "to/smoke/results.md").read_text()
     code, _, error = cli("publish", "--suite", "mini", "--results", "work", "--to", "to")
