@@ -11,11 +11,12 @@ from pathlib import Path
 from typing import Literal
 
 import torch
+from pydantic import ValidationError
 
 from benchmarks.choices import Precision
 from benchmarks.execution.workbench import Workbench
 from benchmarks.records.leases import Lease, Leases
-from benchmarks.records.record import Cause, Record
+from benchmarks.records.record import Cause, Record, first_error
 from benchmarks.records.store import DamagedRecord, Store
 from benchmarks.suites.cell import Cell
 from benchmarks.suites.plugins import load_plugins
@@ -151,7 +152,7 @@ def explain(error: Exception) -> str:
     """An error in one line."""
     if isinstance(error, BenchmarkError):
         return str(error)
-    text = next(iter(str(error).splitlines()), "")
+    text = first_error(error) if isinstance(error, ValidationError) else next(iter(str(error).splitlines()), "")
     if isinstance(error, (MemoryError, torch.OutOfMemoryError)) or "can't allocate memory" in text:
         return f"out of memory: {text}" if text else "out of memory"
     if isinstance(error, OSError) and error.errno == errno.ENOSPC:

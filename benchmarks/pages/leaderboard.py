@@ -62,7 +62,8 @@ class Board:
 
 def leaderboard_of(results: Path) -> Path:
     """The leaderboard's file: the repository's for the published results, and beside any other results their own."""
-    return Path("leaderboard.md") if results == PUBLISHED else results / "leaderboard.md"
+    published = results.resolve() == PUBLISHED.resolve()
+    return Path("leaderboard.md") if published else results / "leaderboard.md"
 
 
 def write_leaderboard(results: Path, path: Path) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pandas as pd
 
 from benchmarks.pages.tables import collect, write_tables
-from benchmarks.records.manifest import MANIFEST
+from benchmarks.records.manifest import is_published
 from benchmarks.records.published import PublishedSuite, write_published
 from benchmarks.records.record import Measurement, Record
 from benchmarks.records.store import Store
@@ -48,7 +48,7 @@ def publish_suite(suite: Suite, store: Store, root: Path) -> Publication:
         BenchmarkError: the store has no cell of the suite, so that there is nothing new to publish.
         InvalidInput: what was published before was changed by hand.
     """
-    earlier = PublishedSuite(root, suite.name) if (root / suite.name / MANIFEST).is_file() else None
+    earlier = PublishedSuite(root, suite.name) if is_published(root / suite.name) else None
     measured, kept, missing = list[Measurement](), list[Measurement](), list[Cell]()
     for cell in suite.cells():
         record = store.load(cell)

@@ -6,13 +6,15 @@ import hashlib
 import json
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import date
+from os.path import lexists
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, NonNegativeInt, StrictInt, ValidationError
 
 from benchmarks.records.machine import Machine
-from benchmarks.records.record import Record
+from benchmarks.records.record import Record, first_error
 from conversion.errors import InvalidInput
 from conversion.files import write_atomically
 
@@ -20,6 +22,10 @@ MANIFEST = "suite.json"
 FORMAT = 1
 LIBRARIES = ("python", "torch", "torchvision", "numpy")
 Verdict = Literal["equal", "within tolerance", "different"]
+Digest = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
+FileName = Annotated[str, Field(pattern=r"^[^./\\][^/\\]*$")]
+"""The name of a file in the suite's own folder: no path, so that nothing outside is read."""
+Day = Annotated[str, AfterValidator(lambda day: date.fromisoformat(day).isoformat())]
 
 
 class Origin(BaseModel):
@@ -40,7 +46,7 @@ class Origin(BaseModel):
     device: str
     threads: str
     versions: dict[str, str]
-    cells: int
+    cells: NonNegativeInt
     first: str = ""
     last: str = ""
 
@@ -60,7 +66,7 @@ class Verification(BaseModel):
     """
 
     model_config = ConfigDict(frozen=True)
-    date: str
+    date: Day
     commit: str
     dirty: bool
     machine: Machine
@@ -86,10 +92,10 @@ class Manifest(BaseModel):
     """
 
     model_config = ConfigDict(frozen=True)
-    format: int = FORMAT
+    format: Annotated[StrictInt, Field(ge=1)] = FORMAT
     suite: str
-    files: dict[str, str]
-    content_sha256: str
+    files: dict[FileName, Digest]
+    content_sha256: Digest
     measured: list[Origin]
     verified: list[Verification] = []
 
@@ -158,36 +164,46 @@ def read_manifest(folder: Path) -> Manifest:
         raise InvalidInput(
             f"There is no published suite in {folder}: {MANIFEST} cannot be read ({error.strerror})."
         ) from None
-    except ValueError as error:
-        raise InvalidInput(f"The manifest {path} is damaged ({error}); {RESTORE}") from None
+    except (ValueError, RecursionError) as error:
+        raise InvalidInput(f"The manifest {path} is damaged ({error}); {restore(folder)}") from None
     version = content.get("format") if isinstance(content, dict) else None
     if isinstance(version, int) and version > FORMAT:
         raise InvalidInput(f"{path} was written by a newer version of this benchmark; update it.")
     try:
         return Manifest.model_validate(content)
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(map(str, first["loc"])) or "all of it"
-        raise InvalidInput(f"The manifest {path} is damaged ({where}: {first['msg']}); {RESTORE}") from None
+        raise InvalidInput(f"The manifest {path} is damaged ({first_error(error)}); {restore(folder)}") from None
 
 
-RESTORE = "restore it from git, or publish the suite again from its working store."
+def is_published(folder: Path) -> bool:
+    """Whether a folder is that of a published suite, which has a manifest, be it damaged or a broken link."""
+    return lexists(folder / MANIFEST)
+
+
+def restore(folder: Path) -> str:
+    """Advice on a published suite that is damaged: `publish` builds on what is there, and refuses it, too."""
+    return (
+        f"restore it with `git checkout -- {folder}`, or remove that folder and publish the suite again from its "
+        "working store."
+    )
 
 
 def check_files(folder: Path, files: Mapping[str, str], names: Sequence[str] | None = None) -> None:
     """Compares files with the digests of their manifest; all files where no names are given.
 
     Raises:
-        InvalidInput: one is missing, or is not what was published.
+        InvalidInput: one is missing, is not in the manifest, or is not what was published.
     """
     for name in files if names is None else names:
         path = folder / name
+        if name not in files:
+            raise InvalidInput(f"{folder / MANIFEST} has no digest of {name}; {restore(folder)}")
         if not path.is_file():
-            raise InvalidInput(f"The published file {path} is missing; {RESTORE}")
+            raise InvalidInput(f"The published file {path} is missing; {restore(folder)}")
         if digest(path.read_bytes()) != files[name]:
             raise InvalidInput(
                 f"The published file {path} was changed after it was published (its SHA-256 is not the one in "
-                f"{MANIFEST}); {RESTORE}"
+                f"{MANIFEST}); {restore(folder)}"
             )
 
 

@@ -18,7 +18,10 @@ import gzip
 import hashlib
 import io
 import json
+import zlib
+from collections import Counter
 from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
@@ -30,16 +33,16 @@ import pyarrow.parquet as pq
 
 from benchmarks.records.manifest import (
     MANIFEST,
-    RESTORE,
     Manifest,
     Verification,
     check_files,
     digest,
     origins,
     read_manifest,
+    restore,
     write_manifest,
 )
-from benchmarks.records.record import INPUTS, Measurement, Record, parse_record
+from benchmarks.records.record import INPUTS, Measurement, Record, parse_record, unsaid
 from benchmarks.suites.cell import Cell
 from conversion.errors import InvalidInput
 from conversion.files import write_atomically
@@ -60,8 +63,8 @@ class PublishedSuite:
         self.folder = root / suite
         self.manifest = read_manifest(self.folder)
         if self.manifest.suite != suite:
-            raise InvalidInput(f"{self.folder} holds the published suite {self.manifest.suite}; {RESTORE}")
-        check_files(self.folder, self.manifest.files)
+            raise InvalidInput(f"{self.folder} holds the published suite {self.manifest.suite}; {restore(self.folder)}")
+        check_files(self.folder, self.manifest.files, [RECORDS, *self.manifest.files])
 
     def load(self, cell: Cell) -> Record | None:
         """The record of a cell, if it was published."""
@@ -77,10 +80,16 @@ class PublishedSuite:
         yield from self._records.values()
 
     def samples(self, record: Record) -> pd.DataFrame | None:
-        """One row for each test sample, see `Measurement`; None where they were not kept."""
+        """One row for each test sample, see `Measurement`; None where they were not kept.
+
+        Raises:
+            InvalidInput: the table of samples is damaged, or has no rows of this record.
+        """
+        if not record.samples:
+            return None
         place = self._places.get(record.samples)
         if place is None:
-            return None
+            raise self._damaged(SAMPLES, f"they have no rows of {record.samples}")
         rows = self._samples.slice(*place).drop_columns("cell")
         there = [name for name in rows.column_names if rows[name].null_count < len(rows)]
         frame: pd.DataFrame = rows.select(there).to_pandas()
@@ -108,48 +117,79 @@ class PublishedSuite:
 
     def contradictions(self) -> list[str]:
         """Sentences on what differs between the manifest and the records and samples."""
-        lines = gzip.decompress((self.folder / RECORDS).read_bytes())
         table = self._samples if SAMPLES in self.manifest.files else None
         found = []
-        if content_digest(lines, table) != self.manifest.content_sha256:
+        if content_digest(self._lines, table) != self.manifest.content_sha256:
             found.append(f"content_sha256 in {MANIFEST} is not that of the records and samples")
         if origins(self.records()) != self.manifest.measured:
             found.append(f"the origins in {MANIFEST} are not those of the records")
+        tomorrow = (datetime.now(UTC) + timedelta(days=1)).date().isoformat()  # Clocks may differ.
+        for entry in self.manifest.verified:
+            if entry.date > tomorrow:
+                found.append(f"a verification in {MANIFEST} is of {entry.date}, which is to come")
+            if strange := entry.cells.keys() - self._records.keys():
+                found.append(f"a verification in {MANIFEST} is of cells that are not published: {min(strange)}")
         return found
 
     def _replace(self, **changes: Any) -> None:
         self.manifest = self.manifest.model_copy(update=changes)
         write_manifest(self.manifest, self.folder)
 
+    def _damaged(self, name: str, reason: object) -> InvalidInput:
+        return InvalidInput(
+            f"The published {name.split('.')[0]} {self.folder / name} are damaged ({reason}); {restore(self.folder)}"
+        )
+
+    @cached_property
+    def _lines(self) -> bytes:
+        """The records as JSON, one a line."""
+        try:
+            return gzip.decompress((self.folder / RECORDS).read_bytes())
+        except (OSError, EOFError, zlib.error) as error:
+            raise self._damaged(RECORDS, error) from None
+
     @cached_property
     def _records(self) -> dict[str, Record]:
-        path = self.folder / RECORDS
         try:
-            lines = [json.loads(line) for line in gzip.decompress(path.read_bytes()).decode().splitlines()]
-        except (OSError, EOFError, ValueError) as error:
-            raise InvalidInput(f"The published records {path} are damaged ({error}); {RESTORE}") from None
-        records = [parse_record(line, path) for line in lines]
+            contents = [json.loads(line) for line in self._lines.decode().split("\n") if line]
+        except (ValueError, RecursionError) as error:
+            raise self._damaged(RECORDS, error) from None
+        records = [parse_record(content, self.folder / RECORDS, restore(self.folder)) for content in contents]
+        for record in records:
+            if record.status == "done" and (absent := unsaid(record)):
+                raise self._damaged(RECORDS, f"{record.cell.id} does not say its {' and '.join(absent)}")
+        for id, count in Counter(record.cell.id for record in records).items():
+            if count > 1:
+                raise self._damaged(RECORDS, f"{id} has {count} records")
         return {record.cell.id: record for record in records}
 
     @cached_property
     def _samples(self) -> pa.Table:
-        path = self.folder / SAMPLES
         try:
-            return pq.read_table(io.BytesIO(path.read_bytes()))
+            table = pq.read_table(io.BytesIO((self.folder / SAMPLES).read_bytes()))
         except (OSError, pa.ArrowException) as error:
-            raise InvalidInput(f"The published samples {path} are damaged ({error}); {RESTORE}") from None
+            raise self._damaged(SAMPLES, error) from None
+        for name in ("cell", "outcome", "steps"):
+            if name not in table.column_names:
+                raise self._damaged(SAMPLES, f"they have no column {name}")
+        cells = table["cell"]
+        if not pa.types.is_dictionary(cells.type) or not pa.types.is_string(cells.type.value_type) or cells.null_count:
+            raise self._damaged(SAMPLES, "their column cell does not name a cell in every row")
+        return table
 
     @cached_property
     def _places(self) -> dict[str, tuple[int, int]]:
         """First row and number of rows of every cell in the table of samples, by its id."""
         if SAMPLES not in self.manifest.files:
             return {}
-        column = self._samples["cell"].combine_chunks()
+        column = self._samples["cell"].unify_dictionaries().combine_chunks()
         codes = column.indices.to_numpy()
         starts = np.flatnonzero(np.diff(codes, prepend=-1))
         lengths = np.diff(starts, append=len(codes))
-        names = column.dictionary.to_pylist()
-        return {names[codes[start]]: (int(start), int(n)) for start, n in zip(starts, lengths, strict=True)}
+        names = column.dictionary.take(column.indices.take(pa.array(starts))).to_pylist()
+        if len(set(names)) < len(names):
+            raise self._damaged(SAMPLES, "rows of one cell do not follow each other")
+        return {name: (int(start), int(n)) for name, start, n in zip(names, starts, lengths, strict=True)}
 
 
 def write_published(root: Path, suite: str, measurements: Sequence[Measurement]) -> PublishedSuite:

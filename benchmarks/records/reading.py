@@ -8,7 +8,7 @@ from typing import Literal, Protocol
 
 import pandas as pd
 
-from benchmarks.records.manifest import MANIFEST
+from benchmarks.records.manifest import MANIFEST, is_published
 from benchmarks.records.published import PublishedSuite
 from benchmarks.records.record import Record
 from benchmarks.records.store import Store
@@ -60,19 +60,20 @@ def open_results(root: Path, suite: str) -> Results:
     Raises:
         InvalidInput: it is a published suite, of which a file is missing or was changed.
     """
-    return PublishedSuite(root, suite) if (root / suite / MANIFEST).is_file() else Store(root, suite)
+    return PublishedSuite(root, suite) if is_published(root / suite) else Store(root, suite)
 
 
 def working_store(root: Path, suite: str) -> Store:
     """The store that cells of a suite are measured into.
 
     Raises:
-        InvalidInput: the folder holds published suites.
+        InvalidInput: the folder holds published suites, or is the folder of one.
     """
-    if any(root.glob(f"*/{MANIFEST}")):
+    if is_published(root) or any(root.glob(f"*/{MANIFEST}")):
+        what = "is the folder of a published suite" if is_published(root) else "holds published suites"
         raise InvalidInput(
-            f"{root} holds published suites, which are bound to the commit that measured them: nothing is planned or "
-            f"measured there. Measure into a working store (run --suite {suite} --results results), then publish it "
+            f"{root} {what}. They are bound to the commit that measured them: nothing is planned or measured there. "
+            f"Measure into a working store (run --suite {suite} --results results), then publish it "
             f"(publish --suite {suite} --results results); verify --suite {suite} measures published cells again."
         )
     return Store(root, suite)

@@ -2,33 +2,46 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 import pandas as pd
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, PositiveInt, ValidationError, model_validator
 
 from benchmarks.references.prices import Firing, Totals
 from benchmarks.suites.cell import Cell
 from conversion.errors import BenchmarkError
 from conversion.report.layers import LayerReport
+from tasks import TASKS
 
 SCHEMA = 2
 # Two records can be compared only if they agree in these inputs.
 INPUTS = ("weights", "data", "precision")
+ROUNDING = 1e-6
+"""By how much a value may lie outside its interval or a percentage outside 0 to 100: sums are rounded."""
 
 
 class DamagedRecord(BenchmarkError):
     """A record that cannot be read; measuring its cell again replaces it."""
 
 
-class Value(BaseModel):
-    """A metric with its 95 % interval."""
+Seconds = Annotated[FiniteFloat, Field(ge=0)]
 
-    value: float
-    ci_low: float
-    ci_high: float
-    n: int
+
+class Value(BaseModel):
+    """A metric with its 95 % interval, over n samples."""
+
+    value: FiniteFloat
+    ci_low: FiniteFloat
+    ci_high: FiniteFloat
+    n: PositiveInt
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Self:
+        if not self.ci_low - ROUNDING <= self.value <= self.ci_high + ROUNDING:
+            raise ValueError(f"{self.value:g} is not within its interval, {self.ci_low:g} to {self.ci_high:g}")
+        return self
 
 
 class LayerCounts(Firing):
@@ -70,19 +83,30 @@ class Record(BaseModel):
     cause: Cause | None = None
     metrics: dict[str, Value] = {}
     primary_metric: str = ""
-    curve: dict[int, float] = {}
+    curve: dict[PositiveInt, FiniteFloat] = {}
     totals: Totals | None = None
     layers: list[LayerCounts] = []
-    exits: list[float] = []
-    activity: list[float] = []
+    exits: list[FiniteFloat] = []
+    activity: list[FiniteFloat] = []
     report: list[LayerReport] = []
     fingerprint: dict[str, str] = {}
     sources: dict[str, str] = {}
     provenance: dict[str, str] = {}
     departures: dict[str, int] = {}
-    convert_s: float = 0.0
-    evaluate_s: float = 0.0
+    convert_s: Seconds = 0.0
+    evaluate_s: Seconds = 0.0
     samples: str = ""
+
+    @model_validator(mode="after")
+    def _countable(self) -> Self:
+        """Counts are numbers of something: finite, and none below zero."""
+        counted = {} if self.totals is None else {"totals": self.totals.model_dump()}
+        counted |= {layer.name: layer.model_dump(exclude={"name"}) for layer in self.layers}
+        for place, counts in counted.items():
+            for name, count in counts.items():
+                if not 0 <= count < math.inf:
+                    raise ValueError(f"{name} of {place} is {count:g}")
+        return self
 
 
 class Measurement(BaseModel):
@@ -99,8 +123,12 @@ class Measurement(BaseModel):
     samples: pd.DataFrame
 
 
-def parse_record(content: Any, path: Path) -> Record:
-    """A record from the content of its JSON; `path` is its file, for error messages.
+def parse_record(content: Any, path: Path, advice: str = "measure it again.") -> Record:
+    """A record from the content of its JSON.
+
+    Args:
+        path: its file, for error messages.
+        advice: what to do about a damaged record.
 
     Raises:
         DamagedRecord: it is no record, or one of a plug-in that is not installed.
@@ -110,9 +138,39 @@ def parse_record(content: Any, path: Path) -> Record:
     if isinstance(version, int) and version > SCHEMA:
         raise BenchmarkError(f"The record {path} was written by a newer version of this benchmark; update it.")
     try:
-        return Record.model_validate(content)
+        record = Record.model_validate(content)
     except ValidationError as error:
-        reason = str(error).splitlines()[0]
-        raise DamagedRecord(f"The record {path} is damaged ({reason}); measure it again.") from None
+        raise DamagedRecord(f"The record {path} is damaged ({first_error(error)}); {advice}") from None
     except BenchmarkError as error:  # Of a plug-in that is not installed, or an option that is no more.
         raise DamagedRecord(f"The record {path} cannot be used here: {error}") from None
+    if reason := _out_of_range(record):
+        raise DamagedRecord(f"The record {path} is damaged ({record.cell.id}: {reason}); {advice}")
+    return record
+
+
+def first_error(error: ValidationError) -> str:
+    """The place and the reason of the first of the errors, as in "metrics.accuracy.n: it should be above 0"."""
+    first = error.errors()[0]
+    return f"{'.'.join(map(str, first['loc'])) or 'all of it'}: {first['msg']}"
+
+
+def unsaid(record: Record) -> list[str]:
+    """What the record of a cell that was measured does not say, though tables and comparisons need it."""
+    needed: dict[str, object] = {
+        "totals": record.totals,
+        "primary metric": record.metrics.get(record.primary_metric),
+        "precision": record.fingerprint.get("precision"),
+        "device": record.provenance.get("device"),
+    }
+    return [name for name, said in needed.items() if not said]
+
+
+def _out_of_range(record: Record) -> str:
+    """What no cell can have, in words: less than one step, or a percentage that is none; "" if all can be."""
+    if record.cell.T is not None and record.cell.T < 1:
+        return f"T is {record.cell.T}"
+    if record.cell.task in TASKS and TASKS[record.cell.task].perfect == 100 and record.primary_metric in record.metrics:
+        value = record.metrics[record.primary_metric].value
+        if not -ROUNDING <= value <= 100 + ROUNDING:
+            return f"{record.primary_metric} is {value:g}, and it is a percentage"
+    return ""

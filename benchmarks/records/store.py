@@ -152,6 +152,6 @@ def _name(content: bytes) -> str:
 def _read(path: Path) -> Record:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+    except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:
         raise DamagedRecord(f"The record {path} is damaged ({error}); measure it again.") from None
     return parse_record(content, path)
