@@ -8,7 +8,7 @@ of samples that left, spikes of every step, and the report of errors.
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from typing import Any
 
 import numpy as np
@@ -51,26 +51,55 @@ def _leaves(content: Any, place: str) -> Iterator[tuple[str, float]]:
         yield from _leaves(value, f"{place}.{name}" if place else str(name))
 
 
-def changed(before: Record, now: Record) -> dict[str, tuple[float, float]]:
-    """The published figures that have changed, before and now, by place; NaN now for those that are missing."""
-    found = figures(now)
-    pairs = {place: (figure, found.get(place, math.nan)) for place, figure in figures(before).items()}
-    return {place: pair for place, pair in pairs.items() if not same(*pair)}
+def unrecorded(records: Iterable[Record]) -> set[str]:
+    """The measured fields that no record of a suite has: it was published before they were recorded.
+
+    A field that some records have and another lacks is a figure that is missing there, not one of these.
+    """
+    absent = set(MEASURED)
+    for record in records:
+        absent = {field for field in absent if not getattr(record, field)}
+    return absent
+
+
+def changed(before: Record, now: Record, without: Collection[str] = ()) -> dict[str, tuple[float, float]]:
+    """The figures that are not as published, before and now, by place; NaN on the side that lacks one.
+
+    Args:
+        without: fields that are not compared, see `unrecorded`.
+    """
+    old, new = figures(before), figures(now)
+    pairs = {place: (old.get(place, math.nan), new.get(place, math.nan)) for place in old | new}
+    return {
+        place: pair for place, pair in pairs.items() if place.split(".")[0] not in without and not same(*pair)
+    }  # fmt: skip
 
 
 def counted_alike(
     pairs: dict[str, tuple[float, float]], table: pd.DataFrame | None, again: pd.DataFrame | None
 ) -> bool:
-    """Whether every sample fired as much and came out as before; where samples were not kept, every layer.
+    """Whether every sample fired as much as before; where counts of samples were not kept, every layer.
+
+    Outcomes follow from spikes, so they are compared only where nothing fires: an ANN's may change by rounding alone.
 
     Args:
         pairs: the result of `changed`.
         table, again: the samples as published and as measured again.
     """
-    if table is None or again is None:
+    kept = [] if table is None or again is None else [name for name in KINDS if name in table]
+    if table is None or again is None or not kept:
         return not any(place.startswith(("layers.", "totals.")) for place in pairs)
-    columns = [name for name in ("outcome", "steps", *KINDS) if name in table]
+    fires = any(bool(table[name].any()) for name in kept)
+    columns = ["steps", *kept] if fires else ["outcome", "steps", *kept]
     return all(name in again and np.array_equal(table[name], again[name]) for name in columns)
+
+
+def other_outcomes(table: pd.DataFrame | None, again: pd.DataFrame | None) -> int:
+    """The number of samples whose outcome is another one; 0 where samples were not kept."""
+    if table is None or again is None:
+        return 0
+    before, now = table["outcome"].to_numpy(float), again["outcome"].to_numpy(float)
+    return int((~np.isclose(before, now, rtol=ROUNDING, atol=ROUNDING, equal_nan=True)).sum())
 
 
 def exact_fields(pairs: dict[str, tuple[float, float]], alike: bool) -> set[str]:
@@ -92,10 +121,20 @@ def exact_fields(pairs: dict[str, tuple[float, float]], alike: bool) -> set[str]
 def beyond_tolerance(before: Record, pairs: dict[str, tuple[float, float]], exact: Collection[str] = ()) -> list[str]:
     """A sentence for each changed figure that is beyond tolerance; for exact fields, for each changed figure."""
     return [
-        f"{place} was {old:.6g} and is {new:.6g}" if not math.isnan(new) else f"{place} is not there any more"
+        _sentence(place, old, new)
         for place, (old, new) in pairs.items()
         if place.split(".")[0] in exact or not abs(new - old) <= _allowed(before, place, old)
     ]
+
+
+def _sentence(place: str, old: float, new: float) -> str:
+    if math.isnan(new):
+        return f"{place} is not there any more"
+    return (
+        f"{place} is {new:.6g}, and nothing is published"
+        if math.isnan(old)
+        else f"{place} was {old:.6g} and is {new:.6g}"
+    )
 
 
 def _allowed(record: Record, place: str, figure: float) -> float:
@@ -125,6 +164,8 @@ def contradictions(record: Record, table: pd.DataFrame | None) -> list[str]:
     for kind in KINDS:
         pairs[f"{kind} in all and of the layers"] = getattr(totals, kind), sum(getattr(a, kind) for a in record.layers)
     value = record.metrics[record.primary_metric]
+    if table is not None and (absent := [name for name in ("outcome", "steps") if name not in table]):
+        return [f"its samples have no {' and no '.join(absent)}"]
     if record.curve:
         pairs[f"{record.primary_metric} and its curve"] = value.value, record.curve[max(record.curve)]
     if record.exits:

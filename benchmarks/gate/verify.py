@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import tempfile
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from math import ceil
@@ -19,7 +19,15 @@ from benchmarks.engines import make_engine
 from benchmarks.engines.runner import run as run_jobs
 from benchmarks.execution.worker import Job, Settings, explain, fail, workbench
 from benchmarks.gate.baselines import Incomparable, measured, row_of
-from benchmarks.gate.figures import beyond_tolerance, changed, contradictions, counted_alike, exact_fields
+from benchmarks.gate.figures import (
+    beyond_tolerance,
+    changed,
+    contradictions,
+    counted_alike,
+    exact_fields,
+    other_outcomes,
+    unrecorded,
+)
 from benchmarks.gate.judge import PASS, REGRESSION, UNMEASURED, Comparison, judge
 from benchmarks.gate.paired import Paired, adjusted, compare
 from benchmarks.pages.tables import collect, pages
@@ -65,21 +73,23 @@ class Outcome:
     Attributes:
         faults: sentences on contradictions between tables, records and samples, of all cells.
         cells: the cells that were drawn.
-        total: number of cells of the suite.
+        total: number of cells that are published.
+        missing: labels of the cells of the suite that are not published.
     """
 
     suite: str
     faults: Sequence[str]
     cells: Sequence[VerifiedCell]
     total: int
+    missing: Sequence[str] = ()
 
     @property
     def exit_code(self) -> int:
-        """4 when anything is different, else 3 when a cell could not be measured, else 0."""
+        """4 when anything is different, else 3 when a cell could not be measured or is not published, else 0."""
         verdicts = {found.verdict for found in self.cells}
         if self.faults or "different" in verdicts:
             return REGRESSION
-        return MISSING if "not measured" in verdicts else PASS
+        return MISSING if self.missing or "not measured" in verdicts else PASS
 
     @property
     def conclusion(self) -> str:
@@ -87,22 +97,24 @@ class Outcome:
         counts = Counter(found.verdict for found in self.cells)
         found = ", ".join(f"{count} {verdict}" for verdict, count in counts.most_common())
         faults = f"; {len(self.faults)} contradictions in what is published" if self.faults else ""
-        return f"Suite {self.suite}: of {self.total} cells {len(self.cells)} drawn, {found}{faults}."
+        missing = f"; {len(self.missing)} cells are not published: {', '.join(self.missing)}" if self.missing else ""
+        return f"Suite {self.suite}: of {self.total} cells {len(self.cells)} drawn, {found}{faults}{missing}."
 
 
 def draw(records: Iterable[Record], count: int, seed: int) -> list[Record]:
-    """Draws measured cells: methods in turn, in a random order, and of each one of the cheapest cells that are left.
+    """Draws cells: methods in turn, in a random order, and of each one of the cheapest cells that are left.
+
+    Cells that a method refuses cost nothing and are drawn as if they were of a method of their own.
 
     Args:
         count: number of cells; all where there are fewer.
         seed: the same seed draws the same cells.
     """
     source = random.Random(seed)
-    groups: dict[str, list[Record]] = {}
+    groups: dict[tuple[str, str], list[Record]] = {}
     for record in sorted(records, key=lambda record: record.convert_s + record.evaluate_s):
-        if record.status == "done":
-            groups.setdefault(record.cell.recipe.label, []).append(record)
-    order = [groups[label] for label in sorted(groups)]
+        groups.setdefault((record.cell.recipe.label, record.status), []).append(record)
+    order = [groups[key] for key in sorted(groups)]
     source.shuffle(order)
     found: list[Record] = []
     while len(found) < count and any(order):
@@ -126,6 +138,7 @@ def verify(
         engine, workers: see `make_engine`.
     """
     records = list(published.records())
+    found = faults(suite, published)
     # Cells of one network follow each other, so that it is loaded once.
     drawn = sorted(
         draw(records, count, seed), key=lambda record: (_settings(record, None, None).precision, record.cell.id)
@@ -143,7 +156,9 @@ def verify(
                 to_run.append(job)
         device = "cuda" if any(job.settings.device == "cuda" for job in to_run) else "cpu"
         run_jobs(to_run, make_engine(engine, workers=workers, device=device, time_limit=suite.time_limit), store)
-        return Outcome(suite.name, faults(suite, published), judge_again(drawn, published, store), len(records))
+        cells = judge_again(drawn, published, store)
+    missing = [cell.label for cell in suite.cells() if published.load(cell) is None]
+    return Outcome(suite.name, found, cells, len(records), missing)
 
 
 def _settings(record: Record, data_root: Path | None, weights: Path | None) -> Settings:
@@ -158,6 +173,8 @@ def _obstacle(record: Record, job: Job) -> str:
         now = workbench(job.settings).fingerprint(record.cell)
     except Exception as error:  # A network or task may break in any way; the others go on.
         return explain(error)
+    if record.status == "failed" and not record.fingerprint:  # It was refused before anything was loaded.
+        return ""
     other = [name for name in INPUTS if record.fingerprint.get(name) != now[name]]
     return f"it was published with other {' and '.join(other)} than are here" if other else ""
 
@@ -166,17 +183,20 @@ def faults(suite: Suite, published: PublishedSuite) -> list[str]:
     """Contradictions in what is published, as sentences: tables that do not follow from records, wrong sums."""
     found = published.contradictions()
     for name, content in pages(suite, published, collect(suite, published)).items():
-        if (published.folder / name).read_bytes() != content:
+        if name not in published.manifest.files or (published.folder / name).read_bytes() != content:
             found.append(f"{name} is not what the records say; `report` writes it again")
     for record in published.records():
         if record.status == "done":
             said = contradictions(record, published.samples(record))
             found += [f"{record.cell.label}: {sentence}" for sentence in said]
+        elif record.cause != "refused":
+            found.append(f"{record.cell.label}: it is published as failed, and not because the method refused it")
     return found
 
 
 def judge_again(drawn: Sequence[Record], published: Results, store: Results) -> list[VerifiedCell]:
     """Compares cells that were measured again with their published records."""
+    without = unrecorded(published.records())
     sides = [_look_up(record, published, store) for record in drawn]
     comparisons = [side for side in sides if isinstance(side, Comparison)]
     ps = iter(adjusted([comparison.paired for comparison in comparisons]))
@@ -187,7 +207,7 @@ def judge_again(drawn: Sequence[Record], published: Results, store: Results) -> 
             continue
         now = store.load(record.cell)
         assert now is not None  # There is a comparison.
-        found.append(_verdict(record, now, replace(side, p=next(ps)), published, store))
+        found.append(_verdict(record, now, replace(side, p=next(ps)), published, store, without))
     return found
 
 
@@ -195,9 +215,11 @@ def _look_up(record: Record, published: Results, store: Results) -> Comparison |
     now = store.load(record.cell)
     if now is None:
         return VerifiedCell(record, "not measured", "it has no record")
+    if now.status == "failed" and now.cause in UNMEASURED:
+        return VerifiedCell(record, "not measured", now.reason)
+    if record.status == "failed":
+        return _refused_again(record, now)
     if now.status == "failed":
-        if now.cause in UNMEASURED:
-            return VerifiedCell(record, "not measured", now.reason)
         return VerifiedCell(record, "different", f"it was measured when it was published, and fails now: {now.reason}")
     try:
         if not record.samples:
@@ -212,6 +234,18 @@ def _look_up(record: Record, published: Results, store: Results) -> Comparison |
     return Comparison(before, after, compare(outcomes, again))
 
 
+def _refused_again(record: Record, now: Record) -> VerifiedCell:
+    """The verdict on a cell that its method refused when it was published."""
+    if now.status == "done":
+        value = now.metrics[now.primary_metric].value
+        return VerifiedCell(record, "different", f"it was refused, and is measured now: {value:.2f}", now)
+    if now.cause != record.cause or now.reason != record.reason:
+        return VerifiedCell(
+            record, "different", f"it failed ({record.reason}), and fails otherwise now: {now.reason}", now
+        )
+    return VerifiedCell(record, "equal", f"it is refused: {now.reason}", now)
+
+
 def _unpaired(record: Record, now: Record) -> Comparison:
     """The comparison without outcomes: it assumes that all differing samples differ one way, the strictest case."""
     before, after = row_of(record), row_of(now)
@@ -222,19 +256,26 @@ def _unpaired(record: Record, now: Record) -> Comparison:
     )
 
 
-def _verdict(record: Record, now: Record, comparison: Comparison, published: Results, store: Results) -> VerifiedCell:
+def _verdict(
+    record: Record, now: Record, comparison: Comparison, published: Results, store: Results, without: Collection[str]
+) -> VerifiedCell:
     figure = f"{comparison.before.metric} {comparison.before.value:.2f}"
-    pairs = changed(record, now)
-    alike = counted_alike(pairs, published.samples(record), store.samples(now))
+    pairs = changed(record, now, without)
+    table, again = published.samples(record), store.samples(now)
+    alike = counted_alike(pairs, table, again)
     said = beyond_tolerance(record, pairs, exact_fields(pairs, alike))
+    if alike and (others := other_outcomes(table, again)):
+        said.append(f"{others} samples came out otherwise")
     verdict, reason = judge(comparison)
     if said or verdict != "pass":
         reasons = [reason] if verdict != "pass" else ["no spike moved"] if alike else []
         return VerifiedCell(record, "different", "; ".join([*reasons, *said[:SHOWN], *_more(said)]), now)
     if alike and all(place.startswith("report.") for place in pairs):
-        return VerifiedCell(
-            record, "equal", figure + (", and every other figure" if not pairs else ", and every count"), now
-        )
+        all_of_them = ", and every other figure" if not pairs else ", and every count"
+        # Nothing is said of what could not be compared.
+        left_out = sorted(field for field in without if getattr(now, field))
+        but = f" but {' and '.join(left_out)}, which the suite was published without" if left_out else ""
+        return VerifiedCell(record, "equal", figure + all_of_them + but, now)
     return VerifiedCell(record, "within tolerance", f"{figure}, now {comparison.now.value:.2f}; {reason}", now)
 
 

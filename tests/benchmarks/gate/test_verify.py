@@ -105,7 +105,10 @@ def with_figure(record: Record, field: str, **changes: Any) -> Record:
     if field == "totals":
         assert record.totals is not None
         return record.model_copy(update={"totals": record.totals.model_copy(update=changes)})
-    metric = record.metrics[record.primary_metric].model_copy(update=changes)
+    old = record.metrics[record.primary_metric]
+    if "value" in changes:  # A value lies within its interval.
+        changes |= {"ci_low": min(old.ci_low, changes["value"]), "ci_high": max(old.ci_high, changes["value"])}
+    metric = old.model_copy(update=changes)
     return record.model_copy(update={"metrics": {record.primary_metric: metric}})
 
 
