@@ -97,7 +97,7 @@ class Outcome:
         counts = Counter(found.verdict for found in self.cells)
         found = ", ".join(f"{count} {verdict}" for verdict, count in counts.most_common())
         faults = f"; {len(self.faults)} contradictions in what is published" if self.faults else ""
-        missing = f"; {len(self.missing)} cells are not published: {', '.join(self.missing)}" if self.missing else ""
+        missing = f"; not published: {', '.join(self.missing)}" if self.missing else ""
         return f"Suite {self.suite}: of {self.total} cells {len(self.cells)} drawn, {found}{faults}{missing}."
 
 
@@ -292,7 +292,8 @@ def verification(outcome: Outcome) -> Verification:
     measured_again = {
         found.record.cell.id: found.verdict for found in outcome.cells if found.verdict != "not measured"
     }  # fmt: skip
-    said = next((found.now.provenance for found in outcome.cells if found.now is not None), None)
+    # A cell that is refused says less of what ran it.
+    said = max((found.now.provenance for found in outcome.cells if found.now is not None), key=len, default=None)
     if said is None:
         raise BenchmarkError(f"Nothing of suite {outcome.suite} could be measured, so there is nothing to record.")
     return Verification(

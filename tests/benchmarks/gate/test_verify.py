@@ -14,13 +14,13 @@ import pytest
 
 from benchmarks.engines.inline import Inline
 from benchmarks.execution.worker import Job, Settings
-from benchmarks.gate.figures import beyond_tolerance, changed, contradictions, figures
-from benchmarks.gate.verify import draw, faults, judge_again
+from benchmarks.gate.figures import beyond_tolerance, changed, contradictions, figures, unrecorded
+from benchmarks.gate.verify import draw, faults, judge_again, verify
 from benchmarks.pages.publication import publish_suite
 from benchmarks.pages.tables import collect, write_tables
 from benchmarks.records.manifest import read_manifest, write_manifest
 from benchmarks.records.published import PublishedSuite, write_published
-from benchmarks.records.record import Measurement, Record
+from benchmarks.records.record import Cause, Measurement, Record
 from benchmarks.records.store import Store
 from benchmarks.suites.files import load_suite
 from benchmarks.suites.suite import Suite
@@ -303,3 +303,136 @@ def test_every_figure_of_a_record_is_compared(published: PublishedSuite) -> None
     (place,) = changed(record, shorter)
     assert beyond_tolerance(record, changed(record, shorter)) == [f"{place} is not there any more"]
     assert np.isfinite(list(found.values())).all()
+
+
+def kept_samples(published: PublishedSuite, record: Record) -> pd.DataFrame:
+    table = published.samples(record)
+    assert table is not None
+    return table
+
+
+@pytest.mark.parametrize("field", ["curve", "activity", "report", "layers"])
+def test_figures_that_were_removed_from_a_record_are_found(
+    suite: Suite, store: Store, published: PublishedSuite, field: str
+) -> None:
+    copy = altered(
+        suite, published, 3, lambda record: record.model_copy(update={field: type(getattr(record, field))()})
+    )
+    (found,) = judge_again([list(copy.records())[3]], copy, store)
+    assert found.verdict == "different" and f"{field}." in found.reason and "nothing is published" in found.reason
+
+
+def test_a_field_that_no_record_has_is_named_and_not_compared(
+    suite: Suite, store: Store, published: PublishedSuite, tmp_path: Path
+) -> None:
+    """Suites may be older than a field."""
+    older = [
+        Measurement(
+            record=record.model_copy(update={"activity": [], "report": []}), samples=kept_samples(published, record)
+        )
+        for record in published.records()
+    ]
+    copy = write_published(tmp_path / "older", suite.name, older)
+    assert unrecorded(copy.records()) == {"activity", "report", "exits", "departures"}
+    found = judge_again(list(copy.records()), copy, store)
+    assert {item.verdict for item in found} == {"equal"}
+    assert {item.reason.partition("figure")[2] for item in found if item.record.cell.method == "burst"} == {
+        " but activity and report, which the suite was published without"
+    }
+
+
+def test_outcomes_that_were_forged_consistently_are_different(
+    suite: Suite, store: Store, published: PublishedSuite
+) -> None:
+    """Outcomes, predictions, accuracy, interval and curve agree with each other, but no spike moved."""
+    record = next(r for r in published.records() if r.cell.method == "burst" and r.cell.T == 4)
+    index = [r.cell.id for r in published.records()].index(record.cell.id)
+    table = published.samples(record)
+    assert table is not None
+    forged = table.copy()
+    wrong, right = (table.index[table["outcome"] == score][:1] for score in (0, 1))
+
+    def retold(record: Record) -> Record:
+        value = 100 * float(forged["outcome"].mean())
+        curve = record.curve | {max(record.curve): value}
+        return with_figure(record, "metrics", value=value).model_copy(update={"curve": curve})
+
+    for rows, outcome in ((right, 0), (wrong, 1)):
+        if not len(rows):
+            continue
+        forged = forged.copy()
+        forged.loc[rows, "outcome"] = outcome
+        target = forged.loc[rows, "target"]
+        forged.loc[rows, "prediction"] = target if outcome else (target + 1) % 10
+        copy = altered(suite, published, index, retold, forged)
+        forged_record = copy.load(record.cell)
+        assert forged_record is not None and contradictions(forged_record, copy.samples(forged_record)) == []
+        (found,) = judge_again([forged_record], copy, store)
+        assert found.verdict == "different" and "samples came out otherwise" in found.reason, found
+
+
+def test_an_ann_may_come_out_otherwise_by_rounding(published: PublishedSuite, store: Store, tmp_path: Path) -> None:
+    (ann,) = (record for record in published.records() if record.cell.method == "ann")
+    (found,) = judge_again([ann], published, shifted(store, tmp_path / "other", 0, 2))
+    assert found.verdict == "within tolerance" and "2 samples lost" in found.reason
+
+
+def refused(record: Record, cause: Cause = "refused") -> Record:
+    return Record(
+        cell=record.cell, status="failed", cause=cause, reason="the method refuses", fingerprint=record.fingerprint,
+        provenance=record.provenance,
+    )  # fmt: skip
+
+
+def test_refused_cells_are_drawn_and_have_to_be_refused_again(
+    suite: Suite, store: Store, published: PublishedSuite, tmp_path: Path
+) -> None:
+    copy = altered(suite, published, 3, refused, pd.DataFrame())
+    record = list(copy.records())[3]
+    assert record.status == "failed" and faults(suite, copy) == []
+    assert any(record in draw(copy.records(), 4, seed) for seed in range(5))
+    (found,) = judge_again([record], copy, store)
+    assert found.verdict == "different" and "it was refused, and is measured now" in found.reason
+    other = Store(tmp_path / "other", "own")
+    for again, verdict in (
+        (refused(record), "equal"), (refused(record, "error"), "different"),
+        (refused(record, "killed"), "not measured"),
+        (refused(record).model_copy(update={"reason": "another"}), "different"),
+    ):  # fmt: skip
+        other.save(again)
+        assert judge_again([record], copy, other)[0].verdict == verdict
+    copy = altered(suite, published, 3, lambda record: refused(record, "killed"), pd.DataFrame())
+    assert [fault.rpartition(": ")[2] for fault in faults(suite, copy)] == [
+        "it is published as failed, and not because the method refused it"
+    ]
+
+
+def test_a_cell_without_a_record_is_named_and_exits_with_3(suite: Suite, published: PublishedSuite, cli: Cli) -> None:
+    first, *others = published.records()
+    kept = [Measurement(record=record, samples=kept_samples(published, record)) for record in others]
+    write_tables(suite, copy := write_published(published.folder.parent, suite.name, kept), collect(suite, copy))
+    code, out, _ = cli("--cells", "1")
+    assert code == 3 and f"; not published: {first.cell.label}." in out
+
+
+def test_what_is_published_is_checked_before_anything_is_measured(
+    suite: Suite, published: PublishedSuite, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    order: list[str] = []
+
+    def checked(*_: object) -> list[str]:
+        order.append("checked")
+        return ["a fault"]
+
+    monkeypatch.setattr("benchmarks.gate.verify.faults", checked)
+    monkeypatch.setattr("benchmarks.gate.verify.run_jobs", lambda *_: order.append("measured"))
+    found = verify(suite, published, 1, 0, None, None, "inline")
+    assert order == ["checked", "measured"] and found.faults == ["a fault"]
+
+
+@pytest.mark.parametrize("absent", ["outcome", "steps"])
+def test_samples_that_lack_a_column_are_a_contradiction(published: PublishedSuite, absent: str) -> None:
+    record = next(published.records())
+    table = published.samples(record)
+    assert table is not None
+    assert contradictions(record, table.drop(columns=absent)) == [f"its samples have no {absent}"]
