@@ -46,7 +46,7 @@ def run(
     interrupted = False
     try:
         frame = run_suite(
-            chosen, tasks=task or (), networks=network or (), methods=method or (), T=steps or (), seeds=seed or (),
+            chosen, tasks=task, networks=network, methods=method, T=steps, seeds=seed,
             data_root=data_root, weights=weights, device=device, precision=precision, engine=engine, workers=workers,
             address=address, rerun=rerun, results=results,
         )  # fmt: skip
@@ -72,8 +72,7 @@ def plan(
     from benchmarks.execution.worker import Settings, workbench
 
     selected = select_cells(
-        suite, tasks=task or (), networks=network or (), methods=method or (), T=steps or (), seeds=seed or (),
-        limit=limit, results=results,
+        suite, tasks=task, networks=network, methods=method, T=steps, seeds=seed, limit=limit, results=results,
     )  # fmt: skip
     planned = plan_cells(selected.cells, workbench(Settings(data_root, weights, device, precision)), selected.working)
     for item in planned:
@@ -95,8 +94,7 @@ def status(
     from benchmarks.execution.watch import status as show_status
 
     selected = select_cells(
-        suite, tasks=task or (), networks=network or (), methods=method or (), T=steps or (), seeds=seed or (),
-        limit=limit, results=results,
+        suite, tasks=task, networks=network, methods=method, T=steps, seeds=seed, limit=limit, results=results,
     )  # fmt: skip
     show_status(selected.cells, selected.store, Console())
 
@@ -116,8 +114,8 @@ def report(
     from conversion.errors import BenchmarkError
 
     selected = select_cells(
-        suite, tasks=task or (), networks=network or (), methods=method or (), T=steps or (), seeds=seed or (),
-        limit=limit, price_list=price_list, results=results,
+        suite, tasks=task, networks=network, methods=method, T=steps, seeds=seed, limit=limit,
+        price_list=price_list, results=results,
     )  # fmt: skip
     store = selected.store
     if all(store.state(cell)[0] == "missing" for cell in selected.suite.cells()):
