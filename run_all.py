@@ -85,7 +85,7 @@ def plan(
 @app.command()
 def status(
     suite: opt.Suite = "mini", task: opt.Task = None, network: opt.Network = None, method: opt.Method = None,
-    steps: opt.Steps = None, seed: opt.Seed = None, limit: opt.Limit = None, results: opt.Results = RESULTS,
+    steps: opt.Steps = None, seed: opt.Seed = None, limit: opt.ReadLimit = None, results: opt.Results = RESULTS,
 ) -> None:  # fmt: skip
     """Says what is stored of a suite and which cells are being measured now, by whatever run."""
     from rich.console import Console
@@ -97,12 +97,14 @@ def status(
         suite, tasks=task, networks=network, methods=method, T=steps, seeds=seed, limit=limit, results=results,
     )  # fmt: skip
     show_status(selected.cells, selected.store, Console())
+    if selected.absence:
+        print(selected.absence, file=sys.stderr)
 
 
 @app.command()
 def report(
     suite: opt.Suite = "mini", task: opt.Task = None, network: opt.Network = None, method: opt.Method = None,
-    steps: opt.Steps = None, seed: opt.Seed = None, limit: opt.Limit = None, results: opt.Results = RESULTS,
+    steps: opt.Steps = None, seed: opt.Seed = None, limit: opt.ReadLimit = None, results: opt.Results = RESULTS,
     price_list: opt.Prices = None, data_root: opt.Data = None, pictures: opt.Pictures = None,
 ) -> None:  # fmt: skip
     """Writes tables, pictures and the leaderboard of a suite again from the records; measures nothing.
@@ -118,8 +120,8 @@ def report(
         price_list=price_list, results=results,
     )  # fmt: skip
     store = selected.store
-    if all(store.state(cell)[0] == "missing" for cell in selected.suite.cells()):
-        raise BenchmarkError(f"There are no records of suite {selected.suite.name} in {store.folder}; run it first.")
+    if selected.absence:
+        raise BenchmarkError(selected.absence)
     show(selected.suite, store, selected.write_pages(), results)
     if pictures != 0:
         from benchmarks.pages.pictures import draw  # Here, because matplotlib takes a moment to load.
@@ -130,7 +132,7 @@ def report(
 
 @app.command()
 def gate(
-    baseline: opt.Baseline, suite: opt.GatedSuite = None, limit: opt.Limit = None,
+    baseline: opt.Baseline, suite: opt.GatedSuite = None, limit: opt.ReadLimit = None,
     results: opt.Results = RESULTS, update: opt.Update = False, markdown: opt.Markdown = None,
     junit: opt.Junit = None,
 ) -> None:  # fmt: skip

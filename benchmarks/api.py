@@ -65,6 +65,19 @@ class Selected:
         """The store that records are written to. Raises InvalidInput where results are published."""
         return working_store(self.results, self.suite.name)
 
+    @property
+    def absence(self) -> str | None:
+        """A sentence where the suite has no record, which names the results of --limit that there are; else None."""
+        if any(self.store.state(cell)[0] != "missing" for cell in self.suite.cells()):
+            return None
+        said = f"There are no records of suite {self.suite.name} in {self.store.folder.absolute()}; "
+        prefix = f"{self.suite.name}-first-"
+        folders = self.results.glob(f"{prefix}*/*")  # Of what was measured; leftover folders are empty.
+        limits = sorted({int(n) for path in folders if (n := path.parent.name.removeprefix(prefix)).isdecimal()})
+        if not limits:
+            return f"{said}run it first, or give the --results that it was run with."
+        return f"{said}there are results of {' and '.join(f'--limit {n}' for n in limits)}, which need the same option."
+
     def write_pages(self) -> pd.DataFrame:
         """Writes the tables of the whole suite and the leaderboard; returns the rows of the selected cells."""
         frame = write_pages(self.suite, self.store, self.results)

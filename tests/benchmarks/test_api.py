@@ -195,6 +195,36 @@ def test_a_published_suite_without_its_table_is_refused(published: Path) -> None
         benchmarks.load_results(published / SUITE)
 
 
+def command(monkeypatch: pytest.MonkeyPatch, *words: str) -> int:
+    """The exit status of a command line, in this process."""
+    monkeypatch.setattr(sys, "argv", ["run_all.py", *words])
+    with pytest.raises(SystemExit) as ended:
+        run_all.main()
+    return int(ended.value.code or 0)
+
+
+def test_commands_that_find_nothing_name_the_results_of_limit_and_where_they_looked(
+    measured: tuple[Path, pd.DataFrame],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    results, _ = measured
+    nothing = f"There are no records of suite smoke in {results}/smoke; there are results of --limit 50, which need"
+    assert command(monkeypatch, "status", "--suite", "smoke", "--results", str(results)) == 0
+    shown = capsys.readouterr()
+    assert "11 cells: 0 done" in shown.out and nothing in shown.err
+    assert command(monkeypatch, "report", "--suite", "smoke", "--results", str(results)) == 2
+    assert nothing in capsys.readouterr().err
+    assert command(monkeypatch, "status", "--suite", "smoke", "--limit", "50", "--results", str(results)) == 0
+    assert not capsys.readouterr().err
+    monkeypatch.chdir(tmp_path)
+    assert command(monkeypatch, "report", "--suite", "smoke") == 2
+    assert f"There are no records of suite smoke in {tmp_path}/results/smoke; run it first" in capsys.readouterr().err
+    assert command(monkeypatch, "verify", "--suite", "smoke") == 2
+    assert f"in results/published/smoke, looked for in {tmp_path}; call the command in" in capsys.readouterr().err
+
+
 def test_an_interrupted_run_has_written_its_tables(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     measure = Inline.run
 
