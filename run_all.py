@@ -262,7 +262,7 @@ def doctor(data_root: opt.Data = None, weights: opt.Weights = WEIGHTS, task: opt
     from benchmarks.suites.plugins import load_plugins
 
     load_plugins()
-    for line in checkup(data_root, weights, task or ["*"]):
+    for line in checkup(data_root, weights, task):
         print(line)
 
 

@@ -79,8 +79,11 @@ Checked = Annotated[
 Kind = Annotated[choices.Kind | None, typer.Option(help="Where a name means several things.")]
 AnyTask = Annotated[
     list[str] | None,
-    typer.Option("--task", help="Only these tasks; globs; repeatable.", autocompletion=completion.shipped("tasks")),
-]
+    typer.Option(
+        "--task", help="These tasks, with layouts and addresses; globs; repeatable.",
+        autocompletion=completion.shipped("tasks"),
+    ),
+]  # fmt: skip
 TrainedTask = Annotated[
     str, typer.Option("--task", "--dataset", help="What to train on.", autocompletion=completion.shipped("tasks"))
 ]
