@@ -46,7 +46,7 @@ def run(
     interrupted = False
     try:
         frame = run_suite(
-            chosen, tasks=task or (), networks=network or (), methods=method or (), T=steps or (), seeds=seed or (),
+            chosen, tasks=task, networks=network, methods=method, T=steps, seeds=seed,
             data_root=data_root, weights=weights, device=device, precision=precision, engine=engine, workers=workers,
             address=address, rerun=rerun, results=results,
         )  # fmt: skip
@@ -72,8 +72,7 @@ def plan(
     from benchmarks.execution.worker import Settings, workbench
 
     selected = select_cells(
-        suite, tasks=task or (), networks=network or (), methods=method or (), T=steps or (), seeds=seed or (),
-        limit=limit, results=results,
+        suite, tasks=task, networks=network, methods=method, T=steps, seeds=seed, limit=limit, results=results,
     )  # fmt: skip
     planned = plan_cells(selected.cells, workbench(Settings(data_root, weights, device, precision)), selected.working)
     for item in planned:
@@ -86,7 +85,7 @@ def plan(
 @app.command()
 def status(
     suite: opt.Suite = "mini", task: opt.Task = None, network: opt.Network = None, method: opt.Method = None,
-    steps: opt.Steps = None, seed: opt.Seed = None, limit: opt.Limit = None, results: opt.Results = RESULTS,
+    steps: opt.Steps = None, seed: opt.Seed = None, limit: opt.ReadLimit = None, results: opt.Results = RESULTS,
 ) -> None:  # fmt: skip
     """Says what is stored of a suite and which cells are being measured now, by whatever run."""
     from rich.console import Console
@@ -95,16 +94,17 @@ def status(
     from benchmarks.execution.watch import status as show_status
 
     selected = select_cells(
-        suite, tasks=task or (), networks=network or (), methods=method or (), T=steps or (), seeds=seed or (),
-        limit=limit, results=results,
+        suite, tasks=task, networks=network, methods=method, T=steps, seeds=seed, limit=limit, results=results,
     )  # fmt: skip
     show_status(selected.cells, selected.store, Console())
+    if selected.absence:
+        print(selected.absence, file=sys.stderr)
 
 
 @app.command()
 def report(
     suite: opt.Suite = "mini", task: opt.Task = None, network: opt.Network = None, method: opt.Method = None,
-    steps: opt.Steps = None, seed: opt.Seed = None, limit: opt.Limit = None, results: opt.Results = RESULTS,
+    steps: opt.Steps = None, seed: opt.Seed = None, limit: opt.ReadLimit = None, results: opt.Results = RESULTS,
     price_list: opt.Prices = None, data_root: opt.Data = None, pictures: opt.Pictures = None,
 ) -> None:  # fmt: skip
     """Writes tables, pictures and the leaderboard of a suite again from the records; measures nothing.
@@ -116,12 +116,12 @@ def report(
     from conversion.errors import BenchmarkError
 
     selected = select_cells(
-        suite, tasks=task or (), networks=network or (), methods=method or (), T=steps or (), seeds=seed or (),
-        limit=limit, price_list=price_list, results=results,
+        suite, tasks=task, networks=network, methods=method, T=steps, seeds=seed, limit=limit,
+        price_list=price_list, results=results,
     )  # fmt: skip
     store = selected.store
-    if all(store.state(cell)[0] == "missing" for cell in selected.suite.cells()):
-        raise BenchmarkError(f"There are no records of suite {selected.suite.name} in {store.folder}; run it first.")
+    if selected.absence:
+        raise BenchmarkError(selected.absence)
     show(selected.suite, store, selected.write_pages(), results)
     if pictures != 0:
         from benchmarks.pages.pictures import draw  # Here, because matplotlib takes a moment to load.
@@ -132,7 +132,7 @@ def report(
 
 @app.command()
 def gate(
-    baseline: opt.Baseline, suite: opt.GatedSuite = None, limit: opt.Limit = None,
+    baseline: opt.Baseline, suite: opt.GatedSuite = None, limit: opt.ReadLimit = None,
     results: opt.Results = RESULTS, update: opt.Update = False, markdown: opt.Markdown = None,
     junit: opt.Junit = None,
 ) -> None:  # fmt: skip
@@ -262,7 +262,7 @@ def doctor(data_root: opt.Data = None, weights: opt.Weights = WEIGHTS, task: opt
     from benchmarks.suites.plugins import load_plugins
 
     load_plugins()
-    for line in checkup(data_root, weights, task or ["*"]):
+    for line in checkup(data_root, weights, task):
         print(line)
 
 

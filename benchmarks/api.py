@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import shlex
 import sys
-from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, get_args
 
 import pandas as pd
+from pydantic import InstanceOf
 
+from benchmarks.arguments import Folder, Names, Numbers, Positive, checked, listed
 from benchmarks.choices import RESULTS, WEIGHTS, EngineName, Precision, Rerun
 from benchmarks.engines import Engine, make_engine
 from benchmarks.engines.runner import run as run_jobs
@@ -21,8 +21,6 @@ from benchmarks.execution.profiles import refuse_foreign_profiles
 from benchmarks.execution.worker import Job, Settings, fail, workbench
 from benchmarks.pages.publish import write_pages
 from benchmarks.pages.tables import collect_cells, read_table
-from benchmarks.records.manifest import check_files, is_published
-from benchmarks.records.published import PublishedSuite
 from benchmarks.records.reading import Results, open_results, working_store
 from benchmarks.records.store import Store
 from benchmarks.suites.cell import Cell
@@ -30,11 +28,7 @@ from benchmarks.suites.files import load_suite
 from benchmarks.suites.plugins import load_plugins
 from benchmarks.suites.selection import select
 from benchmarks.suites.suite import Suite
-from conversion.errors import BenchmarkError, InvalidInput, UnknownName
-
-# One name or glob, one number, or several of them.
-Names = str | Iterable[str]
-Numbers = int | Iterable[int]
+from conversion.errors import BenchmarkError
 
 
 class Interrupted(KeyboardInterrupt):
@@ -71,35 +65,51 @@ class Selected:
         """The store that records are written to. Raises InvalidInput where results are published."""
         return working_store(self.results, self.suite.name)
 
+    @property
+    def absence(self) -> str | None:
+        """A sentence where the suite has no record, which names the results of --limit that there are; else None."""
+        if any(self.store.state(cell)[0] != "missing" for cell in self.suite.cells()):
+            return None
+        said = f"There are no records of suite {self.suite.name} in {self.store.folder.absolute()}; "
+        prefix = f"{self.suite.name}-first-"
+        folders = self.results.glob(f"{prefix}*/*")  # Of what was measured; leftover folders are empty.
+        limits = sorted({int(n) for path in folders if (n := path.parent.name.removeprefix(prefix)).isdecimal()})
+        if not limits:
+            return f"{said}run it first, or give the --results that it was run with."
+        return f"{said}there are results of {' and '.join(f'--limit {n}' for n in limits)}, which need the same option."
+
     def write_pages(self) -> pd.DataFrame:
         """Writes the tables of the whole suite and the leaderboard; returns the rows of the selected cells."""
         frame = write_pages(self.suite, self.store, self.results)
         return frame[frame["cell"].isin([cell.id for cell in self.cells])].reset_index(drop=True)
 
 
+@checked
 def select_cells(
-    suite: str | Path | Suite, *, tasks: Names = (), networks: Names = (), methods: Names = (), T: Numbers = (),
-    seeds: Numbers = (), limit: int | None = None, price_list: str | None = None, results: str | Path = RESULTS,
+    suite: Folder | InstanceOf[Suite], *, tasks: Names = None, networks: Names = None, methods: Names = None,
+    T: Numbers = None, seeds: Numbers = None, limit: Positive | None = None, price_list: str | None = None,
+    results: Folder = RESULTS,
 ) -> Selected:  # fmt: skip
     """The selection that run, plan, status and report share; arguments and errors as of `run_suite`."""
     load_plugins()
-    _require_positive("limit", limit)
     whole = suite if isinstance(suite, Suite) else load_suite(str(suite))
     adjusted = whole.adjusted(limit=limit, price_list=price_list)
     cells = select(
-        adjusted.cells(), tasks=_several(tasks), networks=_several(networks), methods=_several(methods),
-        steps=_several(T), seeds=_several(seeds),
+        adjusted.cells(), tasks=listed(tasks), networks=listed(networks), methods=listed(methods), steps=listed(T),
+        seeds=listed(seeds),
     )  # fmt: skip
     selected = Selected(adjusted, cells, Path(results))
     refuse_foreign_profiles(adjusted, selected.store)
     return selected
 
 
+@checked
 def run_suite(
-    suite: str | Path | Suite, *, tasks: Names = (), networks: Names = (), methods: Names = (), T: Numbers = (),
-    seeds: Numbers = (), limit: int | None = None, data_root: str | Path | None = None, weights: str | Path = WEIGHTS,
-    device: str = "cpu", precision: Precision = "auto", engine: EngineName = "local", workers: int | None = None,
-    address: str | None = None, rerun: Rerun = "stale", price_list: str | None = None, results: str | Path = RESULTS,
+    suite: Folder | InstanceOf[Suite], *, tasks: Names = None, networks: Names = None, methods: Names = None,
+    T: Numbers = None, seeds: Numbers = None, limit: Positive | None = None, data_root: Folder | None = None,
+    weights: Folder = WEIGHTS, device: str = "cpu", precision: Precision = "auto", engine: EngineName = "local",
+    workers: Positive | None = None, address: str | None = None, rerun: Rerun = "stale", price_list: str | None = None,
+    results: Folder = RESULTS,
 ) -> pd.DataFrame:  # fmt: skip
     """Measures what is missing of a suite, writes its tables and the leaderboard; what `run_all.py run` does.
 
@@ -108,8 +118,8 @@ def run_suite(
 
     Args:
         suite: a shipped suite by name, the path of a suite file, or a suite.
-        tasks, networks, methods: only these; names or globs, one or several.
-        T, seeds: only these.
+        tasks, networks, methods: only these; names or globs, one or several. None is all of them.
+        T, seeds: only these, one or several.
         limit: measure the first N test samples of one fixed shuffle; the results become a suite of their own.
         data_root: folder of the datasets.
         weights: folder of trained networks, before those that ship with the benchmark.
@@ -130,10 +140,6 @@ def run_suite(
         BenchmarkError: nothing can be measured: an argument is wrong, all data are missing, no record can be written.
         Interrupted: after Control-C; tables are written.
     """
-    _require_word("engine", engine, EngineName)
-    _require_word("precision", precision, Precision)
-    _require_word("rerun", rerun, Rerun)
-    _require_positive("workers", workers)
     selected = select_cells(
         suite, tasks=tasks, networks=networks, methods=methods, T=T, seeds=seeds, limit=limit, price_list=price_list,
         results=results,
@@ -145,7 +151,8 @@ def run_suite(
     return selected.write_pages()
 
 
-def load_results(path: str | Path) -> pd.DataFrame:
+@checked
+def load_results(path: Folder) -> pd.DataFrame:
     """The tidy table of what was measured: a row for each cell and metric.
 
     Args:
@@ -153,30 +160,35 @@ def load_results(path: str | Path) -> pd.DataFrame:
             Of a store without tables the rows come from the records, at the default prices.
 
     Raises:
-        BenchmarkError: there are no results, the file is no table of results, or it is of a published suite of which
-            a file is missing or was changed.
+        BenchmarkError: there are no results, the file is no table of results, or a file of a published suite was
+            changed after it was published.
     """
     load_plugins()
     path = Path(path)
     if path.is_file():
-        return _read_whole(path)
-    if (path / "results.csv").is_file() or is_published(path):
-        return _read_whole(path / "results.csv")
-    store = open_results(path.parent, path.name)
-    if cells := [record.cell for record in store.records()]:
-        return collect_cells(cells, store, Suite.model_fields["price_list"].default)
-    if tables := sorted(path.glob("*/results.csv")):
-        return pd.concat([_read_whole(table) for table in tables], ignore_index=True)
+        _store_in(path.parent)
+        return read_table(path)
+    if (frame := _read_suite(path)) is not None:
+        return frame
+    frames = [_read_suite(table.parent) for table in sorted(path.glob("*/results.csv"))]
+    if frames:
+        return pd.concat(frames, ignore_index=True)
     raise BenchmarkError(f"There are no results in {path}, neither a results.csv nor records; run a suite first.")
 
 
-def _read_whole(table: Path) -> pd.DataFrame:
-    """A table of results; of a published suite only if all its files are those that were published."""
-    folder = table.parent.resolve()
-    if is_published(folder):
-        files = PublishedSuite(folder.parent, folder.name).manifest.files
-        check_files(folder, files, [table.name])
-    return read_table(table)
+def _read_suite(folder: Path) -> pd.DataFrame | None:
+    """The table of one suite, or its records as one; None where there are neither."""
+    store = _store_in(folder)
+    if (folder / "results.csv").is_file():
+        return read_table(folder / "results.csv")
+    cells = [record.cell for record in store.records()]
+    return collect_cells(cells, store, Suite.model_fields["price_list"].default) if cells else None
+
+
+def _store_in(folder: Path) -> Results:
+    """The results in a folder. Of a published suite all digests are checked here, before any file is read."""
+    folder = folder.resolve()
+    return open_results(folder.parent, folder.name)
 
 
 def _measure(selected: Selected, settings: Settings, pool: Engine, rerun: Rerun) -> None:
@@ -207,19 +219,3 @@ def _command() -> str:
     """The command line of this process."""
     program = Path(sys.argv[0]).name
     return shlex.join([*(["python"] if program.endswith(".py") else []), program, *sys.argv[1:]])
-
-
-def _several(given: Any) -> list[Any]:
-    """A list of the names or numbers given, also where there is only one."""
-    return [given] if isinstance(given, str | int) else list(given)
-
-
-def _require_word(option: str, word: str, words: Any) -> None:
-    """Raises UnknownName for a word that is none of a Literal's. On the command line typer has checked it before."""
-    if word not in get_args(words):
-        raise UnknownName(option, word, get_args(words))
-
-
-def _require_positive(option: str, number: int | None) -> None:
-    if number is not None and number < 1:
-        raise InvalidInput(f"{option} is {number}; give 1 or more, or leave it out.")

@@ -37,6 +37,7 @@ Steps = Annotated[
 ]
 Seed = Annotated[list[int] | None, typer.Option("--seed", help="Only these seeds; repeatable.")]
 Limit = Annotated[int | None, typer.Option(min=1, help="Measure the first N test samples of a fixed shuffle.")]
+ReadLimit = Annotated[int | None, typer.Option("--limit", min=1, help="The records measured with --limit N.")]
 Prices = Annotated[str | None, typer.Option("--price-list", help="Price energy by this list, not the suite's.")]
 Results = Annotated[Path, typer.Option("--results", help="Where records and tables go.")]
 
@@ -78,8 +79,11 @@ Checked = Annotated[
 Kind = Annotated[choices.Kind | None, typer.Option(help="Where a name means several things.")]
 AnyTask = Annotated[
     list[str] | None,
-    typer.Option("--task", help="Only these tasks; globs; repeatable.", autocompletion=completion.shipped("tasks")),
-]
+    typer.Option(
+        "--task", help="These tasks, with layouts and addresses; globs; repeatable.",
+        autocompletion=completion.shipped("tasks"),
+    ),
+]  # fmt: skip
 TrainedTask = Annotated[
     str, typer.Option("--task", "--dataset", help="What to train on.", autocompletion=completion.shipped("tasks"))
 ]

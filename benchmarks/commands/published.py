@@ -15,6 +15,7 @@ from benchmarks.records.published import PublishedSuite
 from benchmarks.records.reading import working_store
 from benchmarks.suites.files import load_suite
 from benchmarks.suites.plugins import load_plugins
+from conversion.errors import BenchmarkError
 
 
 def publish(suite: str, results: Path, to: Path) -> int:
@@ -58,6 +59,11 @@ def verify(
     """
     load_plugins()
     chosen = load_suite(suite)
+    if not (results / chosen.name).is_dir():
+        raise BenchmarkError(
+            f"There is no published suite in {results / chosen.name}, looked for in {Path.cwd()}; call the command in "
+            "the folder of the repository, or give --results."
+        )
     published = PublishedSuite(results, chosen.name)
     found = measure_again(chosen, published, cells, seed, data_root, weights, engine, workers)
     for line in (*found.faults, *found.cells):

@@ -6,13 +6,14 @@ What each flag meant there: docs/report.md.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, get_args
 
 from pydantic import BaseModel, ConfigDict
 
 from adapters import NETWORKS
 from benchmarks.choices import CalibrationName
 from conversion.errors import InvalidInput
+from conversion.methods import METHODS
 from tasks import TASKS
 from tasks.detection.base import Detection
 from tasks.events.base import EventTask
@@ -128,13 +129,24 @@ def released_method(flags: Flags, defaults: Defaults = CIFAR) -> Named:
 
 
 def named_method(label: str) -> Named:
-    """Parses a method's label, "burst:phi=4,light=False"; values are checked when the method is made."""
+    """Parses a method's label, "burst:phi=4,light=False"; values are checked when the method is made.
+
+    Raises:
+        InvalidInput: it cannot be read, or lacks an option that the method needs.
+    """
     name, _, rest = label.partition(":")
     pairs = [pair.partition("=") for pair in rest.split(",") if rest]
     for option, equals, value in pairs:
         if not (option and equals and value):
             raise InvalidInput(f"The method '{label}' cannot be read; write it as burst:phi=4,light=False.")
-    return name, {option: value for option, _, value in pairs}
+    options = {option: value for option, _, value in pairs}
+    fields = METHODS[name].model_fields if name in METHODS else {}
+    missing = [option for option, field in fields.items() if field.is_required() and option not in options]
+    if missing and options.keys() <= fields.keys():
+        option, kind = missing[0], fields[missing[0]].annotation
+        example = f"{label}{',' if rest else ':'}{option}={4 if int in (kind, *get_args(kind)) else 'VALUE'}"
+        raise InvalidInput(f"Method '{name}' needs the option '{option}'; give it as {example}.")
+    return name, options
 
 
 def chosen_method(flags: Flags, label: str | None, defaults: Defaults = CIFAR) -> Named:

@@ -61,8 +61,12 @@ def make_method(name: str, **options: Any) -> Method:
 
     Raises:
         UnknownName: no such method, or the method has no such option.
-        InvalidInput: an option has a value that the method does not take.
+        InvalidInput: an option has a value that the method does not take, or is a part of the name.
     """
+    plain, colon, listed = name.partition(":")
+    if colon and plain in METHODS:
+        keywords = ", ".join([f'"{plain}"', *filter(None, listed.split(","))])
+        raise InvalidInput(f"'{name}' is a label; here options are keywords: {keywords}.")
     method = METHODS[name]
     for option in options:
         if option not in method.model_fields:

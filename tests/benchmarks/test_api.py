@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -17,7 +18,9 @@ import benchmarks
 import run_all
 from benchmarks.engines import Inline
 from benchmarks.execution.workbench import ROOT
+from benchmarks.pages.publication import publish_suite
 from benchmarks.pages.tables import COLUMNS
+from benchmarks.records.store import Store
 from benchmarks.suites.files import load_suite
 from conversion.errors import BenchmarkError
 
@@ -117,6 +120,28 @@ def test_what_is_no_table_of_results_is_refused(content: str | None, said: str, 
         ({"rerun": "every"}, "no rerun called 'every'"),
         ({"price_list": "horowitz54"}, "did you mean horowitz45"),
         ({"device": "tpu"}, "The device 'tpu'"),
+        ({"suite": None}, "suite is None; it should be a valid string or an instance of Path or an instance of Suite"),
+        ({"methods": []}, r"methods is \[\]; it should hold a name; leave it out to select all"),
+        ({"tasks": ()}, r"tasks is \(\)"),
+        ({"networks": 5}, "networks has 5; it should be a valid string"),
+        ({"methods": ["burst", 1]}, "methods has 1"),
+        ({"methods": b"burst"}, "methods has 98"),
+        ({"T": 2.5}, "T is 2.5; it should be an integer or several"),
+        ({"T": "2"}, "T has '2'; it should be a valid integer"),
+        ({"T": True}, "T has True"),
+        ({"T": np.array([4, 0])}, "T is 0"),
+        ({"seeds": []}, r"seeds is \[\]"),
+        ({"limit": "5"}, "limit is '5'; it should be a valid integer"),
+        ({"limit": float("nan")}, "limit is nan"),
+        ({"workers": "2", "engine": "local"}, "workers is '2'"),
+        ({"data_root": 5}, "data_root is 5; it should be a valid string or an instance of Path"),
+        ({"weights": None}, "weights is None"),
+        ({"results": []}, r"results is \[\]"),
+        ({"device": None}, "device is None"),
+        ({"engine": None}, "engine is None; it should be 'inline', 'local' or 'ray'"),
+        ({"rerun": True}, "rerun is True"),
+        ({"price_list": 5}, "price_list is 5"),
+        ({"address": 5}, "address is 5"),
     ],
 )
 def test_bad_arguments_are_refused_in_a_sentence_and_write_nothing(
@@ -125,6 +150,79 @@ def test_bad_arguments_are_refused_in_a_sentence_and_write_nothing(
     with pytest.raises(BenchmarkError, match=said):
         benchmarks.run_suite(**{"suite": "smoke", "engine": "inline", "results": tmp_path, **arguments})
     assert list(tmp_path.iterdir()) == []
+
+
+def test_an_argument_that_does_not_exist_is_an_error_of_python() -> None:
+    with pytest.raises(TypeError, match="unexpected keyword argument 'method'"):
+        benchmarks.run_suite("smoke", method="burst")  # type: ignore[call-arg]
+
+
+@pytest.mark.parametrize("path", [None, 5, [], b"results"])
+def test_results_are_read_from_a_path_and_nothing_else(path: Any) -> None:
+    with pytest.raises(BenchmarkError, match=r"^path is .*; it should be a valid string or an instance of Path\.$"):
+        benchmarks.load_results(path)
+
+
+def test_arguments_that_select_all_may_be_given_as_none(measured: tuple[Path, pd.DataFrame]) -> None:
+    results, frame = measured
+    for alike in (np.int64(2), np.array([2]), {2}, iter([2])):
+        selected: dict[str, Any] = SELECTED | {"T": alike, "tasks": None, "networks": None, "seeds": None}
+        pd.testing.assert_frame_equal(benchmarks.run_suite("smoke", **selected, results=results), frame)
+
+
+@pytest.fixture
+def published(measured: tuple[Path, pd.DataFrame], tmp_path: Path) -> Path:
+    """The folder of published suites, with the small run in it."""
+    results, _ = measured
+    suite = load_suite("smoke").adjusted(limit=50)
+    publish_suite(suite, Store(results, suite.name), tmp_path)
+    return tmp_path
+
+
+@pytest.mark.parametrize("name", ["results.csv", "records.jsonl.gz", "samples.parquet"])
+def test_a_published_suite_that_was_changed_is_not_read(name: str, published: Path) -> None:
+    assert len(benchmarks.load_results(published)) == len(load_suite("smoke").cells())
+    path = published / SUITE / name
+    path.write_bytes(path.read_bytes()[:-1] + b"7")
+    for given in (published, published / SUITE, published / SUITE / "results.csv", published / SUITE / "." / name):
+        with pytest.raises(BenchmarkError, match=f"{name} was changed after it was published"):
+            benchmarks.load_results(given)
+
+
+def test_a_published_suite_without_its_table_is_refused(published: Path) -> None:
+    (published / SUITE / "results.csv").unlink()
+    with pytest.raises(BenchmarkError, match=r"results\.csv is missing"):
+        benchmarks.load_results(published / SUITE)
+
+
+def command(monkeypatch: pytest.MonkeyPatch, *words: str) -> int:
+    """The exit status of a command line, in this process."""
+    monkeypatch.setattr(sys, "argv", ["run_all.py", *words])
+    with pytest.raises(SystemExit) as ended:
+        run_all.main()
+    return int(ended.value.code or 0)
+
+
+def test_commands_that_find_nothing_name_the_results_of_limit_and_where_they_looked(
+    measured: tuple[Path, pd.DataFrame],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    results, _ = measured
+    nothing = f"There are no records of suite smoke in {results}/smoke; there are results of --limit 50, which need"
+    assert command(monkeypatch, "status", "--suite", "smoke", "--results", str(results)) == 0
+    shown = capsys.readouterr()
+    assert "11 cells: 0 done" in shown.out and nothing in shown.err
+    assert command(monkeypatch, "report", "--suite", "smoke", "--results", str(results)) == 2
+    assert nothing in capsys.readouterr().err
+    assert command(monkeypatch, "status", "--suite", "smoke", "--limit", "50", "--results", str(results)) == 0
+    assert not capsys.readouterr().err
+    monkeypatch.chdir(tmp_path)
+    assert command(monkeypatch, "report", "--suite", "smoke") == 2
+    assert f"There are no records of suite smoke in {tmp_path}/results/smoke; run it first" in capsys.readouterr().err
+    assert command(monkeypatch, "verify", "--suite", "smoke") == 2
+    assert f"in results/published/smoke, looked for in {tmp_path}; call the command in" in capsys.readouterr().err
 
 
 def test_an_interrupted_run_has_written_its_tables(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -359,6 +359,14 @@ def test_lists_and_doctor(cli: Cli) -> None:
     assert checkup.index("task mini_points: ready") < checkup.index("task bccd:")
     # Nobody trains without data.
     assert "train --task cifar10" not in checkup
+    # Variants of one dataset share a line, also where they are ready; their networks are listed.
+    assert "task ncars and its 3 variants: There is no folder Prophesee_Dataset_n_cars.\n" in checkup
+    assert "task shapenet_parts and its 16 variants: " in checkup and "ncars_temporal" not in checkup
+    assert "task mini_events and its 3 variants: ready\n" in checkup
+    assert "  network event_convnet: event_convnet_mini_events_temporal.safetensors\n" in checkup
+    # What each expects is told of one that is asked for.
+    assert "Expected layout" not in checkup and "22 of these lack data; --task NAME says" in checkup.splitlines()[-1]
+    assert "Expected layout: Prophesee_Dataset_n_cars/" in cli("doctor", "--task", "ncars_temporal").stdout
 
 
 def test_doctor_says_how_to_train_what_has_data_and_no_weights(cli: Cli, tmp_path: Path) -> None:

@@ -41,7 +41,8 @@ def test_a_task_without_its_data_fails_naming_them(
     ("name", "words"),
     [
         ("brust", "no method, task or network called 'brust'; did you mean burst"),
-        ("burst", "needs the option 'phi'"),
+        ("burst", "needs the option 'phi'; give it as burst:phi=4."),
+        ("burst:light=False", "needs the option 'phi'; give it as burst:light=False,phi=4."),
         ("burst:phi=0", "greater than or equal to 1"),
         ("burst:fi=4", "no option of method 'burst' called 'fi'"),
         ("burst:phi", "cannot be read"),

@@ -127,7 +127,7 @@ def test_a_change_of_what_no_cell_uses_reaches_none(tree: Path, before: Prints) 
         # Where data and weights come from.
         ("tasks/images/digits.py", '"Handwritten digits of scikit-learn"', '"Digits"'),
         ("adapters/images/digits.py", '"A small residual network for grey images of 8x8"', '"Small"'),
-        ("tasks/images/cifar.py", "0.1, 5000, 0", "0.1, 5000, 1"),
+        ("tasks/images/cifar.py", "VALIDATION_MAX = 5000", "VALIDATION_MAX = 500"),
         ("conversion/report/layers.py", "samples: int = 128", "samples: int = 64"),
         ("tasks/images/target.py", "WRITTEN = 12", "WRITTEN = 20"),
         ("tasks/target.py", "KEPT = 4", "KEPT = 8"),

@@ -18,6 +18,8 @@ from benchmarks.suites.plugins import GROUP, load_plugins
 from tasks import TASKS
 from tests.tasks.detection.annotated import devkit
 
+pytestmark = pytest.mark.slow
+
 MODULE = '''
 """Tasks of four families, with the data that a test needs."""
 
@@ -30,7 +32,6 @@ from tasks.events.encoding import Sensor
 from tasks.images.base import ImageSplits, LabelledImages, LoadedImages
 from tasks.points.base import CloudClassification
 
-pytestmark = pytest.mark.slow
 
 SIZES = {"train": (40, 0), "validation": (12, 1), "test": (12, 2)}
 

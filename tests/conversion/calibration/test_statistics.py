@@ -308,6 +308,8 @@ def test_impossible_conversions_are_refused(
 def test_a_method_says_which_option_it_needs() -> None:
     with pytest.raises(InvalidInput, match="Method 'burst' needs the option 'phi'"):
         make_method("burst")
+    with pytest.raises(InvalidInput, match='here options are keywords: "burst", phi=4, light=False'):
+        convert(open_graph(), GRAPH_INPUT, "burst:phi=4,light=False", T=4)
     with pytest.raises(UnknownName, match=r"known: \(none\)"):
         make_method("ann", phi=2)
 
