@@ -132,6 +132,9 @@ class AnnotatedDetection(Detection, DiskTask[Annotated]):
     def key(self, sample: Annotated) -> str:
         return sample.path.stem
 
+    def source(self, sample: Annotated) -> Path:
+        return sample.path
+
     def skip_list(self, sample: Annotated) -> Path:
         return sample.path.parent.parent / SKIPPED
 

@@ -104,6 +104,11 @@ class ImageFolderTask(SizedImages, DiskTask[ClassFile]):
             cls.layout = f"{cls.folders[0]}/{{{','.join(cls.parts.values())}}}/<class>/*.jpg or *.png."
 
     def gap(self) -> str | None:
+        if self.class_folders and len(self.class_folders) != len(self.classes):
+            raise InvalidInput(
+                f"Task {self.name} has {len(self.classes)} classes and {len(self.class_folders)} class_folders; name "
+                "the folder of every class, in the order of the classes."
+            )
         gaps = (folder_gap(self.root / part, self.class_folders or self.classes) for part in self.parts.values())
         return next((gap for gap in gaps if gap is not None), None) or super().gap()
 
@@ -118,6 +123,9 @@ class ImageFolderTask(SizedImages, DiskTask[ClassFile]):
 
     def key(self, sample: ClassFile) -> str:
         return sample.path.relative_to(self.root).with_suffix("").as_posix()
+
+    def source(self, sample: ClassFile) -> Path:
+        return sample.path
 
     def content(self, sample: ClassFile) -> bytes:
         return f"{self.key(sample)} {sample.label} ".encode() + file_hash(sample.path)

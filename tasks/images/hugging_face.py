@@ -73,6 +73,9 @@ class HuggingFaceTask(SizedImages, DiskTask[Row]):
     def key(self, sample: Row) -> str:
         return f"{sample.split}/{sample.number}"
 
+    def source(self, sample: Row) -> tuple[Path, int, int]:
+        return sample.path, sample.group, sample.index
+
     def content(self, sample: Row) -> bytes:
         return f"{self.key(sample)} {sample.label} ".encode() + hashlib.sha256(self._bytes(sample)).digest()
 
