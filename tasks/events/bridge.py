@@ -18,7 +18,6 @@ class TonicTask(EncodedEvents[Item], LibraryTask):
     Subclasses set `dataset`, `classes`, `sensor` and, unless it is the paper's voxel grid, `encoding`.
     """
 
-    extra = "events"
     root_argument = "save_to"
 
     def __init_subclass__(cls) -> None:

@@ -24,7 +24,6 @@ class GeometricTask(LibraryTask, CloudClassification):
     draw depends on the sample alone.
     """
 
-    extra = "points"
     transform: ClassVar[Callable[[Any], Any] | None] = None
     """A transform of torch-geometric in place of drawing, centring and scaling; None for these."""
 
@@ -56,7 +55,7 @@ class GeometricTask(LibraryTask, CloudClassification):
                 )
             return found
         if getattr(data, "face", None) is not None:
-            data = imported("torch_geometric.transforms.SamplePoints", self.extra)(self.points)(data.clone())
+            data = imported("torch_geometric.transforms.SamplePoints")(self.points)(data.clone())
         points = data.pos.double().numpy()
         return normalised(points[sample_indices(len(points), self.points, generator)], f"sample {self.key(sample)}")
 
