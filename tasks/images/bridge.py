@@ -17,7 +17,7 @@ from conversion.errors import DataMissing, InvalidInput
 from tasks.base import Split
 from tasks.disk import DiskTask, file_hash, folder_gap
 from tasks.images.base import ImageClassification
-from tasks.images.files import decoded
+from tasks.images.files import converted, decoded
 from tasks.library import Item, LibraryTask
 
 if TYPE_CHECKING:
@@ -46,10 +46,23 @@ class SizedImages(ImageClassification):
             cls.input_shape = (3, *(2 * transforms.crop_size)[:2])
             cls.mean, cls.std = tuple(transforms.mean), tuple(transforms.std)
 
+    def __init__(self, data_root: Path | None = None) -> None:
+        super().__init__(data_root)
+        shape = getattr(self, "input_shape", None)
+        if not isinstance(shape, tuple) or len(shape) != 3 or shape[0] not in (1, 3) or min(shape[1:]) < 1:
+            raise InvalidInput(
+                f"The input_shape of task {self.name} is {shape}; set it to (3, height, width), or (1, height, width) "
+                "for grey images, or set weights."
+            )
+
     def sized(self, image: Image.Image) -> Tensor:
-        """An image resized and cropped for the task, uint8 of shape `input_shape`."""
+        """An image resized and cropped for the task, uint8 of shape `input_shape`.
+
+        Raises:
+            InvalidInput: its pixels are of an unknown range.
+        """
         channels, height, width = self.input_shape
-        image = image.convert("RGB" if channels == 3 else "L")
+        image = converted(image, "RGB" if channels == 3 else "L", f"an image of task {self.name}")
         if self.weights is not None:
             chosen = self.weights.transforms()
             image = F.resize(image, chosen.resize_size, interpolation=chosen.interpolation, antialias=chosen.antialias)
