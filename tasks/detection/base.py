@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -69,10 +70,13 @@ def inside(box: Sequence[float], size: tuple[int, int], where: str) -> list[floa
         where: the source of the box for the error message: file, line or id.
 
     Raises:
-        InvalidInput: the box reaches more than a pixel over the border, or its corners are in the wrong order.
+        InvalidInput: a number is not finite, the box reaches more than a pixel over the border, or its corners are in
+            the wrong order.
     """
     height, width = size
     x1, y1, x2, y2 = box
+    if not all(map(math.isfinite, box)):
+        raise InvalidInput(f"{where}: the box {_shown(box)} holds something other than finite numbers; correct it.")
     if x2 < x1 or y2 < y1:
         raise InvalidInput(f"{where}: the box {_shown(box)} ends before it begins; its order is x1, y1, x2, y2.")
     if min(x1, y1) < -ROUNDING or x2 > width + ROUNDING or y2 > height + ROUNDING:

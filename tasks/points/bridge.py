@@ -48,7 +48,7 @@ class GeometricTask(LibraryTask, CloudClassification):
         where = f"sample {self.key(sample)} of task {self.name}"
         change = type(self).transform
         if change is not None:
-            found = self._transformed(change, data, where).pos.detach().T.float().contiguous()
+            found: Tensor = self._transformed(change, data, where).pos.detach().T.float().contiguous()
             if found.shape != self.input_shape:
                 raise InvalidInput(
                     f"The transform of task {self.name} gives a cloud of shape {tuple(found.shape)} for sample "
