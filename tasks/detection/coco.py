@@ -209,7 +209,8 @@ def _numbers(values: object, count: int) -> bool:
 
 def _size(image: Mapping[str, Any], path: Path) -> tuple[int, int]:
     """Height and width of an image."""
-    height, width = image.get("height"), image.get("width")
+    height: Any = image.get("height")
+    width: Any = image.get("width")
     if not _numbers([height, width], 2) or not all(side >= 1 and side % 1 == 0 for side in (height, width)):
         raise InvalidInput(
             f"{path}, image {image['id']}: height and width are {height!r:.60} and {width!r:.60}; they have to be "
