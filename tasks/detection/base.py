@@ -63,6 +63,19 @@ def read_image(path: Path, original: tuple[int, int], size: tuple[int, int]) -> 
     return torch.from_numpy(pixels.copy()).permute(2, 0, 1).contiguous()
 
 
+def size_in_pixels(height: float, width: float, where: str) -> tuple[int, int]:
+    """Height and width of an image, from its annotation.
+
+    Raises:
+        InvalidInput: one of them is no whole number of pixels.
+    """
+    if not all(side >= 1 and float(side).is_integer() for side in (height, width)):
+        raise InvalidInput(
+            f"{where}: height and width are {height:g} and {width:g}; they have to be whole numbers of pixels."
+        )
+    return int(height), int(width)
+
+
 def inside(box: Sequence[float], size: tuple[int, int], where: str) -> list[float]:
     """A box (x1, y1, x2, y2) clipped to an image of height and width `size`.
 

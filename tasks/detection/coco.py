@@ -23,7 +23,7 @@ from tasks.detection.average_precision import (
     mean_with_interval,
     score,
 )
-from tasks.detection.base import Annotated, AnnotatedDetection, inside
+from tasks.detection.base import Annotated, AnnotatedDetection, inside, size_in_pixels
 from tasks.detection.boxes import Boxes, Detections, require_same_images
 
 MOST = 100
@@ -211,12 +211,10 @@ def _size(image: Mapping[str, Any], path: Path) -> tuple[int, int]:
     """Height and width of an image."""
     height: Any = image.get("height")
     width: Any = image.get("width")
-    if not _numbers([height, width], 2) or not all(side >= 1 and side % 1 == 0 for side in (height, width)):
-        raise InvalidInput(
-            f"{path}, image {image['id']}: height and width are {height!r:.60} and {width!r:.60}; they have to be "
-            "whole numbers of pixels."
-        )
-    return height, width
+    where = f"{path}, image {image['id']}"
+    if not _numbers([height, width], 2):
+        raise InvalidInput(f"{where}: height and width are {height!r:.60} and {width!r:.60}; give numbers.")
+    return size_in_pixels(height, width, where)
 
 
 def _boxes(

@@ -12,7 +12,7 @@ from xml.parsers import expat
 
 from conversion.errors import DataMissing, InvalidInput
 from tasks.base import TASKS, Split, TaskInfo
-from tasks.detection.base import Annotated, AnnotatedDetection, inside
+from tasks.detection.base import Annotated, AnnotatedDetection, inside, size_in_pixels
 from tasks.detection.boxes import Boxes
 from tasks.disk import text_of
 
@@ -43,7 +43,8 @@ def read_annotation(path: Path, classes: Sequence[str], *, drop_empty: bool = Fa
         root = ElementTree.fromstring(text)
     except ElementTree.ParseError as error:
         raise InvalidInput(f"The annotation {path} is no XML file: {error}.") from error
-    height, width = (int(_number(root, f"size/{side}", str(path))) for side in ("height", "width"))
+    rows, columns = (_number(root, f"size/{side}", str(path)) for side in ("height", "width"))
+    height, width = size_in_pixels(rows, columns, str(path))
 
     boxes: list[list[float]] = []
     labels: list[int] = []

@@ -54,6 +54,8 @@ GOOD: Object = ("RBC", (5, 9, 20, 30), 0)
         (annotation(GOOD).replace("<ymin>9<", "<ymin>x<"), r"line 2: bndbox/ymin is 'x' where a number belongs"),
         (annotation(GOOD).replace("<xmax>20<", "<xmax>nan<"), r"line 2: bndbox/xmax is 'nan' where a number belongs"),
         (annotation(GOOD).replace("<width>64<", "<width>inf<"), r"b1\.xml: size/width is 'inf' where a number belongs"),
+        (annotation().replace("<width>64<", "<width>0<"), r"b1\.xml: height and width are 48 and 0; they have to be"),
+        (annotation().replace("<width>64<", "<width>9.5<"), r"b1\.xml: height and width are 48 and 9\.5"),
         (annotation(GOOD).replace("<width>64<", "<width>nan<"), r"b1\.xml: size/width is 'nan' where a number belongs"),
     ],
 )
