@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from abc import abstractmethod
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from difflib import get_close_matches
 from functools import cached_property
@@ -119,6 +120,10 @@ class DiskTask(FolderTask, Generic[Sample]):
         """The class that a sample is stratified by; None where it has none."""
         return None
 
+    def source(self, sample: Sample) -> Hashable:
+        """What a sample is read from; it is listed once, in one split."""
+        return sample
+
     def skip_list(self, sample: Sample) -> Path:
         """The list on which the user leaves a sample out."""
         return self.root / SKIPPED
@@ -131,11 +136,18 @@ class DiskTask(FolderTask, Generic[Sample]):
         return None
 
     def split_listing(self) -> dict[Split, list[Sample]]:
-        """Splits the listing in three and leaves out what the user skips. Raises DataMissing as `listing` does."""
+        """Splits the listing in three and leaves out what the user skips.
+
+        Raises:
+            DataMissing: as `listing` does, or the user leaves out too much.
+            InvalidInput: a split has an unknown name, there is none to train on, or a sample is listed twice.
+        """
         listed = self.listing()
+        self._require_splits(listed)
+        left_out = self._skipped_keys([sample for samples in listed.values() for sample in samples])
         if "test" not in listed:
             listed["train"], listed["test"] = self._split_off(listed["train"], TEST_FRACTION)
-        splits = {name: self._without_skipped(samples, name) for name, samples in listed.items()}
+        splits = {name: self._without_skipped(samples, name, left_out) for name, samples in listed.items()}
         self._count = sum(map(len, listed.values()))
         if "validation" not in splits:
             most, count = self.validation_most, len(splits["train"])
@@ -163,7 +175,8 @@ class DiskTask(FolderTask, Generic[Sample]):
 
     def departures(self) -> dict[str, int]:
         kept = sum(map(len, self._splits.values()))
-        return {f"{self.unit}s on {SKIPPED}": self._count - kept}
+        unmatched = {f"lines of {SKIPPED} that name no {self.unit} of this task": self._unmatched}
+        return {f"{self.unit}s on {SKIPPED}": self._count - kept} | (unmatched if self._unmatched else {})
 
     @contextmanager
     def reading(self, sample: Sample) -> Iterator[None]:
@@ -190,13 +203,54 @@ class DiskTask(FolderTask, Generic[Sample]):
         self.require()
         return self.split_listing()
 
-    def _without_skipped(self, samples: Sequence[Sample], split: Split) -> list[Sample]:
-        """The samples that are not on a skip list. Raises DataMissing unless one is left of every class."""
+    def _require_splits(self, listed: Mapping[Split, Sequence[Sample]]) -> None:
+        """Raises InvalidInput unless splits have names that tasks know, one is to train on, and no sample is twice."""
+        unknown = [name for name in listed if name not in SPLITS]
+        if unknown:
+            raise InvalidInput(
+                f"Task {self.name} has a split called '{unknown[0]}'; the splits of a task are {', '.join(SPLITS)}."
+            )
+        if "train" not in listed:
+            names = " and ".join(listed) or "none"
+            raise InvalidInput(
+                f"Task {self.name} has no train split, but {names}; say where its training samples are, which "
+                "calibration draws from."
+            )
+        seen: dict[Hashable, Split] = {}
+        for split, samples in listed.items():
+            for sample in samples:
+                source = self.source(sample)
+                if source in seen:
+                    where = f"{split} split" if seen[source] == split else f"{seen[source]} and the {split} split"
+                    raise InvalidInput(
+                        f"Task {self.name} lists {self.unit} {self.key(sample)} twice, in the {where}; list it once."
+                    )
+                seen[source] = split
+
+    def _skipped_keys(self, samples: Sequence[Sample]) -> Mapping[Path, frozenset[str]]:
+        """The keys of the samples that each skip list leaves out; a line may name a sample with its file's suffix."""
         lists = {path: skipped(path) for path in set(map(self.skip_list, samples))}
-        kept = [sample for sample in samples if self.key(sample) not in lists[self.skip_list(sample)]]
+        self._unmatched = 0
+        if not any(lists.values()):
+            return lists
+        keys: dict[Path, set[str]] = {path: set() for path in lists}
+        for sample in samples:
+            keys[self.skip_list(sample)].add(self.key(sample))
+        left_out = {}
+        for path, names in lists.items():
+            meant = {name if name in keys[path] else re.sub(r"\.[A-Za-z]\w*$", "", name) for name in names}
+            left_out[path] = frozenset(meant & keys[path])
+            self._unmatched += len(meant - keys[path])
+        return left_out
+
+    def _without_skipped(
+        self, samples: Sequence[Sample], split: Split, left_out: Mapping[Path, frozenset[str]]
+    ) -> list[Sample]:
+        """The samples that are not on a skip list. Raises DataMissing unless one is left of every class."""
+        kept = [sample for sample in samples if self.key(sample) not in left_out[self.skip_list(sample)]]
         # Classes are looked at only when something is left out: a library may have to read a sample for its class.
         if len(kept) < len(samples) and set(map(self.label, samples)) - set(map(self.label, kept)):
-            names = " and ".join(str(path) for path in lists)
+            names = " and ".join(sorted({str(self.skip_list(sample)) for sample in samples}))
             raise DataMissing(f"{names} leaves no {self.unit} in the {split} split, or none of one of its classes.")
         return kept
 
@@ -224,8 +278,24 @@ class DiskTask(FolderTask, Generic[Sample]):
 
 def skipped(path: Path) -> frozenset[str]:
     """The samples that a list of the user leaves out; what follows a # is a remark."""
-    lines = path.read_text().splitlines() if path.is_file() else []
+    lines = text_of(path).splitlines() if path.is_file() else []
     return frozenset(name for line in lines if (name := line.partition("#")[0].strip()))
+
+
+def text_of(path: Path) -> str:
+    """The text of a file.
+
+    Raises:
+        InvalidInput: it cannot be read, or its bytes are not UTF-8.
+    """
+    try:
+        return path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise InvalidInput(
+            f"{path} is no text in UTF-8: {error.reason} at byte {error.start}; save it anew."
+        ) from error
+    except OSError as error:
+        raise InvalidInput(f"{path} cannot be read: {error.strerror}.") from error
 
 
 def file_hash(path: Path) -> bytes:

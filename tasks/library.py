@@ -5,9 +5,11 @@ from __future__ import annotations
 import hashlib
 import importlib
 import inspect
+import sys
 from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import combinations
 from typing import Any, ClassVar
 
 from conversion.errors import DataMissing, InvalidInput
@@ -16,6 +18,8 @@ from tasks.disk import DiskTask
 
 TARGETS = ("targets", "labels", "_labels")
 """Attributes in which datasets may hold the classes of all their samples."""
+EXTRAS: Mapping[str, str] = {"tonic": "events", "torch_geometric": "points"}
+"""The extra of this package that installs a library."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,8 +47,6 @@ class LibraryTask(DiskTask[Item]):
     If None: `train=` True and False, or `split=` "train", "val" and "test", whichever the class takes. If it takes
     neither, a seeded fifth is the test split.
     """
-    extra: ClassVar[str | None] = None
-    """The extra of this package that installs the library; None where there is none."""
     root_argument: ClassVar[str] = "root"
     """The class's name of the argument for the folder."""
 
@@ -81,20 +83,31 @@ class LibraryTask(DiskTask[Item]):
         """The value and the class index of a sample whose item is (value, class).
 
         Raises:
-            InvalidInput: the item is something else.
+            InvalidInput: the item is something else, or of another class than the dataset's list of classes says.
         """
         item = self.item(sample)
         if not isinstance(item, tuple) or len(item) != 2:
             raise InvalidInput(
                 f"{_name_of(type(self).dataset)} gives {type(item).__name__} where (sample, class) belongs."
             )
-        return item[0], class_index(item[1], self.classes, self.name)
+        own, listed = class_index(item[1], self.classes, self.name), self._listed_class(sample)
+        if listed not in (None, own):
+            raise InvalidInput(
+                f"Sample {self.key(sample)} of task {self.name} is of class {self.classes[own]}, but "
+                f"{self.classes[listed]} in the dataset's list of classes; correct the dataset."
+            )
+        return item[0], own
 
     def label(self, sample: Item) -> int | None:
+        return self._listed_class(sample)
+
+    def _listed_class(self, sample: Item) -> int | None:
+        """The class of a sample in the attribute that lists all of them; None where there is no such attribute."""
+        change = getattr(sample.dataset, "target_transform", None) or (lambda target: target)
         for name in TARGETS:
             targets: Any = getattr(sample.dataset, name, ())
             if hasattr(targets, "__len__") and len(targets) == len(sample.dataset):
-                return class_index(targets[sample.index], self.classes, self.name)
+                return class_index(change(targets[sample.index]), self.classes, self.name)
         return None
 
     def key(self, sample: Item) -> str:
@@ -115,26 +128,31 @@ class LibraryTask(DiskTask[Item]):
             DataMissing: its files are not there.
             InvalidInput: the library is not installed, or there is no such split.
         """
-        dataset = without_download(imported(type(self).dataset, self.extra))
+        dataset = without_download(imported(type(self).dataset))
         parameters = inspect.signature(dataset).parameters
         root = {self.root_argument: str(self.root)} if self.root_argument in parameters else {}
-        return {
-            split: self._open(dataset, root, arguments)
-            for split, arguments in (self.splits or _default_splits(parameters)).items()
-        }
+        splits = _default_splits(parameters) if self.splits is None else self.splits
+        for (first, arguments), (second, others) in combinations(splits.items(), 2):
+            if arguments == others:
+                raise InvalidInput(
+                    f"Task {self.name} gives its {first} and its {second} split the same arguments "
+                    f"({_shown(arguments)}), so that they hold the same samples; leave one out or tell them apart."
+                )
+        return {split: self._open(dataset, root, arguments) for split, arguments in splits.items()}
 
     def _open(self, dataset: Callable[..., Any], root: Mapping[str, Any], arguments: Mapping[str, Any]) -> Any:
         try:
-            return dataset(**root, **self.options, **arguments)
+            opened = dataset(**root, **self.options, **arguments)
+            len(opened)  # Only map-style datasets have a length.
+            return opened
         except (RuntimeError, OSError) as error:
             raise DataMissing(
                 f"{_name_of(dataset)} is not in {self.root}, nor downloaded: {_clause(error)}."
             ) from error
-        except (TypeError, ValueError, KeyError, AssertionError) as error:
-            shown = ", ".join(f"{name}={value!r}" for name, value in {**self.options, **arguments}.items())
+        except Exception as error:  # Whatever a library raises, the user has to know what it was given.
             raise InvalidInput(
-                f"{_name_of(dataset)} cannot be opened with ({shown}): {_clause(error)}. The arguments for each split "
-                f"are the attribute `splits` of task {self.name}."
+                f"{_name_of(dataset)} cannot be opened with ({_shown({**self.options, **arguments})}): "
+                f"{_clause(error)}. The arguments for each split are the attribute `splits` of task {self.name}."
             ) from error
 
 
@@ -147,20 +165,27 @@ def _default_splits(parameters: Container[str]) -> Mapping[Split, Mapping[str, A
     return {"train": {}}
 
 
-def imported(dataset: Callable[..., Any] | str, extra: str | None) -> Callable[..., Any]:
+def imported(dataset: Callable[..., Any] | str) -> Callable[..., Any]:
     """A dataset's class, imported if it is given by its dotted name.
 
     Raises:
-        InvalidInput: its library is not installed, or has no such class.
+        InvalidInput: its library is not installed, or has no such class; or it is no class.
     """
     if not isinstance(dataset, str):
+        if not callable(dataset):
+            raise InvalidInput(f"A dataset is {dataset!r:.60}; give the library's class or its dotted name.")
         return dataset
     module, _, name = dataset.rpartition(".")
+    if not all(dataset.split(".")) or not module:
+        raise InvalidInput(f"'{dataset}' is no dotted name of a dataset; give module and class: tonic.datasets.NMNIST.")
     try:
         found: Callable[..., Any] = getattr(importlib.import_module(module), name)
     except ImportError as error:
-        advice = f": pip install -e '.[{extra}]'" if extra else ""
-        raise InvalidInput(f"{dataset} needs {module.partition('.')[0]}, which is not installed{advice}.") from error
+        library = (error.name or module).partition(".")[0]
+        if sys.modules.get(library) is not None:
+            raise InvalidInput(f"{dataset} cannot be imported: {_clause(error)}.") from error
+        advice = f": pip install -e '.[{EXTRAS[library]}]'" if library in EXTRAS else ""
+        raise InvalidInput(f"{dataset} needs {library}, which is not installed{advice}.") from error
     except AttributeError as error:
         raise InvalidInput(f"{module} has no dataset {name}.") from error
     return found
@@ -176,12 +201,13 @@ def class_index(target: Any, classes: Sequence[str], task: str) -> int:
         return classes.index(target)
     try:
         label = int(target)
-    except (TypeError, ValueError, RuntimeError):
-        label = -1
-    if not 0 <= label < len(classes):
+        whole = isinstance(target, str) or bool(label == target)
+    except (TypeError, ValueError, RuntimeError, OverflowError):
+        label, whole = -1, False
+    if not (whole and 0 <= label < len(classes)):
         raise InvalidInput(
             f"A target of task {task} is {target!r:.60}; it has to be one of its {len(classes)} classes, by name or "
-            "counted from 0."
+            "as a whole number counted from 0."
         )
     return label
 
@@ -204,6 +230,10 @@ def without_download(dataset: Callable[..., Any]) -> Callable[..., Any]:
 def _clause(error: Exception) -> str:
     """The message of an error, without its full stop."""
     return str(error).strip().rstrip(".") or type(error).__name__
+
+
+def _shown(arguments: Mapping[str, Any]) -> str:
+    return ", ".join(f"{name}={value!r}" for name, value in arguments.items())
 
 
 def _name_of(dataset: Callable[..., Any] | str) -> str:

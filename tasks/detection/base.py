@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -62,6 +63,19 @@ def read_image(path: Path, original: tuple[int, int], size: tuple[int, int]) -> 
     return torch.from_numpy(pixels.copy()).permute(2, 0, 1).contiguous()
 
 
+def size_in_pixels(height: float, width: float, where: str) -> tuple[int, int]:
+    """Height and width of an image, from its annotation.
+
+    Raises:
+        InvalidInput: one of them is no whole number of pixels.
+    """
+    if not all(side >= 1 and float(side).is_integer() for side in (height, width)):
+        raise InvalidInput(
+            f"{where}: height and width are {height:g} and {width:g}; they have to be whole numbers of pixels."
+        )
+    return int(height), int(width)
+
+
 def inside(box: Sequence[float], size: tuple[int, int], where: str) -> list[float]:
     """A box (x1, y1, x2, y2) clipped to an image of height and width `size`.
 
@@ -69,10 +83,13 @@ def inside(box: Sequence[float], size: tuple[int, int], where: str) -> list[floa
         where: the source of the box for the error message: file, line or id.
 
     Raises:
-        InvalidInput: the box reaches more than a pixel over the border, or its corners are in the wrong order.
+        InvalidInput: a number is not finite, the box reaches more than a pixel over the border, or its corners are in
+            the wrong order.
     """
     height, width = size
     x1, y1, x2, y2 = box
+    if not all(map(math.isfinite, box)):
+        raise InvalidInput(f"{where}: the box {_shown(box)} holds something other than finite numbers; correct it.")
     if x2 < x1 or y2 < y1:
         raise InvalidInput(f"{where}: the box {_shown(box)} ends before it begins; its order is x1, y1, x2, y2.")
     if min(x1, y1) < -ROUNDING or x2 > width + ROUNDING or y2 > height + ROUNDING:
@@ -131,6 +148,9 @@ class AnnotatedDetection(Detection, DiskTask[Annotated]):
 
     def key(self, sample: Annotated) -> str:
         return sample.path.stem
+
+    def source(self, sample: Annotated) -> Path:
+        return sample.path
 
     def skip_list(self, sample: Annotated) -> Path:
         return sample.path.parent.parent / SKIPPED

@@ -15,7 +15,7 @@ from tasks.detection.base import Annotated, AnnotatedDetection, inside
 from tasks.detection.boxes import Boxes
 from tasks.detection.coco import read_coco
 from tasks.detection.voc import Lists, VocLayout
-from tasks.disk import SKIPPED
+from tasks.disk import SKIPPED, text_of
 from tasks.images.files import UNREADABLE
 
 SUFFIXES = (".jpg", ".jpeg", ".png")
@@ -112,7 +112,7 @@ def read_yolo(path: Path, image: Path, classes: Sequence[str]) -> Boxes:
     boxes: list[list[float]] = []
     labels: list[int] = []
     dropped = 0
-    for number, line in enumerate(path.read_text(encoding="utf-8-sig").splitlines() if path.is_file() else [], 1):
+    for number, line in enumerate(text_of(path).splitlines() if path.is_file() else [], 1):
         where = f"{path}, line {number}"
         if not line.strip():
             continue

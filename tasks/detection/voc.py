@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-import re
+import math
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import ClassVar
 from xml.etree import ElementTree
+from xml.parsers import expat
 
 from conversion.errors import DataMissing, InvalidInput
 from tasks.base import TASKS, Split, TaskInfo
-from tasks.detection.base import Annotated, AnnotatedDetection, inside
+from tasks.detection.base import Annotated, AnnotatedDetection, inside, size_in_pixels
 from tasks.detection.boxes import Boxes
+from tasks.disk import text_of
 
 Lists = Mapping[Split, tuple[tuple[str, str], ...]]
 
@@ -41,14 +43,14 @@ def read_annotation(path: Path, classes: Sequence[str], *, drop_empty: bool = Fa
         root = ElementTree.fromstring(text)
     except ElementTree.ParseError as error:
         raise InvalidInput(f"The annotation {path} is no XML file: {error}.") from error
-    height, width = (int(_number(root, f"size/{side}", str(path))) for side in ("height", "width"))
-    lines = [text.count("\n", 0, begin.start()) + 1 for begin in re.finditer("<object[ >]", text)]
+    rows, columns = (_number(root, f"size/{side}", str(path)) for side in ("height", "width"))
+    height, width = size_in_pixels(rows, columns, str(path))
 
     boxes: list[list[float]] = []
     labels: list[int] = []
     difficult: list[bool] = []
     dropped = 0
-    for item, line in zip(root.iterfind("object"), lines, strict=False):
+    for item, line in zip(root.iterfind("object"), _object_lines(text), strict=True):
         where = f"{path}, line {line}"
         name = (item.findtext("name") or "").strip()
         if name not in classes:
@@ -66,12 +68,36 @@ def read_annotation(path: Path, classes: Sequence[str], *, drop_empty: bool = Fa
     return Boxes.of(boxes, labels, difficult, (height, width), path.stem, dropped)
 
 
+def _object_lines(text: str) -> list[int]:
+    """The line that each object of an annotation begins on, in their order, as ElementTree does not say it."""
+    parser = expat.ParserCreate(namespace_separator="}")  # With it names differ as they do in ElementTree.
+    lines: list[int] = []
+    depth = 0
+
+    def start(name: str, _: object) -> None:
+        nonlocal depth
+        if depth == 1 and name == "object":
+            lines.append(parser.CurrentLineNumber)
+        depth += 1
+
+    def end(_: str) -> None:
+        nonlocal depth
+        depth -= 1
+
+    parser.StartElementHandler, parser.EndElementHandler = start, end
+    parser.Parse(text, True)
+    return lines
+
+
 def _number(element: ElementTree.Element, name: str, where: str) -> float:
     text = element.findtext(name)
     try:
-        return float(text or "")
-    except ValueError as error:
-        raise InvalidInput(f"{where}: {name} is {text!r} where a number belongs; correct it.") from error
+        number = float(text or "")
+    except ValueError:
+        number = math.nan
+    if not math.isfinite(number):
+        raise InvalidInput(f"{where}: {name} is {text!r} where a number belongs; correct it.")
+    return number
 
 
 class VocLayout(AnnotatedDetection):
@@ -98,7 +124,7 @@ class VocLayout(AnnotatedDetection):
     def _listed_in(self, folder: str, name: str) -> list[Annotated]:
         base = self.root / folder
         path = base / "ImageSets" / "Main" / f"{name}.txt"
-        images = path.read_text().split()
+        images = text_of(path).split()
         if not images:
             raise DataMissing(f"The list {path} names no image.")
         return [Annotated(base / "JPEGImages" / f"{image}.jpg", partial(self._annotation, base, image))

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import hashlib
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from conversion.errors import InvalidInput
 from tasks.events.base import EncodedEvents
 from tasks.events.encoding import EVENT, Events
+from tasks.events.files import checked
 from tasks.library import Item, LibraryTask
 
 
@@ -18,7 +21,6 @@ class TonicTask(EncodedEvents[Item], LibraryTask):
     Subclasses set `dataset`, `classes`, `sensor` and, unless it is the paper's voxel grid, `encoding`.
     """
 
-    extra = "events"
     root_argument = "save_to"
 
     def __init_subclass__(cls) -> None:
@@ -34,11 +36,16 @@ class TonicTask(EncodedEvents[Item], LibraryTask):
             raise InvalidInput(
                 f"The recording {self.place(sample)} has no field {' and no '.join(gone)}; events have x, y, t and p."
             )
-        found = np.empty(len(events), EVENT)
-        for name in ("t", "x", "y"):
-            found[name] = events[name]
-        found["p"] = events["p"] > 0
-        return found
+        if events.ndim != 1:
+            raise InvalidInput(
+                f"The recording {self.place(sample)} is an array of shape {events.shape}; it should be (events,)."
+            )
+        # Wide, so that a pixel off the sensor does not wrap around to one on it.
+        wide = np.empty(len(events), [(name, np.int64) for name in EVENT.fields or ()])
+        for name in EVENT.fields or ():
+            wide[name] = whole_numbers(events[name], name, self.place(sample))
+        wide["p"] = wide["p"] > 0
+        return checked(wide, self.sensor, self.place(sample)).astype(EVENT)
 
     def label(self, sample: Item) -> int:
         label = super().label(sample)
@@ -51,3 +58,24 @@ class TonicTask(EncodedEvents[Item], LibraryTask):
         return (
             f"{self.key(sample)} {self.label(sample)} ".encode() + hashlib.sha256(self.load(sample).tobytes()).digest()
         )
+
+
+def whole_numbers(values: NDArray[Any], name: str, where: str) -> NDArray[np.int64]:
+    """One field of events as int64.
+
+    Raises:
+        InvalidInput: a value is no number, not finite, not whole or too large; the message names the event.
+    """
+    if values.ndim != 1 or values.dtype.kind not in "biuf":
+        raise InvalidInput(f"The field {name} of {where} is {values.dtype} of shape {values.shape}; give one number.")
+    # 2^63 is the first number above int64; as a float it is exact.
+    wrong = ~(np.abs(values.astype(np.float64)) < 2.0**63)
+    if values.dtype.kind == "f":
+        wrong |= values != np.trunc(values)
+    if wrong.any():
+        first = int(wrong.argmax())
+        unit = "numbers"
+        if name == "t":
+            unit = "microseconds: give the dataset a transform that multiplies seconds by 1e6 and rounds"
+        raise InvalidInput(f"Event {first} of {where} has {name} = {values[first]}; {name} is in whole {unit}.")
+    return values.astype(np.int64)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from conversion.errors import InvalidInput
 from tasks.base import Split, TaskInfo
+from tasks.disk import text_of
 from tasks.events.base import RecordedEvents, Recording, with_encodings
 from tasks.events.encoding import Events, Sensor
 from tasks.events.files import read_aedat3, read_npy
@@ -98,7 +99,7 @@ class DvsGesture(RecordedEvents):
 
 
 def _trials(path: Path) -> list[Path]:
-    return [path.parent / line.strip() for line in path.read_text().splitlines() if line.strip()]
+    return [path.parent / line.strip() for line in text_of(path).splitlines() if line.strip()]
 
 
 def _table(path: Path) -> Path:

@@ -17,7 +17,7 @@ from conversion.errors import DataMissing, InvalidInput
 from tasks.base import Split
 from tasks.disk import DiskTask, file_hash, folder_gap
 from tasks.images.base import ImageClassification
-from tasks.images.files import decoded
+from tasks.images.files import converted, decoded
 from tasks.library import Item, LibraryTask
 
 if TYPE_CHECKING:
@@ -46,10 +46,23 @@ class SizedImages(ImageClassification):
             cls.input_shape = (3, *(2 * transforms.crop_size)[:2])
             cls.mean, cls.std = tuple(transforms.mean), tuple(transforms.std)
 
+    def __init__(self, data_root: Path | None = None) -> None:
+        super().__init__(data_root)
+        shape = getattr(self, "input_shape", None)
+        if not isinstance(shape, tuple) or len(shape) != 3 or shape[0] not in (1, 3) or min(shape[1:]) < 1:
+            raise InvalidInput(
+                f"The input_shape of task {self.name} is {shape}; set it to (3, height, width), or (1, height, width) "
+                "for grey images, or set weights."
+            )
+
     def sized(self, image: Image.Image) -> Tensor:
-        """An image resized and cropped for the task, uint8 of shape `input_shape`."""
+        """An image resized and cropped for the task, uint8 of shape `input_shape`.
+
+        Raises:
+            InvalidInput: its pixels are of an unknown range.
+        """
         channels, height, width = self.input_shape
-        image = image.convert("RGB" if channels == 3 else "L")
+        image = converted(image, "RGB" if channels == 3 else "L", f"an image of task {self.name}")
         if self.weights is not None:
             chosen = self.weights.transforms()
             image = F.resize(image, chosen.resize_size, interpolation=chosen.interpolation, antialias=chosen.antialias)
@@ -104,6 +117,11 @@ class ImageFolderTask(SizedImages, DiskTask[ClassFile]):
             cls.layout = f"{cls.folders[0]}/{{{','.join(cls.parts.values())}}}/<class>/*.jpg or *.png."
 
     def gap(self) -> str | None:
+        if self.class_folders and len(self.class_folders) != len(self.classes):
+            raise InvalidInput(
+                f"Task {self.name} has {len(self.classes)} classes and {len(self.class_folders)} class_folders; name "
+                "the folder of every class, in the order of the classes."
+            )
         gaps = (folder_gap(self.root / part, self.class_folders or self.classes) for part in self.parts.values())
         return next((gap for gap in gaps if gap is not None), None) or super().gap()
 
@@ -118,6 +136,9 @@ class ImageFolderTask(SizedImages, DiskTask[ClassFile]):
 
     def key(self, sample: ClassFile) -> str:
         return sample.path.relative_to(self.root).with_suffix("").as_posix()
+
+    def source(self, sample: ClassFile) -> Path:
+        return sample.path
 
     def content(self, sample: ClassFile) -> bytes:
         return f"{self.key(sample)} {sample.label} ".encode() + file_hash(sample.path)

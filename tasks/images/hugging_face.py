@@ -18,7 +18,7 @@ from torch import Tensor
 
 from conversion.errors import DataMissing, InvalidInput
 from tasks.base import Split
-from tasks.disk import DiskTask
+from tasks.disk import SPLITS, DiskTask
 from tasks.images.bridge import SizedImages
 from tasks.images.files import UNREADABLE
 from tasks.library import class_index
@@ -44,7 +44,8 @@ class Row:
 class HuggingFaceTask(SizedImages, DiskTask[Row]):
     """Images in a folder of Hugging Face's `datasets`: Parquet files as on the hub, or Arrow files of `save_to_disk`.
 
-    The files of a part are all that are named `<part>-*` or lie in a folder `<part>`. Subclasses set `folders`,
+    The files of a part are all that are named `<part>-*` or `<part>.*`, or lie in a folder `<part>`; the library's own
+    cache-*.arrow are passed over. Subclasses set `folders`,
     `classes`, and `weights` or `input_shape`; `parts` and the names of the columns if they are called otherwise.
     """
 
@@ -73,6 +74,9 @@ class HuggingFaceTask(SizedImages, DiskTask[Row]):
     def key(self, sample: Row) -> str:
         return f"{sample.split}/{sample.number}"
 
+    def source(self, sample: Row) -> tuple[Path, int, int]:
+        return sample.path, sample.group, sample.index
+
     def content(self, sample: Row) -> bytes:
         return f"{self.key(sample)} {sample.label} ".encode() + hashlib.sha256(self._bytes(sample)).digest()
 
@@ -87,11 +91,26 @@ class HuggingFaceTask(SizedImages, DiskTask[Row]):
             )
         return content
 
+    def _is_of(self, part: str, path: Path) -> bool:
+        """Whether a file holds rows of a part, by its name or the folders that it lies in.
+
+        Raises:
+            InvalidInput: its name says another part than its folder.
+        """
+        # The library leaves the results of `map` beside the data.
+        if path.suffix not in (".parquet", ".arrow") or path.name.startswith((".", "cache-")):
+            return False
+        known = {*SPLITS, *self.parts.values()}
+        named = [name for name in known if path.name.startswith((f"{name}-", f"{name}."))]
+        found = known.intersection(path.relative_to(self.root).parts[:-1]) | set(sorted(named, key=len)[-1:])
+        if part in found and len(found) > 1:
+            raise InvalidInput(
+                f"The file {path} is of the parts {' and '.join(sorted(found))} by its name and folder; move it."
+            )
+        return part in found
+
     def _rows(self, split: Split, part: str) -> list[Row]:
-        paths = [
-            path for path in sorted(self.root.rglob("*")) if path.suffix in (".parquet", ".arrow")
-            and (path.name.startswith((f"{part}-", f"{part}.")) or part in path.relative_to(self.root).parts[:-1])
-        ]  # fmt: skip
+        paths = [path for path in sorted(self.root.rglob("*")) if self._is_of(part, path)]
         if not paths:
             raise DataMissing(f"The folder {self.root} holds no Parquet or Arrow file of the split {part}.")
         rows: list[Row] = []

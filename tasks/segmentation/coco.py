@@ -138,6 +138,9 @@ class CocoSegmentation(Segmentation, DiskTask[Instanced]):
     def key(self, sample: Instanced) -> str:
         return sample.path.stem
 
+    def source(self, sample: Instanced) -> Path:
+        return sample.path
+
     def content(self, sample: Instanced) -> bytes:
         """The annotations, and name and size of the image file: reading 19 GB would take minutes."""
         annotations = sample.instances.by_image[sample.entry["id"]]

@@ -12,6 +12,7 @@ from torch import Tensor
 from conversion.errors import DataMissing, InvalidInput
 from tasks.base import TASKS, Split, TaskInfo
 from tasks.detection.voc import PascalVoc
+from tasks.disk import text_of
 from tasks.segmentation.masks import Masked, MaskedImages
 
 LISTS = Path("ImageSets", "Segmentation")
@@ -78,7 +79,7 @@ def _of_voc(voc: Path, name: str, maps: str = "SegmentationClass") -> Masked:
 def _names(path: Path) -> list[str]:
     if not path.is_file():
         raise DataMissing(f"The list {path} is not there.")
-    names = path.read_text().split()
+    names = text_of(path).split()
     if not names:
         raise DataMissing(f"The list {path} is empty.")
     return names

@@ -127,6 +127,36 @@ def test_a_class_of_which_nothing_is_left_is_refused(root: Path) -> None:
     )
 
 
+def test_a_line_may_name_the_file_and_one_that_names_nothing_is_counted(root: Path) -> None:
+    (root / "numbers/skip.txt").write_text("\ufeff33.txt\n76\n333\n", encoding="utf-8")
+    task = Numbers(root)
+    assert sum(sizes(task)) == 98
+    assert task.departures() == {"numbers on skip.txt": 2, "lines of skip.txt that name no number of this task": 1}
+
+
+def test_a_skip_list_that_is_no_text_is_named(root: Path) -> None:
+    (root / "numbers/skip.txt").write_bytes(b"33 # \xe9\n")
+    with pytest.raises(InvalidInput, match=r"skip\.txt is no text in UTF-8: .* at byte 5; save it anew\."):
+        Numbers(root).split("train")
+
+
+@pytest.mark.parametrize(
+    ("listing", "message"),
+    [
+        ({"test": [1]}, "Task numbers has no train split, but test; say where"),
+        ({}, "Task numbers has no train split, but none; say where"),
+        ({"train": [1], "val": [2]}, "has a split called 'val'; the splits of a task are train, validation, test"),
+        ({"train": [1, 2], "test": [3, 2]}, "lists number 02 twice, in the train and the test split"),
+        ({"train": [1, 1]}, "lists number 01 twice, in the train split"),
+    ],
+)
+def test_splits_have_known_names_and_share_no_sample(listing: dict[Split, list[int]], message: str, root: Path) -> None:
+    found = {split: [root / f"numbers/{number:02}.txt" for number in numbers] for split, numbers in listing.items()}
+    task = type("Wrong", (Numbers,), {"listing": lambda self: found})(root)
+    with pytest.raises(InvalidInput, match=message):
+        task.split("test")
+
+
 def test_an_empty_split_is_refused_when_it_is_asked_for(tmp_path: Path) -> None:
     (tmp_path / "numbers").mkdir()
     for number in range(4):

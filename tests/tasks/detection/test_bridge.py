@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -115,6 +116,9 @@ def test_labels_of_yolo_are_read_as_ultralytics_reads_them(tmp_path: Path) -> No
         ("0 0.1 0.1 0.2 0.2 0.3 0.3", "is no label; it needs class, x, y, width, height"),
         ("stop 0.5 0.5 0.2 0.4", "'stop 0.5 0.5 0.2 0.4' is no label"),
         ("0 1.5 0.5 0.2 0.4", "line 1: the box .* is outside of the image, 60x40 pixels"),
+        ("0 nan 0.5 0.2 0.4", r"line 1: the box \(nan, .* holds something other than finite numbers"),
+        ("0 0.5 0.5 inf 0.4", r"line 1: the box \(-inf, .* holds something other than finite numbers"),
+        ("nan 0.5 0.5 0.2 0.4", "line 1: there is no class nan"),
     ],
 )
 def test_a_bad_label_is_named_and_can_be_left_out(line: str, message: str, tmp_path: Path) -> None:
@@ -127,6 +131,30 @@ def test_a_bad_label_is_named_and_can_be_left_out(line: str, message: str, tmp_p
     task = Signs(tmp_path)
     assert [sample.path.stem for sample in task.listed("test")] == ["0", "1", "3"]
     assert task.departures() == {"images on skip.txt": 2, "boxes without area": 0}
+
+
+def test_a_label_that_is_no_text_is_named(tmp_path: Path) -> None:
+    (signs(tmp_path) / "signs/labels/val/2.txt").write_bytes(b"0 0.5 0.5 0.2 0.4 \xb5")
+    with pytest.raises(InvalidInput, match=r"2\.txt is no text in UTF-8: .* at byte 18; .* write 2 on a line"):
+        Signs(tmp_path).split("test")
+
+
+@pytest.mark.parametrize(
+    ("kind", "write", "about"),
+    [
+        (Blood, blood, {"lists": {"test": ((".", "test"),)}}),
+        (Streets, streets, {"parts": {"test": ("val2017", "annotations/instances_val2017.json")}}),
+        (Signs, signs, {"parts": {"test": "images/val"}}),
+    ],
+)
+def test_a_folder_has_images_to_train_on_that_are_in_one_split(
+    kind: type[Blood | Streets | Signs], write: Callable[[Path], Path], about: dict[str, Any], tmp_path: Path
+) -> None:
+    with pytest.raises(InvalidInput, match=rf"Task {kind.name} has no train split, but test"):
+        type("Wrong", (kind,), about)(write(tmp_path)).split("test")
+    twice = {name: parts | {"train": parts["test"]} for name, parts in about.items()}
+    with pytest.raises(InvalidInput, match=rf"Task {kind.name} lists image \w+ twice, in the test and the train split"):
+        type("Wrong", (kind,), twice)(tmp_path).split("test")
 
 
 def test_a_class_that_the_task_has_not_is_named(tmp_path: Path) -> None:

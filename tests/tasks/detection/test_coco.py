@@ -31,6 +31,13 @@ def annotation(**changes: Any) -> dict[str, Any]:
     }
 
 
+def of_images(**changes: Any) -> dict[str, Any]:
+    """With other fields of the first image."""
+    content = annotation()
+    content["images"][0] |= changes
+    return content
+
+
 def read(tmp_path: Path, content: object) -> list[Any]:
     path = tmp_path / "coco" / "annotations" / "a.json"
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -60,6 +67,23 @@ def test_images_come_by_id_with_corners_and_labels_of_our_own(tmp_path: Path) ->
         (annotation(category_id=90), r"annotation 7: category 90 \(toothbrush\) is no class of the task"),
         (annotation(category_id=4), r"annotation 7: category 4 \(None\) is no class of the task"),
         (annotation(image_id=31), r"annotation 7: there is no image 31"),
+        (annotation(image_id=[30]), r"annotation 7: there is no image \[30\]"),
+        (annotation(category_id=[18]), r"annotation 7: category \[18\] \(None\) is no class"),
+        (annotation(bbox=None), r"annotation 7: bbox is None; it has to be \[x, y, width, height\]"),
+        (annotation(bbox=[1, 2, 3]), r"annotation 7: bbox is \[1, 2, 3\]; it has"),
+        (annotation(bbox=[1, 2, 3, "4"]), r"annotation 7: bbox is \[1, 2, 3, '4'\]; it has"),
+        (annotation(bbox=[1, 2, 3, 10**400]), r"annotation 7: bbox is \[1, 2, 3, 10+; it has"),
+        (annotation(bbox=[1, 2, 3, float("nan")]), r"annotation 7: the box \(1, 2, 4, nan\) holds something"),
+        (annotation(iscrowd="0"), r"annotation 7: iscrowd is '0'; it has to be 0 or 1"),
+        (annotation() | {"annotations": ["x"]}, r"entry 0 of annotations is 'x'; it has to be an object"),
+        (annotation() | {"annotations": None}, r"a\.json is no annotation file of COCO"),
+        (of_images(file_name=None), r"image 30: file_name is None; it has to be a name"),
+        (of_images(file_name=5), r"image 30: file_name is 5"),
+        (of_images(height=None), r"image 30: height and width are None and 200; give numbers"),
+        (of_images(width="200"), r"image 30: height and width are 100 and '200'"),
+        (of_images(width=0.5), r"image 30: height and width are 100 and 0\.5; they have to be whole numbers"),
+        (of_images(id=9), r"a\.json has two images of one id"),
+        (of_images(id="thirty"), r"a\.json is no annotation file of COCO \('<' not supported"),
     ],
 )  # fmt: skip
 def test_what_is_wrong_is_named_with_file_and_id(content: object, message: str, tmp_path: Path) -> None:

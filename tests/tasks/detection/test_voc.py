@@ -52,11 +52,30 @@ GOOD: Object = ("RBC", (5, 9, 20, 30), 0)
         (annotation(GOOD, ("RBC", (30, 9, 20, 30), 0)), r"line 5: the box \(29, 8, 19, 29\) ends before it begins"),
         (annotation(GOOD, ("RBC", (5, 9, 5, 30), 0)), r"line 5: the box of 'RBC' has no area"),
         (annotation(GOOD).replace("<ymin>9<", "<ymin>x<"), r"line 2: bndbox/ymin is 'x' where a number belongs"),
+        (annotation(GOOD).replace("<xmax>20<", "<xmax>nan<"), r"line 2: bndbox/xmax is 'nan' where a number belongs"),
+        (annotation(GOOD).replace("<width>64<", "<width>inf<"), r"b1\.xml: size/width is 'inf' where a number belongs"),
+        (annotation().replace("<width>64<", "<width>0<"), r"b1\.xml: height and width are 48 and 0; they have to be"),
+        (annotation().replace("<width>64<", "<width>9.5<"), r"b1\.xml: height and width are 48 and 9\.5"),
+        (annotation(GOOD).replace("<width>64<", "<width>nan<"), r"b1\.xml: size/width is 'nan' where a number belongs"),
     ],
 )
 def test_what_is_wrong_is_named_with_file_and_line(text: str, message: str, tmp_path: Path) -> None:
     with pytest.raises(InvalidInput, match=message):
         read_annotation(written(tmp_path, text), CLASSES)
+
+
+def test_objects_are_found_however_their_tags_are_written(tmp_path: Path) -> None:
+    text = annotation(GOOD, ("WBC", (1, 1, 64, 48), 0)).replace("<object>", "<!-- <object> -->\n<object\tid='1'\n>")
+    assert read_annotation(written(tmp_path, text), CLASSES).labels.tolist() == [0, 1]
+    with pytest.raises(InvalidInput, match=r"b1\.xml, line 3: 'RBC' is no class"):
+        read_annotation(written(tmp_path, text), ("WBC",))
+
+
+def test_a_list_that_is_no_text_is_named(tmp_path: Path) -> None:
+    root = devkit(tmp_path)
+    (root / "VOCdevkit/BCCD/ImageSets/Main/test.txt").write_bytes(b"test\xff\n")
+    with pytest.raises(InvalidInput, match=r"test\.txt is no text in UTF-8"):
+        Bccd(root).split("test")
 
 
 def test_a_pixel_over_the_border_is_rounding_and_is_clipped(tmp_path: Path) -> None:

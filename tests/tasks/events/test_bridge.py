@@ -142,6 +142,51 @@ def test_what_a_dataset_gives_is_checked(options: dict[str, Any], message: str, 
     assert f"write test/0 on a line of {tmp_path / 'skip.txt'}" in str(error.value).replace("/./", "/")
 
 
+def with_field(name: str, values: Any) -> Any:
+    """A transform that gives one field of the events other values, whatever their type."""
+
+    def change(events: Any) -> Any:
+        kept = {field: events[field] for field in events.dtype.names} | {name: np.resize(values, len(events))}
+        found = np.empty(len(events), [(field, column.dtype) for field, column in kept.items()])
+        for field, column in kept.items():
+            found[field] = column
+        return found
+
+    return change
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (with_field("t", np.linspace(0, 1, 60)), r"has t = 0\.0\d+; t is in whole microseconds: .* seconds by 1e6"),
+        (with_field("t", np.nan), "Event 0 of test/0 of task strokes has t = nan"),
+        (with_field("t", np.inf), "has t = inf"),
+        (with_field("t", np.uint64(2**63 + 5)), "has t = 9223372036854775813"),
+        (with_field("x", np.nan), "has x = nan; x is in whole numbers"),
+        (with_field("x", 2.7), r"has x = 2\.7; x is in whole numbers"),
+        (with_field("x", 65539), "has an event at x = 65539; the sensor of 12x10"),
+        (with_field("y", np.uint64(2**64 - 1)), "has y = 18446744073709551615"),
+        (with_field("p", np.nan), "has p = nan"),
+        (with_field("p", "on"), "The field p of test/0 of task strokes is <U2 of shape"),
+        (lambda events: np.stack([events, events]), r"is an array of shape \(2, 60\); it should be \(events,\)"),
+    ],
+)
+def test_events_are_whole_numbers_before_they_are_cast(change: Any, message: str, tmp_path: Path) -> None:
+    task = type("Wrong", (OfStrokes,), {"options": {"transform": change}})(tmp_path)
+    with pytest.raises(InvalidInput, match=message):
+        task.split("test")
+
+
+@pytest.mark.parametrize("kind", [np.float64, np.uint16, np.int32])
+def test_whole_numbers_of_any_type_are_events(kind: type, tmp_path: Path) -> None:
+    def cast(events: Any) -> Any:
+        return events.astype([(name, np.float64 if name == "t" else kind) for name in "txyp"])
+
+    expected, task = OfStrokes(tmp_path), type("Cast", (OfStrokes,), {"options": {"transform": cast}})(tmp_path)
+    first, second = expected.listed("test")[0], task.listed("test")[0]
+    assert np.array_equal(task.events(second), expected.events(first))
+
+
 def test_a_pixel_off_the_sensor_is_named(tmp_path: Path) -> None:
     with pytest.raises(InvalidInput, match=r"test/\d of task strokes has an event at x = \d+; the sensor of 4x10"):
         type("Wrong", (OfStrokes,), {"sensor": Sensor(4, 10)})(tmp_path).split("test")

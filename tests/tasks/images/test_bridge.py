@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import io
 import json
+import shutil
+import struct
+import zlib
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -19,6 +22,7 @@ from torchvision.models import ResNet18_Weights
 
 from conversion.errors import DataMissing, InvalidInput
 from tasks.images.bridge import ImageFolderTask, TorchvisionTask
+from tasks.images.files import decoded
 from tasks.images.hugging_face import HuggingFaceTask
 from tests.tasks.bridged import classifier, converted
 
@@ -302,3 +306,87 @@ def test_a_row_without_an_image_is_named(tmp_path: Path) -> None:
         split[1]
     with pytest.raises(InvalidInput, match=r"The image in row 2 of .* cannot be read"):
         split[2]
+
+
+def test_what_the_library_caches_is_passed_over(tmp_path: Path) -> None:
+    arrow(tmp_path)
+    path = tmp_path / "rows/train/data-00000-of-00001.arrow"
+    path.with_name("cache-1234.arrow").write_bytes(path.read_bytes())
+    assert [len(Rows(tmp_path).listed(split)) for split in SPLITS] == [18, 2, 6]  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("name", ["train/test-0.parquet", "test/train-1.parquet", "train/validation-0.parquet"])
+def test_a_file_of_two_parts_is_refused(name: str, tmp_path: Path) -> None:
+    parquet(tmp_path)
+    path = tmp_path / "rows/data" / name
+    path.parent.mkdir()
+    path.write_bytes((tmp_path / "rows/data/test-0.parquet").read_bytes())
+    with pytest.raises(InvalidInput, match=rf"The file .*{name} is of the parts \w+ and \w+ by its name and folder"):
+        Rows(tmp_path).split("train")
+
+
+def test_the_same_rows_are_of_one_split(tmp_path: Path) -> None:
+    parquet(tmp_path)
+    task = type("Wrong", (Rows,), {"parts": {"train": "train", "validation": "test", "test": "test"}})(tmp_path)
+    with pytest.raises(InvalidInput, match="lists image test/0 twice, in the validation and the test split"):
+        task.split("test")
+
+
+@pytest.mark.parametrize(
+    ("about", "message"),
+    [
+        ({"parts": {"test": "test"}}, "Task photographs has no train split, but test"),
+        ({"parts": {"train": "train", "test": "train"}}, "lists image train/cat/0 twice, in the train and the test"),
+        ({"parts": {"train": "train", "val": "test"}}, "a split called 'val'; the splits of a task are train, valid"),
+        ({"class_folders": ("cat",)}, "has 2 classes and 1 class_folders; name the folder of every class"),
+        ({"class_folders": ("cat", "cat")}, "lists image train/cat/0 twice"),
+    ],
+)
+def test_parts_and_folders_are_checked(about: dict[str, Any], message: str, photographs: Path) -> None:
+    for part in ("train", "test"):
+        if about.get("class_folders") == ("cat", "cat"):
+            shutil.rmtree(photographs / "photographs" / part / "dog")
+    with pytest.raises(InvalidInput, match=message):
+        type("Wrong", (Photographs,), about)(photographs).split("test")
+
+
+@pytest.mark.parametrize("shape", [None, (24, 24), (2, 24, 24), (4, 24, 24), (3, 0, 24), [3, 24, 24], 24])
+def test_the_shape_of_the_input_is_that_of_an_image(shape: Any, tmp_path: Path) -> None:
+    with pytest.raises(
+        InvalidInput, match=r"The input_shape of task photographs is .*; set it to \(3, height, width\)"
+    ):
+        type("Wrong", (Photographs,), {"input_shape": shape})(tmp_path)
+
+
+def test_a_task_without_the_shape_of_the_input_is_refused(tmp_path: Path) -> None:
+    about = {"name": "unsized", "classes": ("cat", "dog")}
+    with pytest.raises(InvalidInput, match="The input_shape of task unsized is None; set it to"):
+        type("Unsized", (ImageFolderTask,), about)(tmp_path)
+
+
+def test_grey_of_16_bits_is_scaled(photographs: Path) -> None:
+    path = photographs / "photographs/test/cat/0.jpg"
+    path.unlink()
+    values = np.linspace(0, 65535, 24 * 24).astype(np.uint16).reshape(24, 24)
+    Image.fromarray(values).save(path.with_suffix(".png"))
+    image, _ = Photographs(photographs).split("test")[0]
+    assert torch.equal(image, torch.from_numpy(np.round(values / 257).astype(np.uint8)).expand(3, 24, 24))
+    assert np.array_equal(np.array(decoded(path.with_suffix(".png")))[..., 0], image[0])
+
+
+@pytest.mark.parametrize("mode", ["F", "I"])
+def test_pixels_of_an_unknown_range_are_refused(mode: str, tmp_path: Path) -> None:
+    about = {"options": Fake.options | {"transform": lambda image: image.convert("L").convert(mode)}}
+    with pytest.raises(InvalidInput, match=rf"an image of task fake are of Pillow's mode {mode}, .* write train/\d"):
+        list(type("Wrong", (Fake,), about)(tmp_path).test(60))
+
+
+def test_an_image_too_large_to_decode_is_named(photographs: Path) -> None:
+    path = photographs / "photographs/test/dog/1.png"
+    chunks = ((b"IHDR", struct.pack(">IIBBBBB", 60000, 60000, 8, 2, 0, 0, 0)), (b"IDAT", b""), (b"IEND", b""))
+    parts = (
+        struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data)) for name, data in chunks
+    )
+    path.write_bytes(b"\x89PNG\r\n\x1a\n" + b"".join(parts))
+    with pytest.raises(InvalidInput, match=r"1\.png is larger than Pillow reads: .* Make it smaller\..*test/dog/1"):
+        list(Photographs(photographs).test(4))

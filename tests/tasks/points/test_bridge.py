@@ -127,6 +127,62 @@ def test_a_field_that_there_is_not_is_named(field: str, tmp_path: Path) -> None:
         list(type("Wrong", (OfClouds,), about)(tmp_path).test(6))
 
 
+TRIANGLES = torch.tensor([[0], [1], [2]])
+
+
+def failing(data: Data) -> Data:
+    raise ValueError("no shape")
+
+
+@pytest.mark.parametrize(
+    ("fields", "about", "message"),
+    [
+        ({"pos": torch.randn(9, 2)}, {}, r"The pos of sample \w+/\d of task clouds has shape \(9, 2\); it should be"),
+        ({"pos": torch.randn(9, 4)}, {}, r"has shape \(9, 4\)"),
+        ({"pos": torch.randn(9)}, {}, r"has shape \(9,\)"),
+        ({"pos": torch.randn(0, 3)}, {}, r"has shape \(0, 3\)"),
+        ({"pos": [[0.0, 0.0, 1.0]]}, {}, "is of type list; it has to be a tensor"),
+        ({"pos": torch.full((9, 3), torch.nan)}, {}, "holds something other than finite numbers"),
+        ({"face": torch.zeros(3, 0).long()}, {}, r"The face of sample \w+/\d of .* has shape \(3, 0\)"),
+        ({"face": torch.tensor([[0], [1], [9]])}, {}, "names vertex 9; it has 9, counted from 0"),
+        ({"face": torch.tensor([[0], [-1], [2]])}, {}, "names vertex -1"),
+        ({"face": TRIANGLES.float()}, {}, r"is of type torch\.float32"),
+        ({"face": torch.zeros(3, 1).long()}, {}, "The transform SamplePoints fails|as SamplePoints gives it|one place"),
+        ({}, {"input_shape": (6, 32)}, r"The input_shape of task clouds is \(6, 32\); without a transform"),
+        ({}, {"input_shape": (3,)}, r"The input_shape of task clouds is \(3,\); without"),
+        ({}, {"transform": staticmethod(failing)}, r"The transform failing fails for sample \w+/\d of .*: no shape"),
+        ({}, {"transform": staticmethod(lambda data: None)}, "gives NoneType without pos for sample"),
+        (
+            {},
+            {"transform": staticmethod(lambda data: Data(pos=data.pos / 0)), "input_shape": (3, 9)},
+            r"as <lambda> gives it holds something other than finite",
+        ),
+    ],
+)
+def test_clouds_are_finite_points_and_faces_name_them(
+    fields: dict[str, Any], about: dict[str, Any], message: str, tmp_path: Path
+) -> None:
+    class Own:
+        def __len__(self) -> int:
+            return 20
+
+        def __getitem__(self, index: int) -> Data:
+            return Data(**({"pos": torch.randn(9, 3), "y": index % 2} | fields))
+
+    with pytest.raises(InvalidInput, match=message) as error:
+        list(type("Wrong", (OfClouds,), {"dataset": Own} | about)(tmp_path).test(4))
+    assert "skip.txt" in str(error.value)
+
+
+def test_points_that_require_a_gradient_are_read(tmp_path: Path) -> None:
+    task = OfClouds(tmp_path)
+    sample = task.listed("test")[0]
+    expected = task.read(sample)[0]
+    sample.dataset.data.pos.requires_grad_()
+    sample.dataset._data_list = None
+    assert torch.equal(task.read(sample)[0], expected) and not task.read(sample)[0].requires_grad
+
+
 def test_parts_are_no_classes(tmp_path: Path) -> None:
     class Parts(Clouds):
         def __init__(self, root: str) -> None:
