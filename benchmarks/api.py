@@ -21,6 +21,8 @@ from benchmarks.execution.profiles import refuse_foreign_profiles
 from benchmarks.execution.worker import Job, Settings, fail, workbench
 from benchmarks.pages.publish import write_pages
 from benchmarks.pages.tables import collect_cells, read_table
+from benchmarks.records.manifest import check_files, is_published
+from benchmarks.records.published import PublishedSuite
 from benchmarks.records.reading import Results, open_results, working_store
 from benchmarks.records.store import Store
 from benchmarks.suites.cell import Cell
@@ -160,35 +162,30 @@ def load_results(path: Folder) -> pd.DataFrame:
             Of a store without tables the rows come from the records, at the default prices.
 
     Raises:
-        BenchmarkError: there are no results, the file is no table of results, or a file of a published suite was
-            changed after it was published.
+        BenchmarkError: there are no results, the file is no table of results, or it is of a published suite of which
+            a file is missing or was changed.
     """
     load_plugins()
     path = Path(path)
     if path.is_file():
-        _store_in(path.parent)
-        return read_table(path)
-    if (frame := _read_suite(path)) is not None:
-        return frame
-    frames = [_read_suite(table.parent) for table in sorted(path.glob("*/results.csv"))]
-    if frames:
-        return pd.concat(frames, ignore_index=True)
+        return _read_whole(path)
+    if (path / "results.csv").is_file() or is_published(path):
+        return _read_whole(path / "results.csv")
+    store = open_results(path.parent, path.name)
+    if cells := [record.cell for record in store.records()]:
+        return collect_cells(cells, store, Suite.model_fields["price_list"].default)
+    if tables := sorted(path.glob("*/results.csv")):
+        return pd.concat([_read_whole(table) for table in tables], ignore_index=True)
     raise BenchmarkError(f"There are no results in {path}, neither a results.csv nor records; run a suite first.")
 
 
-def _read_suite(folder: Path) -> pd.DataFrame | None:
-    """The table of one suite, or its records as one; None where there are neither."""
-    store = _store_in(folder)
-    if (folder / "results.csv").is_file():
-        return read_table(folder / "results.csv")
-    cells = [record.cell for record in store.records()]
-    return collect_cells(cells, store, Suite.model_fields["price_list"].default) if cells else None
-
-
-def _store_in(folder: Path) -> Results:
-    """The results in a folder. Of a published suite all digests are checked here, before any file is read."""
-    folder = folder.resolve()
-    return open_results(folder.parent, folder.name)
+def _read_whole(table: Path) -> pd.DataFrame:
+    """A table of results; of a published suite only if all its files are those that were published."""
+    folder = table.parent.resolve()
+    if is_published(folder):
+        files = PublishedSuite(folder.parent, folder.name).manifest.files
+        check_files(folder, files, [table.name])
+    return read_table(table)
 
 
 def _measure(selected: Selected, settings: Settings, pool: Engine, rerun: Rerun) -> None:
