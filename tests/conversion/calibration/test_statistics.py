@@ -36,6 +36,8 @@ from tests.conversion.toys import (
     with_thresholds,
 )
 
+pytestmark = pytest.mark.slow
+
 # More than one batch of the sweep and of the statistics.
 IMAGES = seeded((75, 3, 6, 6))
 

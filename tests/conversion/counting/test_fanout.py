@@ -26,6 +26,8 @@ from tests.conversion.toys import (
     with_thresholds,
 )
 
+pytestmark = pytest.mark.slow
+
 STEM = (4, 7, 7)
 """The output of the first convolution of every toy below for IMAGE."""
 

@@ -20,6 +20,8 @@ from tests.conversion.toys import (
     with_thresholds,
 )
 
+pytestmark = pytest.mark.slow
+
 # ----------------------------------------------------------------------------------------------- nonlinear operations
 
 

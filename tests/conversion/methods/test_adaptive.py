@@ -17,6 +17,8 @@ from conversion.stages import SSC, AdaFire, BiasCorrection, Thresholds
 from conversion.stages.ssc import RATIOS, scaled
 from tests.conversion.toys import Net, architecture, captured, captured_architecture, seeded
 
+pytestmark = pytest.mark.slow
+
 T = 3
 RELEASED, CORRECTED = Thresholds("mse_floor", start="shift"), Thresholds("mse")
 

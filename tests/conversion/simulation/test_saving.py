@@ -18,6 +18,8 @@ from conversion.simulation.exit_rules import EntropyRule
 from conversion.stages import Thresholds
 from tests.conversion.toys import architecture, captured, seeded
 
+pytestmark = pytest.mark.slow
+
 
 @cache
 def captured_twice(name: str, dtype: torch.dtype) -> tuple[ConversionGraph, ConversionGraph, Tensor]:

@@ -19,6 +19,8 @@ from tests.conversion.toys import (
     with_thresholds,
 )
 
+pytestmark = pytest.mark.slow
+
 EVERY = pytest.mark.parametrize("name", ARCHITECTURES)
 T = 6
 

@@ -32,6 +32,8 @@ from conversion.simulation.simulate import LayerStates
 from conversion.simulation.temporal import RunningDifference
 from tests.conversion.toys import NONLINEAR, Net, captured, captured_architecture, relative_error, seeded
 
+pytestmark = pytest.mark.slow
+
 EVERY = pytest.mark.parametrize("name", NONLINEAR)
 T = 6
 

@@ -27,6 +27,8 @@ from tests.conversion.toys import (
     with_thresholds,
 )
 
+pytestmark = pytest.mark.slow
+
 
 def identity(samples: Tensor) -> ConversionGraph:
     """One linear neuron of weight one."""
