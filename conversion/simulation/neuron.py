@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import sys
 import sysconfig
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -199,6 +200,22 @@ def _update(signed: bool, fast: bool) -> Callable[..., Any]:
     update: Callable[..., Any] = fire_signed if signed else fire
     if not fast:
         return update
+    from torch._dynamo.exc import BackendCompilerFailed  # Here, because it takes a moment to load.
+
     # One function serves all layers of all networks; beyond the default of 8 variants it would silently run uncompiled.
     torch._dynamo.config.recompile_limit = 64
-    return torch.compile(update, dynamic=True)
+    compiled = torch.compile(update, dynamic=True)
+
+    def compiled_if_possible(*args: Any, **kwargs: Any) -> Any:
+        """The compiled update; the plain one, which computes the same, for good once the compiler has failed."""
+        nonlocal compiled
+        try:
+            return compiled(*args, **kwargs)
+        except BackendCompilerFailed as error:
+            # A compiler that does not fit the processor, or variables that hide instructions of it from torch only.
+            reason = type(error.inner_exception).__name__
+            print(f"The neurons cannot be compiled ({reason}) and run uncompiled, which is slower.", file=sys.stderr)
+            compiled = update
+            return update(*args, **kwargs)
+
+    return compiled_if_possible

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from fractions import Fraction
 from typing import Any
@@ -15,9 +15,10 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
+from torch._dynamo.exc import BackendCompilerFailed
 
 from conversion import InvalidInput
-from conversion.simulation.neuron import Layer, Neuron, Start
+from conversion.simulation.neuron import Layer, Neuron, Start, _update
 from tests.conversion.toys import quantisation_error
 
 # Values in these tests are sums of few powers of two, so that floating point is exact and trains are decided by hand.
@@ -240,6 +241,26 @@ def test_unary_binary_graded(signed: bool) -> None:
     assert torch.equal(digits, events)
     assert torch.equal(unary, binary)
     assert torch.equal(binary, graded)
+
+
+def test_a_compiler_that_fails_leaves_the_plain_update(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def compile_(function: object, **options: object) -> Callable[..., object]:
+        def fail(*args: object, **kwargs: object) -> object:
+            raise BackendCompilerFailed("inductor", RuntimeError("no such header"), None)
+
+        return fail
+
+    monkeypatch.setattr(torch, "compile", compile_)
+    _update.cache_clear()
+    try:
+        eager, fast = random_tallies(7, False), random_tallies(7, False, fast=True)
+    finally:
+        _update.cache_clear()
+    assert all(torch.equal(one, other) for one, other in zip(eager[0], fast[0], strict=True))
+    # Said once, at the first step.
+    assert capsys.readouterr().err.count("cannot be compiled (RuntimeError) and run uncompiled") == 1
 
 
 @pytest.mark.slow
