@@ -13,6 +13,7 @@ from adapters import NETWORKS
 from benchmarks.suites.cell import Cell
 from benchmarks.suites.plugins import load_plugins
 from conversion.methods import METHODS
+from run_all import main
 
 HERE = Path(__file__).parent
 
@@ -51,3 +52,23 @@ def digits_cell() -> CellOf:
         )
 
     return make
+
+
+Cli = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def cli(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Cli:
+    """The command line in the folder of the test: arguments to exit status, output and errors."""
+    monkeypatch.chdir(tmp_path)
+
+    def call(*arguments: str) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["run_all.py", *arguments])
+        code = 0
+        try:
+            main()
+        except SystemExit as end:
+            code = int(end.code or 0)
+        return code, *capfd.readouterr()
+
+    return call

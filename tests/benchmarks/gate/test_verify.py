@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import sys
 import textwrap
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +24,7 @@ from benchmarks.records.record import Cause, Measurement, Record
 from benchmarks.records.store import Store
 from benchmarks.suites.files import load_suite
 from benchmarks.suites.suite import Suite
-from run_all import main
+from tests.benchmarks.conftest import Cli
 
 pytestmark = pytest.mark.slow
 
@@ -37,7 +37,6 @@ entries:
      T: [2, 4], limit: 60}
 """
 Change = Callable[[Record], Record]
-Cli = Callable[..., tuple[int, str, str]]
 
 
 @pytest.fixture(scope="module")
@@ -66,22 +65,10 @@ def published(suite: Suite, store: Store, tmp_path: Path) -> PublishedSuite:
 
 
 @pytest.fixture
-def cli(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Cli:
+def verify_(cli: Cli, tmp_path: Path) -> Cli:
     """`verify` on the command line, in a folder with the file of the suite."""
-    monkeypatch.chdir(tmp_path)
     (tmp_path / "own.yaml").write_text(textwrap.dedent(SUITE))
-
-    def call(*arguments: str) -> tuple[int, str, str]:
-        usual = ("verify", "--suite", "own.yaml", "--results", "published", "--engine", "inline")
-        monkeypatch.setattr(sys, "argv", ["run_all.py", *usual, *arguments])
-        code = 0
-        try:
-            main()
-        except SystemExit as end:
-            code = int(end.code or 0)
-        return code, *capfd.readouterr()
-
-    return call
+    return partial(cli, "verify", "--suite", "own.yaml", "--results", "published", "--engine", "inline")
 
 
 def altered(
@@ -118,8 +105,8 @@ def with_first(record: Record, field: str, **changes: Any) -> Record:
     return record.model_copy(update={field: [first.model_copy(update=changes), *others]})
 
 
-def test_cells_as_published_are_equal_and_the_manifest_says_so(published: PublishedSuite, cli: Cli) -> None:
-    code, out, error = cli("--cells", "7", "--record")
+def test_cells_as_published_are_equal_and_the_manifest_says_so(published: PublishedSuite, verify_: Cli) -> None:
+    code, out, error = verify_("--cells", "7", "--record")
     assert code == 0, error
     assert out.count("equal: digits digits_convnet") == 7
     assert "Suite own: of 7 cells 7 drawn, 7 equal." in out
@@ -128,7 +115,7 @@ def test_cells_as_published_are_equal_and_the_manifest_says_so(published: Publis
     assert entry.machine.processor and entry.machine.isa and set(entry.versions) >= {"python", "torch", "numpy"}
     page = (published.folder / "results.md").read_text()
     assert f"Last verified on {entry.date}" in page and "7 of 7 cells, 7 equal." in page
-    assert cli("--cells", "1", "--seed", "1")[0] == 0  # Whole after the entry was added.
+    assert verify_("--cells", "1", "--seed", "1")[0] == 0  # Whole after the entry was added.
     assert len(read_manifest(published.folder).verified) == 1
 
 
@@ -157,11 +144,11 @@ def test_one_altered_figure_is_found_though_every_digest_fits(
     assert {other.verdict for other in verdicts.values()} == {"equal"}
 
 
-def test_an_altered_figure_ends_the_command_with_4(suite: Suite, published: PublishedSuite, cli: Cli) -> None:
+def test_an_altered_figure_ends_the_command_with_4(suite: Suite, published: PublishedSuite, verify_: Cli) -> None:
     """Also where its cell is not measured again, if the record contradicts itself."""
     altered(suite, published, 3, ALTERED["accuracy"])
     for count in ("1", "7"):
-        code, out, _ = cli("--cells", count, "--record")
+        code, out, _ = verify_("--cells", count, "--record")
         assert code == 4
         assert "accuracy and predictions disagree" in out
     assert "different: " in out and "no spike moved; metrics.accuracy.value was" in out
@@ -257,7 +244,7 @@ def test_what_fails_now_is_different_and_what_cannot_be_measured_is_neither(
 
 
 def test_missing_data_and_other_weights_exit_with_3(
-    suite: Suite, published: PublishedSuite, cli: Cli, tmp_path: Path
+    suite: Suite, published: PublishedSuite, verify_: Cli, tmp_path: Path
 ) -> None:
     for change in ({"weights": "0" * 8}, {"data": "0" * 8}):
         altered(
@@ -265,13 +252,13 @@ def test_missing_data_and_other_weights_exit_with_3(
                 update={"fingerprint": record.fingerprint | change}
             ),
         )  # fmt: skip
-        code, out, _ = cli("--cells", "7")
+        code, out, _ = verify_("--cells", "7")
         assert code == 3 and f"published with other {next(iter(change))} than are here" in out
         assert out.count("equal: ") == 6
     real = Path(__file__).parents[3] / "results/published"
-    code, out, _ = cli("--suite", "cifar10", "--results", str(real), "--cells", "2")
+    code, out, _ = verify_("--suite", "cifar10", "--results", str(real), "--cells", "2")
     assert code == 3 and out.count("not measured: cifar10") == 2 and "No data root" in out
-    code, _, error = cli("--suite", "own.yaml", "--results", "nowhere")
+    code, _, error = verify_("--suite", "own.yaml", "--results", "nowhere")
     assert code == 2 and "There is no published suite in nowhere/own" in error
 
 
@@ -407,11 +394,13 @@ def test_refused_cells_are_drawn_and_have_to_be_refused_again(
     ]
 
 
-def test_a_cell_without_a_record_is_named_and_exits_with_3(suite: Suite, published: PublishedSuite, cli: Cli) -> None:
+def test_a_cell_without_a_record_is_named_and_exits_with_3(
+    suite: Suite, published: PublishedSuite, verify_: Cli
+) -> None:
     first, *others = published.records()
     kept = [Measurement(record=record, samples=kept_samples(published, record)) for record in others]
     write_tables(suite, copy := write_published(published.folder.parent, suite.name, kept), collect(suite, copy))
-    code, out, _ = cli("--cells", "1")
+    code, out, _ = verify_("--cells", "1")
     assert code == 3 and f"; not published: {first.cell.label}." in out
 
 

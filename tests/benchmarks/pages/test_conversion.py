@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-import sys
-from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +24,7 @@ from benchmarks.references.released import (
 from benchmarks.suites.cell import Cell
 from benchmarks.suites.files import load_suite
 from conversion import InvalidInput
-from run_all import main
+from tests.benchmarks.conftest import Cli
 from tests.tolerance import points
 
 SEARCH = {"phi": 4, "phi_init": 8, "phi_min": 1, "budget": 1.0, "light": True}
@@ -208,31 +207,18 @@ def test_the_documented_example_is_what_the_command_prints(found: Conversion) ->
     assert shown == pytest.approx(measured, rel=0.01, abs=points(200) + 0.1)
 
 
-Cli = Callable[..., tuple[int, str, str]]
-
-
 @pytest.fixture
-def cli(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Cli:
-    monkeypatch.chdir(tmp_path)
-
-    def call(*arguments: str) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["run_all.py", "convert", *arguments])
-        code = 0
-        try:
-            main()
-        except SystemExit as end:
-            code = int(end.code or 0)
-        return code, *capfd.readouterr()
-
-    return call
+def convert_(cli: Cli) -> Cli:
+    """`convert` on the command line."""
+    return partial(cli, "convert")
 
 
 DIGITS = ("--dataset", "digits", "--arch", "digits_convnet", "--T", "4", "--limit", "200", "--calibration", "64",
           "--precision", "float32")  # fmt: skip
 
 
-def test_the_command_prints_the_page_and_writes_the_records(tmp_path: Path, cli: Cli, found: Conversion) -> None:
-    code, out, err = cli(*DIGITS, "--calib", "light", "--maxspike", "1", "--output", "found.json")
+def test_the_command_prints_the_page_and_writes_the_records(tmp_path: Path, convert_: Cli, found: Conversion) -> None:
+    code, out, err = convert_(*DIGITS, "--calib", "light", "--maxspike", "1", "--output", "found.json")
     assert code == 0, err
     assert out.strip() == markdown(found, "horowitz45").strip()
     content = json.loads((tmp_path / "found.json").read_text())
@@ -255,7 +241,7 @@ def test_the_command_prints_the_page_and_writes_the_records(tmp_path: Path, cli:
         ((*DIGITS, "--method", "calibration", "--arch", "resnet20"), "resnet20 does not fit task digits"),
     ],
 )
-def test_what_cannot_be_converted_is_a_usage_error(cli: Cli, arguments: tuple[str, ...], words: str) -> None:
-    code, out, err = cli(*arguments)
+def test_what_cannot_be_converted_is_a_usage_error(convert_: Cli, arguments: tuple[str, ...], words: str) -> None:
+    code, out, err = convert_(*arguments)
     assert (code, out) == (2, "")
     assert words in err

@@ -7,7 +7,6 @@ import io
 import json
 import math
 import shutil
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -32,7 +31,7 @@ from benchmarks.records.record import Value
 from benchmarks.records.store import Store
 from benchmarks.suites.files import load_suite
 from conversion.errors import BenchmarkError, InvalidInput
-from run_all import main
+from tests.benchmarks.conftest import Cli
 from tests.benchmarks.gate.measurements import flipped, right, save
 
 SUITE = load_suite("smoke")
@@ -47,7 +46,6 @@ AGAIN = Verification(
     date="2026-11-27", commit="cd" * 20, dirty=False, machine=Machine(processor="Other CPU"),
     versions={"torch": "2.14.1"}, cells={CELLS[0].id: "equal", CELLS[1].id: "within tolerance"},
 )  # fmt: skip
-Cli = Callable[..., tuple[int, str, str]]
 
 
 @pytest.fixture
@@ -75,23 +73,6 @@ def published(store: Store, tmp_path: Path) -> PublishedSuite:
     publication = publish_suite(SUITE, store, tmp_path / "published")
     assert (publication.measured, publication.kept, publication.missing) == (len(CELLS), 0, [])
     return publication.suite
-
-
-@pytest.fixture
-def cli(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Cli:
-    """The command line in the folder of the test."""
-    monkeypatch.chdir(tmp_path)
-
-    def call(*arguments: str) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["run_all.py", *arguments])
-        code = 0
-        try:
-            main()
-        except SystemExit as end:
-            code = int(end.code or 0)
-        return code, *capfd.readouterr()
-
-    return call
 
 
 def test_records_and_samples_come_back_as_they_were_measured(store: Store, published: PublishedSuite) -> None:
