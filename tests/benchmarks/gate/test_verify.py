@@ -1,108 +1,24 @@
-"""Cells of a published suite measured again: what is as published is equal, what was altered is found."""
+"""Cells of a published suite measured again: equal, within tolerance, different or not measured."""
 
 from __future__ import annotations
 
-import textwrap
-from collections.abc import Callable, Sequence
-from functools import partial
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 import pandas as pd
 import pytest
 
-from benchmarks.engines.inline import Inline
-from benchmarks.execution.worker import Job, Settings
-from benchmarks.gate.figures import beyond_tolerance, changed, contradictions, figures, unrecorded
 from benchmarks.gate.verify import draw, faults, judge_again, verify
-from benchmarks.pages.publication import publish_suite
 from benchmarks.pages.tables import collect, write_tables
-from benchmarks.records.manifest import read_manifest, write_manifest
+from benchmarks.records.manifest import read_manifest
 from benchmarks.records.published import PublishedSuite, write_published
-from benchmarks.records.record import Cause, Measurement, Record
+from benchmarks.records.record import Measurement, Record
 from benchmarks.records.store import Store
-from benchmarks.suites.files import load_suite
 from benchmarks.suites.suite import Suite
 from tests.benchmarks.conftest import Cli
+from tests.benchmarks.gate.small_suite import altered, kept_samples, refused, shifted, with_figure
 
 pytestmark = pytest.mark.slow
-
-SUITE = """
-name: own
-title: A few cheap cells
-calibration: 32
-entries:
-  - {tasks: [digits], networks: [digits_convnet], methods: [calibration, {burst: {phi: 4}, quantised_ann: {phi: 4}}],
-     T: [2, 4], limit: 60}
-"""
-Change = Callable[[Record], Record]
-
-
-@pytest.fixture(scope="module")
-def suite(tmp_path_factory: pytest.TempPathFactory) -> Suite:
-    path = tmp_path_factory.mktemp("suite") / "own.yaml"
-    path.write_text(textwrap.dedent(SUITE))
-    return load_suite(str(path))
-
-
-@pytest.fixture(scope="module")
-def store(suite: Suite, tmp_path_factory: pytest.TempPathFactory) -> Store:
-    """All cells of the suite, measured."""
-    return measure(suite, tmp_path_factory.mktemp("work"))
-
-
-def measure(suite: Suite, root: Path) -> Store:
-    store = Store(root, suite.name)
-    for _ in Inline().run([Job(cell, root, suite.name, Settings()) for cell in suite.cells()]):
-        pass
-    return store
-
-
-@pytest.fixture
-def published(suite: Suite, store: Store, tmp_path: Path) -> PublishedSuite:
-    return publish_suite(suite, store, tmp_path / "published").suite
-
-
-@pytest.fixture
-def verify_(cli: Cli, tmp_path: Path) -> Cli:
-    """`verify` on the command line, in a folder with the file of the suite."""
-    (tmp_path / "own.yaml").write_text(textwrap.dedent(SUITE))
-    return partial(cli, "verify", "--suite", "own.yaml", "--results", "published", "--engine", "inline")
-
-
-def altered(
-    suite: Suite, published: PublishedSuite, index: int, change: Change, samples: pd.DataFrame | None = None
-) -> PublishedSuite:
-    """A copy in which one record was changed, written by the writer itself: every digest fits, and so do the tables."""
-    found = []
-    for place, record in enumerate(published.records()):
-        table = published.samples(record)
-        assert table is not None
-        if place == index:
-            record, table = change(record), table if samples is None else samples
-        found.append(Measurement(record=record, samples=table))
-    copy = write_published(published.folder.parent, suite.name, found)
-    write_tables(suite, copy, collect(suite, copy))
-    return PublishedSuite(published.folder.parent, suite.name)
-
-
-def with_figure(record: Record, field: str, **changes: Any) -> Record:
-    """The record with other figures in its totals, or in its primary metric."""
-    if field == "totals":
-        assert record.totals is not None
-        return record.model_copy(update={"totals": record.totals.model_copy(update=changes)})
-    old = record.metrics[record.primary_metric]
-    if "value" in changes:  # A value lies within its interval.
-        changes |= {"ci_low": min(old.ci_low, changes["value"]), "ci_high": max(old.ci_high, changes["value"])}
-    metric = old.model_copy(update=changes)
-    return record.model_copy(update={"metrics": {record.primary_metric: metric}})
-
-
-def with_first(record: Record, field: str, **changes: Any) -> Record:
-    """The record with other figures of its first layer."""
-    first, *others = getattr(record, field)
-    return record.model_copy(update={field: [first.model_copy(update=changes), *others]})
 
 
 def test_cells_as_published_are_equal_and_the_manifest_says_so(published: PublishedSuite, verify_: Cli) -> None:
@@ -117,84 +33,6 @@ def test_cells_as_published_are_equal_and_the_manifest_says_so(published: Publis
     assert f"Last verified on {entry.date}" in page and "7 of 7 cells, 7 equal." in page
     assert verify_("--cells", "1", "--seed", "1")[0] == 0  # Whole after the entry was added.
     assert len(read_manifest(published.folder).verified) == 1
-
-
-ALTERED: dict[str, Change] = {
-    "accuracy": lambda record: with_figure(record, "metrics", value=record.metrics["accuracy"].value - 100 / 60),
-    "interval": lambda record: with_figure(record, "metrics", ci_low=record.metrics["accuracy"].ci_low + 0.01),
-    "operations": lambda record: with_figure(record, "totals", synops_unary=record.totals.synops_unary * 1.0005),  # type: ignore[union-attr]
-    "macs": lambda record: with_figure(record, "totals", macs_once=record.totals.macs_once * 1.01),  # type: ignore[union-attr]
-    "curve": lambda record: record.model_copy(update={"curve": record.curve | {1: record.curve[1] + 100 / 60}}),
-    "activity": lambda record: record.model_copy(update={"activity": [1.01 * a for a in record.activity]}),
-    "layers": lambda record: with_first(record, "layers", spikes=record.layers[0].spikes + 1),
-    "report": lambda record: with_first(record, "report", rho=(record.report[0].rho or 0) + 0.5),
-}  # fmt: skip
-
-
-@pytest.mark.parametrize("figure", ALTERED)
-def test_one_altered_figure_is_found_though_every_digest_fits(
-    suite: Suite, store: Store, published: PublishedSuite, figure: str
-) -> None:
-    records = list(published.records())
-    index = next(place for place, record in enumerate(records) if record.cell.method == "burst" and record.cell.T == 4)
-    copy = altered(suite, published, index, ALTERED[figure])
-    verdicts = {found.record.cell.id: found for found in judge_again(list(copy.records()), copy, store)}
-    found = verdicts.pop(records[index].cell.id)
-    assert found.verdict == "different", found.reason
-    assert {other.verdict for other in verdicts.values()} == {"equal"}
-
-
-def test_an_altered_figure_ends_the_command_with_4(suite: Suite, published: PublishedSuite, verify_: Cli) -> None:
-    """Also where its cell is not measured again, if the record contradicts itself."""
-    altered(suite, published, 3, ALTERED["accuracy"])
-    for count in ("1", "7"):
-        code, out, _ = verify_("--cells", count, "--record")
-        assert code == 4
-        assert "accuracy and predictions disagree" in out
-    assert "different: " in out and "no spike moved; metrics.accuracy.value was" in out
-    assert "6 equal, 1 different" in (published.folder / "results.md").read_text()
-
-
-def test_altered_samples_are_found(suite: Suite, published: PublishedSuite, store: Store) -> None:
-    record = list(published.records())[3]
-    table = published.samples(record)
-    assert table is not None
-    table.loc[:9, "outcome"] = 1 - table.loc[:9, "outcome"]
-    copy = altered(suite, published, 3, lambda same: same, table)
-    assert any("outcomes and predictions disagree" in fault for fault in faults(suite, copy))
-    assert judge_again([list(copy.records())[3]], copy, store)[0].verdict == "different"
-
-
-def test_tables_that_are_not_those_of_the_records_are_found(suite: Suite, published: PublishedSuite) -> None:
-    assert faults(suite, published) == []
-    content = (published.folder / "results.csv").read_bytes()
-    published.write("results.csv", content.replace(b",calibration,", b",celebration,"))
-    assert faults(suite, PublishedSuite(published.folder.parent, "own")) == [
-        "results.csv is not what the records say; `report` writes it again"
-    ]
-
-
-@pytest.mark.parametrize(("key", "value"), [("content_sha256", "0" * 64), ("measured", [])], ids=["content", "origin"])
-def test_a_manifest_that_was_edited_is_found(suite: Suite, published: PublishedSuite, key: str, value: object) -> None:
-    write_manifest(published.manifest.model_copy(update={key: value}), published.folder)
-    said = faults(suite, PublishedSuite(published.folder.parent, "own"))
-    assert said and "suite.json" in said[0]
-
-
-def shifted(store: Store, root: Path, share: float, flips: int) -> Store:
-    """A store as another processor would leave it: counts a little apart, outcomes of some samples the other way."""
-    other = Store(root, store.folder.name)
-    for record in store.records():
-        table = store.samples(record)
-        assert table is not None and record.totals is not None
-        table = table.copy()
-        table.loc[: flips - 1, "outcome"] = 1 - table.loc[: flips - 1, "outcome"]
-        table["synops_unary"] = (table["synops_unary"] * (1 + share)).round().astype(int)
-        value = 100 * float(table["outcome"].mean())
-        totals = record.totals.model_copy(update={"synops_unary": record.totals.synops_unary * (1 + share)})
-        record = with_figure(record, "metrics", value=value)
-        other.save(record.model_copy(update={"totals": totals}), table)
-    return other
 
 
 @pytest.mark.parametrize(
@@ -280,95 +118,10 @@ def test_cheap_cells_of_each_method_are_drawn_first_by_a_seed() -> None:
     assert len(everything) == len(records) == len({record.cell.id for record in everything})
 
 
-def test_every_figure_of_a_record_is_compared(published: PublishedSuite) -> None:
-    record = next(record for record in published.records() if record.cell.method == "calibration")
-    found = figures(record)
-    fields = {place.split(".")[0] for place in found}
-    assert fields == {"metrics", "curve", "totals", "layers", "activity", "report"}
-    assert changed(record, record) == {} and contradictions(record, published.samples(record)) == []
-    shorter = record.model_copy(update={"activity": record.activity[:-1]})
-    (place,) = changed(record, shorter)
-    assert beyond_tolerance(record, changed(record, shorter)) == [f"{place} is not there any more"]
-    assert np.isfinite(list(found.values())).all()
-
-
-def kept_samples(published: PublishedSuite, record: Record) -> pd.DataFrame:
-    table = published.samples(record)
-    assert table is not None
-    return table
-
-
-@pytest.mark.parametrize("field", ["curve", "activity", "report", "layers"])
-def test_figures_that_were_removed_from_a_record_are_found(
-    suite: Suite, store: Store, published: PublishedSuite, field: str
-) -> None:
-    copy = altered(
-        suite, published, 3, lambda record: record.model_copy(update={field: type(getattr(record, field))()})
-    )
-    (found,) = judge_again([list(copy.records())[3]], copy, store)
-    assert found.verdict == "different" and f"{field}." in found.reason and "nothing is published" in found.reason
-
-
-def test_a_field_that_no_record_has_is_named_and_not_compared(
-    suite: Suite, store: Store, published: PublishedSuite, tmp_path: Path
-) -> None:
-    """Suites may be older than a field."""
-    older = [
-        Measurement(
-            record=record.model_copy(update={"activity": [], "report": []}), samples=kept_samples(published, record)
-        )
-        for record in published.records()
-    ]
-    copy = write_published(tmp_path / "older", suite.name, older)
-    assert unrecorded(copy.records()) == {"activity", "report", "exits", "departures"}
-    found = judge_again(list(copy.records()), copy, store)
-    assert {item.verdict for item in found} == {"equal"}
-    assert {item.reason.partition("figure")[2] for item in found if item.record.cell.method == "burst"} == {
-        " but activity and report, which the suite was published without"
-    }
-
-
-def test_outcomes_that_were_forged_consistently_are_different(
-    suite: Suite, store: Store, published: PublishedSuite
-) -> None:
-    """Outcomes, predictions, accuracy, interval and curve agree with each other, but no spike moved."""
-    record = next(r for r in published.records() if r.cell.method == "burst" and r.cell.T == 4)
-    index = [r.cell.id for r in published.records()].index(record.cell.id)
-    table = published.samples(record)
-    assert table is not None
-    forged = table.copy()
-    wrong, right = (table.index[table["outcome"] == score][:1] for score in (0, 1))
-
-    def retold(record: Record) -> Record:
-        value = 100 * float(forged["outcome"].mean())
-        curve = record.curve | {max(record.curve): value}
-        return with_figure(record, "metrics", value=value).model_copy(update={"curve": curve})
-
-    for rows, outcome in ((right, 0), (wrong, 1)):
-        if not len(rows):
-            continue
-        forged = forged.copy()
-        forged.loc[rows, "outcome"] = outcome
-        target = forged.loc[rows, "target"]
-        forged.loc[rows, "prediction"] = target if outcome else (target + 1) % 10
-        copy = altered(suite, published, index, retold, forged)
-        forged_record = copy.load(record.cell)
-        assert forged_record is not None and contradictions(forged_record, copy.samples(forged_record)) == []
-        (found,) = judge_again([forged_record], copy, store)
-        assert found.verdict == "different" and "samples came out otherwise" in found.reason, found
-
-
 def test_an_ann_may_come_out_otherwise_by_rounding(published: PublishedSuite, store: Store, tmp_path: Path) -> None:
     (ann,) = (record for record in published.records() if record.cell.method == "ann")
     (found,) = judge_again([ann], published, shifted(store, tmp_path / "other", 0, 2))
     assert found.verdict == "within tolerance" and "2 samples lost" in found.reason
-
-
-def refused(record: Record, cause: Cause = "refused") -> Record:
-    return Record(
-        cell=record.cell, status="failed", cause=cause, reason="the method refuses", fingerprint=record.fingerprint,
-        provenance=record.provenance,
-    )  # fmt: skip
 
 
 def test_refused_cells_are_drawn_and_have_to_be_refused_again(
@@ -417,11 +170,3 @@ def test_what_is_published_is_checked_before_anything_is_measured(
     monkeypatch.setattr("benchmarks.gate.verify.run_jobs", lambda *_: order.append("measured"))
     found = verify(suite, published, 1, 0, None, None, "inline")
     assert order == ["checked", "measured"] and found.faults == ["a fault"]
-
-
-@pytest.mark.parametrize("absent", ["outcome", "steps"])
-def test_samples_that_lack_a_column_are_a_contradiction(published: PublishedSuite, absent: str) -> None:
-    record = next(published.records())
-    table = published.samples(record)
-    assert table is not None
-    assert contradictions(record, table.drop(columns=absent)) == [f"its samples have no {absent}"]
