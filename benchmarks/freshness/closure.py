@@ -16,6 +16,7 @@ import ast
 import hashlib
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 from benchmarks.freshness.modules import Chain, Module, chain, chains, written
@@ -91,10 +92,10 @@ class Closure:
         candidates = [self._files.get(name), path.with_name(f"{path.name}.py"), path / "__init__.py"]
         file = next((file for file in candidates if file is not None and file.is_file()), None)
         if file is None:
-            return Module(name, "", package=True) if path.is_dir() else None
+            return _module(name, "", package=True) if path.is_dir() else None
         try:
             text = self._texts[file] if file in self._texts else file.read_text(encoding="utf-8")
-            return Module(name, text, package=file.stem == "__init__")
+            return _module(name, text, package=file.stem == "__init__")
         except (SyntaxError, UnicodeDecodeError):
             return None  # Nothing that runs refers to it.
 
@@ -209,6 +210,12 @@ class Closure:
 
 def digest(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
+
+
+@lru_cache(maxsize=512)
+def _module(name: str, text: str, package: bool) -> Module:
+    """A parsed module, the same for every closure that finds this text."""
+    return Module(name, text, package)
 
 
 def _left_out(name: Name) -> bool:
