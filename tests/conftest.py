@@ -10,11 +10,17 @@ import pytest
 import torch
 
 from adapters import NETWORKS
+from benchmarks.engines.base import cores
 from conversion.methods import METHODS
 from tasks import TASKS
 
 # Toys are too small to share; threads that wait for each other on a busy machine take 50 times longer.
 THREADS = torch.get_num_threads() if "OMP_NUM_THREADS" in os.environ else 1
+
+
+def pytest_xdist_auto_num_workers() -> int:
+    """One process more than there are cores: tests that start processes spend much of their time waiting for them."""
+    return cores() + 1
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -31,6 +31,8 @@ SETTINGS: dict[str, dict[str, str]] = {
     "2 threads": {"OMP_NUM_THREADS": "2"},
     "4 threads": {"OMP_NUM_THREADS": "4"},
 }
+# As in the Makefile.
+SHARED_OUT = ("-n", "auto", "--maxprocesses", "8", "--dist", "loadfile", "--no-loadscope-reorder")
 
 
 def tested(variables: dict[str, str], arguments: list[str]) -> tuple[dict[str, int], float]:
@@ -39,7 +41,7 @@ def tested(variables: dict[str, str], arguments: list[str]) -> tuple[dict[str, i
     environment = os.environ | {"OMP_NUM_THREADS": "1"} | variables
     with tempfile.TemporaryDirectory() as folder:
         report = Path(folder) / "report.xml"
-        command = [sys.executable, "-m", "pytest", f"--junitxml={report}", *arguments]
+        command = [sys.executable, "-m", "pytest", *SHARED_OUT, f"--junitxml={report}", *arguments]
         ended = subprocess.run(command, cwd=HERE.parent, env=environment, stdout=sys.stderr, check=False)
         if not report.exists():
             sys.exit(f"pytest ended with exit status {ended.returncode} and without a report; see above.")

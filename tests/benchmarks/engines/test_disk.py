@@ -15,6 +15,8 @@ from benchmarks.records.store import Store
 from conversion.errors import BenchmarkError
 from tests.benchmarks.conftest import CellOf
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def small(tmp_path: Path) -> Iterator[Path]:

@@ -213,6 +213,7 @@ def test_the_same_name_from_another_module_is_another_definition(tree: Path, bef
     assert changed(before, between).keys() == changed(between, prints(tree)).keys() == EVERY
 
 
+@pytest.mark.slow
 def test_a_process_that_runs_the_changed_code_says_the_same(tree: Path) -> None:
     edit(tree / "conversion/stages/ssc.py", "1 + 0.5 * index", "1 + 0.25 * index")
     shutil.copytree(ROOT / "adapters/checkpoints", tree / "adapters/checkpoints", dirs_exist_ok=True)

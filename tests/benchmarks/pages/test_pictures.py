@@ -41,6 +41,7 @@ entries:
 """
 
 
+@pytest.mark.slow
 def test_report_draws_what_a_run_has_kept(tmp_path: Path) -> None:
     (tmp_path / "drawn.yaml").write_text(SUITE)
     shared = ["--suite", str(tmp_path / "drawn.yaml"), "--results", str(tmp_path / "results")]

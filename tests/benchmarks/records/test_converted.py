@@ -20,6 +20,8 @@ from conversion.stages import SSC, AdaFire, BiasCorrection, EarlyExit, Stage, Th
 from run_all import main
 from tasks.images.digits import Digits
 
+pytestmark = pytest.mark.slow
+
 
 def cell(method: str = "burst", T: int = 2, limit: int = 40, **options: Any) -> Cell:
     given = {"phi": 2, **options} if method == "burst" else options

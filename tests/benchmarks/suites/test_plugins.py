@@ -109,6 +109,7 @@ def test_a_name_that_is_taken_is_refused_naming_both(install: Install, monkeypat
     assert stopped.value.code == 2
 
 
+@pytest.mark.slow
 def test_one_file_in_the_tree_is_enough(tmp_path: Path) -> None:
     """A copy of the packages, so that the checkout stays as it is."""
     for package in ("conversion", "tasks", "adapters", "benchmarks"):
