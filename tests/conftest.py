@@ -18,6 +18,7 @@ from tasks import TASKS
 THREADS = torch.get_num_threads() if "OMP_NUM_THREADS" in os.environ else 1
 
 
+@pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers() -> int:
     """One process more than there are cores: tests that start processes spend much of their time waiting for them."""
     return cores() + 1
