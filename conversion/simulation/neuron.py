@@ -200,10 +200,15 @@ def _update(signed: bool, fast: bool) -> Callable[..., Any]:
     update: Callable[..., Any] = fire_signed if signed else fire
     if not fast:
         return update
-    from torch._dynamo.exc import BackendCompilerFailed  # Here, because it takes a moment to load.
+    # Here, because they take a moment to load.
+    from torch._dynamo.exc import BackendCompilerFailed
+    from torch._inductor.cpu_vec_isa import pick_vec_isa
 
     # One function serves all layers of all networks; beyond the default of 8 variants it would silently run uncompiled.
     torch._dynamo.config.recompile_limit = 64
+    # ATEN_CPU_CAPABILITY chooses the width of vectors, but torch's cache of compiled code does not look at it: code for
+    # other widths, left by an earlier process, would be run and give garbage. It does look at this setting.
+    torch._inductor.config.cpp.simdlen = pick_vec_isa().bit_width()
     compiled = torch.compile(update, dynamic=True)
 
     def compiled_if_possible(*args: Any, **kwargs: Any) -> Any:
