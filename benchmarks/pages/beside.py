@@ -100,8 +100,8 @@ def beside(spec: PaperTable, frame: pd.DataFrame) -> list[Beside]:
 def _of(target: Target | None, rows: pd.DataFrame) -> pd.DataFrame:
     if target is None:
         return rows.iloc[:0]
-    wanted = (target.task, target.network, target.method, target.T)
-    return rows[(rows[["task", "network", "method", "T"]] == wanted).all(axis=1)]
+    wanted = pd.Series({"task": target.task, "network": target.network, "method": target.method, "T": target.T})
+    return rows[(rows[wanted.index] == wanted).all(axis=1)]
 
 
 def _with_parts(mean: Beside, found: Sequence[Beside]) -> Beside:
