@@ -19,8 +19,8 @@ from torch import Tensor
 from conversion.errors import DataMissing, InvalidInput
 from tasks.base import Split
 from tasks.disk import SPLITS, DiskTask
-from tasks.images.bridge import SizedImages
 from tasks.images.files import UNREADABLE
+from tasks.images.sized import SizedImages
 from tasks.library import class_index
 
 
