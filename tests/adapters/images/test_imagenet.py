@@ -19,6 +19,7 @@ from tasks.images.preprocessing import Preprocessing
 
 NAMES = [name for name in NETWORKS if issubclass(NETWORKS[name], PhotographNetwork)]
 STANDARD = (256, "bilinear")
+Shapes = dict[str, tuple[int, ...]]
 
 
 def adapter(name: str) -> PhotographNetwork:
@@ -27,14 +28,14 @@ def adapter(name: str) -> PhotographNetwork:
     return made
 
 
-def batch_norm(name: str, channels: int) -> dict[str, tuple[int, ...]]:
+def batch_norm(name: str, channels: int) -> Shapes:
     parts = ("weight", "bias", "running_mean", "running_var")
     return {f"{name}.{part}": (channels,) for part in parts} | {f"{name}.num_batches_tracked": ()}
 
 
-def calibration_vgg16() -> dict[str, tuple[int, ...]]:
+def calibration_vgg16() -> Shapes:
     """Names and shapes in vgg16_snn.pth.tar, written out from the indices of its layers."""
-    shapes: dict[str, tuple[int, ...]] = {}
+    shapes: Shapes = {}
     widths = (3, 64, 64, 128, 128, 256, 256, 256, 512, 512, 512, 512, 512, 512)
     for i, index in enumerate((0, 3, 7, 10, 14, 17, 20, 24, 27, 30, 34, 37, 40)):
         shapes[f"features.{index}.weight"] = (widths[i + 1], widths[i], 3, 3)
@@ -45,9 +46,13 @@ def calibration_vgg16() -> dict[str, tuple[int, ...]]:
     return shapes
 
 
-def calibration_resnet34() -> dict[str, tuple[int, ...]]:
+def calibration_resnet34() -> Shapes:
     """Names and shapes in res34_snn.pth.tar: a stem of three convolutions, then 3, 4, 6 and 3 basic blocks."""
-    shapes = {"conv1.0.weight": (32, 3, 3, 3), "conv1.3.weight": (32, 32, 3, 3), "conv1.6.weight": (64, 32, 3, 3)}
+    shapes: Shapes = {
+        "conv1.0.weight": (32, 3, 3, 3),
+        "conv1.3.weight": (32, 32, 3, 3),
+        "conv1.6.weight": (64, 32, 3, 3),
+    }
     shapes |= batch_norm("conv1.1", 32) | batch_norm("conv1.4", 32) | batch_norm("bn1", 64)
     inputs = 64
     for layer, (blocks, width) in enumerate(((3, 64), (4, 128), (6, 256), (3, 512)), 1):
@@ -67,7 +72,7 @@ def calibration_resnet34() -> dict[str, tuple[int, ...]]:
     ("name", "published"),
     [("snn_calibration/vgg16", calibration_vgg16()), ("snn_calibration/resnet34", calibration_resnet34())],
 )
-def test_published_names_and_shapes_are_those_of_the_network(name: str, published: dict[str, tuple[int, ...]]) -> None:
+def test_published_names_and_shapes_are_those_of_the_network(name: str, published: Shapes) -> None:
     with torch.device("meta"):
         model = adapter(name).build()
     model.load_state_dict({key: torch.empty(shape, device="meta") for key, shape in published.items()}, assign=True)
@@ -147,7 +152,7 @@ def test_other_weights_in_the_folder_are_named(tmp_path: Path, monkeypatch: pyte
         find_weights("torchvision/resnet50", "imagenet", tmp_path)
 
 
-def state(shapes: dict[str, tuple[int, ...]]) -> dict[str, Tensor]:
+def state(shapes: Shapes) -> dict[str, Tensor]:
     return {
         name: torch.zeros(shape, dtype=torch.float16) if shape else torch.tensor(0) for name, shape in shapes.items()
     }

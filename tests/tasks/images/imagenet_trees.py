@@ -22,7 +22,7 @@ WNIDS = tuple(imagenet_classes())
 def encoded(label: int, number: int = 0) -> bytes:
     """An image of one colour, red and green of which say its class; lossless, as a few files of ImageNet are PNG."""
     file = io.BytesIO()
-    Image.new("RGB", (8, 8), (label // 256, label % 256, number % 256)).save(file, "PNG")
+    Image.new("RGB", (8, 8), (label // 256, label % 256, number)).save(file, "PNG")
     return file.getvalue()
 
 

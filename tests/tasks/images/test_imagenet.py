@@ -100,8 +100,8 @@ def test_a_flat_folder_with_labels_beside_it(labels: Callable[[Path], None], tmp
     assert agree(task) == 53
     assert list(task.departures().values()) == [7]
     assert "left out of the test" in next(iter(task.departures()))
-    parts = [task._chosen[split][1].tolist() for split in SPLITS]  # type: ignore[index]
-    assert sorted(sum(parts, [])) == list(range(60))
+    parts = [task._chosen[split][1] for split in SPLITS]  # type: ignore[index]
+    assert sorted(np.concatenate(parts).tolist()) == list(range(60))
 
 
 def test_the_devkit_serves_a_part_of_the_images(tmp_path: Path) -> None:
