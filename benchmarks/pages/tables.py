@@ -17,6 +17,7 @@ from benchmarks.references.prices import PRICES
 from benchmarks.suites.cell import Cell
 from benchmarks.suites.suite import Suite
 from conversion.errors import InvalidInput
+from tasks import TASKS
 
 COLUMNS = [
     "suite", "task", "network", "method", "T", "mean_T", "seed", "profile", "metric", "value", "ci_low", "ci_high", "n",
@@ -154,6 +155,8 @@ def markdown(suite: Suite, frame: pd.DataFrame, origin: str = "", *, details: bo
     for (task, network, profile), group in frame.groupby(["task", "network", "profile"], sort=False):
         samples = "" if profile == "full" else f" ({profile} test samples)"
         lines += [f"## {task}, {network}{samples}", ""]
+        note = TASKS[str(task)].info.note if task in TASKS else None  # A plug-in's may not be installed here.
+        lines += [note, ""] if note else []
         metrics = group["metric"].dropna().unique()
         for index, metric in enumerate(metrics if len(metrics) else ["metric"]):
             of_metric = group[group["metric"].isin([metric]) | group["metric"].isna()]

@@ -22,6 +22,9 @@ DEEPER = {
     *(name for name in NETWORKS if name.startswith("ultralytics/") and name not in
       ("ultralytics/yolov3-tiny-relu", "ultralytics/yolo11n")),
     "event_resnet34", "event_vgg16",
+    "torchvision/vgg16_bn", "snn_calibration/vgg16", "torchvision/resnet34", "torchvision/resnet50",
+    "torchvision/resnet50.v2",
+    "torchvision/mobilenet_v2.v2", "snn_calibration/resnet34", "timm/resnet18.a1_in1k", "timm/resnet34.a1_in1k",
 }  # fmt: skip
 CAPTURED = {networks.can_be_captured, networks.is_computed_alike_when_captured, networks.has_activations_for_neurons}
 
