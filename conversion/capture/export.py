@@ -1,7 +1,7 @@
 """Capture of a PyTorch module as a ConversionGraph: `torch.export`, batch-norm folding, one role for every node.
 
-Nodes that are inserted into the graph compute nothing: spike encoders are the identity, and views around an activation
-put the batch on its first axis and leave it one axis of channels, as neurons expect them.
+Nodes that are inserted into the graph compute nothing: encoders are the identity, and views around an activation put
+the batch on its first axis and leave it one axis of channels, as neurons expect them.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from torch import Tensor, fx, nn
 from torch.export import Dim, ExportedProgram
 
 from conversion.capture.channels import find_channels
-from conversion.capture.encoders import insert_encoders
+from conversion.capture.encoders import AT_OUTPUT, insert_encoders, insert_output_encoders
 from conversion.capture.folding import fold_batch_norm
 from conversion.capture.graph import ConversionGraph, source_line
 from conversion.capture.layout import find_layouts
@@ -60,6 +60,7 @@ def capture(model: nn.Module, example: Tensor) -> ConversionGraph:
     _normalise(module)
     fold_batch_norm(module)
     insert_encoders(module, _assign_roles(module))
+    insert_output_encoders(module, _assign_roles(module))
     out_spec = program.call_spec.out_spec
     assert out_spec is not None
     graph = ConversionGraph(module, _assign_roles(module), sample.detach().clone(), out_spec)
@@ -132,6 +133,8 @@ def _assign_roles(module: fx.GraphModule) -> dict[fx.Node, OpRule]:
         elif not node.meta["signal"]:
             # Parameters, what is computed from them alone, and batch sizes.
             rules[node] = OpRule(Role.CONSTANT)
+        elif AT_OUTPUT in node.meta:
+            rules[node] = OpRule(Role.OUTPUT_ENCODER)
         else:
             rule = rule_of(node, signals)
             if rule is None:
@@ -165,7 +168,7 @@ def _is_tensor(node: fx.Node) -> bool:
 def _with_plain_activations(graph: ConversionGraph) -> ConversionGraph:
     """Puts views around activations, so that all have the batch on their first axis and one channel axis."""
     find_layouts(graph)
-    folded = [node for node in graph.firing if not node.meta["layout"].leading]
+    folded = [node for node in (*graph.firing, *graph.output_encoders) if not node.meta["layout"].leading]
     for node in folded:
         layout = node.meta["layout"]
         axis = layout.axis
@@ -173,7 +176,7 @@ def _with_plain_activations(graph: ConversionGraph) -> ConversionGraph:
         _surround(node, before, [(aten.movedim.int, 0, axis + 1), (aten.flatten.using_ints, axis, axis + 2)])
     graph = replace(graph, rules=_assign_roles(graph.module)) if folded else graph
     channels = find_channels(graph)
-    mixed = [node for node, axis in channels.items() if axis is None]
+    mixed = [node for node in graph.firing if channels[node] is None]
     for node in mixed:
         # All of it counts as one channel.
         _surround(node, [(aten.unsqueeze.default, -1)], [(aten.squeeze.dim, -1)])

@@ -25,6 +25,7 @@ class Role(StrEnum):
     CONSTANT = "constant"
     LINEAR = "linear"
     FIRING = "firing"
+    OUTPUT_ENCODER = "output encoder"
     NONLINEAR = "nonlinear"
     OUTPUT = "output"
 
