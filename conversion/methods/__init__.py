@@ -6,6 +6,7 @@ from conversion.methods.burst import Burst, Spiking
 from conversion.methods.calibration import CalibrationLight
 from conversion.methods.corrections import CalibrationAdvanced, EnergyAware, Ftbc, Snm
 from conversion.methods.iat import AdaFireIat, AdaFireSSCIat, CalibrationIat
+from conversion.methods.qcfs import Qcfs
 from conversion.methods.reference import Ann, QuantisedAnn
 from conversion.registry import import_modules
 
@@ -23,6 +24,7 @@ __all__ = [
     "EnergyAware",
     "Ftbc",
     "Method",
+    "Qcfs",
     "QuantisedAnn",
     "Snm",
     "Spiking",

@@ -9,6 +9,7 @@ from conversion.stages.potential import PotentialCorrection
 from conversion.stages.quantise import Quantise
 from conversion.stages.ssc import SSC
 from conversion.stages.thresholds import Thresholds
+from conversion.stages.trained import TrainedThresholds
 from conversion.stages.weights import WeightCalibration
 
 __all__ = [
@@ -23,5 +24,6 @@ __all__ = [
     "Stage",
     "TemporalBias",
     "Thresholds",
+    "TrainedThresholds",
     "WeightCalibration",
 ]
