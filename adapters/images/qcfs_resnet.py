@@ -104,7 +104,7 @@ class QcfsResNet18(QcfsNetwork):
 
 @NETWORKS.register("qcfs_imagenet_resnet34")
 class QcfsImageNetResNet34(QcfsImageNetNetwork):
-    """L = 8. The stem has stride 1 and no pooling behind it, so an image costs about 16 times as much as in torchvision's."""
+    """L = 8. The stem keeps all 224x224 pixels, so an image costs about 16 times as much as in torchvision's."""
 
     info = replace(INFO, title="ResNet-34 with a 3x3 stem for ImageNet, QCFS activations")
     levels = 8

@@ -4,7 +4,7 @@
 
 with a threshold th that is learnt and a number of levels L. It is what an integrate-and-fire neuron of threshold th
 that starts at th / 2 sends on average over L steps of a constant current, so networks are trained with it to be
-converted. Written as an operation of its own, `torch.export` records it as one node, which becomes one layer of neurons.
+converted. It is an operation of its own, so that `torch.export` records one node, which becomes one layer of neurons.
 """
 
 from __future__ import annotations

@@ -10,7 +10,7 @@ from conversion.stages import Stage, TrainedThresholds
 class Qcfs(Method):
     """Networks trained with QCFS activations (Bu et al., ICLR 2022): the thresholds they learnt, one spike per step.
 
-    Potentials start at half a threshold, and nothing is calibrated. T is free: it need not be the number of levels of the activations.
+    Potentials start at half a threshold, and nothing is calibrated. T is free: it need not be the number of levels.
     """
 
     trained = True
