@@ -45,9 +45,9 @@ def _backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor, None]:
     """With u = x / th: dy/dx = [0 <= u <= 1] and dy/dth = y / th - u [0 <= u <= 1]."""
     x, threshold, output = ctx.saved_tensors
     position = x / threshold
-    inside = (position >= 0) & (position <= 1)
-    by_threshold = output / threshold - position * inside
-    return (gradient * inside).to(x.dtype), (gradient * by_threshold).sum().view_as(threshold).to(threshold.dtype), None
+    passed = torch.where(position == position.clamp(0, 1), gradient, 0)
+    by_threshold = torch.addcmul(gradient * output, passed, x.to(passed.dtype), value=-1).sum() / threshold
+    return passed.to(x.dtype), by_threshold.to(threshold.dtype), None
 
 
 qcfs.register_autograd(_backward, setup_context=_keep)
