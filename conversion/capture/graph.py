@@ -69,7 +69,7 @@ class ConversionGraph:
     def constant(self, node: Any) -> Any:
         """The value of a node that depends on parameters alone."""
         if node.op == "get_attr":
-            return _attribute(self.module, node)
+            return _attribute(self.module, node).detach()
         return evaluate(node, {source: self.constant(source) for source in node.all_input_nodes})
 
     def channel_axis(self, node: fx.Node) -> int:
