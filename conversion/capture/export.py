@@ -21,6 +21,7 @@ from conversion.capture.encoders import AT_OUTPUT, insert_encoders, insert_outpu
 from conversion.capture.folding import fold_batch_norm
 from conversion.capture.graph import ConversionGraph, source_line
 from conversion.capture.layout import find_layouts
+from conversion.capture.qcfs import QCFS
 from conversion.capture.roles import OpRule, Role, packet, rule_of
 from conversion.errors import InvalidInput, UnsupportedOp
 
@@ -40,7 +41,8 @@ def capture(model: nn.Module, example: Tensor) -> ConversionGraph:
         The graph, in topological order, every node with its role.
 
     Raises:
-        InvalidInput: the model is in training mode, or holds a parameter or buffer that is not finite.
+        InvalidInput: the model is in training mode, holds a parameter or buffer that is not finite, or a QCFS
+            activation whose threshold is not one positive number.
         UnsupportedOp: torch.export fails, an operation has no rule, or one mixes the samples of a batch. The message
             names the operation, the source line and what to do.
     """
@@ -64,6 +66,7 @@ def capture(model: nn.Module, example: Tensor) -> ConversionGraph:
     out_spec = program.call_spec.out_spec
     assert out_spec is not None
     graph = ConversionGraph(module, _assign_roles(module), sample.detach().clone(), out_spec)
+    _check_trained_thresholds(graph)
     return _with_plain_activations(graph)
 
 
@@ -163,6 +166,20 @@ def _reads_signal(node: fx.Node) -> bool:
 def _is_tensor(node: fx.Node) -> bool:
     value = node.meta.get("val")
     return isinstance(value, Tensor) or (isinstance(value, (tuple, list)) and any(isinstance(v, Tensor) for v in value))
+
+
+def _check_trained_thresholds(graph: ConversionGraph) -> None:
+    for node in graph.firing:
+        if packet(node) is not QCFS:
+            continue
+        source: Any = node.args[1]
+        threshold = graph.constant(source)
+        if threshold.numel() != 1 or not bool((threshold > 0).all()):
+            value = f"{float(threshold):.4g}" if threshold.numel() == 1 else f"{threshold.numel()} numbers"
+            raise InvalidInput(
+                f"The threshold of a QCFS activation, '{source.target}', is {value}; neurons need one positive number "
+                "for a layer. Where training has driven it below zero, train again with a smaller learning rate."
+            )
 
 
 def _with_plain_activations(graph: ConversionGraph) -> ConversionGraph:

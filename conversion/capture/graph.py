@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, Self
 
@@ -67,7 +67,16 @@ class ConversionGraph:
         """The function that a firing node computes in the ANN."""
         activation = activation_of(node)
         assert activation is not None, f"{node.name} is no firing node"
-        return activation
+        if activation.levels is None:
+            return activation
+        return replace(activation, ceiling=float(self.constant(node.args[1])))
+
+    @torch.no_grad()
+    def constant(self, node: Any) -> Any:
+        """The value of a node that depends on parameters alone."""
+        if node.op == "get_attr":
+            return _attribute(self.module, node).detach()
+        return evaluate(node, {source: self.constant(source) for source in node.all_input_nodes})
 
     def channel_axis(self, node: fx.Node) -> int:
         """The channel axis of the value of a firing node or an output encoder."""

@@ -9,6 +9,7 @@ from conversion.methods.ftbc import Ftbc
 from conversion.methods.iat import AdaFireIat, AdaFireSSCIat, CalibrationIat
 from conversion.methods.ltb import Ltb
 from conversion.methods.opt import Opt
+from conversion.methods.qcfs import Qcfs
 from conversion.methods.reference import Ann, QuantisedAnn
 from conversion.methods.robustnorm import RobustNorm
 from conversion.methods.snm import Snm
@@ -30,6 +31,7 @@ __all__ = [
     "Ltb",
     "Method",
     "Opt",
+    "Qcfs",
     "QuantisedAnn",
     "RobustNorm",
     "Snm",

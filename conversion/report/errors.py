@@ -20,6 +20,7 @@ import torch
 from torch import Tensor
 
 from conversion.capture.channels import per_neuron
+from conversion.capture.qcfs import qcfs
 from conversion.capture.roles import Activation
 from conversion.simulation.neuron import Layer, Neuron, leaky_relu
 from conversion.simulation.transfer import mean_spike_output
@@ -77,6 +78,8 @@ def split_error(
 
     slope = function.slope
     ideal = leaky_relu(summed, slope).clamp(max=T * function.ceiling) / T
+    if function.levels is not None:
+        ideal = qcfs(ideal, ideal.new_tensor([function.ceiling]), function.levels)
     clipped = ideal.minimum(neuron.phi * threshold).maximum(neuron.lowest * threshold)
     # A leaky ReLU scales a shift, which comes with the current, but not an initial potential.
     rounded = leaky_relu(received, slope) if neuron.start == "shift" else leaky_relu(summed, slope) + half

@@ -13,6 +13,7 @@ from conversion.stages.robustnorm import RunningThresholds
 from conversion.stages.ssc import SSC
 from conversion.stages.temporal_bias import StepBias, TemporalBias
 from conversion.stages.thresholds import Thresholds
+from conversion.stages.trained import TrainedThresholds
 from conversion.stages.weights import WeightCalibration
 
 __all__ = [
@@ -33,5 +34,6 @@ __all__ = [
     "StepBias",
     "TemporalBias",
     "Thresholds",
+    "TrainedThresholds",
     "WeightCalibration",
 ]
