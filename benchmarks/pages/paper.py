@@ -7,11 +7,12 @@ from collections.abc import Callable, Iterable, Sequence
 
 import pandas as pd
 
+from adapters import NETWORKS
 from benchmarks.execution.watch import duration
 from benchmarks.pages.beside import ENERGY_POINTS, POINTS, Beside, beside, energy_change, verdict
 from benchmarks.pages.markdown import table
-from benchmarks.references.paper import NONE, energy_changes
-from benchmarks.suites.paper import PaperTable
+from benchmarks.references.paper import NONE, energy_changes, printed
+from benchmarks.suites.paper import Need, PaperTable
 from benchmarks.suites.suite import Suite
 from tasks import TASKS
 
@@ -38,17 +39,21 @@ def paper_page(suite: Suite, frame: pd.DataFrame) -> list[str]:
     spec = suite.table
     assert spec is not None
     found = beside(spec, frame)
-    notes = list(dict.fromkeys(one.printed.note for one in found if one.printed.note))
+    notes = slips(spec.number)
     has_energy = any(one.printed.energy_mJ is not None for one in found)
     return [
         *_grid(spec, found, notes), "", LEGEND, "",
         f"Conversions look at {suite.calibration} training samples at most.", "",
         *([ENERGY_LEGEND, ""] if has_energy else []),
-        *_listed("Slips of the paper:", (f"[{i}] {note}" for i, note in enumerate(notes, 1))),
-        *_listed("Not run:", _missing(found)),
-        *_listed("What deviates from the paper:", spec.deviations),
+        *listed("Slips of the paper:", (f"[{i}] {note}" for i, note in enumerate(notes, 1))),
+        *listed("Not run:", _missing(found)),
         *needs_page(suite), *_spent(frame),
     ]  # fmt: skip
+
+
+def slips(table: int) -> list[str]:
+    """The slips of the paper in a table, each once, in the order of its numbers."""
+    return list(dict.fromkeys(row.note for row in printed(table) if row.note))
 
 
 KEYS: dict[str, Callable[[Beside], str]] = {
@@ -166,26 +171,29 @@ def _enumerated(names: Sequence[str]) -> str:
 
 
 def needs_page(suite: Suite) -> list[str]:
-    """Markdown of what the table of a suite needs: data, trained networks, commands in order and their time."""
+    """Markdown of how a table deviates and what it needs: data, trained networks, commands in order and their time."""
     spec = suite.table
     assert spec is not None
     layouts: dict[str, list[str]] = {}
     for task in dict.fromkeys(need.task for need in spec.needed()):
         layouts.setdefault(TASKS[task].layout, []).append(task)
-    commands = []
-    for need in spec.needed():
-        how = (
-            f"`python run_all.py train --task {need.task} --network {need.network} --data-root DATA`"
-            if need.weights == "train"
-            else f"published weights of `{need.network}`, as `python run_all.py doctor --task {need.task}` names them"
-        )
-        commands.append([how, need.gpu, need.cpu])
+    steps = [[_weights(need), need.gpu, need.cpu] for need in spec.needed()]
     name = suite.name.partition("-first-")[0]
-    commands.append([f"`python run_all.py run --suite {name} --data-root DATA`", spec.gpu, spec.cpu])
+    steps.append([f"`python run_all.py run --suite {name} --data-root DATA`", spec.gpu, spec.cpu])
     return [
-        *_listed("Data that it needs:", (f"`{'`, `'.join(names)}`: {layout}" for layout, names in layouts.items())),
-        "What it takes, in this order:", "", *table(["step", "on one GPU", "on a CPU of 2 cores"], commands), "",
+        *listed("What deviates from the paper:", spec.deviations),
+        *listed("Data that it needs:", (f"`{'`, `'.join(names)}`: `{layout}`" for layout, names in layouts.items())),
+        "What it takes, in this order:", "", *table(["step", "on one GPU", "on a CPU of 2 cores"], steps), "",
     ]  # fmt: skip
+
+
+def _weights(need: Need) -> str:
+    """The way to the weights of a network."""
+    if need.weights == "train":
+        return f"`python run_all.py train --task {need.task} --network {need.network} --data-root DATA`"
+    info = NETWORKS[need.network].info
+    file = info.published(TASKS[need.task].label_set, need.network.rpartition("/")[2])[0]
+    return f"`{file}`, the published weights of `{need.network}`" + f", {info.homepage}" * (info.homepage is not None)
 
 
 def _spent(frame: pd.DataFrame) -> list[str]:
@@ -198,6 +206,7 @@ def _spent(frame: pd.DataFrame) -> list[str]:
     return [f"The {len(done)} cells that are there took {duration(seconds)} on {devices}.", ""]
 
 
-def _listed(title: str, items: Iterable[str]) -> list[str]:
+def listed(title: str, items: Iterable[str]) -> list[str]:
+    """A list under a title in Markdown; nothing where there is no item."""
     lines = [f"- {item}" for item in items]
     return [title, "", *lines, ""] if lines else []
