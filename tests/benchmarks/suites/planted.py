@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from adapters import NETWORKS
 from adapters.base import Network
+from adapters.images.qcfs import Qcfs
 from adapters.weights import save_weights
 from tasks import TASKS
 
@@ -34,10 +35,15 @@ class SameAnswer(nn.Module):
         over: 2 for images; 1 for clouds.
         answer: the class that is answered.
         dense: whether each position has an answer.
+        activation: the activation; a ReLU when left out.
     """
 
-    def __init__(self, inputs: int, classes: int, stride: int, over: int, answer: int, *, dense: bool = False) -> None:
+    def __init__(
+        self, inputs: int, classes: int, stride: int, over: int, answer: int, *, dense: bool = False,
+        activation: nn.Module | None = None,
+    ) -> None:  # fmt: skip
         super().__init__()
+        self.activation = activation or nn.ReLU()
         convolution = nn.Conv2d if over == 2 else nn.Conv1d
         torch.manual_seed(1)
         self.first = convolution(inputs, 2, 1, stride)
@@ -50,7 +56,7 @@ class SameAnswer(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         size = x.shape[2:]
-        x = self.first(x).relu()
+        x = self.activation(self.first(x))
         if not self.dense:
             return self.last(x.mean(self.positions, keepdim=True)).flatten(1)
         x = self.last(x)
@@ -89,12 +95,20 @@ class SameBox(nn.Module):
 Build = Callable[[Any], nn.Module]
 
 
-def classifier(adapter: Network) -> nn.Module:
+def answering(answer: int) -> Build:
     """A classifier of images, events or clouds, for the encoded samples of its task."""
-    shape = adapter.encode(torch.zeros(1, *adapter.task.input_shape)).shape
-    over = len(shape) - 2
-    answer = min(CLASS, len(adapter.task.classes) - 1)
-    return SameAnswer(shape[1], len(adapter.task.classes), 8 if over == 2 else 50, over, answer)
+
+    def build(adapter: Network) -> nn.Module:
+        shape = adapter.encode(torch.zeros(1, *adapter.task.input_shape)).shape
+        over, classes = len(shape) - 2, len(adapter.task.classes)
+        activation = Qcfs(8) if adapter.name.startswith("qcfs") else None
+        stride = 8 if over == 2 else 50
+        return SameAnswer(shape[1], classes, stride, over, min(answer, classes - 1), activation=activation)
+
+    return build
+
+
+classifier = answering(CLASS)
 
 
 def segmenter(adapter: Network) -> nn.Module:

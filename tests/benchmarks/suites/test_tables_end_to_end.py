@@ -17,17 +17,21 @@ import pytest
 from adapters import NETWORKS
 from benchmarks.references.paper import printed
 from benchmarks.suites.files import load_suite
+from benchmarks.suites.selection import select
 from tasks import TASKS
 from tasks.points.shapenet import FOLDERS, PARTS
 from tests.benchmarks.conftest import Cli
 from tests.benchmarks.suites import planted
 from tests.tasks.detection import annotated
 from tests.tasks.events import recorded
+from tests.tasks.images import imagenet_trees
 from tests.tasks.images.test_cifar import task_class, write_folders
 from tests.tasks.points import shapes
 from tests.tasks.segmentation import drawn
 
 pytestmark = pytest.mark.slow
+
+LIMIT = 10
 
 
 @pytest.fixture
@@ -67,9 +71,10 @@ def rows(page: str) -> pd.DataFrame:
     return pd.DataFrame(cells[2:], columns=cells[0])
 
 
-def plant(patch: pytest.MonkeyPatch, root: Path, suite: str, build: planted.Build) -> None:
+def plant(patch: pytest.MonkeyPatch, root: Path, suite: str, build: planted.Build, only: str = "*") -> None:
+    """Plants the networks of a suite, for those of its tasks that match a pattern."""
     pairs: dict[str, list[str]] = {}
-    for cell in load_suite(suite).cells():
+    for cell in select(load_suite(suite).cells(), tasks=[only]):
         tasks = pairs.setdefault(cell.network, [])
         tasks += [] if cell.task in tasks else [cell.task]
     for network, tasks in pairs.items():
@@ -85,6 +90,32 @@ def shrink(patch: pytest.MonkeyPatch, *tasks: str, shape: tuple[int, ...]) -> No
 def score(cell: str) -> float:
     """Our number in a cell, which stands before the paper's."""
     return float(cell.split(" (")[0])
+
+
+def imagenet(patch: pytest.MonkeyPatch, root: Path, suite: str) -> None:
+    """ImageNet's 1,000 folders with one image each; planted networks answer the class of the first that is tested."""
+    for part in ("train", "val"):
+        imagenet_trees.folders(root / "imagenet", part)
+    first = next(TASKS["imagenet"](root).test(1, LIMIT))
+    plant(patch, root, suite, planted.answering(int(first.targets)), only="imagenet")
+
+
+def test_table1_of_imagenet(root: Path, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    imagenet(monkeypatch, root, "table1")
+    table = run("table1", "--limit", str(LIMIT)).set_index(["architecture", "method"])
+    # One of ten images, whose classes differ.
+    assert table["T=8"]["VGG-16", "AdaFire"] == "10.00 (73.53, -63.53) first-10"
+    assert table["T=64"]["ResNet-34", "QCFS"] == "10.00 (72.35, -62.35) first-10"
+    assert table["ANN"]["ResNet-34", "Calibration"] == "10.00 (75.66, -65.66)"
+    assert table["T=8"]["VGG-16", "SNM"] == ""
+    assert table["source"]["VGG-16", "QCFS"] == "`qcfs` on `qcfs_imagenet_vgg16`"
+
+
+def test_table7_on_imagenet(root: Path, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    imagenet(monkeypatch, root, "table7")
+    table = run("table7", "--task", "imagenet", "--limit", str(LIMIT)).set_index(["dataset", "method"])
+    assert table["top1"]["ImageNet", "AdaFire + IAT"] == "10.00 (68.39, -58.39) first-10"
+    assert table["top1"]["CIFAR-10", "AdaFire"] == "not selected (96.69)"
 
 
 def test_table2_of_event_cameras(root: Path, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -176,8 +207,8 @@ def test_table6_of_parts(root: Path, run: Run, monkeypatch: pytest.MonkeyPatch) 
 def test_table7_of_the_techniques(root: Path, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("cifar10", "cifar100"):
         write_folders(root, task_class(name))
-    plant(monkeypatch, root, "table7", planted.classifier)
-    table = run("table7").set_index(["dataset", "method"])
+    plant(monkeypatch, root, "table7", planted.classifier, only="cifar*")
+    table = run("table7", "--task", "cifar*").set_index(["dataset", "method"])
     assert table["top1"]["CIFAR-10", "AdaFire + SSC + IAT"] == "10.00 (95.47, -85.47) off [2]"
     assert table["top1"]["CIFAR-100", "none"] == "1.00 (79.90, -78.90) off"
     assert table["change of energy, %"]["CIFAR-10", "none"] == "+0.0 (+0.0)"
