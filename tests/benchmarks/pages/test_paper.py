@@ -21,7 +21,8 @@ def rows(suite: Suite, **values: Any) -> pd.DataFrame:
     """Rows of results.csv for all cells of a suite, done, with these values."""
     base = {
         "metric": None, "value": 50.0, "ci_low": 49.0, "ci_high": 51.0, "ann_value": 60.0, "status": "done",
-        "reason": "", "energy_unary_mJ": 2.0, "energy_graded_mJ": 1.0, "convert_s": 1.0, "evaluate_s": 2.0, "device": "cpu",
+        "reason": "", "energy_unary_mJ": 2.0, "energy_graded_mJ": 1.0, "convert_s": 1.0, "evaluate_s": 2.0,
+        "device": "cpu",
     }  # fmt: skip
     cells = [
         {"task": c.task, "network": c.network, "method": c.recipe.label, "T": c.T, "profile": c.profile, "cell": c.id}
@@ -107,7 +108,7 @@ def test_energy_is_compared_by_its_change_and_priced_as_released() -> None:
     frame.loc[changed, ["energy_unary_mJ", "energy_graded_mJ"]] = [3.0, 1.35]
     found = beside(suite.table, frame)
     change = energy_change(found[1], found)
-    assert (change.unary, change.graded) == (pytest.approx(50), pytest.approx(35))
+    assert change.unary == pytest.approx(50) and change.graded == pytest.approx(35)
     assert change.near and abs(35 - 37.887) < ENERGY_POINTS
     page = "\n".join(paper_page(suite, frame))
     assert "| 3 / 1.35 (20.49) | +50.0 / +35.0 (+37.9, -2.9) reproduced |" in page
