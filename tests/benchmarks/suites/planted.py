@@ -102,7 +102,7 @@ def answering(answer: int) -> Build:
         shape = adapter.encode(torch.zeros(1, *adapter.task.input_shape)).shape
         over, classes = len(shape) - 2, len(adapter.task.classes)
         activation = Qcfs(8) if adapter.name.startswith("qcfs") else None
-        stride = 8 if over == 2 else 50
+        stride = max(8, shape[-1] // 7) if over == 2 else 50
         return SameAnswer(shape[1], classes, stride, over, min(answer, classes - 1), activation=activation)
 
     return build
