@@ -36,24 +36,14 @@ def run(
 
     Exits with 0 when all selected cells are there, 2 for a usage error, 3 when some failed or are impossible.
     """
-    from benchmarks.api import Interrupted, run_suite
-    from benchmarks.commands.outcome import exit_status
-    from benchmarks.pages.publish import show
-    from benchmarks.records.reading import open_results
-    from benchmarks.suites.files import load_suite
+    from benchmarks.commands.run import measure
 
-    chosen = load_suite(suite).adjusted(limit=limit, price_list=price_list)
-    interrupted = False
-    try:
-        frame = run_suite(
-            chosen, tasks=task, networks=network, methods=method, T=steps, seeds=seed,
-            data_root=data_root, weights=weights, device=device, precision=precision, engine=engine, workers=workers,
-            address=address, rerun=rerun, results=results,
-        )  # fmt: skip
-    except Interrupted as stopped:
-        frame, interrupted = stopped.frame, True
-    show(chosen, open_results(results, chosen.name), frame, results)
-    raise typer.Exit(exit_status(frame, interrupted))
+    status = measure(
+        suite, tasks=task, networks=network, methods=method, T=steps, seeds=seed, limit=limit, price_list=price_list,
+        data_root=data_root, weights=weights, device=device, precision=precision, engine=engine, workers=workers,
+        address=address, rerun=rerun, results=results,
+    )  # fmt: skip
+    raise typer.Exit(status)
 
 
 @app.command()
@@ -64,22 +54,15 @@ def plan(
     results: opt.Results = RESULTS, rerun: opt.Rerun = "stale", workers: opt.Workers = None,
 ) -> None:  # fmt: skip
     """Says of every selected cell whether `run` would measure it, and why; measures nothing."""
-    from benchmarks.api import select_cells
-    from benchmarks.engines import usual_workers
-    from benchmarks.execution.estimate import time_needed
-    from benchmarks.execution.plan import cells_to_run, summary
-    from benchmarks.execution.plan import plan as plan_cells
-    from benchmarks.execution.worker import Settings, workbench
+    from benchmarks.api import select_suites
+    from benchmarks.commands.plan import print_plan
+    from benchmarks.execution.worker import Settings
 
-    selected = select_cells(
+    selected = select_suites(
         suite, tasks=task, networks=network, methods=method, T=steps, seeds=seed, limit=limit, results=results,
     )  # fmt: skip
-    planned = plan_cells(selected.cells, workbench(Settings(data_root, weights, device, precision)), selected.working)
-    for item in planned:
-        print(f"{item.state:10} {item.cell.label}" + f": {item.reason}" * bool(item.reason))
-    to_run = cells_to_run(planned, rerun)
-    needed = time_needed(to_run, selected.store.records(), workers or usual_workers(device))
-    print(f"{summary(planned)}; {len(to_run)} to run, {needed}")
+    for chosen in selected:
+        print_plan(chosen, Settings(data_root, weights, device, precision), rerun, workers)
 
 
 @app.command()
@@ -90,15 +73,15 @@ def status(
     """Says what is stored of a suite and which cells are being measured now, by whatever run."""
     from rich.console import Console
 
-    from benchmarks.api import select_cells
+    from benchmarks.api import select_suites
     from benchmarks.execution.watch import status as show_status
 
-    selected = select_cells(
+    for selected in select_suites(
         suite, tasks=task, networks=network, methods=method, T=steps, seeds=seed, limit=limit, results=results,
-    )  # fmt: skip
-    show_status(selected.cells, selected.store, Console())
-    if selected.absence:
-        print(selected.absence, file=sys.stderr)
+    ):  # fmt: skip
+        show_status(selected.cells, selected.store, Console())
+        if selected.absence:
+            print(selected.absence, file=sys.stderr)
 
 
 @app.command()
@@ -111,23 +94,42 @@ def report(
 
     A selection is what is shown and drawn; the tables hold the whole suite.
     """
-    from benchmarks.api import select_cells
-    from benchmarks.pages.publish import show
-    from conversion.errors import BenchmarkError
+    from benchmarks.api import select_suites
+    from benchmarks.commands.report import write_report
 
-    selected = select_cells(
+    for selected in select_suites(
         suite, tasks=task, networks=network, methods=method, T=steps, seeds=seed, limit=limit,
         price_list=price_list, results=results,
-    )  # fmt: skip
-    store = selected.store
-    if selected.absence:
-        raise BenchmarkError(selected.absence)
-    show(selected.suite, store, selected.write_pages(), results)
-    if pictures != 0:
-        from benchmarks.pages.pictures import draw  # Here, because matplotlib takes a moment to load.
+    ):  # fmt: skip
+        write_report(selected, pictures, data_root)
 
-        for line in draw(selected.cells, store, store.folder / "pictures", pictures, data_root):
-            print(line, file=sys.stderr)
+
+@app.command(name="paper")
+def paper_(
+    data_root: opt.Data = None, weights: opt.Weights = WEIGHTS, plan: opt.PlanOnly = False, train: opt.Train = False,
+    epochs: opt.Epochs = None, steps: opt.Steps = None, limit: opt.Limit = None, device: opt.Device = "cpu",
+    precision: opt.Precision = "auto", results: opt.Results = RESULTS, engine: opt.Engine = "local",
+    workers: opt.Workers = None,
+) -> None:  # fmt: skip
+    """Regenerates every table of the paper: trains what is missing, if asked to, measures what is missing, reports.
+
+    Exits with 0 when all cells are there, 3 when some are not; numbers that are not ours are quoted either way.
+    """
+    from benchmarks.commands.paper import plan_paper, train_missing
+    from benchmarks.commands.run import measure
+    from benchmarks.execution.worker import Settings
+
+    settings = Settings(data_root, weights, device, precision)
+    if plan:
+        plan_paper(settings, results, steps, limit)
+        return
+    if train:
+        train_missing(settings, epochs)
+    status = measure(
+        "paper", T=steps, limit=limit, data_root=data_root, weights=weights, device=device, precision=precision,
+        engine=engine, workers=workers, results=results,
+    )  # fmt: skip
+    raise typer.Exit(status)
 
 
 @app.command()
@@ -217,14 +219,14 @@ def list_(kind: opt.Listed) -> None:
     from benchmarks.conformance import REGISTRIES
     from benchmarks.pages.catalogue import print_catalogue
     from benchmarks.suites.plugins import load_plugins, origin
-    from benchmarks.suites.shipped import suite_names
+    from benchmarks.suites.shipped import GROUPS, suite_names
 
     load_plugins()
     if kind in ("tasks", "networks") and sys.stdout.isatty():
         print_catalogue(kind, Console())
         return
     registry = REGISTRIES.get(kind.removesuffix("s"))
-    for name in suite_names() if registry is None else registry:
+    for name in sorted((*suite_names(), *GROUPS)) if registry is None else registry:
         source = None if registry is None else origin(registry[name])
         print(name if source is None else f"{name}  (plug-in {source})")
 

@@ -64,14 +64,21 @@ class NetworkInfo:
         homepage: the address of the published weights, or of the code that the architecture follows.
         licence: the licence of the published weights, as their publisher states it.
         files: names of published weights, as globs with {name} for the network's own, by the `label_set` of the tasks
-            that they are for.
+            that they are for; several where they are published under several names.
+        expected: the score of the network with these weights, as their publisher states it.
     """
 
     title: str | None = None
     citation: str | None = None
     homepage: str | None = None
     licence: str | None = None
-    files: Mapping[str, str] = field(default_factory=dict)
+    files: Mapping[str, str | tuple[str, ...]] = field(default_factory=dict)
+    expected: str | None = None
+
+    def published(self, label_set: str | None, name: str) -> tuple[str, ...]:
+        """The globs of the published weights of a network, called `name`, for tasks with these classes."""
+        globs = self.files.get(label_set or "", ())
+        return tuple(each.format(name=name) for each in ((globs,) if isinstance(globs, str) else globs))
 
 
 class Network(ABC):

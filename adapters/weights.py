@@ -9,7 +9,8 @@ import hashlib
 import io
 import json
 import pickle
-from collections.abc import Mapping
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ import safetensors.torch
 import torch
 from torch import Tensor, nn
 
-from adapters.base import NETWORKS
+from adapters.base import NETWORKS, Network
 from adapters.foreign import read_modules
 from conversion.errors import CheckpointError, InvalidInput
 from conversion.files import write_atomically
@@ -26,43 +27,67 @@ from tasks.base import TASKS
 SHIPPED = Path(__file__).parent / "checkpoints"
 AUXILIARY = "aux_classifier."
 SUFFIXES = (".safetensors", ".pth", ".pt", ".th", ".pth.tar")
+HASHED = re.compile(r"-([0-9a-f]{8})\.pth$")
 
 
 def find_weights(network: str, task: str, directory: Path | None) -> Path:
     """Finds the weights of a network trained on a task.
 
     Args:
-        network: name of the network.
+        network: name of the network; the part before a slash may be left out of names of files.
         task: name of the task.
-        directory: the user's folder, searched first, before the checkpoints shipped with this package.
+        directory: the user's folder, searched first, before the checkpoints shipped with this package and, for
+            published weights, torch's cache of them.
 
     Raises:
         CheckpointError: when there are none; names files and folders that were searched, and the command to train them.
     """
-    patterns = [f"{network}_{task}{suffix}" for suffix in SUFFIXES]
-    published = NETWORKS[network].info.files.get(TASKS[task].label_set or "")
-    if published is not None:
-        patterns.append(published.format(name=network.rpartition("/")[2]))
-    if directory is not None:
-        for pattern in patterns:
-            for path in sorted(directory.glob(pattern)):
-                return path
-    shipped = SHIPPED / patterns[0]
-    if shipped.is_file():
-        return shipped
-    searched = f"{directory} and {SHIPPED}" if directory is not None else f"{SHIPPED} (no --weights folder was given)"
+    plain = network.rpartition("/")[2]
+    own = [f"{name}_{task}{suffix}" for name in dict.fromkeys((network, plain)) for suffix in SUFFIXES]
+    published = _published(network, task)
+    places: list[tuple[Path, Sequence[str]]] = [(directory, [*own, *published])] if directory is not None else []
+    places += [(SHIPPED, own[:1])] + ([(cache(), published)] if published else [])
+    for folder, patterns in places:
+        found = _first(folder, patterns)
+        if found is not None:
+            return found
+    folders = " and ".join(str(folder) for folder, _ in places)
+    searched = folders if directory is not None else f"{folders} (no --weights folder was given)"
+    others = [(name, _first(directory, _published(name, task))) for name in NETWORKS] if directory is not None else []
+    held = [f"{path.name} of {name}" for name, path in others if path is not None and published]
+    elsewhere = f" {directory} holds {', '.join(held)}, which are other weights." if held else ""
     raise CheckpointError(
-        f"There are no weights of {network} for {task}. Looked for {', '.join(patterns)} in {searched}. "
+        f"There are no weights of {network} for {task}. Looked for {', '.join([*own, *published])} in {searched}."
+        f"{elsewhere} "
         f"Train them: python run_all.py train --task {task} --network {network} --weights DIR, then pass the same DIR."
     )
 
 
-def load_weights(model: nn.Module, path: Path) -> str:
+def cache() -> Path:
+    """The folder in which torch keeps weights that were downloaded with it."""
+    return Path(torch.hub.get_dir()) / "checkpoints"
+
+
+def _published(network: str, task: str) -> tuple[str, ...]:
+    return NETWORKS[network].info.published(TASKS[task].label_set, network.rpartition("/")[2])
+
+
+def _first(folder: Path, patterns: Iterable[str]) -> Path | None:
+    """The first file by pattern, then by name."""
+    return next((path for pattern in patterns for path in sorted(folder.glob(pattern))), None)
+
+
+def load_weights(model: nn.Module, path: Path, adapter: Network | None = None) -> str:
     """Copies the weights in `path` into `model`; a file that does not fit leaves the model as it was.
 
     Wrappers ({"state_dict": ...}, {"model": ...}), whole networks of ultralytics and the "module." prefix of
     data-parallel training are unwrapped. Auxiliary heads, which only training uses, are ignored unless the network has
     one. Batch norms may lack `num_batches_tracked`, which inference does not use.
+
+    Args:
+        model: receives the weights.
+        path: the file.
+        adapter: the network that built the model: weights of another network are then refused by its name.
 
     Returns:
         SHA-256 of the file, hexadecimal.
@@ -75,15 +100,57 @@ def load_weights(model: nn.Module, path: Path) -> str:
         content = path.read_bytes()
     except OSError as error:
         raise CheckpointError(f"The checkpoint {path} cannot be read: {error.strerror}.") from error
+    digest = hashlib.sha256(content).hexdigest()
+    if adapter is not None:
+        _refuse_those_of_others(adapter, digest, path)
     expected = model.state_dict()
     weights = _unwrap(_parse(content, path), path)
     if not any(name.startswith("module.") for name in expected):
         weights = {name.removeprefix("module."): value for name, value in weights.items()}
     if not any(name.startswith(AUXILIARY) for name in expected):
         weights = {name: value for name, value in weights.items() if not name.startswith(AUXILIARY)}
-    _check_fit(weights, expected, path)
+    try:
+        _check_fit(weights, expected, path)
+    except CheckpointError as error:
+        owner = _owner(adapter, weights) if adapter is not None else None
+        raise CheckpointError(f"{error} It holds weights of {owner}." if owner else str(error)) from error
     model.load_state_dict(weights, strict=False)  # What may be missing was decided by _check_fit.
-    return hashlib.sha256(content).hexdigest()
+    return digest
+
+
+def _refuse_those_of_others(adapter: Network, digest: str, path: Path) -> None:
+    """Raises CheckpointError for a file that is published for another network, whatever it is called here.
+
+    Names of torchvision's and timm's files end in the beginning of their SHA-256.
+    """
+    known = {
+        found[1]: name
+        for name in NETWORKS
+        for file in NETWORKS[name].info.published(adapter.task.label_set, name.rpartition("/")[2])
+        if (found := HASHED.search(file))
+    }
+    owner = known.get(digest[:8], adapter.name)
+    if owner != adapter.name:
+        raise CheckpointError(
+            f"The checkpoint {path} is published for network {owner}, whose training and preprocessing are others than "
+            f"those of {adapter.name}; measure that network, or take the weights of this one."
+        )
+
+
+def _owner(adapter: Network, weights: Mapping[str, Tensor]) -> str | None:
+    """Another network for the same task whose tensors have these names and shapes."""
+    given = {name: value.shape for name, value in weights.items() if not name.endswith("num_batches_tracked")}
+    for name in NETWORKS:
+        if name == adapter.name or NETWORKS[name].fits(adapter.task) is not None:
+            continue
+        try:
+            with torch.device("meta"):
+                expected = NETWORKS[name](adapter.task).build().state_dict()
+        except Exception:  # A network that cannot be built without data explains nothing.
+            continue
+        if {key: value.shape for key, value in expected.items() if not key.endswith("num_batches_tracked")} == given:
+            return name
+    return None
 
 
 def save_weights(path: Path, weights: Mapping[str, Tensor], provenance: Mapping[str, Any]) -> None:

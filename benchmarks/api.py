@@ -28,7 +28,8 @@ from benchmarks.records.store import Store
 from benchmarks.suites.cell import Cell
 from benchmarks.suites.files import load_suite
 from benchmarks.suites.plugins import load_plugins
-from benchmarks.suites.selection import select
+from benchmarks.suites.selection import NothingSelected, select
+from benchmarks.suites.shipped import members
 from benchmarks.suites.suite import Suite
 from conversion.errors import BenchmarkError
 
@@ -92,7 +93,7 @@ def select_cells(
     T: Numbers = None, seeds: Numbers = None, limit: Positive | None = None, price_list: str | None = None,
     results: Folder = RESULTS,
 ) -> Selected:  # fmt: skip
-    """The selection that run, plan, status and report share; arguments and errors as of `run_suite`."""
+    """The selected cells of one suite; arguments and errors as of `run_suite`."""
     load_plugins()
     whole = suite if isinstance(suite, Suite) else load_suite(str(suite))
     adjusted = whole.adjusted(limit=limit, price_list=price_list)
@@ -103,6 +104,33 @@ def select_cells(
     selected = Selected(adjusted, cells, Path(results))
     refuse_foreign_profiles(adjusted, selected.store)
     return selected
+
+
+@checked
+def select_suites(
+    suite: Folder | InstanceOf[Suite], *, tasks: Names = None, networks: Names = None, methods: Names = None,
+    T: Numbers = None, seeds: Numbers = None, limit: Positive | None = None, price_list: str | None = None,
+    results: Folder = RESULTS,
+) -> list[Selected]:  # fmt: skip
+    """The selection that run, plan, status and report share, suite by suite; arguments and errors as of `run_suite`.
+
+    Of a group of suites, those are left out that have nothing of the selection.
+    """
+    found: list[Selected] = []
+    nothing: NothingSelected | None = None
+    for member in (suite,) if isinstance(suite, Suite) else members(str(suite)):
+        try:
+            found.append(
+                select_cells(
+                    member, tasks=tasks, networks=networks, methods=methods, T=T, seeds=seeds, limit=limit,
+                    price_list=price_list, results=results,
+                )
+            )  # fmt: skip
+        except NothingSelected as error:
+            nothing = error
+    if nothing is not None and not found:
+        raise nothing
+    return found
 
 
 @checked
@@ -119,7 +147,7 @@ def run_suite(
     that starts processes in Python. Progress is shown on stderr.
 
     Args:
-        suite: a shipped suite by name, the path of a suite file, or a suite.
+        suite: a shipped suite by name, "paper" for those of all its tables, the path of a suite file, or a suite.
         tasks, networks, methods: only these; names or globs, one or several. None is all of them.
         T, seeds: only these, one or several.
         limit: measure the first N test samples of one fixed shuffle; the results become a suite of their own.
@@ -142,15 +170,22 @@ def run_suite(
         BenchmarkError: nothing can be measured: an argument is wrong, all data are missing, no record can be written.
         Interrupted: after Control-C; tables are written.
     """
-    selected = select_cells(
+    chosen = select_suites(
         suite, tasks=tasks, networks=networks, methods=methods, T=T, seeds=seeds, limit=limit, price_list=price_list,
         results=results,
     )  # fmt: skip
     folder = None if data_root is None else Path(data_root)
-    settings = Settings(folder, Path(weights), device, precision, selected.results / "converted")
-    pool = make_engine(engine, workers=workers, device=device, time_limit=selected.suite.time_limit, address=address)
-    _measure(selected, settings, pool, rerun)
-    return selected.write_pages()
+    settings = Settings(folder, Path(weights), device, precision, Path(results) / "converted")
+    frames: list[pd.DataFrame] = []
+    for selected in chosen:
+        time_limit = selected.suite.time_limit
+        pool = make_engine(engine, workers=workers, device=device, time_limit=time_limit, address=address)
+        try:
+            _measure(selected, settings, pool, rerun)
+        except Interrupted as stopped:
+            raise Interrupted(pd.concat([*frames, stopped.frame], ignore_index=True)) from None
+        frames.append(selected.write_pages())
+    return pd.concat(frames, ignore_index=True)
 
 
 @checked
@@ -193,7 +228,8 @@ def _measure(selected: Selected, settings: Settings, pool: Engine, rerun: Rerun)
     suite, cells, store = selected.suite, selected.cells, selected.working
     print(f"Suite {suite.name}: loading data and networks", file=sys.stderr)
     planned = plan(cells, workbench(settings), store)
-    impossible = impossible_cells(planned)
+    # A table of the paper is of use without a cell of ours: it quotes.
+    impossible = impossible_cells(planned, refuse_all=suite.table is None)
     for reason in dict.fromkeys(item.reason for item in impossible):
         print(f"Impossible: {reason}", file=sys.stderr)
     to_run = cells_to_run(planned, rerun)

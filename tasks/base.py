@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Literal, Protocol
@@ -66,6 +66,7 @@ class TaskInfo:
         homepage: the address that it is published at.
         licence: the licence of the data, as their publisher states it.
         expected: a known score of a network on it, with its source.
+        note: sentences that readers of its figures have to know; they stand above its tables.
     """
 
     title: str | None = None
@@ -73,6 +74,7 @@ class TaskInfo:
     homepage: str | None = None
     licence: str | None = None
     expected: str | None = None
+    note: str | None = None
 
 
 class Task(ABC):
@@ -154,12 +156,16 @@ class Task(ABC):
 
     def test(self, batch_size: int, limit: int | None = None) -> Iterator[Batch]:
         """The test split in batches; `limit` takes the first samples of one fixed shuffle (seed 0)."""
-        data = self.split("test")
-        if limit is not None:
-            shuffle = torch.randperm(len(data), generator=torch.Generator().manual_seed(0))  # type: ignore[arg-type]
-            data = Subset(data, shuffle[:limit].tolist())
-        for inputs, targets in DataLoader(data, batch_size=batch_size, collate_fn=self.collate):
+        for inputs, targets in DataLoader(self._tested(limit), batch_size=batch_size, collate_fn=self.collate):
             yield Batch(inputs, targets)
+
+    def _tested(self, limit: int | None) -> Dataset[tuple[Tensor, Any]]:
+        """The samples of `test`, in its order."""
+        data = self.split("test")
+        if limit is None:
+            return data
+        shuffle = torch.randperm(len(data), generator=torch.Generator().manual_seed(0))  # type: ignore[arg-type]
+        return Subset(data, shuffle[:limit].tolist())
 
     def test_size(self, limit: int | None = None) -> int:
         """The number of samples that `test(limit=limit)` yields."""
@@ -169,6 +175,14 @@ class Task(ABC):
     def departures(self) -> dict[str, int]:
         """Differences from the dataset as published, counted by kind: samples skipped, boxes dropped."""
         return {}
+
+    def provenance(self) -> dict[str, str]:
+        """How samples were read, for the record: the resizing of images."""
+        return {}
+
+    def doubt(self, metrics: Mapping[str, MetricValue]) -> str | None:
+        """Says in a sentence why these values of a trained network, not yet converted, cannot be right; else None."""
+        return None
 
     @abstractmethod
     def digest(self) -> str:

@@ -95,6 +95,7 @@ def train(
     started = time.perf_counter()
     overrides: dict[str, Any] = {"epochs": epochs, "batch_size": batch_size, "learning_rate": learning_rate}
     adapter = network(task)
+    task = adapter.task  # As the network needs it read.
     recipe = replace(adapter.recipe, **{name: value for name, value in overrides.items() if value is not None})
     _check(recipe, seed, precision)
     place = resolve_device(device)

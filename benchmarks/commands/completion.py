@@ -14,7 +14,7 @@ from typing import Any
 
 import typer
 
-from benchmarks.suites.shipped import SUITES, suite_names, suite_path
+from benchmarks.suites.shipped import GROUPS, SUITES, suite_names, suite_path
 
 Complete = Callable[[typer.Context, str], list[str]]
 
@@ -23,7 +23,11 @@ def suites(incomplete: str) -> list[str]:
     """Completes shipped suites by name, and suite files and folders by path."""
     paths = sorted(glob(f"{escape(incomplete)}*")) if incomplete else []
     folders = [f"{path}/" for path in paths if Path(path).is_dir()]
-    return [*_beginning(suite_names(), incomplete), *(p for p in paths if p.endswith((".yaml", ".yml"))), *folders]
+    return [
+        *_beginning((*suite_names(), *GROUPS), incomplete),
+        *(p for p in paths if p.endswith((".yaml", ".yml"))),
+        *folders,
+    ]
 
 
 def of_suite(key: str) -> Complete:

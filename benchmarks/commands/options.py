@@ -13,7 +13,11 @@ from benchmarks.commands import completion
 # Of every command that selects cells of a suite.
 Suite = Annotated[
     str,
-    typer.Option("--suite", help="A suite by name, or the path of a suite file.", autocompletion=completion.suites),
+    typer.Option(
+        "--suite",
+        help="A suite by name, paper for all its tables, or the path of a suite file.",
+        autocompletion=completion.suites,
+    ),
 ]
 Task = Annotated[
     list[str] | None,
@@ -51,7 +55,9 @@ Workers = Annotated[int | None, typer.Option(min=1, help="Cells measured at once
 Address = Annotated[str | None, typer.Option(help="Of a Ray cluster, for --engine ray.")]
 Rerun = Annotated[choices.Rerun, typer.Option(help="Which finished cells to run again.")]
 
-# Of report, gate, publish, verify, list, check, doctor and train.
+# Of paper, report, gate, publish, verify, list, check, doctor and train.
+PlanOnly = Annotated[bool, typer.Option("--plan", help="Say what is missing and what would run; measure nothing.")]
+Train = Annotated[bool, typer.Option("--train", help="Train the networks without weights first; may take days.")]
 Pictures = Annotated[
     int | None, typer.Option(min=0, help="T of the pictures; 0 draws none, the fewest steps when left out.")
 ]

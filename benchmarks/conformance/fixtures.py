@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from adapters import NETWORKS, find_weights, load_weights
+from adapters.images.qcfs import Qcfs
 from conversion import Calibration, ConversionGraph, capture
 from tasks import TASKS
 
@@ -46,15 +47,20 @@ class Fixture:
         return float((logits - self.ann).norm() / self.ann.norm())
 
 
-def convolutional() -> Fixture:
+def convolutional(activation: Callable[[], nn.Module] = nn.ReLU) -> Fixture:
     """Two convolutions with batch norms, average pooling and a linear readout, on images of 2 channels; made anew."""
     return _fixture(
         (2, 6, 6),
         lambda: nn.Sequential(
-            nn.Conv2d(2, 8, 3, padding=1), nn.BatchNorm2d(8), nn.ReLU(), nn.AvgPool2d(2),
-            nn.Conv2d(8, 12, 3, padding=1), nn.BatchNorm2d(12), nn.ReLU(), nn.Flatten(), nn.Linear(108, CLASSES),
+            nn.Conv2d(2, 8, 3, padding=1), nn.BatchNorm2d(8), activation(), nn.AvgPool2d(2),
+            nn.Conv2d(8, 12, 3, padding=1), nn.BatchNorm2d(12), activation(), nn.Flatten(), nn.Linear(108, CLASSES),
         ),
     )  # fmt: skip
+
+
+def trained_to_be_converted() -> Fixture:
+    """The same network with QCFS activations; made anew."""
+    return convolutional(lambda: Qcfs(levels=16, threshold=1.5))
 
 
 # Capturing takes longer than converting, so networks that one check uses are captured once in a process. Another check

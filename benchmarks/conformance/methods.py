@@ -35,7 +35,11 @@ class MethodBench:
 
     @cached_property
     def fixture(self) -> Fixture:
-        return fixtures.convolutional()
+        return self.capture_fixture()
+
+    def capture_fixture(self) -> Fixture:
+        """A network that the method is for, captured anew."""
+        return fixtures.trained_to_be_converted() if self.method.trained else fixtures.convolutional()
 
     def _converted(self, T: int) -> SpikingNetwork:
         """The fixture's network, converted for T steps."""
@@ -104,7 +108,7 @@ def is_found_by_its_label(bench: MethodBench) -> None:
 
 def leaves_the_network_as_it_was(bench: MethodBench) -> None:
     """A conversion changes neither the captured network nor the calibration set."""
-    fixture = fixtures.convolutional()
+    fixture = bench.capture_fixture()
     calibration = fixture.calibration()
     nodes = [(node.format_node(), len(node.users)) for node in fixture.graph.module.graph.nodes]
     tensors = {name: value.clone() for name, value in fixture.graph.module.state_dict().items()}
@@ -217,6 +221,8 @@ def approaches_the_ann(bench: MethodBench) -> None:
 
 def recognises_digits(bench: MethodBench) -> None:
     """On the trained digits network, 8 steps find the ANN's class for more than 60 % of the images."""
+    if bench.method.trained:
+        raise DoesNotApply("The digits network was not trained for the method.")
     fixture, T = fixtures.trained_digits(), 8
     network = replace(bench.method.convert(fixture.graph, fixture.calibration(), T), exit=None)
     share = float((final(network, fixture.images).argmax(1) == fixture.ann.argmax(1)).double().mean())

@@ -51,7 +51,7 @@ class NetworkBench:
     def inputs(self) -> Tensor:
         """Samples as a task gives them: random pixels, which serve as points, too."""
         generator = torch.Generator().manual_seed(0)
-        return torch.randint(0, 256, (SAMPLES, *shape_of(self.adapter.task)), generator=generator, dtype=torch.uint8)
+        return torch.randint(0, 256, (SAMPLES, *shape_of(self.adapter)), generator=generator, dtype=torch.uint8)
 
     @cached_property
     def model(self) -> nn.Module:
@@ -75,9 +75,10 @@ def make_adapter(kind: type[Network], task: str) -> Network:
     return adapter
 
 
-def shape_of(task: Task) -> tuple[int, ...]:
-    """The shape of a sample to try a network with: the task's own, or a smaller one where any size is allowed."""
-    if not task.samples.any_size:
+def shape_of(adapter: Network) -> tuple[int, ...]:
+    """The shape of a sample to try a network with: its task's, or a smaller one where both allow any size."""
+    task, fixed = adapter.task, adapter.shape is not None and None not in adapter.shape
+    if fixed or not task.samples.any_size:
         return task.input_shape
     return (task.input_shape[0], *(min(side, LARGEST) for side in task.input_shape[1:]))
 
@@ -115,7 +116,7 @@ def builds_for_every_task_it_fits(bench: NetworkBench) -> None:
     first = bench.adapter.task.name
     for name in bench.tasks:
         adapter = make_adapter(bench.kind, name)
-        shape = shape_of(adapter.task)
+        shape = shape_of(adapter)
         sample = torch.zeros(2, *shape, dtype=torch.uint8)
         # For tasks with large samples, only shapes are computed after the first task.
         device = "meta" if adapter.task.samples.large and name != first else "cpu"

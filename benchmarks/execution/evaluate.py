@@ -54,14 +54,15 @@ class Evaluation:
     samples: pd.DataFrame
 
 
-def prepare(task: Task, adapter: Network, weights: Path, device: torch.device, dtype: torch.dtype) -> Prepared:
-    """Builds a network with trained weights and captures it.
+def prepare(adapter: Network, weights: Path, device: torch.device, dtype: torch.dtype) -> Prepared:
+    """Builds a network with trained weights and captures it. Its task is read as the network needs it.
 
     Raises:
         CheckpointError: the weights do not fit.
     """
     model = adapter.build()
-    digest = load_weights(model, weights)
+    digest = load_weights(model, weights, adapter)
+    task = adapter.task
     example = adapter.encode(torch.zeros(1, *task.input_shape, dtype=torch.uint8))
     return Prepared(task, adapter, capture(model.eval(), example).to(device).to(dtype), digest)
 
@@ -85,7 +86,7 @@ def evaluate(
     """Simulates the test split, or its first `limit` samples; calls `advance` with the size of each finished batch.
 
     Raises:
-        InvalidInput: the outputs are not finite.
+        InvalidInput: the outputs are not finite, or the ANN's score shows that something is wrong with the data.
     """
     task, adapter = prepared.task, prepared.adapter
     metrics = {t: task.metric() for t in readout_steps(network.T, sparse=task.dense)}
@@ -112,8 +113,12 @@ def evaluate(
     tally, taken = torch.cat(tallies, dim=1), torch.cat(steps)
     layers = _layers(network, counts, tally.mean(1))
     last = metrics[network.T]
+    measured = last.compute()
+    doubt = task.doubt(measured) if not network.neurons else None  # Without neurons it is the ANN itself.
+    if doubt is not None:
+        raise InvalidInput(doubt)
     return Evaluation(
-        metrics={k: Value(**vars(v)) for k, v in last.compute().items()},
+        metrics={k: Value(**vars(v)) for k, v in measured.items()},
         curve={t: metric.compute()[task.primary_metric].value for t, metric in metrics.items()},
         totals=_totals(taken, counts, layers),
         layers=layers,

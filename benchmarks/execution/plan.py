@@ -77,14 +77,14 @@ def cells_to_run(planned: Sequence[Planned], rerun: Rerun) -> list[Cell]:
     return [item.cell for item in planned if item.state in states[rerun]]
 
 
-def impossible_cells(planned: Sequence[Planned]) -> list[Planned]:
+def impossible_cells(planned: Sequence[Planned], *, refuse_all: bool = True) -> list[Planned]:
     """The cells that cannot be measured.
 
     Raises:
-        BenchmarkError: no cell can be measured; the message holds the reasons.
+        BenchmarkError: with `refuse_all`, no cell can be measured; the message holds the reasons.
     """
     found = [item for item in planned if item.state == "impossible"]
-    if found and len(found) == len(planned):
+    if refuse_all and found and len(found) == len(planned):
         raise BenchmarkError("\n".join(dict.fromkeys(item.reason for item in found)))
     return found
 

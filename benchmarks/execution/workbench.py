@@ -75,7 +75,7 @@ class Workbench:
         task = self.task(task_name)
         adapter = NETWORKS[name](task)
         weights = find_weights(name, task_name, self.weights)
-        return prepare(task, adapter, weights, self.device, getattr(torch, self.precision))
+        return prepare(adapter, weights, self.device, getattr(torch, self.precision))
 
     def _calibration(self, task_name: str, name: str, count: int, seed: int) -> Calibration:
         return calibration_set(self.network(task_name, name), count, seed)
@@ -155,7 +155,7 @@ class Workbench:
             layers=found.layers,
             fingerprint=self.fingerprint(cell),
             sources=self.sources(cell),
-            provenance=self._provenance(fast),
+            provenance=self._provenance(fast) | prepared.task.provenance(),
             departures={reason: count for reason, count in prepared.task.departures().items() if count},
             convert_s=round(converted.seconds, 3),
             evaluate_s=round(finished - started, 3),

@@ -105,13 +105,13 @@ def _weights(network: type[Network]) -> Iterator[str]:
     of_its_tasks = [task for task in shipped if task in TASKS]
     if of_its_tasks:
         yield f"shipped for {_code(of_its_tasks)}"
-    for labels, files in network.info.files.items():
-        yield f"published for the classes of {labels} (`{files.format(name='<name>')}`)"
+    for labels in network.info.files:
+        yield f"published for the classes of {labels} (`{network.info.published(labels, '<name>')[0]}`)"
 
 
 def _source(info: TaskInfo | NetworkInfo) -> str:
     licence = f"Licence: {info.licence}" if info.licence else None
-    expected = f"Expected: {info.expected}" if isinstance(info, TaskInfo) and info.expected else None
+    expected = f"Expected: {info.expected}" if info.expected else None
     return ". ".join(filter(None, (info.citation, info.homepage, licence, expected)))
 
 

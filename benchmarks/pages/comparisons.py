@@ -7,16 +7,14 @@ accuracy and energy on the line between them, so a family reaches the upper conc
 from __future__ import annotations
 
 from fnmatch import fnmatchcase
-from importlib.resources import files
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from benchmarks.pages.markdown import table
+from benchmarks.references.paper import NONE, energy_changes, printed
 from benchmarks.suites.comparisons import Ablation, IsoEnergy
 
-PAPER = Path(str(files("benchmarks.references"))) / "ablation.csv"
 CODINGS = ("unary", "graded")
 
 
@@ -90,9 +88,9 @@ def _against(members: dict[str, pd.DataFrame], reference: str, coding: str) -> l
 
 
 def ablation(rows: pd.DataFrame, spec: Ablation) -> list[str]:
-    """Markdown of the ablation at every T, with the percent changes that the paper prints beside ours."""
-    printed = pd.read_csv(PAPER, comment="#")
-    paper = printed[printed["dataset"] == spec.paper].set_index("techniques").to_dict("index")
+    """Markdown of the ablation at every T, with the percent changes of the paper beside ours."""
+    accuracies = {row.method: row.value for row in printed(7) if row.dataset == spec.paper}
+    changes_of_energy = energy_changes(spec.paper)
     lines = []
     for T, of_step in _complete(rows).groupby("T"):
         columns = ["value", *[f"energy_{coding}_mJ" for coding in CODINGS]]
@@ -101,13 +99,11 @@ def ablation(rows: pd.DataFrame, spec: Ablation) -> list[str]:
             continue
         base = ours[spec.baseline]
         body = []
-        named = {"none": spec.baseline} | {str(techniques): label for techniques, label in spec.rows.items()}
+        named = {NONE: spec.baseline} | {str(techniques): label for techniques, label in spec.rows.items()}
         for techniques, label in named.items():
-            theirs = paper[techniques]
             beside = [
-                f"{theirs['accuracy'] - paper['none']['accuracy']:+.2f}",
-                f"{theirs['energy_change_percent']:+.1f}",
-            ]
+                f"{accuracies[techniques] - accuracies[NONE]:+.2f}", f"{changes_of_energy[techniques]:+.1f}",
+            ]  # fmt: skip
             if label in ours:
                 row = ours[label]
                 changes = [f"{100 * (row[energy] / base[energy] - 1):+.1f}" for energy in columns[1:]]

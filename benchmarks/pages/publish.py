@@ -30,8 +30,11 @@ def write_pages(suite: Suite, store: Results, results: Path) -> pd.DataFrame:
 
 
 def show(suite: Suite, store: Results, frame: pd.DataFrame, results: Path) -> None:
-    """Prints the tables of some rows, and on stderr the paths of the files that `write_pages` wrote."""
-    page = markdown(suite, frame, store.origin())
+    """Prints the tables of some rows, and on stderr the paths of the files that `write_pages` wrote.
+
+    Of a suite that regenerates a table of the paper, that table is all that is printed.
+    """
+    page = markdown(suite, frame, store.origin(), details=suite.table is None)
     console = Console()
     if console.is_terminal:
         console.print(Markdown(page))

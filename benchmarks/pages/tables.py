@@ -9,6 +9,7 @@ import pandas as pd
 
 from benchmarks.pages.comparisons import ablation, iso_energy
 from benchmarks.pages.markdown import table
+from benchmarks.pages.paper import paper_page
 from benchmarks.pages.seeds import ROW, half_width, shortage
 from benchmarks.records.reading import Results
 from benchmarks.records.record import Record
@@ -16,6 +17,7 @@ from benchmarks.references.prices import PRICES
 from benchmarks.suites.cell import Cell
 from benchmarks.suites.suite import Suite
 from conversion.errors import InvalidInput
+from tasks import TASKS
 
 COLUMNS = [
     "suite", "task", "network", "method", "T", "mean_T", "seed", "profile", "metric", "value", "ci_low", "ci_high", "n",
@@ -122,16 +124,21 @@ def pages(suite: Suite, store: Results, frame: pd.DataFrame) -> dict[str, bytes]
     }
 
 
-def markdown(suite: Suite, frame: pd.DataFrame, origin: str = "") -> str:
+def markdown(suite: Suite, frame: pd.DataFrame, origin: str = "", *, details: bool = True) -> str:
     """The page of a suite: accuracy and energy of every task, network and profile; methods as rows, T as columns.
 
     Args:
         origin: a line on where and when it was measured; "" for a working store.
+        details: whether a suite that regenerates a table of the paper has more than that table.
     """
     prices = PRICES[suite.price_list]
     lines = [f"# {suite.title}", ""]
     if suite.note:
         lines += [suite.note.strip(), ""]
+    if suite.table is not None:
+        lines += paper_page(suite, frame)
+        if not details:
+            return "\n".join(lines)
     lines += [
         f"Calibration looks at {suite.calibration} training samples at most. Energy is priced by `{suite.price_list}`: "
         f"{prices.source}. A burst of n spikes is priced as n spikes (unary) / as one graded event. Accuracies carry "
@@ -148,6 +155,8 @@ def markdown(suite: Suite, frame: pd.DataFrame, origin: str = "") -> str:
     for (task, network, profile), group in frame.groupby(["task", "network", "profile"], sort=False):
         samples = "" if profile == "full" else f" ({profile} test samples)"
         lines += [f"## {task}, {network}{samples}", ""]
+        note = TASKS[str(task)].info.note if task in TASKS else None  # A plug-in's may not be installed here.
+        lines += [note, ""] if note else []
         metrics = group["metric"].dropna().unique()
         for index, metric in enumerate(metrics if len(metrics) else ["metric"]):
             of_metric = group[group["metric"].isin([metric]) | group["metric"].isna()]

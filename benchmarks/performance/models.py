@@ -151,8 +151,9 @@ def measure(name: str, steps: int, phi: int, samples: int, calibration: int, thr
     assert step.counts is not None and sweep.counts is not None
     same = torch.equal(step.counts.tally, sweep.counts.tally)
     error = relative_error(step.mean(steps), expected)
+    operations = len(graph.body) - len(graph.output_encoders)
     return (
-        name, str(len(graph.body)), str(len(graph.firing)), f"{100 * error:.2f} %", f"{100 * noise:.2f} %",
+        name, str(operations), str(len(graph.firing)), f"{100 * error:.2f} %", f"{100 * noise:.2f} %",
         "yes" if same else "no", f"{time.perf_counter() - started:.0f}",
     )  # fmt: skip
 

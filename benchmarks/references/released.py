@@ -93,10 +93,13 @@ def defaults_of(dataset: str) -> Defaults:
 
 
 def released_network(dataset: str, arch: str) -> str:
-    """The network that the released scripts call `arch` on this dataset; for event cameras it is `event_<arch>`."""
-    ours = f"event_{arch}"
-    fits = ours in NETWORKS and NETWORKS[ours].fits(TASKS[dataset]()) is None
-    return ours if fits else arch
+    """The network that the released scripts call `arch` on this dataset.
+
+    For event cameras it is `event_<arch>`, for photographs torchvision's.
+    """
+    task = TASKS[dataset]()
+    ours = (f"event_{arch}", f"torchvision/{arch}")
+    return next((name for name in ours if name in NETWORKS and NETWORKS[name].fits(task) is None), arch)
 
 
 def released_method(flags: Flags, defaults: Defaults = CIFAR) -> Named:

@@ -8,12 +8,13 @@ from difflib import get_close_matches
 from typing import Any
 
 import yaml
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from benchmarks.suites.comparisons import Ablation, IsoEnergy
+from benchmarks.suites.paper import Need, Ours, PaperTable
 from benchmarks.suites.plugins import load_plugins
-from benchmarks.suites.shipped import SUITES, suite_names, suite_path
+from benchmarks.suites.shipped import GROUPS, SUITES, members, suite_names, suite_path
 from benchmarks.suites.suite import Entry, Suite
 from conversion.errors import InvalidInput, UnknownName
 from conversion.methods import METHODS
@@ -21,17 +22,24 @@ from conversion.methods import METHODS
 Location = tuple[int | str, ...]
 
 
+def load_suites(name: str) -> list[Suite]:
+    """Reads the suites that a name stands for: all of a group, as "paper", or the one that `load_suite` reads."""
+    return [load_suite(member) for member in members(name)]
+
+
 def load_suite(name: str) -> Suite:
     """Reads a shipped suite by name, or any suite by the path of its file; both may use plug-ins.
 
     Raises:
         UnknownName: no such suite.
-        InvalidInput: the file is malformed; names each line and key to mend.
+        InvalidInput: the name is that of a group; or the file is malformed: names each line and key to mend.
     """
     load_plugins()
+    if name in GROUPS:
+        raise InvalidInput(f"'{name}' stands for the suites {', '.join(GROUPS[name])}; name one of them here.")
     path = suite_path(name)
     if not path.is_file():
-        raise UnknownName("suite", name, suite_names())
+        raise UnknownName("suite", name, [*suite_names(), *GROUPS])
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
@@ -52,7 +60,7 @@ def load_suite(name: str) -> Suite:
     except ValidationError as error:
         found = sorted((line_of(root, details["loc"]), said) for details, said in _sentences(error.errors()))
         raise InvalidInput("\n".join(f"{path}, line {line}: {said}" for line, said in found)) from None
-    if suite.name in suite_names() and path.resolve().parent != SUITES.resolve():
+    if suite.name in (*suite_names(), *GROUPS) and path.resolve().parent != SUITES.resolve():
         raise InvalidInput(
             f"{path}, line {line_of(root, ('name',))}: 'name' is {suite.name}, as a shipped suite is called; choose a "
             "name of your own."
@@ -157,7 +165,7 @@ def _nearest(location: Location) -> list[str]:
 
 def _place(location: Location) -> tuple[str, Collection[str]]:
     """The name of a mapping in the file, and its valid keys."""
-    models: Mapping[str, type[IsoEnergy] | type[Ablation]] = {"iso_energy": IsoEnergy, "ablation": Ablation}
+    models: Mapping[str, type[BaseModel]] = {"iso_energy": IsoEnergy, "ablation": Ablation, "table": PaperTable}
     match location:
         case ():
             return "a suite", Suite.model_fields
@@ -165,6 +173,10 @@ def _place(location: Location) -> tuple[str, Collection[str]]:
             return "an entry", Entry.model_fields
         case ("entries", int(), "methods", int(), str(name)):
             return f"the options of method '{name}'", METHODS[name].model_fields
+        case ("table", "ours", int()):
+            return "a block of ours", Ours.model_fields
+        case ("table", "needs", int()):
+            return "a need", Need.model_fields
         case (str(name),) if name in models:
             return name, models[name].model_fields
     return ".".join(map(str, location)), ()

@@ -10,6 +10,10 @@ from benchmarks.suites.cell import Cell
 from conversion.errors import BenchmarkError, InvalidInput
 
 
+class NothingSelected(BenchmarkError):
+    """The suite has no cell of a selection."""
+
+
 def select(
     cells: Sequence[Cell], *, tasks: Sequence[str] = (), networks: Sequence[str] = (), methods: Sequence[str] = (),
     steps: Sequence[int] = (), seeds: Sequence[int] = (),
@@ -18,7 +22,7 @@ def select(
 
     Raises:
         InvalidInput: T below 1.
-        BenchmarkError: a pattern matches no cell.
+        NothingSelected: a pattern matches no cell.
     """
     for T in steps:
         if T < 1:
@@ -37,7 +41,7 @@ def select(
                 listed = ", ".join(sorted(known, key=lambda name: (len(name), name)))
                 near = get_close_matches(pattern, known, n=1, cutoff=0.6) if kind not in ("T", "seed") else []
                 hint = f" Did you mean {near[0]}?" if near else ""
-                raise BenchmarkError(
+                raise NothingSelected(
                     f"The suite has no {kind} '{pattern}'.{hint} It has {listed}; for others, write a suite file."
                 )
         if patterns:
@@ -45,5 +49,5 @@ def select(
     wanted = {(cell.task, cell.network, cell.limit) for cell in kept}
     references = [c for c in cells if c.method == "ann" and (c.task, c.network, c.limit) in wanted and c not in kept]
     if not kept:
-        raise BenchmarkError("No cell of the suite matches all of the selection at once; drop one of the options.")
+        raise NothingSelected("No cell of the suite matches all of the selection at once; drop one of the options.")
     return [*references, *kept]

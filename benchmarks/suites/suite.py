@@ -23,6 +23,7 @@ from adapters import NETWORKS
 from benchmarks.references.prices import PRICES
 from benchmarks.suites.cell import Cell
 from benchmarks.suites.comparisons import Ablation, IsoEnergy, Problem
+from benchmarks.suites.paper import PaperTable
 from conversion.errors import BenchmarkError, UnknownName
 from conversion.methods import METHODS
 from tasks import TASKS
@@ -135,6 +136,7 @@ class Suite(BaseModel):
     entries: list[Entry] = Field(min_length=1, description="blocks, each the product of its lists")
     iso_energy: IsoEnergy | None = Field(default=None, description="compare families of rows at equal energy")
     ablation: Ablation | None = Field(default=None, description="what each technique adds, beside the paper's Table 7")
+    table: PaperTable | None = Field(default=None, description="the table of the paper that the suite regenerates")
 
     @field_validator("name")
     @classmethod
@@ -145,10 +147,13 @@ class Suite(BaseModel):
 
     @model_validator(mode="after")
     def _compares_what_it_has(self) -> Self:
-        labels = {cell.recipe.label for cell in self.cells()}
+        cells = self.cells()
+        labels = {cell.recipe.label for cell in cells}
         for key, comparison in (("iso_energy", self.iso_energy), ("ablation", self.ablation)):
             if comparison is not None:
                 _refuse(((key, *where), said) for where, said in comparison.problems(labels))
+        if self.table is not None:
+            _refuse((("table", *where), said) for where, said in self.table.problems(cells))
         return self
 
     def cells(self) -> list[Cell]:

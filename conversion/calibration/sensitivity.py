@@ -22,13 +22,14 @@ import torch
 from torch import Tensor, fx
 from torch.utils import _pytree as pytree
 
-from conversion.capture.graph import ConversionGraph, Values
+from conversion.capture.graph import ConversionGraph
 from conversion.counting.operations import KINDS
 from conversion.errors import InvalidInput
 from conversion.simulation.frames import NetworkInput, input_steps, mean_input, split_batches
 from conversion.simulation.network import SpikingNetwork
 from conversion.simulation.neuron import Layer, Neuron, worth_compiling
-from conversion.simulation.schedules import StepSchedule, TimeSeries, add, sweep
+from conversion.simulation.readout import RunningMean
+from conversion.simulation.schedules import StepSchedule, TimeSeries, sweep
 
 Energy = Literal["spikes", "synops_unary"]
 # Samples whose values are kept for all steps, and copies of samples that run side by side; a GPU takes more of both.
@@ -173,11 +174,10 @@ class _BaseRun:
             for node, neuron in network.neurons.items()
         }
         schedule = StepSchedule(network, frames, lambda node, current: layers[node].step(current)[0], replay)
-        sums: Values = {}
+        running = RunningMean(network.readout_start)
         for _ in range(network.T):
-            for node, value in schedule.advance().items():
-                sums[node] = add(sums.get(node), value)
-        return network.decode({node: total / network.T for node, total in sums.items()}, frames[0])
+            running.add(schedule.advance())
+        return network.decode(running.mean(), frames[0])
 
 
 def _side_inputs(network: SpikingNetwork, node: fx.Node) -> list[fx.Node]:

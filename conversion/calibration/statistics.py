@@ -92,3 +92,16 @@ class Calibration:
         for batch in self.mean_inputs.split(self.pass_batch):
             graph.run(batch, observe=lambda node, value: found[node].add(value, graph.channel_axis(node)))
         return found
+
+    @cached_property
+    def maxima(self) -> dict[fx.Node, Tensor]:
+        """The ANN's largest activation of every neuron, and its largest outputs, in the shape of one sample."""
+        found: dict[fx.Node, Tensor] = {}
+
+        def observe(node: fx.Node, value: Tensor) -> None:
+            largest = value.amax(0)
+            found[node] = torch.maximum(found[node], largest) if node in found else largest
+
+        for batch in self.mean_inputs.split(self.pass_batch):
+            self.graph.run(batch, observe, also=self.graph.output_encoders)
+        return found

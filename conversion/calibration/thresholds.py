@@ -54,8 +54,12 @@ def choose_threshold(
         threshold = _least_error(histogram, largest, SATURATION_GRID / phi, T, phi, 0.5, channelwise)
     else:
         threshold = _least_error(histogram, largest, PAPER_GRID, T, phi, 0.0, channelwise)
-    threshold = threshold.clamp(max=ceiling / phi)
-    spare = threshold.max() if bool((threshold > 0).any()) else torch.tensor(1.0, dtype=threshold.dtype)
+    return positive(threshold.clamp(max=ceiling / phi))
+
+
+def positive(threshold: Tensor) -> Tensor:
+    """Thresholds of a layer, of which zeros take the largest, so that they fire few spikes; 1 where all are zero."""
+    spare = threshold.max() if bool((threshold > 0).any()) else threshold.new_tensor(1.0)
     return torch.where(threshold > 0, threshold, spare)
 
 

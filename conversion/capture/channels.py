@@ -25,7 +25,7 @@ LARGEST = 2**24
 
 @torch.no_grad()
 def find_channels(graph: ConversionGraph) -> dict[fx.Node, int | None]:
-    """The channel axis of every firing node; None where channels are merged, split or mixed."""
+    """The channel axis of every firing node and output encoder; None where channels are merged, split or mixed."""
     values = graph.start(graph.example)
     numbers = itertools.count(step=LARGEST)
     labels: Values = {graph.input: _label(values[graph.input], min(1, graph.example.dim() - 1), next(numbers))}
@@ -33,7 +33,7 @@ def find_channels(graph: ConversionGraph) -> dict[fx.Node, int | None]:
     for node in graph.body:
         values[node] = evaluate(node, values)
         labels[node] = _carry(graph, node, labels, values, next(numbers))
-        if graph.rules[node].role is Role.FIRING:
+        if graph.rules[node].role in (Role.FIRING, Role.OUTPUT_ENCODER):
             found[node] = _axis(labels[node])
     return found
 
@@ -43,6 +43,11 @@ def per_channel(values: Tensor, axis: int, dims: int) -> Tensor:
     shape = [1] * dims
     shape[axis] = -1
     return values.view(shape)
+
+
+def per_neuron(values: Tensor, axis: int, dims: int) -> Tensor:
+    """One value for each neuron of a sample, for each channel or for all, as a tensor that fits a batch."""
+    return per_channel(values, axis, dims) if values.dim() == 1 else values[None]
 
 
 def _label(value: Tensor, axis: int, first: int) -> Tensor:

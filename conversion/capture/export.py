@@ -1,7 +1,7 @@
 """Capture of a PyTorch module as a ConversionGraph: `torch.export`, batch-norm folding, one role for every node.
 
-Nodes that are inserted into the graph compute nothing: spike encoders are the identity, and views around an activation
-put the batch on its first axis and leave it one axis of channels, as neurons expect them.
+Nodes that are inserted into the graph compute nothing: encoders are the identity, and views around an activation put
+the batch on its first axis and leave it one axis of channels, as neurons expect them.
 """
 
 from __future__ import annotations
@@ -17,10 +17,11 @@ from torch import Tensor, fx, nn
 from torch.export import Dim, ExportedProgram
 
 from conversion.capture.channels import find_channels
-from conversion.capture.encoders import insert_encoders
+from conversion.capture.encoders import AT_OUTPUT, insert_encoders, insert_output_encoders
 from conversion.capture.folding import fold_batch_norm
 from conversion.capture.graph import ConversionGraph, source_line
 from conversion.capture.layout import find_layouts
+from conversion.capture.qcfs import QCFS
 from conversion.capture.roles import OpRule, Role, packet, rule_of
 from conversion.errors import InvalidInput, UnsupportedOp
 
@@ -40,7 +41,8 @@ def capture(model: nn.Module, example: Tensor) -> ConversionGraph:
         The graph, in topological order, every node with its role.
 
     Raises:
-        InvalidInput: the model is in training mode, or holds a parameter or buffer that is not finite.
+        InvalidInput: the model is in training mode, holds a parameter or buffer that is not finite, or a QCFS
+            activation whose threshold is not one positive number.
         UnsupportedOp: torch.export fails, an operation has no rule, or one mixes the samples of a batch. The message
             names the operation, the source line and what to do.
     """
@@ -60,9 +62,11 @@ def capture(model: nn.Module, example: Tensor) -> ConversionGraph:
     _normalise(module)
     fold_batch_norm(module)
     insert_encoders(module, _assign_roles(module))
+    insert_output_encoders(module, _assign_roles(module))
     out_spec = program.call_spec.out_spec
     assert out_spec is not None
     graph = ConversionGraph(module, _assign_roles(module), sample.detach().clone(), out_spec)
+    _check_trained_thresholds(graph)
     return _with_plain_activations(graph)
 
 
@@ -132,6 +136,8 @@ def _assign_roles(module: fx.GraphModule) -> dict[fx.Node, OpRule]:
         elif not node.meta["signal"]:
             # Parameters, what is computed from them alone, and batch sizes.
             rules[node] = OpRule(Role.CONSTANT)
+        elif AT_OUTPUT in node.meta:
+            rules[node] = OpRule(Role.OUTPUT_ENCODER)
         else:
             rule = rule_of(node, signals)
             if rule is None:
@@ -162,10 +168,24 @@ def _is_tensor(node: fx.Node) -> bool:
     return isinstance(value, Tensor) or (isinstance(value, (tuple, list)) and any(isinstance(v, Tensor) for v in value))
 
 
+def _check_trained_thresholds(graph: ConversionGraph) -> None:
+    for node in graph.firing:
+        if packet(node) is not QCFS:
+            continue
+        source: Any = node.args[1]
+        threshold = graph.constant(source)
+        if threshold.numel() != 1 or not bool((threshold > 0).all()):
+            value = f"{float(threshold):.4g}" if threshold.numel() == 1 else f"{threshold.numel()} numbers"
+            raise InvalidInput(
+                f"The threshold of a QCFS activation, '{source.target}', is {value}; neurons need one positive number "
+                "for a layer. Where training has driven it below zero, train again with a smaller learning rate."
+            )
+
+
 def _with_plain_activations(graph: ConversionGraph) -> ConversionGraph:
     """Puts views around activations, so that all have the batch on their first axis and one channel axis."""
     find_layouts(graph)
-    folded = [node for node in graph.firing if not node.meta["layout"].leading]
+    folded = [node for node in (*graph.firing, *graph.output_encoders) if not node.meta["layout"].leading]
     for node in folded:
         layout = node.meta["layout"]
         axis = layout.axis
@@ -173,7 +193,7 @@ def _with_plain_activations(graph: ConversionGraph) -> ConversionGraph:
         _surround(node, before, [(aten.movedim.int, 0, axis + 1), (aten.flatten.using_ints, axis, axis + 2)])
     graph = replace(graph, rules=_assign_roles(graph.module)) if folded else graph
     channels = find_channels(graph)
-    mixed = [node for node, axis in channels.items() if axis is None]
+    mixed = [node for node in graph.firing if channels[node] is None]
     for node in mixed:
         # All of it counts as one channel.
         _surround(node, [(aten.unsqueeze.default, -1)], [(aten.squeeze.dim, -1)])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, Self
 
@@ -15,7 +15,8 @@ from torch.utils import _pytree as pytree
 from conversion.capture.roles import Activation, OpRule, Role, activation_of
 
 Values = dict[fx.Node, Any]
-Observer = Callable[[fx.Node, Tensor], None]
+# Sees a node and its activation; a tensor that it returns goes on in its place.
+Observer = Callable[[fx.Node, Tensor], Tensor | None]
 
 
 @dataclass(eq=False)
@@ -40,6 +41,11 @@ class ConversionGraph:
         return tuple(node for node, rule in self.rules.items() if rule.role is Role.FIRING)
 
     @cached_property
+    def output_encoders(self) -> tuple[fx.Node, ...]:
+        """The identities before the output, where a method may put neurons: then the last layer spikes too."""
+        return tuple(node for node, rule in self.rules.items() if rule.role is Role.OUTPUT_ENCODER)
+
+    @cached_property
     def input(self) -> fx.Node:
         return next(node for node, rule in self.rules.items() if rule.role is Role.INPUT)
 
@@ -50,7 +56,7 @@ class ConversionGraph:
     @cached_property
     def body(self) -> tuple[fx.Node, ...]:
         """The nodes that compute on signals, in execution order: all but input, output and constants."""
-        computing = (Role.LINEAR, Role.FIRING, Role.NONLINEAR)
+        computing = (Role.LINEAR, Role.FIRING, Role.NONLINEAR, Role.OUTPUT_ENCODER)
         return tuple(node for node, rule in self.rules.items() if rule.role in computing)
 
     @property
@@ -61,14 +67,23 @@ class ConversionGraph:
         """The function that a firing node computes in the ANN."""
         activation = activation_of(node)
         assert activation is not None, f"{node.name} is no firing node"
-        return activation
+        if activation.levels is None:
+            return activation
+        return replace(activation, ceiling=float(self.constant(node.args[1])))
+
+    @torch.no_grad()
+    def constant(self, node: Any) -> Any:
+        """The value of a node that depends on parameters alone."""
+        if node.op == "get_attr":
+            return _attribute(self.module, node).detach()
+        return evaluate(node, {source: self.constant(source) for source in node.all_input_nodes})
 
     def channel_axis(self, node: fx.Node) -> int:
-        """The channel axis of a firing node's value."""
+        """The channel axis of the value of a firing node or an output encoder."""
         return int(node.meta["channel_axis"])
 
     def channels(self, node: fx.Node) -> int:
-        """Number of channels of a firing node."""
+        """Number of channels of a firing node or an output encoder."""
         return int(node.meta["val"].shape[self.channel_axis(node)])
 
     def downstream(self, origins: Collection[fx.Node]) -> frozenset[fx.Node]:
@@ -104,14 +119,19 @@ class ConversionGraph:
         return pytree.tree_unflatten(flat, self.out_spec)
 
     @torch.no_grad()
-    def run(self, inputs: Tensor, observe: Observer | None = None) -> Any:
-        """The ANN's output for a batch; `observe` is called with every firing node and its activation."""
+    def run(self, inputs: Tensor, observe: Observer | None = None, also: Collection[fx.Node] = ()) -> Any:
+        """The ANN's output for a batch.
+
+        `observe` is called with every firing node and its activation, and with the nodes in `also`; a tensor that it
+        returns goes on in place of the value.
+        """
         values = self.start(self.cast(inputs))
         last_use = last_uses(self.body, keep=self.output.all_input_nodes)
         for node in self.body:
             values[node] = evaluate(node, values)
-            if observe is not None and self.rules[node].role is Role.FIRING:
-                observe(node, values[node])
+            if observe is not None and (self.rules[node].role is Role.FIRING or node in also):
+                replaced = observe(node, values[node])
+                values[node] = values[node] if replaced is None else replaced
             for done in last_use.get(node, ()):
                 del values[done]
         return self.finish(values)

@@ -15,6 +15,8 @@ from typing import Any
 import torch
 from torch import fx
 
+from conversion.capture.qcfs import QCFS
+
 aten = torch.ops.aten
 
 
@@ -25,6 +27,7 @@ class Role(StrEnum):
     CONSTANT = "constant"
     LINEAR = "linear"
     FIRING = "firing"
+    OUTPUT_ENCODER = "output encoder"
     NONLINEAR = "nonlinear"
     OUTPUT = "output"
 
@@ -86,7 +89,7 @@ MOVES = (
     aten.index_select, aten.cat, aten.stack, aten.pad, aten.constant_pad_nd, aten.reflection_pad2d,
     aten.replication_pad2d, aten.pixel_shuffle, aten.pixel_unshuffle, aten.channel_shuffle,
 )  # fmt: skip
-FIRING = (aten.relu, aten.relu6, aten.hardtanh, aten.clamp, aten.clamp_min, aten.leaky_relu)
+FIRING = (aten.relu, aten.relu6, aten.hardtanh, aten.clamp, aten.clamp_min, aten.leaky_relu, QCFS)
 # Maxima of sums of spikes are sums of spikes.
 POOLS = (
     aten.max_pool1d, aten.max_pool2d, aten.max_pool3d,
@@ -120,10 +123,14 @@ _TABLE: dict[Any, OpRule] = {
 
 @dataclass(frozen=True)
 class Activation:
-    """A firing node's function: x for 0 <= x <= ceiling, the ceiling above, slope * x below zero."""
+    """A firing node's function: x for 0 <= x <= ceiling, the ceiling above, slope * x below zero.
+
+    Where `levels` is not None, it is QCFS: x is rounded to one of so many levels above zero, up to the ceiling.
+    """
 
     ceiling: float = math.inf
     slope: float = 0.0
+    levels: int | None = None
 
 
 def packet(node: fx.Node) -> Any:
@@ -151,8 +158,12 @@ def is_product(node: fx.Node, rule: OpRule) -> bool:
 
 
 def activation_of(node: fx.Node) -> Activation | None:
-    """The activation of an operation listed in FIRING; None where its lower bound is not zero or it falls below."""
-    op, bounds = packet(node), node.args[1:]
+    """The activation of an operation listed in FIRING; None where its lower bound is not zero or it falls below.
+
+    The ceiling of QCFS is a parameter, which only the graph knows (`ConversionGraph.activation`).
+    """
+    op = packet(node)
+    bounds: tuple[Any, ...] = node.args[1:]
     if op is aten.relu:
         return Activation()
     if op is aten.relu6:
@@ -160,6 +171,10 @@ def activation_of(node: fx.Node) -> Activation | None:
     if op is aten.leaky_relu:
         slope = _number(bounds, 0, 0.01)
         return Activation(slope=slope) if slope >= 0 else None
+    if op is QCFS:
+        threshold, levels = bounds
+        learnt = isinstance(threshold, fx.Node) and not threshold.meta["signal"]
+        return Activation(levels=levels) if learnt else None
     # hardtanh's bounds are -1 and 1 when left out, clamp's are none.
     low = _number(bounds, 0, -1.0 if op is aten.hardtanh else -math.inf)
     high = _number(bounds, 1, 1.0 if op is aten.hardtanh else math.inf)

@@ -3,10 +3,16 @@
 from conversion.methods.adaptive import AdaFireSSC, Adaptive
 from conversion.methods.base import METHODS, Method, make_method
 from conversion.methods.burst import Burst, Spiking
-from conversion.methods.calibration import CalibrationLight
-from conversion.methods.corrections import CalibrationAdvanced, EnergyAware, Ftbc, Snm
+from conversion.methods.calibration import CalibrationAdvanced, CalibrationLight
+from conversion.methods.energy_aware import EnergyAware
+from conversion.methods.ftbc import Ftbc
 from conversion.methods.iat import AdaFireIat, AdaFireSSCIat, CalibrationIat
+from conversion.methods.ltb import Ltb
+from conversion.methods.opt import Opt
+from conversion.methods.qcfs import Qcfs
 from conversion.methods.reference import Ann, QuantisedAnn
+from conversion.methods.robustnorm import RobustNorm
+from conversion.methods.snm import Snm
 from conversion.registry import import_modules
 
 __all__ = [
@@ -22,8 +28,12 @@ __all__ = [
     "CalibrationLight",
     "EnergyAware",
     "Ftbc",
+    "Ltb",
     "Method",
+    "Opt",
+    "Qcfs",
     "QuantisedAnn",
+    "RobustNorm",
     "Snm",
     "Spiking",
     "make_method",

@@ -20,11 +20,13 @@ class Method(BaseModel, ABC):
 
     Attributes:
         timed: whether the result depends on T at all.
+        trained: whether it is for networks alone that were trained to be converted, with QCFS activations.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
     name: ClassVar[str]
     timed: ClassVar[bool] = True
+    trained: ClassVar[bool] = False
 
     @property
     def label(self) -> str:

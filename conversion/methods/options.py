@@ -21,5 +21,6 @@ HalfThresholdOrForm = Annotated[
 Light = Annotated[bool, Field(description="correct biases (light calibration)")]
 Signed = Annotated[bool, Field(description="neurons may take spikes back")]
 NonlinearInTime = Annotated[
-    Nonlinear, Field(description="nonlinear operations of the running mean, or of each step by itself")
+    Nonlinear,
+    Field(description="nonlinear operations of the running mean (of a max-pool: LIPooling), or of each step by itself"),
 ]

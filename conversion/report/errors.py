@@ -19,7 +19,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from conversion.capture.channels import per_channel
+from conversion.capture.channels import per_neuron
+from conversion.capture.qcfs import qcfs
 from conversion.capture.roles import Activation
 from conversion.simulation.neuron import Layer, Neuron, leaky_relu
 from conversion.simulation.transfer import mean_spike_output
@@ -66,7 +67,7 @@ def split_error(
     outputs = [layer.step(current)[0] for current in currents]
     potential = layer.state[0]
     # As the layer rounded it, so that levels compare exactly.
-    threshold = per_channel(neuron.threshold.to(potential.dtype).double(), axis, potential.dim())
+    threshold = per_neuron(neuron.threshold.to(potential.dtype).double(), axis, potential.dim())
     spikes = [(value.double() / threshold).round() for value in outputs]
     total = torch.stack(spikes).sum(0)
     # All that the layer received, biases and initial potentials included, was fired or is left in the potential. Half a
@@ -77,6 +78,8 @@ def split_error(
 
     slope = function.slope
     ideal = leaky_relu(summed, slope).clamp(max=T * function.ceiling) / T
+    if function.levels is not None:
+        ideal = qcfs(ideal, ideal.new_tensor([function.ceiling]), function.levels)
     clipped = ideal.minimum(neuron.phi * threshold).maximum(neuron.lowest * threshold)
     # A leaky ReLU scales a shift, which comes with the current, but not an initial potential.
     rounded = leaky_relu(received, slope) if neuron.start == "shift" else leaky_relu(summed, slope) + half

@@ -48,7 +48,7 @@ class ErrorParts(BaseModel):
 
 
 class LayerReport(BaseModel):
-    """One activation of the ANN and the layer of neurons in its place.
+    """One activation of the ANN, or its output, and the layer of neurons in its place.
 
     Attributes:
         name: the modules that it replaces, "layer1.0.conv1 -> relu1".
@@ -81,6 +81,8 @@ class LayerReport(BaseModel):
 def explain(network: SpikingNetwork, calibration: Calibration, samples: int = 128) -> list[LayerReport]:
     """A report of every activation, in execution order, measured on the first calibration samples over all T steps.
 
+    Neurons at the output come last. What they cannot send, the negative part of the output, is clipping.
+
     Raises:
         InvalidInput: the calibration set was measured on another network, or `samples` is below 1.
     """
@@ -96,7 +98,7 @@ def explain(network: SpikingNetwork, calibration: Calibration, samples: int = 12
     )
     for inputs, frames in batches:
         ann: dict[fx.Node, Tensor] = {}
-        graph.run(inputs, observe=ann.__setitem__)
+        graph.run(inputs, observe=ann.__setitem__, also=network.neurons)
 
         def spike(node: fx.Node, currents: TimeSeries, ann: dict[fx.Node, Tensor] = ann) -> TimeSeries:
             neuron, activation = network.neurons[node], ann.pop(node)
@@ -106,7 +108,8 @@ def explain(network: SpikingNetwork, calibration: Calibration, samples: int = 12
             return [outputs]
 
         sweep(network, [frames], network.T, spike)
-    return [_layer_report(network, node, sums.get(node)) for node in graph.firing]
+    sites = (*graph.firing, *(node for node in graph.output_encoders if node in network.neurons))
+    return [_layer_report(network, node, sums.get(node)) for node in sites]
 
 
 def worst(report: Sequence[LayerReport]) -> str:

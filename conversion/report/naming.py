@@ -12,8 +12,9 @@ from conversion.simulation.network import SpikingNetwork
 
 def layer_name(network: SpikingNetwork, node: fx.Node) -> str:
     """A node's module; of an activation also the layers before it: "layer2.0.conv2 + shortcut.0 -> relu2"."""
-    own = module_name(node)
-    if network.graph.rules[node].role is not Role.FIRING:
+    role = network.graph.rules[node].role
+    own = "output" if role is Role.OUTPUT_ENCODER else module_name(node)
+    if role not in (Role.FIRING, Role.OUTPUT_ENCODER):
         return own
     synapses = sorted({module_name(source) for source in _weights_before(network, node)})
     if not synapses:

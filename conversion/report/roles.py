@@ -59,6 +59,8 @@ def _roles_in_time(network: SpikingNetwork, constant_input: bool) -> dict[fx.Nod
     found: dict[fx.Node, str] = {}
     for node in network.graph.body:
         rule = rules[node]
+        if rule.role is Role.OUTPUT_ENCODER and node not in network.neurons:
+            continue
         from_analog = not analog.isdisjoint(node.all_input_nodes)
         if node not in network.neurons and (from_analog or rule.transport in (None, Transport.SYNAPSE)):
             analog.add(node)

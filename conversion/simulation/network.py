@@ -33,7 +33,10 @@ class SpikingNetwork:
         exit: rule by which samples exit before step T; None runs all T steps.
         nonlinear: output of nonlinear operations between neurons: the difference of f of the running mean, whose mean
             is exact ("difference", conversion/simulation/temporal.py), or f of each step's value, as the paper's code
-            does ("instantaneous": a maximum of spikes overestimates, E max >= max E).
+            does ("instantaneous": a maximum of spikes overestimates, E max >= max E). Of a maximum the difference is
+            lateral-inhibition pooling: the largest sum of spikes so far, less what was sent before.
+        readout_start: number of steps that the readout leaves out: the output is the mean over later ones, when
+            spikes have come through all layers. They are simulated and counted all the same.
     """
 
     graph: ConversionGraph
@@ -42,10 +45,20 @@ class SpikingNetwork:
     weights: Mapping[fx.Node, Tensor] = field(default_factory=lambda: MappingProxyType({}))
     exit: ExitRule | None = None
     nonlinear: Nonlinear = "difference"
+    readout_start: int = 0
 
     def __post_init__(self) -> None:
         if self.T < 1:
             raise InvalidInput(f"T is {self.T}, but a simulation has at least 1 step; give T >= 1.")
+        if not 0 <= self.readout_start < self.T:
+            raise InvalidInput(
+                f"The readout leaves out {self.readout_start} steps of {self.T}; give 0 or more, and fewer than all."
+            )
+        if self.readout_start and self.exit is not None:
+            raise InvalidInput(
+                "An exit rule looks at the mean of all steps so far, and a delayed readout leaves the first ones out; "
+                "use one of the two."
+            )
 
     def with_neurons(self, neurons: Mapping[fx.Node, Neuron]) -> SpikingNetwork:
         return replace(self, neurons=MappingProxyType(dict(neurons)))

@@ -2,7 +2,8 @@
 
 A layer adds its current to the membrane potential, fires n = clamp(floor(v / threshold), 0, phi) spikes, subtracts
 n threshold (soft reset) and transmits n threshold. phi = 1 is the neuron of SNN Calibration; a larger phi is the
-burst neuron of AdaFire. The signed neuron takes spikes back that it fired too early (SNM, Wang et al., IJCAI 2022).
+burst neuron of AdaFire. The signed neuron takes spikes back that it fired too early: eagerly, or as the signed neuron
+with memory does (SNM, Wang et al., IJCAI 2022).
 """
 
 from __future__ import annotations
@@ -20,11 +21,12 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from conversion.capture.channels import per_channel
+from conversion.capture.channels import per_channel, per_neuron
 from conversion.counting.spikes import MOST_SPIKES, count_spikes
 from conversion.errors import InvalidInput
 
 Start = Literal["potential", "shift", "none"]
+TakesBack = Literal["eagerly", "at_threshold"]
 # Compiling the neurons takes some ten seconds once; it saves about 3 ns for each update of a neuron.
 WORTH_COMPILING = 1_000_000_000
 
@@ -34,7 +36,8 @@ class Neuron:
     """The parameters of one layer of neurons.
 
     Attributes:
-        threshold: potential at which one spike is fired, and a spike's amplitude; shape (channels,) or (1,).
+        threshold: potential at which one spike is fired, and a spike's amplitude; shape (channels,) or (1,), or that of
+            one sample where every neuron has its own.
         phi: most spikes per step.
         bias: current that calibration adds at every step; shape (channels,) or (1,), or (T, channels) where every step
             has its own. A simulation of more steps goes on with the last.
@@ -42,6 +45,8 @@ class Neuron:
             "shift" as a current of threshold / (2 T) at every step, which the paper uses. They agree at t = T only.
             With "none" the neuron floors.
         signed: may fire negative spikes, as long as its total stays at or above zero.
+        takes_back: when a signed neuron does: "eagerly", as soon as it has sent more than its input so far calls for;
+            or "at_threshold", when its potential is at minus a threshold or below, as published (SNM).
         slope: slope of a leaky ReLU; above zero the total may be negative, and the neuron has to be signed.
         rho: factor of the threshold that SSC chose; the threshold has it already.
         potential: potential that calibration adds to v(0); shape (channels,), or that of one sample.
@@ -55,6 +60,7 @@ class Neuron:
     slope: float = 0.0
     rho: float = 1.0
     potential: Tensor | None = None
+    takes_back: TakesBack = "eagerly"
 
     def __post_init__(self) -> None:
         if self.phi < 1:
@@ -65,6 +71,10 @@ class Neuron:
             raise InvalidInput("A threshold is not a positive finite number.")
         if self.slope > 0 and not self.signed:
             raise InvalidInput("A leaky ReLU has negative outputs and needs the signed neuron.")
+        if self.slope > 0 and self.takes_back != "eagerly":
+            raise InvalidInput(
+                "The neuron of a leaky ReLU takes spikes back eagerly; memory is for outputs above zero."
+            )
 
     @property
     def lowest(self) -> int:
@@ -92,7 +102,7 @@ class Layer:
         self.T = T
         self.axis = axis
         self.fan_out = fan_out
-        self.update = _update(neuron.signed, fast)
+        self.update = _update(neuron.signed, neuron.takes_back, fast)
         self.state: tuple[Tensor, ...] = ()
         self.t = 0
 
@@ -122,7 +132,9 @@ class Layer:
         # Potentials keep float32 whatever the weights' precision: increments are small beside what they add up to.
         dtype = torch.promote_types(current.dtype, torch.float32)
         dims = current.dim()
-        threshold = per_channel(self.neuron.threshold.to(dtype), self.axis, dims)
+        threshold = per_neuron(self.neuron.threshold.to(dtype), self.axis, dims)
+        if len(self.neuron.threshold.shape) > 1:
+            threshold = _ordered(threshold, current)
         bias = self.neuron.bias.to(dtype)
         offset = threshold / 2 if self.neuron.start == "potential" else torch.zeros_like(threshold)
         # One for all steps, or one for each.
@@ -134,18 +146,21 @@ class Layer:
             # A tensor, so that one compiled update serves every phi.
             "single": self.neuron.phi == 1,
             "phi": torch.tensor(float(self.neuron.phi), dtype=dtype, device=current.device),
-            # In the memory order of the spikes: another order costs more than the whole update.
-            "fan_out": None if self.fan_out is None else torch.empty_like(current[:1], dtype=dtype).copy_(self.fan_out),
+            "fan_out": None if self.fan_out is None else _ordered(self.fan_out.to(dtype), current),
         }
         potential = torch.empty_like(current, dtype=dtype).copy_(offset.expand_as(current))
-        calibrated = self.neuron.potential
-        if calibrated is not None:
-            calibrated = calibrated.to(dtype)
-            potential += per_channel(calibrated, self.axis, dims) if calibrated.dim() == 1 else calibrated
+        if self.neuron.potential is not None:
+            potential += per_neuron(self.neuron.potential.to(dtype), self.axis, dims)
         self.state = (potential,)
         if self.neuron.signed:
             self.state = (potential, torch.zeros_like(potential))
-            self.constants |= {"offset": offset, "slope": self.neuron.slope}
+            if self.neuron.takes_back == "eagerly":
+                self.constants |= {"offset": offset, "slope": self.neuron.slope}
+
+
+def _ordered(values: Tensor, current: Tensor) -> Tensor:
+    """Values of each neuron in the memory order of a current: another order costs more than the whole update."""
+    return torch.empty_like(current[:1], dtype=values.dtype).copy_(values)
 
 
 def fire(
@@ -177,6 +192,21 @@ def fire_signed(
     return potential - output, total + spikes, output.to(current.dtype), count_spikes(spikes.abs(), fan_out, single)
 
 
+def fire_with_memory(
+    potential: Tensor, total: Tensor, current: Tensor, constant: Tensor, threshold: Tensor, phi: Tensor,
+    fan_out: Tensor | None, single: bool,
+) -> tuple[Tensor, Tensor, Tensor, Tensor | None]:  # fmt: skip
+    """One timestep of the signed neuron with memory: new potential, new total of spikes, output, tally.
+
+    It fires where v >= threshold, and takes back where v <= -threshold what it has sent so far (SNM, Wang et al., IJCAI
+    2022, whose phi is 1): n = max(clamp(trunc(v / threshold), -phi, phi), -total).
+    """
+    potential = potential + (current + constant)
+    spikes = torch.trunc(potential / threshold).minimum(phi).maximum(-phi).maximum(-total)
+    output = spikes * threshold
+    return potential - output, total + spikes, output.to(current.dtype), count_spikes(spikes.abs(), fan_out, single)
+
+
 def leaky_relu(value: Tensor, slope: float) -> Tensor:
     """Leaky ReLU: the value above zero, `slope` times the value below."""
     return torch.where(value > 0, value, slope * value)
@@ -196,8 +226,10 @@ def _can_compile() -> bool:
 
 
 @cache
-def _update(signed: bool, fast: bool) -> Callable[..., Any]:
-    update: Callable[..., Any] = fire_signed if signed else fire
+def _update(signed: bool, takes_back: TakesBack, fast: bool) -> Callable[..., Any]:
+    update: Callable[..., Any] = fire
+    if signed:
+        update = fire_signed if takes_back == "eagerly" else fire_with_memory
     if not fast:
         return update
     # Here, because they take a moment to load.

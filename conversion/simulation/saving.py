@@ -24,7 +24,7 @@ from conversion.errors import CheckpointError, InvalidInput
 from conversion.files import write_atomically
 from conversion.simulation.exit_rules import EntropyRule, ExitRule, SettledRule
 from conversion.simulation.network import Nonlinear, SpikingNetwork
-from conversion.simulation.neuron import Neuron, Start
+from conversion.simulation.neuron import Neuron, Start, TakesBack
 
 ENTRY = "spiking network"
 
@@ -38,6 +38,7 @@ class _Layer(BaseModel):
     signed: bool
     slope: float
     rho: float
+    takes_back: TakesBack = "eagerly"
 
 
 class _Exit(BaseModel):
@@ -64,6 +65,7 @@ class _Header(BaseModel):
     parameters: str
     T: int
     nonlinear: Nonlinear
+    readout_start: int = 0
     exit: _Exit | None
     neurons: dict[str, _Layer]
     weights: list[str]
@@ -77,10 +79,10 @@ def save(network: SpikingNetwork, path: Path) -> None:
     graph = network.graph
     header = _Header(
         activations=_activations(graph), dtype=str(graph.dtype), parameters=_parameters(graph), T=network.T,
-        nonlinear=network.nonlinear, exit=_exit_entry(network.exit),
+        nonlinear=network.nonlinear, readout_start=network.readout_start, exit=_exit_entry(network.exit),
         neurons={
             node.name: _Layer(phi=neuron.phi, start=neuron.start, signed=neuron.signed, slope=neuron.slope,
-                              rho=neuron.rho)
+                              rho=neuron.rho, takes_back=neuron.takes_back)
             for node, neuron in network.neurons.items()
         },
         weights=[node.name for node in network.weights],
@@ -123,6 +125,7 @@ def load(graph: ConversionGraph, path: Path) -> SpikingNetwork:
         return SpikingNetwork(
             graph, header.T, MappingProxyType({node: neuron.to(device) for node, neuron in neurons.items()}),
             MappingProxyType(weights), _exit_rule(header.exit), header.nonlinear,
+            header.readout_start,
         )  # fmt: skip
     except (KeyError, RuntimeError, InvalidInput) as error:
         raise CheckpointError(f"The converted network {path} is damaged: {error}") from error
@@ -186,7 +189,7 @@ def _check_fit(header: _Header, graph: ConversionGraph, path: Path) -> None:
 def _neuron(name: str, layer: _Layer, tensors: Mapping[str, Tensor]) -> Neuron:
     threshold, bias = (tensors[f"neurons/{name}/{part}"] for part in ("threshold", "bias"))
     return Neuron(threshold, layer.phi, bias, layer.start, layer.signed, layer.slope, layer.rho,
-                  tensors.get(f"neurons/{name}/potential"))  # fmt: skip
+                  tensors.get(f"neurons/{name}/potential"), layer.takes_back)  # fmt: skip
 
 
 def _activations(graph: ConversionGraph) -> dict[str, list[int]]:

@@ -11,7 +11,6 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
-import torch
 from torch import Tensor, fx
 
 from conversion.capture.graph import Values, evaluate, last_uses
@@ -146,9 +145,3 @@ def _needed(network: SpikingNetwork, known: Collection[fx.Node]) -> list[fx.Node
         if node not in known and (node in network.readout or not found.isdisjoint(node.users)):
             found.add(node)
     return [node for node in network.body if node in found]
-
-
-def add(total: Tensor | None, value: Tensor) -> Tensor:
-    """Adds one more value to a sum over steps, in float32 at least: bfloat16 is too coarse for sums."""
-    value = value.to(torch.promote_types(value.dtype, torch.float32))
-    return value if total is None else total + value

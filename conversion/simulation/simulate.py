@@ -12,8 +12,6 @@ import torch
 from torch import Tensor, fx
 from torch.utils._pytree import tree_map
 
-from conversion.capture.graph import Values
-from conversion.capture.layout import keep
 from conversion.counting.counts import Counts
 from conversion.counting.fanout import Connectivity
 from conversion.counting.spikes import count_spikes
@@ -22,7 +20,8 @@ from conversion.simulation.exit_rules import is_power_of_two
 from conversion.simulation.frames import Frames
 from conversion.simulation.network import SpikingNetwork
 from conversion.simulation.neuron import Layer
-from conversion.simulation.schedules import StepSchedule, add, sweep
+from conversion.simulation.readout import RunningMean
+from conversion.simulation.schedules import StepSchedule, sweep
 
 # A constant input (N, ...), one for each step, or frames that are grouped to steps.
 Inputs = Tensor | Sequence[Tensor] | Frames
@@ -33,8 +32,8 @@ class Readout:
     """Output of a simulation, at every step that was asked for.
 
     Attributes:
-        outputs: by step t, the network's output from the mean of steps 1..t, in the ANN's own structure. A sample that
-            left early keeps the output with which it left.
+        outputs: by step t, the network's output from the mean of steps 1..t, or of those after the network's
+            `readout_start`, in the ANN's own structure. A sample that left early keeps the output with which it left.
         steps: number of steps of each sample, int64 of shape (N,).
         counts: None when nothing was counted.
     """
@@ -140,11 +139,11 @@ def _sweep(network: SpikingNetwork, frames: list[Tensor], T: int, layers: LayerS
     for t in range(1, T + 1):
         layers.count_input(t, torch.arange(len(frames[0]), device=frames[0].device))
     series = sweep(network, [frames], T, lambda node, currents: [[layers.spike(node, one) for one in currents[0]]])
-    sums: Values = {}
+    running = RunningMean(network.readout_start)
     outputs: dict[int, Any] = {}
     for t in range(1, T + 1):
-        sums = {node: add(sums.get(node), series[node][0][t - 1]) for node in network.readout}
-        outputs[t] = network.decode({node: total / t for node, total in sums.items()}, frames[0])
+        running.add({node: series[node][0][t - 1] for node in network.readout})
+        outputs[t] = network.decode(running.mean(), frames[0])
     return outputs
 
 
@@ -156,7 +155,7 @@ def _step(
     schedule = StepSchedule(network, frames, layers.spike)
     alive = torch.arange(len(frames[0]), device=frames[0].device)
     steps = torch.full_like(alive, T)
-    sums: Values = {}
+    running = RunningMean(network.readout_start)
     outputs: dict[int, Any] = {}
     latest: Any = None
     earlier: Any = None
@@ -164,11 +163,10 @@ def _step(
     for t in range(1, T + 1):
         if len(alive):
             layers.count_input(t, alive)
-            sums = {node: add(sums.get(node), value) for node, value in schedule.advance().items()}
+            running.add(schedule.advance())
         needed = rule is not None and (rule.decides_at(t) or is_power_of_two(t))
         if len(alive) and (t in read or needed or observe is not None):
-            means = {node: total / t for node, total in sums.items()}
-            output = network.decode(means, frames[0][alive])
+            output = network.decode(running.mean(), frames[0][alive])
             if rule is None:
                 latest = output
                 if observe is not None:
@@ -184,7 +182,7 @@ def _step(
                 if bool(done.any()) and t < T:
                     stay = (~done).nonzero().squeeze(1)
                     alive = alive[stay]
-                    sums = {node: keep(node, total, stay) for node, total in sums.items()}
+                    running.keep(stay)
                     earlier = tree_map(itemgetter(stay), earlier)
                     schedule.keep(stay)
                     layers.keep(stay)

@@ -11,7 +11,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from conversion.capture.channels import per_channel
+from conversion.capture.channels import per_channel, per_neuron
 from conversion.simulation.neuron import Neuron, leaky_relu
 
 
@@ -50,11 +50,10 @@ def mean_output(neuron: Neuron, current: Tensor, T: int, axis: int) -> Tensor:
     """
     dtype, dims = torch.promote_types(current.dtype, torch.float32), current.dim()
     bias = neuron.bias.mean(0) if neuron.bias.dim() == 2 else neuron.bias
-    threshold = per_channel(neuron.threshold.to(dtype), axis, dims)
+    threshold = per_neuron(neuron.threshold.to(dtype), axis, dims)
     summed = T * (current.to(dtype) + per_channel(bias.to(dtype), axis, dims))
     if neuron.potential is not None:
-        potential = neuron.potential.to(dtype)
-        summed = summed + (per_channel(potential, axis, dims) if potential.dim() == 1 else potential)
+        summed = summed + per_neuron(neuron.potential.to(dtype), axis, dims)
     activation = leaky_relu(summed, neuron.slope) if neuron.slope > 0 else summed
     position = activation / threshold + (0.0 if neuron.start == "none" else 0.5)
     return mean_spike_output(position, neuron, threshold, T)

@@ -1,27 +1,39 @@
 """Stages, the parts of a conversion method. Each takes a spiking network and returns a changed one."""
 
 from conversion.stages.adafire import AdaFire
+from conversion.stages.balancing import DelayedReadout, LocalThresholdBalancing
 from conversion.stages.base import Stage
-from conversion.stages.bias import BiasCorrection, TemporalBias
+from conversion.stages.bias import BiasCorrection
 from conversion.stages.early_exit import EarlyExit, SettledExit
 from conversion.stages.energy_aware import EnergyAwareThresholds
+from conversion.stages.neuronwise import NeuronThresholds, OutputNeurons
 from conversion.stages.potential import PotentialCorrection
 from conversion.stages.quantise import Quantise
+from conversion.stages.robustnorm import RunningThresholds
 from conversion.stages.ssc import SSC
+from conversion.stages.temporal_bias import StepBias, TemporalBias
 from conversion.stages.thresholds import Thresholds
+from conversion.stages.trained import TrainedThresholds
 from conversion.stages.weights import WeightCalibration
 
 __all__ = [
     "SSC",
     "AdaFire",
     "BiasCorrection",
+    "DelayedReadout",
     "EarlyExit",
     "EnergyAwareThresholds",
+    "LocalThresholdBalancing",
+    "NeuronThresholds",
+    "OutputNeurons",
     "PotentialCorrection",
     "Quantise",
+    "RunningThresholds",
     "SettledExit",
     "Stage",
+    "StepBias",
     "TemporalBias",
     "Thresholds",
+    "TrainedThresholds",
     "WeightCalibration",
 ]

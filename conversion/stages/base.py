@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
 import torch
@@ -12,7 +12,7 @@ from conversion.calibration.statistics import Calibration
 from conversion.capture.graph import ConversionGraph
 from conversion.errors import InvalidInput
 from conversion.simulation.network import SpikingNetwork
-from conversion.simulation.neuron import Layer, Neuron
+from conversion.simulation.neuron import Layer, Neuron, Start, TakesBack
 from conversion.simulation.schedules import TimeSeries, sweep
 
 # Corrects the parameters of a layer of neurons, given its currents.
@@ -28,6 +28,8 @@ class Stage(Protocol):
 def correct(network: SpikingNetwork, calibration: Calibration, correction: Correction) -> SpikingNetwork:
     """Corrects layer after layer in one sweep; the currents of a layer come from the corrected layers before it.
 
+    Neurons at the output are left as they are: what they cannot send, negative outputs, is no error of theirs.
+
     Raises:
         InvalidInput: the network has no neurons.
     """
@@ -36,13 +38,34 @@ def correct(network: SpikingNetwork, calibration: Calibration, correction: Corre
     corrected = dict(network.neurons)
 
     def spike(node: fx.Node, currents: TimeSeries) -> TimeSeries:
-        corrected[node] = correction(node, corrected[node], currents)
+        if node not in network.graph.output_encoders:
+            corrected[node] = correction(node, corrected[node], currents)
         axis = network.graph.channel_axis(node)
         return [spike_train(corrected[node], network.T, axis, batch) for batch in currents]
 
     with torch.no_grad():
         sweep(network, calibration.sweeps(network.T), network.T, spike)
     return network.with_neurons(corrected)
+
+
+def put_neurons(
+    network: SpikingNetwork, thresholds: Mapping[fx.Node, Tensor], start: Start, takes_back: TakesBack | None = None
+) -> SpikingNetwork:
+    """Puts neurons of one spike per step in the place of activations, with given thresholds.
+
+    They are signed, and take spikes back as `takes_back` says, where it is given; those of leaky ReLUs are signed and
+    take them back eagerly in any case.
+    """
+    graph = network.graph
+    neurons = {}
+    for node, threshold in thresholds.items():
+        slope, threshold = graph.activation(node).slope, threshold.to(graph.example.device)
+        neurons[node] = Neuron(
+            threshold, 1, torch.zeros(1, dtype=threshold.dtype, device=threshold.device), start,
+            signed=takes_back is not None or slope > 0, slope=slope,
+            takes_back="eagerly" if takes_back is None or slope > 0 else takes_back,
+        )  # fmt: skip
+    return network.with_neurons(neurons)
 
 
 def require_same_graph(graph: ConversionGraph, calibration: Calibration) -> None:

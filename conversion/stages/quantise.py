@@ -30,4 +30,4 @@ class Quantise:
             )
             for node, neuron in network.neurons.items()
         }
-        return replace(network.with_neurons(neurons), T=1)
+        return replace(network.with_neurons(neurons), T=1, readout_start=0)

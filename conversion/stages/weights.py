@@ -150,5 +150,5 @@ def _activations(calibration: Calibration, node: fx.Node) -> Tensor:
             seen.append(value)
 
     for batch in calibration.mean_inputs.split(calibration.pass_batch):
-        calibration.graph.run(batch, observe=observe)
+        calibration.graph.run(batch, observe, also=(node,))
     return torch.cat(seen)

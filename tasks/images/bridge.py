@@ -5,73 +5,20 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 import torch
-import torchvision.transforms.functional as F
 from PIL import Image
 from torch import Tensor
-from torchvision.transforms import InterpolationMode
 
 from conversion.errors import DataMissing, InvalidInput
 from tasks.base import Split
 from tasks.disk import DiskTask, file_hash, folder_gap
-from tasks.images.base import ImageClassification
-from tasks.images.files import converted, decoded
+from tasks.images.files import decoded
+from tasks.images.sized import SizedImages
 from tasks.library import Item, LibraryTask
 
-if TYPE_CHECKING:
-    from torchvision.models import WeightsEnum
-
 SUFFIXES = (".jpg", ".jpeg", ".png")
-
-
-class SizedImages(ImageClassification):
-    """Images of any size, brought to one: the shorter side is resized, the centre is cut out.
-
-    With `weights`, sizes, interpolation and statistics are those of their transforms, and a network's inputs are equal
-    to the last bit to those of torchvision's own transforms. Without, images are as small as `input_shape` allows.
-    """
-
-    weights: ClassVar[WeightsEnum | None] = None
-    """Weights of torchvision, which bring the transforms that their network was trained with."""
-    mean: ClassVar[tuple[float, ...]]
-    std: ClassVar[tuple[float, ...]]
-    """Mean and standard deviation of pixels / 255, per channel."""
-
-    def __init_subclass__(cls) -> None:
-        super().__init_subclass__()
-        if cls.weights is not None:
-            transforms = cls.weights.transforms()
-            cls.input_shape = (3, *(2 * transforms.crop_size)[:2])
-            cls.mean, cls.std = tuple(transforms.mean), tuple(transforms.std)
-
-    def __init__(self, data_root: Path | None = None) -> None:
-        super().__init__(data_root)
-        shape = getattr(self, "input_shape", None)
-        if not isinstance(shape, tuple) or len(shape) != 3 or shape[0] not in (1, 3) or min(shape[1:]) < 1:
-            raise InvalidInput(
-                f"The input_shape of task {self.name} is {shape}; set it to (3, height, width), or (1, height, width) "
-                "for grey images, or set weights."
-            )
-
-    def sized(self, image: Image.Image) -> Tensor:
-        """An image resized and cropped for the task, uint8 of shape `input_shape`.
-
-        Raises:
-            InvalidInput: its pixels are of an unknown range.
-        """
-        channels, height, width = self.input_shape
-        image = converted(image, "RGB" if channels == 3 else "L", f"an image of task {self.name}")
-        if self.weights is not None:
-            chosen = self.weights.transforms()
-            image = F.resize(image, chosen.resize_size, interpolation=chosen.interpolation, antialias=chosen.antialias)
-        elif (image.height, image.width) != (height, width):
-            scale = max(height / image.height, width / image.width)
-            size = [max(height, round(scale * image.height)), max(width, round(scale * image.width))]
-            image = F.resize(image, size, interpolation=InterpolationMode.BILINEAR)
-        pixels: Tensor = F.pil_to_tensor(F.center_crop(image, [height, width]))
-        return pixels
 
 
 class TorchvisionTask(LibraryTask, SizedImages):

@@ -19,8 +19,8 @@ from torch import Tensor
 from conversion.errors import DataMissing, InvalidInput
 from tasks.base import Split
 from tasks.disk import SPLITS, DiskTask
-from tasks.images.bridge import SizedImages
 from tasks.images.files import UNREADABLE
+from tasks.images.sized import SizedImages
 from tasks.library import class_index
 
 
@@ -82,7 +82,7 @@ class HuggingFaceTask(SizedImages, DiskTask[Row]):
 
     def _bytes(self, sample: Row) -> bytes:
         """The encoded image in a row."""
-        image = _images(sample.path, sample.group, self.image_column)[sample.index].as_py()
+        image = images_of(sample.path, sample.group, self.image_column)[sample.index].as_py()
         content = image.get("bytes") if isinstance(image, dict) else image
         if not isinstance(content, bytes):
             raise InvalidInput(
@@ -115,8 +115,8 @@ class HuggingFaceTask(SizedImages, DiskTask[Row]):
             raise DataMissing(f"The folder {self.root} holds no Parquet or Arrow file of the split {part}.")
         rows: list[Row] = []
         for path in paths:
-            for group in range(_shard(path).groups):
-                labels = _shard(path).column(self.label_column, group)
+            for group in range(shard(path).groups):
+                labels = shard(path).column(self.label_column, group)
                 for index, label in enumerate(labels.to_pylist()):
                     rows.append(Row(path, group, index, split, len(rows), class_index(label, self.classes, self.name)))
         return rows
@@ -163,11 +163,11 @@ def _arrow(path: Path) -> Any:
 
 
 @lru_cache(maxsize=64)
-def _shard(path: Path) -> Shard:
+def shard(path: Path) -> Shard:
     return Shard(path)
 
 
 @lru_cache(maxsize=4)
-def _images(path: Path, group: int, column: str) -> Any:
+def images_of(path: Path, group: int, column: str) -> Any:
     """The images of a group of rows; consecutive samples share one."""
-    return _shard(path).column(column, group)
+    return shard(path).column(column, group)

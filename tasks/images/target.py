@@ -16,8 +16,8 @@ from tasks.target import DrawnTarget, Mistakes, Run, Target
 if TYPE_CHECKING:  # It takes a moment to load, and only `report` draws.
     from matplotlib.figure import Figure
 
-WRITTEN = 12
-"""Largest number of classes for which a confusion matrix shows its numbers."""
+WRITTEN, NAMED = 12, 100
+"""Largest numbers of classes for which a confusion matrix shows its numbers, and all of its classes by name."""
 
 
 class LabelTarget(Target):
@@ -55,8 +55,9 @@ class ClassTarget(LabelTarget):
         self, runs: Sequence[Run], classes: Sequence[str], first: Callable[[], tuple[Tensor, Any]]
     ) -> Iterator[tuple[str, Figure]]:
         for run in runs:
-            shares = confusion(run.table["target"], run.table["prediction"], len(classes))
-            yield run.label, confusion_matrix(shares, classes, run.title)
+            targets, predictions, names = _occurring(run.table["target"], run.table["prediction"], classes)
+            shares = confusion(targets, predictions, len(names))
+            yield run.label, confusion_matrix(shares, names, run.title)
 
     def fault(self, targets: Tensor, inputs: Tensor, classes: int, split: str) -> str | None:
         if targets.dtype != torch.int64 or targets.dim() != 1:
@@ -106,11 +107,23 @@ def confusion(targets: NDArray[Any], predictions: NDArray[Any], classes: int) ->
     return shares
 
 
+def _occurring(
+    targets: NDArray[Any], predictions: NDArray[Any], classes: Sequence[str]
+) -> tuple[NDArray[Any], NDArray[Any], Sequence[str]]:
+    """Of many classes those that are true for some sample; predictions of any other are one class more."""
+    if len(classes) <= NAMED:
+        return targets, predictions, classes
+    found, renumbered = np.unique(targets, return_inverse=True)
+    places = np.full(len(classes), len(found))
+    places[found] = np.arange(len(found))
+    return renumbered, places[predictions], [*(classes[index] for index in found), "any other"]
+
+
 def confusion_matrix(shares: NDArray[np.float64], classes: Sequence[str], title: str) -> Figure:
     """A figure of a confusion matrix: true classes are rows, predicted ones columns."""
     from matplotlib.figure import Figure
 
-    side = 3.0 + 0.28 * len(classes)
+    side = 3.0 + 0.28 * min(len(classes), NAMED)
     picture = Figure((side, side), dpi=110, layout="constrained")
     axis = picture.subplots()
     drawn = axis.imshow(shares, cmap="Blues", vmin=0, vmax=1)
@@ -119,9 +132,10 @@ def confusion_matrix(shares: NDArray[np.float64], classes: Sequence[str], title:
         for (row, column), share in np.ndenumerate(shares):
             colour = "white" if share > 0.5 else "black"
             axis.text(column, row, f"{share:.2f}", ha="center", va="center", fontsize=6, color=colour)
-    ticks = range(len(classes))
-    axis.set_xticks(ticks, classes, rotation=90, fontsize=7)
-    axis.set_yticks(ticks, classes, fontsize=7)
+    if len(classes) <= NAMED:
+        ticks = range(len(classes))
+        axis.set_xticks(ticks, classes, rotation=90, fontsize=7)
+        axis.set_yticks(ticks, classes, fontsize=7)
     axis.set(xlabel="predicted", ylabel="true")
     picture.suptitle(title, fontsize=9)
     return picture

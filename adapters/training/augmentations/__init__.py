@@ -9,11 +9,21 @@ from torchvision.transforms import v2
 
 from adapters.training.augmentations.boxes import boxed
 from adapters.training.augmentations.events import EventAugment
-from adapters.training.augmentations.images import ScaleCropFlip, Transform, cifar, image_only, shift
+from adapters.training.augmentations.images import (
+    CIFAR_MEAN,
+    ScaleCropFlip,
+    Transform,
+    cifar,
+    image_only,
+    imagenet,
+    shift,
+)
 from adapters.training.augmentations.points import AlongAxes, Upright
 
 AUGMENTATIONS: dict[str, Callable[[Sequence[int]], Transform]] = {
     "cifar": cifar,
+    "cifar_mean": lambda shape: cifar(shape, CIFAR_MEAN),
+    "imagenet": imagenet,
     "shift": shift,
     "scale_crop": lambda shape: ScaleCropFlip(shape[-2:]),
     "scale_crop_half": lambda shape: ScaleCropFlip([side // 2 for side in shape[-2:]]),

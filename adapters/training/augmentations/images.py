@@ -14,24 +14,29 @@ Transform = Callable[[Tensor, Any], tuple[Tensor, Any]]
 """A function of a sample's image, uint8 of shape (C, H, W), and its target that returns both changed."""
 
 
+CIFAR_MEAN = (125, 123, 114)
+
+
 class Cutout(nn.Module):
-    """Blackens a square around a random pixel, clipped at the border (DeVries, Taylor, arXiv:1708.04552).
+    """Fills a square around a random pixel, clipped at the border (DeVries, Taylor, arXiv:1708.04552).
 
     torchvision's RandomErasing is close, but keeps its square inside the image and so always erases its full area.
 
     Args:
         length: side of the square, in pixels.
+        fill: its colour, a value for each channel; black when left out.
     """
 
-    def __init__(self, length: int) -> None:
+    def __init__(self, length: int, fill: Sequence[int] = (0,)) -> None:
         super().__init__()
         self.reach = length // 2
+        self.fill = torch.tensor(fill, dtype=torch.uint8)[:, None, None]
 
     def forward(self, image: Tensor) -> Tensor:
         """An image of shape (C, H, W) to a changed copy."""
         y, x = (int(torch.randint(size, ())) for size in image.shape[-2:])
         image = image.clone()
-        image[..., max(0, y - self.reach) : y + self.reach, max(0, x - self.reach) : x + self.reach] = 0
+        image[..., max(0, y - self.reach) : y + self.reach, max(0, x - self.reach) : x + self.reach] = self.fill
         return image
 
 
@@ -40,11 +45,23 @@ def image_only(transform: nn.Module) -> Transform:
     return lambda image, target: (transform(image), target)
 
 
-def cifar(shape: Sequence[int]) -> Transform:
-    """The augmentation of SNN Calibration's training script, in its order; AutoAugment fills with grey."""
+def cifar(shape: Sequence[int], cut: Sequence[int] = (0,)) -> Transform:
+    """The augmentation of SNN Calibration's training script, in its order; AutoAugment fills with grey.
+
+    Args:
+        shape: shape of the images.
+        cut: colour of the square that is cut out; black, or `CIFAR_MEAN`, which is zero for the network.
+    """
     policy = v2.AutoAugment(v2.AutoAugmentPolicy.CIFAR10, fill=[128, 128, 128])
     crop = v2.RandomCrop(shape[-2:], padding=4)
-    return image_only(nn.Sequential(crop, v2.RandomHorizontalFlip(), policy, Cutout(16)))
+    return image_only(nn.Sequential(crop, v2.RandomHorizontalFlip(), policy, Cutout(16, cut)))
+
+
+def imagenet(shape: Sequence[int]) -> Transform:
+    """The augmentation of QCFS's training script for ImageNet: crops of random size, mirrored or not, other colours."""
+    crop = v2.RandomResizedCrop(shape[-2:], antialias=True)
+    colours = v2.ColorJitter(brightness=0.2, contrast=0.2, saturation=0.2, hue=0.1)
+    return image_only(nn.Sequential(crop, v2.RandomHorizontalFlip(), colours))
 
 
 def shift(shape: Sequence[int]) -> Transform:

@@ -214,8 +214,9 @@ def test_all_that_follows_the_first_neurons_is_fed_by_spikes_up_to_the_predictio
     assert {str(node.target) for node in graph.body if graph.rules[node].role is Role.NONLINEAR} <= {
         "aten.max_pool2d.default"
     }
-    assert all(rule.transport is not None for rule in roles if rule.role is not Role.FIRING)
-    last = [node for node in graph.body if not set(node.users) - {graph.output}]
+    assert all(rule.transport is not None for rule in roles if rule.role not in (Role.FIRING, Role.OUTPUT_ENCODER))
+    last = [node for node in graph.body if not set(node.users) - {graph.output, *graph.output_encoders}]
+    last = [node for node in last if node not in graph.output_encoders]
     assert [str(node.target) for node in last] == ["aten.conv2d.default"]
 
 

@@ -86,7 +86,7 @@ def test_names_that_ship_with_the_benchmark_are_all_offered() -> None:
         assert completion.shipped(kind)("") == list(registry)
     assert completion.shipped("networks")("resnet2") == ["resnet20", "resnet20_wide"]
     assert {"burst", "digits", "resnet20"} <= set(completion.anything(""))
-    assert completion.suites("") == suite_names()
+    assert completion.suites("") == [*suite_names(), "paper"]
 
 
 def context(suite: str | None) -> typer.Context:

@@ -27,6 +27,7 @@ SHIPPED = {
     "calibration_iat": set(),
     "ftbc:phi=4,signed=True": NO_EXIT,
     "snm": NO_EXIT,
+    "qcfs": NO_EXIT | {"recognises digits", "takes networks of vectors", "takes leaky activations"},
     "energy_aware": NO_EXIT | {"approaches the ann"},
     "energy_aware:energy=0.0": NO_EXIT,
     "adafire": NO_EXIT,

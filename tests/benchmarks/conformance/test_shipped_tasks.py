@@ -17,6 +17,7 @@ from tasks.points.shapenet import PARTS
 from tasks.segmentation.base import Segmentation
 from tests.tasks.detection import annotated
 from tests.tasks.events import recorded
+from tests.tasks.images import imagenet_trees as trees
 from tests.tasks.points import shapes
 from tests.tasks.segmentation import drawn
 
@@ -45,6 +46,9 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
         recorded.dvsgesture,
     ):  # fmt: skip
         dataset(root)
+    trees.parquet(root / "imagenet", "validation", np.random.default_rng(0).integers(0, 1000, 150).tolist())
+    trees.folders(root / "imagenette2-160", "train", 4, TASKS["imagenette"].wnids, first=2)  # type: ignore[attr-defined]
+    trees.folders(root / "imagenette2-160", "val", 2, TASKS["imagenette"].wnids)  # type: ignore[attr-defined]
     for name in ("cifar10", "cifar100"):
         for part, count, seed in (("train", 20, 1), ("test", 1, 2)):
             noise = np.random.default_rng(seed)

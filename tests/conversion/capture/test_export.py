@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from conversion import ConversionGraph, InvalidInput, UnsupportedOp, capture
 from conversion.capture.graph import source_line
 from conversion.capture.layout import keep
-from conversion.capture.roles import Activation, Role
+from conversion.capture.roles import Activation, Role, packet
 from tests.conversion.toys import Net, captured, randomise_norms, seeded
 
 IMAGES = seeded((5, 3, 8, 8))
@@ -31,8 +31,9 @@ def same_as_module(model: nn.Module, x: Tensor = IMAGES, tolerance: float = 1e-1
 
 
 def operations(graph: ConversionGraph) -> list[str]:
-    """Names of what the graph computes on signals, without overloads: "conv2d", "relu"."""
-    return [str(getattr(node.target, "overloadpacket", node.target)).removeprefix("aten.") for node in graph.body]
+    """Names of what the graph computes on signals, without overloads: "conv2d", "relu". Output encoders do nothing."""
+    computing = [node for node in graph.body if node not in graph.output_encoders]
+    return [str(getattr(node.target, "overloadpacket", node.target)).removeprefix("aten.") for node in computing]
 
 
 # --------------------------------------------------------------------------------------------- how networks are written
@@ -384,4 +385,24 @@ def test_values_made_like_a_signal_are_constants() -> None:
 
 def test_a_square_written_as_a_product_is_nonlinear() -> None:
     graph = same_as_module(Net(lambda net, x: x * x))
-    assert [graph.rules[node].role for node in graph.body] == [Role.NONLINEAR]
+    assert [graph.rules[node].role for node in graph.body] == [Role.NONLINEAR, Role.OUTPUT_ENCODER]
+
+
+def test_every_output_that_is_no_activation_has_an_encoder() -> None:
+    """One for each value, however often it is in the output; none for activations, constants and the input itself."""
+
+    def function(net: Any, x: Tensor) -> Any:
+        y = net.conv(x)
+        return {"y": y, "again": [y, y * 2], "active": y.relu(), "input": x, "constant": net.table}
+
+    graph = same_as_module(Net(function, conv=nn.Conv2d(3, 4, 1), table=torch.ones(3)))
+    assert [packet(node.all_input_nodes[0]).__name__ for node in graph.output_encoders] == ["conv2d", "mul"]
+    assert not set(graph.output_encoders) & set(graph.firing)
+
+
+def test_what_an_observer_returns_goes_on_in_place_of_the_activation() -> None:
+    graph = captured(Net(lambda net, x: x.relu() + 1), IMAGES)
+    halved = graph.run(IMAGES, observe=lambda node, value: value / 2)
+    torch.testing.assert_close(halved, IMAGES.relu() / 2 + 1)
+    doubled = graph.run(IMAGES, lambda node, value: 2 * value, also=graph.output_encoders)
+    torch.testing.assert_close(doubled, 2 * (2 * IMAGES.relu() + 1))

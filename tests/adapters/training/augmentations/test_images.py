@@ -8,9 +8,11 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from adapters.training.augmentations import AUGMENTATIONS
-from adapters.training.augmentations.images import Cutout
+from adapters.training.augmentations.images import CIFAR_MEAN, Cutout
 from adapters.training.sampling import Augmented, EpochShuffle
 from tasks.images.base import LabelledImages
+
+NAMES = ("cifar", "cifar_mean")
 
 
 @pytest.fixture
@@ -68,6 +70,30 @@ def test_cutout_blackens_a_square_of_16_clipped_at_the_border() -> None:
         areas.add(rows * columns)
     assert max(areas) == 256
     assert min(areas) < 256
+
+
+def test_the_cut_of_cifar_mean_is_zero_for_the_network(data: LabelledImages) -> None:
+    """As in QCFS's script, which cuts out of normalised images: within half a level of the pixels."""
+    grey = torch.tensor([0.4914, 0.4822, 0.4465])[:, None, None] * 255
+    white = torch.full((3, 32, 32), 255, dtype=torch.uint8)
+    cut = Cutout(16, CIFAR_MEAN)(white)
+    holes = (cut != 255).all(0)
+    assert 64 <= holes.sum() <= 256
+    assert ((cut - grey).abs()[:, holes] <= 0.5).all()
+    # On the same draws the two augmentations differ in what is cut out alone.
+    for index in range(10):
+        black, mean = (Augmented(data, AUGMENTATIONS[name]((3, 32, 32)), 0)[0, index][0] for name in NAMES)
+        changed = (black != mean).any(0)
+        assert 64 <= changed.sum() <= 256
+        assert (black[:, changed] == 0).all()
+
+
+def test_crops_of_imagenet_keep_the_size() -> None:
+    image = torch.randint(0, 256, (3, 40, 40), dtype=torch.uint8)
+    change = AUGMENTATIONS["imagenet"]((3, 40, 40))
+    changed = [change(image, 3) for _ in range(5)]
+    assert all(out.shape == (3, 40, 40) and out.dtype == torch.uint8 and target == 3 for out, target in changed)
+    assert len({out.float().mean().item() for out, _ in changed}) == 5
 
 
 def test_shift_moves_by_at_most_one_pixel_in_each_direction() -> None:

@@ -1,0 +1,27 @@
+"""`plan`: what `run` would do with the selected cells of a suite."""
+
+from __future__ import annotations
+
+from benchmarks.api import Selected
+from benchmarks.choices import Rerun
+from benchmarks.engines import usual_workers
+from benchmarks.execution.estimate import time_needed
+from benchmarks.execution.plan import cells_to_run, plan, summary
+from benchmarks.execution.worker import Settings, workbench
+
+
+def print_plan(
+    selected: Selected, settings: Settings, rerun: Rerun, workers: int | None, *, cells: bool = True
+) -> None:
+    """Prints the state of every selected cell with its reason, and a summary with the estimated time.
+
+    Args:
+        workers: number of cells that are measured at once; None for as many as `run` takes.
+        cells: False for the summary alone.
+    """
+    planned = plan(selected.cells, workbench(settings), selected.working)
+    for item in planned if cells else ():
+        print(f"{item.state:10} {item.cell.label}" + f": {item.reason}" * bool(item.reason))
+    to_run = cells_to_run(planned, rerun)
+    needed = time_needed(to_run, selected.store.records(), workers or usual_workers(settings.device))
+    print(f"{summary(planned)}; {len(to_run)} to run, {needed}")

@@ -1,0 +1,45 @@
+"""The mean over time that a network's output is computed from: of all steps, or of those after a delay."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from conversion.capture.graph import Values
+from conversion.capture.layout import keep
+
+
+class RunningMean:
+    """The mean of the readout nodes over the steps so far, of which the first ones are left out after a while.
+
+    Args:
+        start: number of steps that a delayed readout leaves out. After more of them the mean is over steps start + 1 to
+            t; until then, where nothing else could be read out, it is over steps 1 to t.
+    """
+
+    def __init__(self, start: int = 0) -> None:
+        self.start = start
+        self.t = 0
+        self.sums: Values = {}
+
+    def add(self, values: Values) -> None:
+        """Takes the values of the next step."""
+        if self.t == self.start:
+            self.sums = {}
+        self.t += 1
+        self.sums = {node: add(self.sums.get(node), value) for node, value in values.items()}
+
+    def mean(self) -> Values:
+        """The mean after the steps so far, by node."""
+        steps = self.t - self.start if self.t > self.start else self.t
+        return {node: total / steps for node, total in self.sums.items()}
+
+    def keep(self, samples: Tensor) -> None:
+        """Continues with the samples at the given indices alone."""
+        self.sums = {node: keep(node, total, samples) for node, total in self.sums.items()}
+
+
+def add(total: Tensor | None, value: Tensor) -> Tensor:
+    """Adds one more value to a sum over steps, in float32 at least: bfloat16 is too coarse for sums."""
+    value = value.to(torch.promote_types(value.dtype, torch.float32))
+    return value if total is None else total + value

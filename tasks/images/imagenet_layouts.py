@@ -1,0 +1,232 @@
+"""The layouts in which ImageNet lies on disk, told apart by what is there: its classes, its parts, labels of flat ones.
+
+Networks count classes in the order of WordNet ids ("wnids", n01440764 = 0 to n15075141 = 999). Every layout is brought
+to that order, and one that may be in another is refused.
+"""
+
+from __future__ import annotations
+
+import csv
+import os
+import re
+from collections.abc import Mapping, Sequence
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import scipy.io
+
+from conversion.errors import DataMissing, InvalidInput
+from tasks.disk import text_of
+from tasks.images.hugging_face import shard
+from tasks.images.photographs import Files, Photographs, Rows
+
+CLASSES = Path(__file__).with_name("imagenet_classes.tsv")
+PARTS: Mapping[str, Sequence[str]] = {
+    "train": ("train", "ILSVRC2012_train", "ILSVRC2012_img_train", "training"),
+    "val": ("val", "ILSVRC2012_val", "ILSVRC2012_img_val", "validation", "valid"),
+}
+"""The names that folders of the parts have in practice; those of Parquet files begin with them."""
+SUFFIXES = (".jpeg", ".jpg", ".png")
+WNID = re.compile(r"n\d{8}")
+NUMBERED = re.compile(r"ILSVRC2012_val_(\d{8})$")
+TRUTH = "ILSVRC2012_validation_ground_truth.txt"
+SOLUTION = "LOC_val_solution.csv"
+
+
+@cache
+def imagenet_classes() -> dict[str, str]:
+    """The 1,000 classes of ImageNet-1k: name by wnid, in the order of networks."""
+    lines = CLASSES.read_text(encoding="utf-8").splitlines()
+    return dict(line.split("\t") for line in lines if not line.startswith("#"))
+
+
+def find_part(root: Path, part: str, wnids: Sequence[str]) -> Photographs | None:
+    """The photographs of a part, "train" or "val", in whatever layout they are; None where there are none.
+
+    Args:
+        root: the dataset's own folder.
+        wnids: the classes that have to be there, all of them and no others.
+
+    Raises:
+        DataMissing: what is there is of no layout, or leaves the classes in doubt.
+    """
+    for name in PARTS[part]:
+        folder = root / name
+        if folder.is_dir():
+            with os.scandir(folder) as entries:
+                visible = [entry for entry in entries if not entry.name.startswith(".")]
+            folders = sorted(entry.name for entry in visible if entry.is_dir())
+            tables = [Path(entry.path) for entry in visible if entry.name.endswith((".parquet", ".arrow"))]
+            if tables and not folders:
+                return _rows(name, tables)
+            if folders:
+                return _folders(folder, folders, wnids)
+            return _flat(root, folder, sorted(entry.name for entry in visible))
+        tables = [path for place in (root, root / "data") for path in place.glob(f"{name}-*.parquet")]
+        if tables:
+            return _rows(name, tables)
+    return None
+
+
+def _folders(folder: Path, found: Sequence[str], wnids: Sequence[str]) -> Files:
+    """Photographs in a folder for each class."""
+    _require_wnids(folder, found, wnids)
+    order = {wnid: index for index, wnid in enumerate(imagenet_classes())}
+    names, labels = [], []
+    for wnid in wnids:
+        with os.scandir(folder / wnid) as entries:
+            own = sorted(f"{wnid}/{entry.name}" for entry in entries if _is_image(entry.name))
+        if not own:
+            raise DataMissing(f"The class folder {folder / wnid} holds no JPEG or PNG image.")
+        names.append(pa.array(own, pa.string()))
+        labels.append(np.full(len(own), order[wnid], np.int16))
+    return Files(folder, pa.concat_arrays(names), np.concatenate(labels))
+
+
+def _require_wnids(folder: Path, found: Sequence[str], wnids: Sequence[str]) -> None:
+    """Raises DataMissing unless folders are called by the wanted wnids, all of them and nothing else."""
+    if all(name.isdecimal() for name in found):
+        raise DataMissing(
+            f"The folders of {folder} are numbers ({found[0]} ...), which programs sort as text or as numbers, so that "
+            "the classes are in doubt; rename them to WordNet ids as n01440764."
+        )
+    foreign = sorted(set(found) - set(wnids))
+    if foreign:
+        known = imagenet_classes()
+        what = (
+            "is no WordNet id as n01440764" if not WNID.fullmatch(foreign[0])
+            else f"is not one of the {len(wnids)} classes that belong there" if foreign[0] in known
+            else "is the id of no class of ImageNet-1k"
+        )  # fmt: skip
+        raise DataMissing(f"The folder {folder / foreign[0]} {what}; move it away, or rename it.")
+    absent = sorted(set(wnids) - set(found))
+    if absent:
+        raise DataMissing(
+            f"{folder} holds {len(found)} of {len(wnids)} class folders; {absent[0]} is not there"
+            f"{f', nor are {len(absent) - 1} others' if len(absent) > 1 else ''}. Unpack the dataset again."
+        )
+
+
+def _is_image(name: str) -> bool:
+    return name.lower().endswith(SUFFIXES) and not name.startswith(".")
+
+
+def _flat(root: Path, folder: Path, found: Sequence[str]) -> Files:
+    """Photographs without folders for classes; a file beside them says which class each is of."""
+    names = [name for name in found if _is_image(name)]
+    if not names:
+        raise DataMissing(f"The folder {folder} holds neither class folders nor JPEG or PNG images.")
+    if not any(NUMBERED.match(name.rpartition(".")[0]) for name in names) and folder.name in PARTS["train"]:
+        raise DataMissing(f"The training images in {folder} have no class folders; unpack the archive of each class.")
+    places = [root, folder, root / "caffe_ilsvrc12", *root.parents[:2]]
+    lists = [place / "val.txt" for place in places[:3]]
+    solutions = [place / SOLUTION for place in places]
+    kits = [kit / "data" for kit in sorted(root.glob("*devkit*")) if kit.is_dir()] + [root, folder]
+    for path in filter(Path.is_file, lists):
+        return _labelled(folder, names, path, _caffe(path))
+    for path in filter(Path.is_file, solutions):
+        return _labelled(folder, names, path, _kaggle(path))
+    for kit in (kit for kit in kits if (kit / TRUTH).is_file()):
+        return _labelled(folder, names, kit / TRUTH, _devkit(kit, names))
+    raise DataMissing(
+        f"{folder} holds images without class folders, and nothing says their classes: beside it there is neither "
+        f"ILSVRC2012_devkit_t12/data/ (of the devkit), nor val.txt (Caffe's), nor {SOLUTION} (Kaggle's)."
+    )
+
+
+def _labelled(folder: Path, names: Sequence[str], source: Path, labels: Mapping[str, int]) -> Files:
+    """Files with the labels that a source gives by their names without suffix."""
+    stems = [name.rpartition(".")[0] for name in names]
+    unknown = next((name for name, stem in zip(names, stems, strict=True) if stem not in labels), None)
+    if unknown is not None:
+        raise DataMissing(f"{source} does not say the class of {folder / unknown}; it belongs to another dataset.")
+    return Files(folder, pa.array(names, pa.string()), np.array([labels[stem] for stem in stems], np.int16))
+
+
+def _caffe(path: Path) -> dict[str, int]:
+    """The labels of Caffe's val.txt, a name and a class in each line, classes in the order of wnids."""
+    labels = {}
+    for number, line in enumerate(text_of(path).splitlines(), 1):
+        name, _, label = line.strip().rpartition(" ")
+        if not line.strip():
+            continue
+        if not (name and label.isdecimal() and int(label) < len(imagenet_classes())):
+            raise DataMissing(
+                f"Line {number} of {path} is '{line:.60}'; a line is the name of a file and a class from 0 to 999."
+            )
+        labels[Path(name.strip()).stem] = int(label)
+    return labels
+
+
+def _kaggle(path: Path) -> dict[str, int]:
+    """The labels of Kaggle's solution, a name, a comma, and boxes that begin with a wnid."""
+    order = {wnid: index for index, wnid in enumerate(imagenet_classes())}
+    labels = {}
+    for number, row in enumerate(csv.reader(text_of(path).splitlines()), 1):
+        if number == 1 and row[:1] == ["ImageId"]:
+            continue
+        wnid = row[1].split()[0] if len(row) == 2 and row[1].split() else ""
+        if wnid not in order:
+            raise DataMissing(f"Line {number} of {path} does not name a class of ImageNet-1k: '{','.join(row):.60}'.")
+        labels[row[0]] = order[wnid]
+    return labels
+
+
+def _devkit(kit: Path, names: Sequence[str]) -> dict[str, int]:
+    """The labels of ILSVRC's development kit, a number a line that counts classes from 1 in an order of its own.
+
+    meta.mat says which wnid each number is; its rows with children are groups of classes and are left out. Line i is
+    the image ILSVRC2012_val_<i>, or the i-th by name where they are called otherwise.
+    """
+    meta = kit / "meta.mat"
+    if not meta.is_file():
+        raise DataMissing(
+            f"{kit / TRUTH} numbers classes in an order of its own, and {meta}, which says their WordNet ids, is not "
+            "there; unpack the development kit beside it."
+        )
+    try:
+        synsets: Any = scipy.io.loadmat(meta, squeeze_me=True)["synsets"]
+        leaves = [row for row in np.atleast_1d(synsets) if int(row["num_children"]) == 0]
+        wnids = {int(row["ILSVRC2012_ID"]): str(row["WNID"]) for row in leaves}
+    except Exception as error:  # Whatever a reader of MATLAB files trips over.
+        raise DataMissing(f"{meta} is not the list of classes of the development kit: {error}.") from error
+    order = {wnid: index for index, wnid in enumerate(imagenet_classes())}
+    if sorted(wnids.values()) != list(order):
+        raise DataMissing(f"{meta} does not list the 1,000 classes of ImageNet-1k; unpack the development kit again.")
+    lines = text_of(kit / TRUTH).split()
+    if not all(line.isdecimal() and int(line) in wnids for line in lines):
+        raise DataMissing(f"{kit / TRUTH} holds more than numbers of classes from 1 to {len(wnids)}.")
+    labels = [order[wnids[int(line)]] for line in lines]
+    stems = [name.rpartition(".")[0] for name in names]
+    numbers = [NUMBERED.match(stem) for stem in stems]
+    if all(numbers):
+        return {f"ILSVRC2012_val_{number:08}": label for number, label in enumerate(labels, 1)}
+    if len(labels) != len(stems):
+        raise DataMissing(f"{kit / TRUTH} has {len(labels)} lines, and there are {len(stems)} images of other names.")
+    return dict(zip(stems, labels, strict=True))
+
+
+def _rows(part: str, tables: Sequence[Path]) -> Rows:
+    """Photographs in Parquet or Arrow files, with classes in the order of wnids in the column "label"."""
+    groups: list[tuple[Path, int]] = []
+    labels = []
+    for path in sorted(path for path in tables if not path.name.startswith("cache-")):
+        try:
+            columns = [shard(path).column("label", group).to_pylist() for group in range(shard(path).groups)]
+        except InvalidInput as error:
+            raise DataMissing(str(error)) from error
+        for group, column in enumerate(columns):
+            foreign = next((label for label in column if label not in range(len(imagenet_classes()))), None)
+            if foreign is not None or None in column:
+                hidden = "; -1 stands for a label that is kept secret" if foreign == -1 else ""
+                raise DataMissing(
+                    f"{path} has the label {foreign}, and classes are numbers from 0 to 999{hidden}. Take files with "
+                    "labels."
+                )
+            groups.append((path, group))
+            labels.append(np.array(column, np.int16))
+    offsets = np.cumsum([0, *map(len, labels)]).astype(np.int64)
+    return Rows(part, groups, offsets, np.concatenate(labels))

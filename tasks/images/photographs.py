@@ -1,0 +1,200 @@
+"""Listings of many labelled photographs on disk, compact in memory: files below a folder, or rows of Parquet files."""
+
+from __future__ import annotations
+
+import io
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Sequence
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from conversion.errors import InvalidInput
+from tasks.disk import file_hash
+from tasks.images.files import UNREADABLE, decoded
+from tasks.images.hugging_face import images_of
+
+Indices = NDArray[np.int64]
+CHUNK = 100_000
+
+
+class Photographs(ABC):
+    """The labelled photographs of one part of a dataset, in a fixed order.
+
+    Args:
+        labels: the class of each, int16 of shape (N,).
+    """
+
+    def __init__(self, labels: NDArray[np.int16]) -> None:
+        self.labels = labels
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    @abstractmethod
+    def image(self, index: int) -> Image.Image:
+        """A photograph as it is stored. Raises InvalidInput if it cannot be decoded."""
+
+    @abstractmethod
+    def name(self, index: int) -> str:
+        """What a photograph is called in `skip.txt` and in messages."""
+
+    @abstractmethod
+    def size(self, index: int) -> int:
+        """Bytes of a photograph on disk; of all rows of its file, where it is a row."""
+
+    @abstractmethod
+    def content(self, index: int) -> bytes:
+        """SHA-256 of a photograph's bytes on disk."""
+
+    @abstractmethod
+    def without(self, names: frozenset[str]) -> Photographs:
+        """Those that are not called by any of the names, or by one of them with the suffix of a file."""
+
+    def names(self, indices: Indices) -> Iterator[str]:
+        """The names of some photographs."""
+        return map(self.name, indices.tolist())
+
+
+class Files(Photographs):
+    """Photographs that are files below a folder.
+
+    A million names are one Arrow array, which takes some 40 bytes a name; a list of paths would take ten times as much.
+
+    Args:
+        folder: the folder.
+        names: their paths below it.
+        labels: see `Photographs`.
+    """
+
+    def __init__(self, folder: Path, names: Any, labels: NDArray[np.int16]) -> None:
+        super().__init__(labels)
+        self.folder, self._names = folder, names
+
+    def path(self, index: int) -> Path:
+        return Path(self.folder, self._names[index].as_py())
+
+    def image(self, index: int) -> Image.Image:
+        return decoded(self.path(index), mode=None)
+
+    def name(self, index: int) -> str:
+        return f"{self.folder.name}/{self._names[index].as_py().rpartition('.')[0]}"
+
+    def size(self, index: int) -> int:
+        return self.path(index).stat().st_size
+
+    def content(self, index: int) -> bytes:
+        return file_hash(self.path(index))
+
+    def names(self, indices: Indices) -> Iterator[str]:
+        for start in range(0, len(indices), CHUNK):
+            yield from self._names.take(pa.array(indices[start : start + CHUNK])).to_pylist()
+
+    def without(self, names: frozenset[str]) -> Files:
+        if not names:
+            return self
+        prefix = f"{self.folder.name}/"
+        kept = np.array(
+            [
+                prefix + own not in names and prefix + own.rpartition(".")[0] not in names
+                for own in self.names(np.arange(len(self)))
+            ],
+            dtype=bool,
+        )
+        return Files(self.folder, self._names.filter(pa.array(kept)), self.labels[kept])
+
+
+class Rows(Photographs):
+    """Photographs that are rows of Parquet or Arrow files of Hugging Face's `datasets`.
+
+    Args:
+        part: the name of the part.
+        groups: file and group of rows of each range of rows, in order.
+        offsets: number of the first row of each group, and the number of all rows.
+        labels: see `Photographs`.
+        rows: numbers of the rows of these photographs; all if None.
+    """
+
+    def __init__(
+        self, part: str, groups: Sequence[tuple[Path, int]], offsets: Indices, labels: NDArray[np.int16],
+        rows: Indices | None = None,
+    ) -> None:  # fmt: skip
+        super().__init__(labels)
+        self.part, self.groups, self.offsets = part, groups, offsets
+        self.rows = np.arange(len(labels)) if rows is None else rows
+
+    def image(self, index: int) -> Image.Image:
+        path, _, _ = self._place(index)
+        try:
+            with Image.open(io.BytesIO(self._bytes(index)), formats=("JPEG", "PNG")) as image:
+                return image.copy()
+        except UNREADABLE as error:
+            raise InvalidInput(f"The image in row {self.rows[index]} ({path}) cannot be read: {error}.") from error
+
+    def name(self, index: int) -> str:
+        return f"{self.part}/{self.rows[index]}"
+
+    def size(self, index: int) -> int:
+        return self._place(index)[0].stat().st_size
+
+    def content(self, index: int) -> bytes:
+        return sha256(self._bytes(index)).digest()
+
+    def without(self, names: frozenset[str]) -> Rows:
+        if not names:
+            return self
+        kept = np.array([self.name(index) not in names for index in range(len(self))], dtype=bool)
+        return Rows(self.part, self.groups, self.offsets, self.labels[kept], self.rows[kept])
+
+    def _place(self, index: int) -> tuple[Path, int, int]:
+        """File, group of rows, and row in it."""
+        row = int(self.rows[index])
+        group = int(np.searchsorted(self.offsets, row, side="right")) - 1
+        return *self.groups[group], row - int(self.offsets[group])
+
+    def _bytes(self, index: int) -> bytes:
+        path, group, row = self._place(index)
+        image = images_of(path, group, "image")[row].as_py()
+        content = image.get("bytes") if isinstance(image, dict) else image
+        if not isinstance(content, bytes):
+            raise InvalidInput(
+                f"Row {self.rows[index]} ({path}) keeps no image; save the dataset with embedded images."
+            )
+        return content
+
+
+class Streamed(Dataset[tuple[Tensor, Tensor]]):
+    """Photographs that are read on access and never kept.
+
+    Args:
+        source: the part that they are of.
+        indices: their places in it.
+        sized: makes the pixels of a photograph.
+        advice: says, of a name, how to leave a photograph out.
+    """
+
+    def __init__(
+        self, source: Photographs, indices: Indices, sized: Callable[[Image.Image], Tensor],
+        advice: Callable[[str], str],
+    ) -> None:  # fmt: skip
+        self.source, self.indices = source, indices
+        self._sized, self._advice = sized, advice
+
+    def __len__(self) -> int:
+        return len(self.indices)
+
+    def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
+        place = int(self.indices[index])
+        try:
+            pixels = self._sized(self.source.image(place))
+        except InvalidInput as error:
+            raise InvalidInput(f"{error} {self._advice(self.source.name(place))}") from error
+        return pixels, torch.tensor(int(self.source.labels[place]))
