@@ -58,7 +58,9 @@ def repeated(task: ImageNetClasses, folder: Path, count: int) -> Imagenette:
             (folder / "imagenette2" / part / wnid).mkdir(parents=True)
         first = next(index for index in range(len(source)) if source.path(index).parent.name == wnid)
         (folder / "imagenette2/train" / wnid / "0.JPEG").symlink_to(source.path(first).resolve())
-    for number, index in zip(range(count), cycle(range(len(source))), strict=False):
+    # Shuffled, so that few of them are of all classes, too.
+    shuffled = torch.randperm(len(source), generator=torch.Generator().manual_seed(0)).tolist()
+    for number, index in zip(range(count), cycle(shuffled), strict=False):
         path = source.path(index)
         (folder / "imagenette2/val" / path.parent.name / f"{number:07}.JPEG").symlink_to(path.resolve())
     return Imagenette(folder)

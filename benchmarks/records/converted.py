@@ -126,7 +126,8 @@ class ConversionCache:
             except TypeError:
                 break
             digest = hashlib.sha256(json.dumps([basis, done], sort_keys=True).encode()).hexdigest()
-            keys.append(f"{basis['task']}-{basis['network']}-T{basis['T']}-{digest[:24]}")
+            network = str(basis["network"]).replace("/", "-")  # "ultralytics/yolov8n" is one name of a file.
+            keys.append(f"{basis['task']}-{network}-T{basis['T']}-{digest[:24]}")
         return keys
 
     def _load(self, key: str, graph: ConversionGraph) -> Converted | None:

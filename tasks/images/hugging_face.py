@@ -164,6 +164,7 @@ def _arrow(path: Path) -> Any:
 
 @lru_cache(maxsize=64)
 def shard(path: Path) -> Shard:
+    """A file, opened once for all of its rows."""
     return Shard(path)
 
 

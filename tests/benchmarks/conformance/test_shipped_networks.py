@@ -15,14 +15,16 @@ from benchmarks.conformance.networks import NetworkBench
 
 pytestmark = pytest.mark.slow
 
-# Deeper members of a family repeat its blocks; capturing them takes seconds and shows nothing new.
+# Deeper members of a family repeat its blocks; capturing them takes seconds and shows nothing new. The transformer and
+# VGG-16 are captured at a reduced size in tests/conversion/capture.
 DEEPER = {
     "resnet32", "resnet44", "resnet56", "resnet32_wide", "fcn_resnet50", "yolov2_d19", "yolov2_r34", "yolov2_r50",
     "yolov2_d19_leaky",
     *(name for name in NETWORKS if name.startswith("ultralytics/") and name not in
       ("ultralytics/yolov3-tiny-relu", "ultralytics/yolo11n")),
     "event_resnet34", "event_vgg16", "qcfs_resnet20_l4",
-    "torchvision/vgg16_bn", "snn_calibration/vgg16", "torchvision/resnet34", "torchvision/resnet50",
+    "torchvision/vgg16", "torchvision/vgg16_bn", "torchvision/vit_b_16", "snn_calibration/vgg16",
+    "torchvision/resnet34", "torchvision/resnet50",
     "torchvision/resnet50.v2",
     "torchvision/mobilenet_v2.v2", "snn_calibration/resnet34", "timm/resnet18.a1_in1k", "timm/resnet34.a1_in1k",
 }  # fmt: skip
