@@ -239,7 +239,7 @@ def test_delayed_readout_by_hand() -> None:
     x = torch.full((2, 1), 0.5, dtype=torch.float64)
     network = replace(with_thresholds(identity(x), 8, [1.0], start="none"), readout_start=3)
     for schedule in ("step", "sweep"):
-        readout = simulate(network, x, schedule=schedule)  # type: ignore[arg-type]
+        readout = simulate(network, x, schedule=schedule)
         means = [float(readout.mean(t)[0]) for t in range(1, 9)]
         assert means == pytest.approx([0, 1 / 2, 1 / 3, 1, 1 / 2, 2 / 3, 2 / 4, 3 / 5])
         # Charged for all steps.
