@@ -42,9 +42,10 @@ class Fixture:
         logits: Tensor = self.graph.run(self.images)
         return logits
 
-    def error(self, logits: Tensor) -> float:
-        """Distance to the ANN's logits, relative to their norm."""
-        return float((logits - self.ann).norm() / self.ann.norm())
+    def error(self, logits: Tensor, *, rectified: bool = False) -> float:
+        """Distance to the ANN's logits, or to their positive part, relative to the norm of the ANN's."""
+        expected = self.ann.clamp(min=0) if rectified else self.ann
+        return float((logits - expected).norm() / self.ann.norm())
 
 
 def convolutional(activation: Callable[[], nn.Module] = nn.ReLU) -> Fixture:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
+from itertools import cycle, islice
 
 import torch
 from torch import Tensor, fx
@@ -30,9 +31,12 @@ class LocalThresholdBalancing:
     what the layers before it can send.
 
     Attributes:
+        batches: number of batches; the calibration set is gone through again where it has fewer. Thresholds rise with
+            every batch, ever more slowly (about as its logarithm): after few of them they clip much.
         batch: samples in a batch.
     """
 
+    batches: int = 100
     batch: int = 100
 
     def __call__(self, network: SpikingNetwork, calibration: Calibration) -> SpikingNetwork:
@@ -51,7 +55,7 @@ class LocalThresholdBalancing:
             bound = per_channel(thresholds[node], axis, dims).to(value.dtype)
             return value.clamp(-bound, bound)
 
-        for batch in calibration.mean_inputs.split(self.batch):
+        for batch in islice(cycle(calibration.mean_inputs.split(self.batch)), self.batches):
             graph.run(batch, observe=observe)
         return put_neurons(network, {node: thresholds[node].double() for node in graph.firing}, "potential")
 

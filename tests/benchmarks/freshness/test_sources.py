@@ -87,7 +87,7 @@ IAT = {"adafire_iat", "adafire_ssc_iat", "calibration_iat"}
     ("file", "old", "new", "methods", "key"),
     [
         ("conversion/stages/ssc.py", "1 + 0.5 * index", "1 + 0.25 * index", SSC, "method"),
-        ("conversion/methods/corrections.py", '"mse", self.phi, signed', '"max", self.phi, signed', {"ftbc"}, "method"),
+        ("conversion/methods/ftbc.py", '"mse", self.phi, signed', '"max", self.phi, signed', {"ftbc"}, "method"),
         # A field of one of several methods in a file, and a base that others inherit from.
         ("conversion/methods/burst.py", 'register("burst")', 'register("Burst")', {"burst"}, "method"),
         ("conversion/methods/burst.py", 'default="mse"', 'default="max"', {"burst", "quantised_ann"}, "method"),

@@ -31,6 +31,7 @@ def captured_twice(name: str, dtype: torch.dtype) -> tuple[ConversionGraph, Conv
 def same(first: SpikingNetwork, second: SpikingNetwork, x: Tensor) -> None:
     """The same parameters and the same spikes."""
     assert (first.T, first.exit, first.nonlinear) == (second.T, second.exit, second.nonlinear)
+    assert first.readout_start == second.readout_start
     assert [node.name for node in first.neurons] == [node.name for node in second.neurons]
     for one, other in zip(first.neurons.values(), second.neurons.values(), strict=True):
         for name, value in vars(one).items():
@@ -64,6 +65,9 @@ def same(first: SpikingNetwork, second: SpikingNetwork, x: Tensor) -> None:
         ("burst", {"phi": 2}, "folded"),
         ("quantised_ann", {"phi": 2}, "plain"),
         ("snm", {}, "plain"),
+        ("snm", {"form": "eager"}, "plain"),
+        ("opt", {}, "residual"),
+        ("ltb", {"batches": 3}, "plain"),
         ("ftbc", {"phi": 2}, "plain"),
         ("energy_aware", {"per_step_bias": True}, "plain"),
         ("adafire_ssc", {"phi": 2, "phi_init": 3, "samples": 4}, "plain"),
@@ -91,7 +95,14 @@ def test_every_field_of_a_network_is_kept(tmp_path: Path, graph: ConversionGraph
     shared = network.neurons[first].threshold
     neurons = {
         first: replace(network.neurons[first], start="none", signed=True, slope=1 / 3, rho=0.1, bias=shared),
-        second: replace(network.neurons[second], potential=seeded((8, 2, 2)), start="shift"),
+        second: replace(
+            network.neurons[second],
+            threshold=seeded((8, 2, 2)).abs() + 0.1,
+            potential=seeded((8, 2, 2)),
+            start="shift",
+            signed=True,
+            takes_back="at_threshold",
+        ),
     }
     weight = next(node for node in graph.rules if node.op == "get_attr" and node.meta["val"].dim() == 4)
     network = replace(
@@ -102,6 +113,9 @@ def test_every_field_of_a_network_is_kept(tmp_path: Path, graph: ConversionGraph
     read = load(graph, tmp_path / "network")
     same(replace(network, exit=None), replace(read, exit=None), X)
     assert read.exit == network.exit
+    delayed = replace(network, exit=None, readout_start=2)
+    save(delayed, tmp_path / "delayed")
+    same(delayed, load(graph, tmp_path / "delayed"), X)
 
 
 def test_the_same_network_is_the_same_file(tmp_path: Path, graph: ConversionGraph) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from dataclasses import replace
 from fractions import Fraction
@@ -16,7 +17,7 @@ from torch import Tensor, nn
 
 from conversion import Calibration, ConversionGraph, InvalidInput, SpikingNetwork, convert, make_method, simulate
 from conversion.simulation.neuron import Layer, Neuron, Start
-from conversion.stages import PotentialCorrection, Quantise, TemporalBias, WeightCalibration
+from conversion.stages import DelayedReadout, PotentialCorrection, Quantise, StepBias, TemporalBias, WeightCalibration
 from conversion.stages.weights import LayerObjective
 from tests.conversion.toys import (
     Net,
@@ -179,6 +180,52 @@ def test_bias_of_each_step_by_hand() -> None:
     assert [float(simulate(network, x).mean(t)) * t for t in (1, 2, 3, 4)] == [1, 1, 1, 1]
 
 
+def test_published_bias_of_each_step_by_hand() -> None:
+    """The same current, threshold and rate: b_t <- 1/4 - what was sent at t, and what was sent before is forgotten.
+
+    t = 1: v = 3/4 is silent, so b = 1/4 and v = 1 fires. t = 2: v = 1/4 is silent, so b = 1/4 and v = 1/2. t = 3: v =
+    3/4 is silent, so b = 1/4 and v = 1 fires. t = 4: as t = 2. Two spikes, where the ANN's activation is worth one.
+    """
+    x = torch.full((1, 1), 0.25, dtype=torch.float64)
+    graph = identity(x)
+    network = StepBias(rate=1.0, passes=1)(with_thresholds(graph, 4, [1.0]), Calibration(graph, x))
+    assert only(network).bias.flatten().tolist() == [1 / 4] * 4
+    assert [float(simulate(network, x).mean(t)) * t for t in (1, 2, 3, 4)] == [1, 1, 2, 2]
+
+
+def test_published_bias_goes_from_batch_to_batch() -> None:
+    """32 samples of 1/4, then 32 of 3/4, V = 1, T = 1, rate 1/2: the second batch starts from the bias of the first.
+
+    First batch: silent, b = 1/8, v = 7/8 is silent. Second: v = 1/2 + 3/4 + 1/8 fires, so b = 1/8 + (3/4 - 1) / 2 = 0.
+    Pooled, the mean error is zero (1/2 - 1/2), and no bias would change.
+    """
+    x = torch.tensor([0.25] * 32 + [0.75] * 32, dtype=torch.float64)[:, None]
+    graph = identity(x)
+    calibration = Calibration(graph, x)
+    plain = with_thresholds(graph, 1, [1.0])
+    assert only(StepBias(0.5, 1)(plain, Calibration(graph, x[:32]))).bias.tolist() == [[1 / 8]]
+    assert only(StepBias(0.5, 1)(plain, calibration)).bias.tolist() == [[0]]
+    # Again: the first batch fires now, after 1/8 and 1/4 in two more passes.
+    assert only(StepBias(0.5, 2)(plain, Calibration(graph, x[:32]))).bias.tolist() == [[1 / 4]]
+
+
+@pytest.mark.parametrize("signed", [False, True])
+def test_published_bias_brings_every_step_closer(signed: bool) -> None:
+    """FTBC's property: the mean deviation of each step from the ANN, by channel and layer, shrinks."""
+    graph, x = _open_graph(64)
+    plain = convert(graph, x, "burst", T=4, phi=1, signed=signed, light=False)
+    corrected = StepBias()(plain, Calibration(graph, x))
+    ann = graph.run(x)
+    before, after = (simulate(network, x, count=False) for network in (plain, corrected))
+    for layer in range(len(graph.firing)):
+        deviations = []
+        for run in (before, after):
+            sums = [t * run.mean(t)[layer] if t else 0 for t in range(5)]
+            steps = [(now - earlier - ann[layer]).mean((0, 2, 3)) for earlier, now in itertools.pairwise(sums)]
+            deviations.append(float(torch.stack(steps).abs().mean()))
+        assert deviations[1] < 0.5 * deviations[0]
+
+
 @pytest.mark.parametrize("signed", [False, True])
 def test_bias_of_each_step_brings_every_running_mean_closer(signed: bool) -> None:
     """Mean deviation from the ANN by channel, in every layer and at every t, before and after."""
@@ -302,9 +349,9 @@ def test_signed_neuron_with_memory_by_its_formula(currents: list[int]) -> None:
     assert sent_by(neuron, [current / 16 for current in currents], len(currents)) == expected
 
 
-def test_snm_puts_thresholds_at_the_maximum_and_corrects_nothing() -> None:
+def test_eager_snm_puts_thresholds_at_the_maximum_and_corrects_nothing() -> None:
     graph, x = _open_graph(40)
-    network = convert(graph, x, "snm", T=4)
+    network = convert(graph, x, "snm", T=4, form="eager")
     for node, a in zip(graph.firing, graph.run(x), strict=False):
         neuron = network.neurons[node]
         assert torch.equal(neuron.threshold, a.amax((0, 2, 3)))
@@ -330,7 +377,8 @@ def test_advanced_calibration_is_the_baseline_with_potentials_for_biases() -> No
     ("method", "options"),
     [
         ("calibration_advanced", {}), ("calibration_advanced", {"weights": True, "iterations": 5}), ("ftbc", {}),
-        ("ftbc", {"phi": 3, "signed": True}), ("snm", {}), ("energy_aware", {"energy": 0}),
+        ("ftbc", {"phi": 3, "signed": True, "deviation": "running_mean"}), ("snm", {"form": "eager"}),
+        ("robustnorm", {}), ("opt", {"output": False}), ("ltb", {}), ("energy_aware", {"energy": 0}),
         ("energy_aware", {"energy": 0, "phi": 2, "signed": True, "per_step_bias": True}),
     ],
 )  # fmt: skip
@@ -373,7 +421,9 @@ def test_the_twin_keeps_what_corrections_add_up_to() -> None:
     torch.testing.assert_close(simulate(twin, x).mean(1), expected, rtol=0, atol=1e-12)
 
 
-@pytest.mark.parametrize("stage", [PotentialCorrection(), WeightCalibration(), TemporalBias()])
+@pytest.mark.parametrize(
+    "stage", [PotentialCorrection(), WeightCalibration(), TemporalBias(), StepBias(), DelayedReadout()]
+)
 def test_corrections_say_that_they_miss_neurons(stage: Any) -> None:
     graph, x = _open_graph(4)
     with pytest.raises(InvalidInput, match="put a stage that sets thresholds before it"):
