@@ -46,11 +46,11 @@ def captured_residual() -> ConversionGraph:
 @cache
 def one_neuron() -> ConversionGraph:
     """Threshold 2, a current that the neuron gets as it is, and an output that is what it sends."""
-    model = nn.Sequential(nn.Linear(1, 1), Qcfs(LEVELS, 2.0), nn.Linear(1, 1)).double()
-    for layer in (model[0], model[2]):
+    first, last = nn.Linear(1, 1), nn.Linear(1, 1)
+    for layer in (first, last):
         nn.init.ones_(layer.weight)
         nn.init.zeros_(layer.bias)
-    return captured(model, torch.zeros(1, 1, dtype=torch.float64))
+    return captured(nn.Sequential(first, Qcfs(LEVELS, 2.0), last), torch.zeros(1, 1, dtype=torch.float64))
 
 
 def sent(network: SpikingNetwork, x: Tensor) -> list[float]:
@@ -184,7 +184,8 @@ def test_a_burst_network_with_the_levels_of_the_activations_is_the_ann(T: int) -
 @pytest.mark.parametrize("method", ["calibration", "burst"])
 def test_calibrated_thresholds_stay_below_that_of_the_activation(method: str) -> None:
     graph = captured_residual()
-    network = convert(graph, IMAGES, method, T=8, **({"phi": 2} if method == "burst" else {}))
+    options: dict[str, Any] = {"phi": 2} if method == "burst" else {}
+    network = convert(graph, IMAGES, method, T=8, **options)
     for node, neuron in network.neurons.items():
         assert float(neuron.threshold.max() * neuron.phi) <= graph.activation(node).ceiling + 1e-12
 
