@@ -92,7 +92,7 @@ def test_neurons_are_those_of_the_paper() -> None:
 
 @pytest.mark.parametrize("levels", [1, 3, 4, 8])
 def test_with_as_many_steps_as_levels_a_neuron_sends_what_the_activation_gives(levels: int) -> None:
-    """Under a constant input, for every value of it (Theorem 1 of the paper with T = L)."""
+    """Under a constant input, for every value of it."""
     x = torch.linspace(-0.4, 2.6, 257, dtype=torch.float64)[:, None]
     activation = qcfs(x, torch.tensor([2.0], dtype=torch.float64), levels)
     torch.testing.assert_close(mean_output(only_neuron(), x, levels, axis=1), activation, rtol=0, atol=1e-12)
@@ -103,7 +103,7 @@ def test_with_as_many_steps_as_levels_a_neuron_sends_what_the_activation_gives(l
 @pytest.mark.parametrize("T", [1, 2, 3, 4, 7, 16])
 @pytest.mark.parametrize("levels", [4, 8])
 def test_the_expected_error_is_zero_for_any_number_of_steps(T: int, levels: int) -> None:
-    """Theorem 2 of the paper, for inputs that are spread evenly over 0..th; simulated, not by the transfer function.
+    """Proved by the paper for inputs that are spread evenly over 0..th; simulated, not by the transfer function.
 
     The inputs are the middles of 2 T L n intervals, so that none lies at the edge of a level.
     """
