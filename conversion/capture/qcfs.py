@@ -1,4 +1,4 @@
-"""QCFS, the quantisation-clip-floor-shift activation (Bu et al., ICLR 2022, Eq. 16), as one operation.
+"""QCFS, the quantisation-clip-floor-shift activation (Bu et al., ICLR 2022), as one operation.
 
     y = th floor(L clip(x / th, 0, 1) + 1/2) / L
 

@@ -25,12 +25,12 @@ class Floor(torch.autograd.Function):
         return x.floor()
 
     @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> Tensor:  # type: ignore[override]
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:
         return gradient
 
 
 def written_out(x: Tensor, threshold: Tensor, levels: int) -> Tensor:
-    floor: Tensor = Floor.apply((x / threshold).clamp(0, 1) * levels + 0.5)  # type: ignore[no-untyped-call]
+    floor: Tensor = Floor.apply((x / threshold).clamp(0, 1) * levels + 0.5)
     return floor / levels * threshold
 
 

@@ -46,11 +46,11 @@ def captured_residual() -> ConversionGraph:
 @cache
 def one_neuron() -> ConversionGraph:
     """Threshold 2, a current that the neuron gets as it is, and an output that is what it sends."""
-    model = nn.Sequential(nn.Linear(1, 1), Qcfs(LEVELS, 2.0), nn.Linear(1, 1)).double()
-    for layer in (model[0], model[2]):
+    first, last = nn.Linear(1, 1), nn.Linear(1, 1)
+    for layer in (first, last):
         nn.init.ones_(layer.weight)
         nn.init.zeros_(layer.bias)
-    return captured(model, torch.zeros(1, 1, dtype=torch.float64))
+    return captured(nn.Sequential(first, Qcfs(LEVELS, 2.0), last), torch.zeros(1, 1, dtype=torch.float64))
 
 
 def sent(network: SpikingNetwork, x: Tensor) -> list[float]:
@@ -92,7 +92,7 @@ def test_neurons_are_those_of_the_paper() -> None:
 
 @pytest.mark.parametrize("levels", [1, 3, 4, 8])
 def test_with_as_many_steps_as_levels_a_neuron_sends_what_the_activation_gives(levels: int) -> None:
-    """Under a constant input, for every value of it (Theorem 1 of the paper with T = L)."""
+    """Under a constant input, for every value of it."""
     x = torch.linspace(-0.4, 2.6, 257, dtype=torch.float64)[:, None]
     activation = qcfs(x, torch.tensor([2.0], dtype=torch.float64), levels)
     torch.testing.assert_close(mean_output(only_neuron(), x, levels, axis=1), activation, rtol=0, atol=1e-12)
@@ -103,7 +103,7 @@ def test_with_as_many_steps_as_levels_a_neuron_sends_what_the_activation_gives(l
 @pytest.mark.parametrize("T", [1, 2, 3, 4, 7, 16])
 @pytest.mark.parametrize("levels", [4, 8])
 def test_the_expected_error_is_zero_for_any_number_of_steps(T: int, levels: int) -> None:
-    """Theorem 2 of the paper, for inputs that are spread evenly over 0..th; simulated, not by the transfer function.
+    """Proved by the paper for inputs that are spread evenly over 0..th; simulated, not by the transfer function.
 
     The inputs are the middles of 2 T L n intervals, so that none lies at the edge of a level.
     """
@@ -184,7 +184,8 @@ def test_a_burst_network_with_the_levels_of_the_activations_is_the_ann(T: int) -
 @pytest.mark.parametrize("method", ["calibration", "burst"])
 def test_calibrated_thresholds_stay_below_that_of_the_activation(method: str) -> None:
     graph = captured_residual()
-    network = convert(graph, IMAGES, method, T=8, **({"phi": 2} if method == "burst" else {}))
+    options: dict[str, Any] = {"phi": 2} if method == "burst" else {}
+    network = convert(graph, IMAGES, method, T=8, **options)
     for node, neuron in network.neurons.items():
         assert float(neuron.threshold.max() * neuron.phi) <= graph.activation(node).ceiling + 1e-12
 
