@@ -160,7 +160,7 @@ def released(counts: Tensor, way: int, drawn: float, monkeypatch: pytest.MonkeyP
     """One of the six ways, without mirror and drop, whose numbers are all this far between low and high."""
     monkeypatch.setattr(events, "_coin", lambda: False)
     monkeypatch.setattr(events, "_between", lambda low, high: low + drawn * (high - low))
-    monkeypatch.setattr(events.torch, "randint", lambda *arguments: torch.tensor(way if arguments[0] == 6 else 0))
+    monkeypatch.setattr(torch, "randint", lambda *arguments: torch.tensor(way if arguments[0] == 6 else 0))
     found = ReleasedEventAugment(mirror=True)(counts)
     monkeypatch.undo()
     return found

@@ -318,7 +318,8 @@ def events_of(folder: Path) -> Any:
 
 def test_tensorboard_gets_every_epoch_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Also of a run that was interrupted in its third epoch and went on."""
-    for number, network in enumerate((interrupted_after(25), WithDropout)):
+    networks: list[type[Network]] = [interrupted_after(25), WithDropout]
+    for number, network in enumerate(networks):
         try:
             train(network, Digits(), tmp_path / "weights", tensorboard=tmp_path / "curves", **FAST)
         except Interrupted:
