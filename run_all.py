@@ -273,7 +273,8 @@ def train(
     task: opt.TrainedTask, network: opt.TrainedNetwork, data_root: opt.Data = None,
     weights: opt.Weights = WEIGHTS, epochs: opt.Epochs = None, batch_size: opt.BatchSize = None,
     learning_rate: opt.LearningRate = None, seed: int = 0, device: opt.Device = "cpu",
-    precision: opt.TrainingPrecision = "float32", resume: opt.Resume = True, overwrite: opt.Overwrite = False,
+    precision: opt.TrainingPrecision = "float32", backbone: opt.Backbone = None,
+    tensorboard: opt.TensorBoard = None, resume: opt.Resume = True, overwrite: opt.Overwrite = False,
 ) -> None:  # fmt: skip
     """Trains a network; the best epoch on a validation split of the training set is kept."""
     from adapters import NETWORKS
@@ -286,8 +287,8 @@ def train(
     kind = NETWORKS[released_network(task, network)]
     result = train_network(
         kind, TASKS[task](data_root), weights, epochs=epochs, batch_size=batch_size,
-        learning_rate=learning_rate, seed=seed, device=device, precision=precision, resume=resume,
-        overwrite=overwrite,
+        learning_rate=learning_rate, seed=seed, device=device, precision=precision, backbone=backbone,
+        tensorboard=tensorboard, resume=resume, overwrite=overwrite,
     )  # fmt: skip
     print(
         f"{result.path}: validation {result.validation_accuracy:.2f} at epoch {result.best_epoch} of {result.epochs}, "

@@ -29,8 +29,12 @@ class Recipe:
         learning_rate: at the start of the schedule.
         final_rate: the learning rate at the end of a cosine schedule; other schedules ignore it.
         schedule: the fall of the learning rate, a half cosine or (1 - epoch / epochs)^0.9 (DeepLab's "poly").
-        warmup: epochs before the schedule, in which the rate rises from a tenth; they count among `epochs`.
-        milestones: epochs after which the rate falls to a tenth, in place of the schedule.
+        warmup: epochs before the schedule, in which the rate rises; they count among `epochs`.
+        warmup_shape: linear, a step an epoch from `warmup_from` times the learning rate; or quartic, a step a batch
+            from zero, by the fourth power of the part that has passed (the released YOLOv2).
+        milestones: epochs after which the rate falls to `fall` times what it was, in place of the schedule.
+        sides: sides in pixels, one of which is drawn for every ten batches of images, which are resized to it; none for
+            images as the task has them. Boxes do not mind, since they are in fractions.
         mixup: alpha of mixup (Zhang et al., ICLR 2018), applied to half of the batches in the first three quarters of
             the epochs; 0 for none. Targets have to be classes.
         ema: decay per step of an exponential moving average of the weights, which is then scored and kept in their
@@ -48,7 +52,11 @@ class Recipe:
     augment: str = "cifar"
     schedule: Literal["cosine", "poly"] = "cosine"
     warmup: int = 0
+    warmup_shape: Literal["linear", "quartic"] = "linear"
+    warmup_from: float = 0.1
     milestones: tuple[int, ...] = ()
+    fall: float = 0.1
+    sides: tuple[int, ...] = ()
     mixup: float = 0.0
     ema: float = 0.0
     validate_every: int = 1
@@ -81,6 +89,21 @@ class NetworkInfo:
         return tuple(each.format(name=name) for each in ((globs,) if isinstance(globs, str) else globs))
 
 
+@dataclass(frozen=True)
+class Backbone:
+    """The weights of another network that a network can start from: which of them it takes, and under what names.
+
+    Attributes:
+        source: whose weights they are, for messages.
+        names: beginnings of names in the file, and what stands for them in the network; the longest that fits counts.
+        heads: beginnings of names in the file that are left out: its classifier, and what has another shape here.
+    """
+
+    source: str
+    names: Mapping[str, str]
+    heads: tuple[str, ...]
+
+
 class Network(ABC):
     """One network family member, bound to a task that it fits.
 
@@ -96,6 +119,8 @@ class Network(ABC):
     stride: ClassVar[int] = 1
     """Height and width of samples have to be multiples of it."""
     info: ClassVar[NetworkInfo] = NetworkInfo()
+    backbone: ClassVar[Backbone | None] = None
+    """The pretrained weights that training can start from; None where it takes none."""
     mean: tuple[float, ...]
     std: tuple[float, ...]
     """Mean and deviation of inputs / 255, per channel. Class attributes, or set in `__init__` by the task's."""

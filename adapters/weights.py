@@ -96,15 +96,10 @@ def load_weights(model: nn.Module, path: Path, adapter: Network | None = None) -
         CheckpointError: when the file is missing, unreadable, does not fit or holds values that are not finite; names
             the first tensor at fault.
     """
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise CheckpointError(f"The checkpoint {path} cannot be read: {error.strerror}.") from error
-    digest = hashlib.sha256(content).hexdigest()
+    expected = model.state_dict()
+    weights, digest = _read(path)
     if adapter is not None:
         _refuse_those_of_others(adapter, digest, path)
-    expected = model.state_dict()
-    weights = _unwrap(_parse(content, path), path)
     if not any(name.startswith("module.") for name in expected):
         weights = {name.removeprefix("module."): value for name, value in weights.items()}
     if not any(name.startswith(AUXILIARY) for name in expected):
@@ -153,6 +148,37 @@ def _owner(adapter: Network, weights: Mapping[str, Tensor]) -> str | None:
     return None
 
 
+def load_backbone(model: nn.Module, network: type[Network], path: Path) -> str:
+    """Copies pretrained weights of another network into the backbone of `model`; the rest stays as it was.
+
+    Every weight of the backbone has to be in the file, and the file may hold nothing else but the heads that the
+    network's `backbone` names.
+
+    Returns:
+        SHA-256 of the file, hexadecimal.
+
+    Raises:
+        InvalidInput: the network takes no pretrained backbone.
+        CheckpointError: as `load_weights`; tensors are named as in the file.
+    """
+    backbone = network.backbone
+    if backbone is None:
+        others = ", ".join(name for name in NETWORKS if NETWORKS[name].backbone is not None)
+        raise InvalidInput(f"Network {network.name} takes no pretrained backbone; those that do are {others}.")
+    weights, digest = _read(path)
+    weights = {name.removeprefix("module."): value for name, value in weights.items()}
+    weights = {name: value for name, value in weights.items() if not name.startswith(backbone.heads)}
+    here, there = model.state_dict(), {own: given for given, own in backbone.names.items()}
+    own_names = {given: name for name in here if (given := _renamed(name, there)) is not None}
+    expected = {given: here[name] for given, name in own_names.items() if not given.startswith(backbone.heads)}
+    try:
+        _check_fit(weights, expected, path)
+    except CheckpointError as error:
+        raise CheckpointError(f"{error} The backbone of {network.name} takes {backbone.source}.") from error
+    model.load_state_dict({own_names[given]: value for given, value in weights.items()}, strict=False)
+    return digest
+
+
 def save_weights(path: Path, weights: Mapping[str, Tensor], provenance: Mapping[str, Any]) -> None:
     """Writes a safetensors file whole or not at all, the same bytes for the same weights and provenance.
 
@@ -161,6 +187,21 @@ def save_weights(path: Path, weights: Mapping[str, Tensor], provenance: Mapping[
     tensors = {name: value.detach().cpu().contiguous() for name, value in weights.items()}
     metadata = {"provenance": json.dumps(provenance, sort_keys=True)}
     write_atomically(path, safetensors.torch.save(tensors, metadata))
+
+
+def _renamed(name: str, prefixes: Mapping[str, str]) -> str | None:
+    """A name whose longest known beginning is replaced; None where it begins with none."""
+    known = max((prefix for prefix in prefixes if name.startswith(prefix)), key=len, default=None)
+    return None if known is None else prefixes[known] + name.removeprefix(known)
+
+
+def _read(path: Path) -> tuple[dict[str, Tensor], str]:
+    """The tensors in a file by name, and the SHA-256 of the file, hexadecimal."""
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise CheckpointError(f"The checkpoint {path} cannot be read: {error.strerror}.") from error
+    return _unwrap(_parse(content, path), path), hashlib.sha256(content).hexdigest()
 
 
 def _parse(content: bytes, path: Path) -> Any:

@@ -17,7 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torchvision.ops import batched_nms
 
-from adapters.base import NETWORKS, Network, NetworkInfo, Recipe
+from adapters.base import NETWORKS, Backbone, Network, NetworkInfo, Recipe
 from adapters.detection.anchors import ANCHOR_CELL
 from adapters.detection.backbones import (
     Activation,
@@ -41,6 +41,8 @@ BEFORE_NMS, AFTER_NMS = 1000, 300
 """Most boxes of one image before and after suppression; VOC has at most 56 on one."""
 
 
+RESNET_NAMES = {"": "backbone.", "conv1.": "backbone.stem.0.", "bn1.": "backbone.stem.1."}
+"""Names of torchvision's ResNets, and those of `TorchvisionResNet` in a detector."""
 LEAKY = partial(nn.LeakyReLU, 0.1)
 """Darknet's slope."""
 
@@ -121,10 +123,11 @@ class YoloNetwork(Network):
     family, shape = Detection, (3, None, None)
     task: Detection
     mean, std = (0.406, 0.456, 0.485), (0.225, 0.224, 0.229)
-    # As the released code trains, with its pretrained backbones; sizes vary by crops, not by size of the input.
+    # As the released code trains.
     recipe = Recipe(
-        epochs=250, batch_size=16, learning_rate=1e-3, augment="detection", warmup=2, milestones=(150, 200), ema=0.9999
-    )
+        epochs=250, batch_size=16, learning_rate=1e-3, augment="detection_ssd", warmup=2, warmup_shape="quartic",
+        milestones=(150, 200), sides=tuple(range(320, 609, 32)), ema=0.9999, validate_every=10,
+    )  # fmt: skip
     nms: ClassVar[float] = 0.5
     stride = 32
     """Also the side in pixels of a cell of the prediction."""
@@ -132,8 +135,8 @@ class YoloNetwork(Network):
     def __init__(self, task: Task) -> None:
         super().__init__(task)
         self.anchors = torch.tensor(self.task.anchors) * ANCHOR_CELL / self.stride
-        if self.recipe.augment == "detection" and not self.task.upright:
-            self.recipe = replace(self.recipe, augment="detection_any_way_up")
+        if self.recipe.augment in ("detection", "detection_ssd") and not self.task.upright:
+            self.recipe = replace(self.recipe, augment=f"{self.recipe.augment}_any_way_up")
 
     def decode(self, output: Any) -> list[Detections]:
         """The prediction tensor (N, anchors * (5 + classes), h, w) to the detections of each image, best first."""
@@ -178,9 +181,10 @@ class YoloDarknet19Leaky(YoloNetwork):
 
 @NETWORKS.register("yolov2_r34")
 class YoloResNet34(YoloNetwork):
-    """YOLOv2 on ResNet-34; its weights start at random."""
+    """YOLOv2 on ResNet-34."""
 
     nms = 0.6
+    backbone = Backbone("torchvision's weights of ResNet-34", RESNET_NAMES, ("fc.",))
 
     def build(self) -> YOLOv2:
         return YOLOv2(resnet34_backbone(), len(self.anchors), len(self.task.classes), width=512)
@@ -188,9 +192,10 @@ class YoloResNet34(YoloNetwork):
 
 @NETWORKS.register("yolov2_r50")
 class YoloResNet50(YoloNetwork):
-    """YOLOv2 on ResNet-50; its weights start at random."""
+    """YOLOv2 on ResNet-50."""
 
     nms = 0.6
+    backbone = Backbone("torchvision's weights of ResNet-50", RESNET_NAMES, ("fc.",))
 
     def build(self) -> YOLOv2:
         return YOLOv2(resnet50_backbone(), len(self.anchors), len(self.task.classes), passed=128)

@@ -29,8 +29,8 @@ class EventNetwork(Network):
 
     def __init__(self, task: Task) -> None:
         super().__init__(task)
-        if self.recipe.augment == "events" and self.task.upright:
-            self.recipe = replace(self.recipe, augment="events_upright")
+        if self.recipe.augment in ("events", "events_released") and self.task.upright:
+            self.recipe = replace(self.recipe, augment=f"{self.recipe.augment}_upright")
 
     @property
     def channels(self) -> int:
@@ -56,7 +56,7 @@ class EventNetwork(Network):
 # The recipe of the paper's released code for event cameras.
 RECIPE = Recipe(
     epochs=300, batch_size=16, optimizer="adamw", learning_rate=1e-3, final_rate=1e-5, weight_decay=0.06,
-    label_smoothing=0.1, augment="events", mixup=0.5,
+    label_smoothing=0.1, augment="events_released", mixup=0.5,
 )  # fmt: skip
 
 
@@ -82,5 +82,6 @@ class ResizedEventNetwork(EventNetwork):
     def pixels(self, counts: Tensor) -> Tensor:
         height, width = counts.shape[-2:]
         longest = max(height, width)
-        square = F.pad(counts, (0, longest - width, 0, longest - height))
+        left, top = (longest - width) // 2, (longest - height) // 2
+        square = F.pad(counts, (left, longest - width - left, top, longest - height - top))
         return F.interpolate(square, (self.side, self.side), mode="nearest")

@@ -55,7 +55,7 @@ class EventConvolutions(EventNetwork):
     """A small residual network; events of neighbouring pixels are joined where a camera has more than 40 on a side."""
 
     info = NetworkInfo("A small residual network for event cameras")
-    recipe = replace(RECIPE, epochs=40, batch_size=32)
+    recipe = replace(RECIPE, epochs=40, batch_size=32, augment="events")
 
     def build(self) -> EventConvNet:
         return EventConvNet(self.channels, (16, 32, 64), len(self.task.classes))

@@ -8,7 +8,7 @@ from typing import ClassVar
 from torch import nn
 from torchvision.models.resnet import BasicBlock, ResNet
 
-from adapters.base import NETWORKS, NetworkInfo
+from adapters.base import NETWORKS, Backbone, NetworkInfo
 from adapters.events.base import RECIPE, ResizedEventNetwork
 from adapters.initialisation import initialise
 
@@ -16,7 +16,7 @@ from adapters.initialisation import initialise
 class EventResNet(ResizedEventNetwork):
     """A 3x3 convolution from all channels to 3, without an activation, then a ResNet whose stem has average pooling.
 
-    The released code starts from ImageNet's weights; ours are random.
+    The released code starts the ResNet from ImageNet's weights, as `train --backbone` does.
     """
 
     info = NetworkInfo(
@@ -26,6 +26,8 @@ class EventResNet(ResizedEventNetwork):
     )
     blocks: ClassVar[tuple[int, ...]]
     recipe = RECIPE
+    # The first convolution and the classifier are those of this network.
+    backbone = Backbone("torchvision's weights of the same ResNet", {"": "backbone."}, ("fc.",))
 
     def build(self) -> nn.Sequential:
         network = ResNet(BasicBlock, list(self.blocks), num_classes=len(self.task.classes))

@@ -7,7 +7,7 @@ from typing import ClassVar
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from adapters.base import NETWORKS, NetworkInfo
+from adapters.base import NETWORKS, Backbone, NetworkInfo
 from adapters.events.base import RECIPE, ResizedEventNetwork
 from adapters.images.vgg import STAGES, features
 from adapters.initialisation import initialise
@@ -45,6 +45,11 @@ class EventVgg(ResizedEventNetwork):
     )
     stages: ClassVar[tuple[tuple[int, ...], ...]]
     recipe = RECIPE
+    # torchvision's has the same indices; its first convolution takes three channels.
+    backbone = Backbone(
+        "torchvision's weights of the same VGG without batch norm", {"features.": "features."},
+        ("features.0.", "classifier."),
+    )  # fmt: skip
 
     def build(self) -> PlainVgg:
         return PlainVgg(self.channels, self.stages, len(self.task.classes))

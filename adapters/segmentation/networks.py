@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torchvision.models import segmentation
 
-from adapters.base import NETWORKS, Network, NetworkInfo, Recipe
+from adapters.base import NETWORKS, Backbone, Network, NetworkInfo, Recipe
 from adapters.images.resnet import BasicBlock
 from adapters.initialisation import initialise
 from tasks.segmentation.base import IGNORE, Segmentation
@@ -122,6 +122,7 @@ class TorchvisionNetwork(SegmentationNetwork):
         epochs=50, batch_size=8, learning_rate=0.007, weight_decay=1e-4, augment="scale_crop", schedule="poly"
     )
     constructor: ClassVar[Callable[..., Any]]
+    backbone = Backbone("torchvision's weights of ResNet-50", {"": "backbone."}, ("fc.",))
 
     def build(self) -> Scores:
         # Without `weights_backbone=None` torchvision would download ImageNet's.

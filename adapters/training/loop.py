@@ -6,12 +6,13 @@ import hashlib
 import math
 import os
 import time
-from collections.abc import Sized
+from collections.abc import Sequence, Sized
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, cast
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.optim import SGD, AdamW, Optimizer
 from torch.optim.lr_scheduler import CosineAnnealingLR, LinearLR, LRScheduler, MultiStepLR, PolynomialLR, SequentialLR
@@ -22,10 +23,11 @@ from torch.utils.data import DataLoader, Dataset
 from adapters.base import Network, Recipe
 from adapters.device import resolve_device
 from adapters.training.augmentations import AUGMENTATIONS
+from adapters.training.curves import Curves
 from adapters.training.progress import EpochProgress
 from adapters.training.resume import TrainingState
 from adapters.training.sampling import Augmented, EpochShuffle, mix
-from adapters.weights import save_weights
+from adapters.weights import load_backbone, save_weights
 from conversion.errors import InvalidInput
 from tasks.base import Task
 
@@ -35,6 +37,8 @@ POLY_POWER = 0.9
 EVALUATION_BATCH = 256
 # Share of the epochs that have mixup, and share of their batches.
 MIXED, MIXUP_SHARE = 0.75, 0.5
+# Batches between draws of a side.
+SIDE_BATCHES = 10
 
 
 @dataclass(frozen=True)
@@ -69,6 +73,8 @@ def train(
     seed: int = 0,
     device: str = "cpu",
     precision: Precision = "float32",
+    backbone: Path | None = None,
+    tensorboard: Path | None = None,
     resume: bool = True,
     overwrite: bool = False,
 ) -> TrainingResult:
@@ -84,13 +90,15 @@ def train(
         seed: seed of initial weights, order and augmentation.
         device: torch's name of the device.
         precision: bfloat16 runs forward and backward under autocast; weights stay float32.
+        backbone: pretrained weights that the network starts from, see `load_backbone`; None for random ones.
+        tensorboard: a folder for TensorBoard, which receives the loss, learning rate and score of every epoch.
         resume: continue an interrupted run found in `output_dir`; False starts over.
         overwrite: replace weights that `output_dir` already holds.
 
     Raises:
         InvalidInput: for settings out of range, before any work; later, when the loss is not finite.
         DataMissing: when the task's data are not on disk.
-        CheckpointError: when the interrupted run found is damaged or had other settings.
+        CheckpointError: when the interrupted run found is damaged or had other settings, or the backbone does not fit.
     """
     started = time.perf_counter()
     overrides: dict[str, Any] = {"epochs": epochs, "batch_size": batch_size, "learning_rate": learning_rate}
@@ -99,13 +107,15 @@ def train(
     recipe = replace(adapter.recipe, **{name: value for name, value in overrides.items() if value is not None})
     _check(recipe, seed, precision)
     place = resolve_device(device)
+    name = f"{network.name}_{task.name}"
+    curves = Curves(None if tensorboard is None else tensorboard / name)
     task.require()
+    model, pretrained = _build(adapter, network, backbone, seed)
     data, validation = task.split("train"), task.split("validation")
     for split, samples in (("training", data), ("validation", validation)):
         if _size(samples) == 0:
             raise InvalidInput(f"The {split} split of task {task.name} is empty; training needs more samples.")
 
-    name = f"{network.name}_{task.name}"
     output, interrupted = output_dir / f"{name}.safetensors", output_dir / f"{name}.resume.pt"
     if output.exists() and not overwrite:
         raise InvalidInput(
@@ -113,12 +123,11 @@ def train(
         )
     output.parent.mkdir(parents=True, exist_ok=True)
     identity = {"network": network.name, "task": task.name, "seed": seed, "precision": precision}
-    settings = {**identity, **asdict(recipe), "data": task.digest()}
+    settings = {**identity, **asdict(recipe), "data": task.digest(), "backbone": pretrained}
 
     # Global generators are seeded inside and restored afterwards.
     with torch.random.fork_rng(devices=[place] if place.type == "cuda" else []):
-        torch.manual_seed(mix(seed))
-        state = _start(adapter.build().to(place), recipe)
+        state = _start(model.to(place), recipe)
         if resume and interrupted.exists():
             state.restore(interrupted, settings)
         samples = Augmented(data, AUGMENTATIONS[recipe.augment](task.input_shape), seed)
@@ -128,11 +137,11 @@ def train(
             samples, recipe.batch_size, sampler=sampler, num_workers=workers, persistent_workers=workers > 0,
             collate_fn=task.collate,
         )  # fmt: skip
-        with EpochProgress(name, recipe.epochs, state.epoch, len(loader)) as progress:
+        with EpochProgress(name, recipe.epochs, state.epoch, len(loader)) as progress, curves:
             while state.epoch < recipe.epochs:
                 sampler.epoch = state.epoch
                 torch.manual_seed(mix(seed, state.epoch))
-                loss = _train_epoch(state, adapter, loader, recipe, place, precision, progress)
+                loss, rate = _train_epoch(state, adapter, loader, recipe, place, precision, progress)
                 if not math.isfinite(loss):
                     interrupted.unlink(missing_ok=True)  # Continuing from there would only diverge again.
                     raise InvalidInput(
@@ -143,6 +152,9 @@ def train(
                 accuracy = evaluate(state.result, adapter, task, validation, place) if scored else None
                 state.complete_epoch(accuracy)
                 state.save(interrupted, settings)
+                curves.add(
+                    state.epoch, {"loss": loss, "learning rate": rate, f"validation {task.primary_metric}": accuracy}
+                )
                 note = "" if accuracy is None else f", validation {accuracy:.2f}"
                 progress.complete_epoch(f"loss {loss:.4f}{note}")
 
@@ -151,7 +163,8 @@ def train(
         "epochs": recipe.epochs,
         "best_epoch": state.best_epoch,
         "validation_accuracy": round(state.best_accuracy, 4),
-        "command": _command(network, task, recipe, seed, device, precision),
+        **({} if backbone is None else {"backbone": {"file": backbone.name, "sha256": pretrained}}),
+        "command": _command(network, task, recipe, seed, device, precision, backbone),
         "torch": str(torch.__version__),
     }
     save_weights(output, state.best_weights, provenance)
@@ -187,14 +200,23 @@ def _train_epoch(
     device: torch.device,
     precision: Precision,
     progress: EpochProgress,
-) -> float:
-    """One pass over the training split; returns the mean loss."""
+) -> tuple[float, float]:
+    """One pass over the training split; returns the mean loss and the learning rate of the last batch."""
     state.model.train()
     total, samples = torch.zeros((), device=device), 0
-    for inputs, targets in loader:
+    scheduled = [group["lr"] for group in state.optimizer.param_groups]
+    side: int | None = None
+    for batch, (inputs, targets) in enumerate(loader):
+        if recipe.warmup_shape == "quartic" and state.epoch < recipe.warmup:
+            passed = (state.epoch + batch / len(loader)) / recipe.warmup
+            _set_rates(state.optimizer, [recipe.learning_rate * passed**4] * len(scheduled))
+        if recipe.sides and batch % SIDE_BATCHES == 0:
+            side = recipe.sides[int(torch.randint(len(recipe.sides), ()))]
         inputs = inputs.to(device)
         targets = tree_map(lambda part: part.to(device) if isinstance(part, Tensor) else part, targets)
         encoded, mixture = adapter.encode(inputs), None
+        if side is not None:
+            encoded = F.interpolate(encoded, (side, side), mode="bilinear", align_corners=False)
         if recipe.mixup and state.epoch < MIXED * recipe.epochs and torch.rand(()) < MIXUP_SHARE:
             mixture = Mixture(len(encoded), recipe.mixup)
             encoded = mixture.inputs(encoded)
@@ -210,8 +232,15 @@ def _train_epoch(
         total += loss.detach() * len(inputs)
         samples += len(inputs)
         progress.batch()
+    last = float(state.optimizer.param_groups[0]["lr"])
+    _set_rates(state.optimizer, scheduled)
     state.scheduler.step()
-    return total.item() / samples
+    return total.item() / samples, last
+
+
+def _set_rates(optimizer: Optimizer, rates: Sequence[float]) -> None:
+    for group, rate in zip(optimizer.param_groups, rates, strict=True):
+        group["lr"] = rate
 
 
 class Mixture:
@@ -235,6 +264,14 @@ class Mixture:
         return self.share * adapter.loss(output, targets) + (1 - self.share) * adapter.loss(output, others)
 
 
+def _build(adapter: Network, network: type[Network], backbone: Path | None, seed: int) -> tuple[nn.Module, str | None]:
+    """The network as training starts it, on the CPU, and the digest of the pretrained weights in it, if any."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(mix(seed))
+        model = adapter.build()
+    return model, None if backbone is None else load_backbone(model, network, backbone)
+
+
 def _start(model: nn.Module, recipe: Recipe) -> TrainingState:
     optimizer: Optimizer
     if recipe.optimizer == "adamw":
@@ -250,14 +287,15 @@ def _start(model: nn.Module, recipe: Recipe) -> TrainingState:
 def _schedule(optimizer: Optimizer, recipe: Recipe) -> LRScheduler:
     falling: LRScheduler
     if recipe.milestones:
-        falling = MultiStepLR(optimizer, [epoch - recipe.warmup for epoch in recipe.milestones])
+        falling = MultiStepLR(optimizer, [epoch - recipe.warmup for epoch in recipe.milestones], recipe.fall)
     elif recipe.schedule == "poly":
         falling = PolynomialLR(optimizer, total_iters=max(1, recipe.epochs - recipe.warmup), power=POLY_POWER)
     else:
         falling = CosineAnnealingLR(optimizer, max(1, recipe.epochs - recipe.warmup), recipe.final_rate)
     if not recipe.warmup:
         return falling
-    rising = LinearLR(optimizer, start_factor=0.1, total_iters=recipe.warmup)
+    # A quartic warm-up sets the rate of each batch itself.
+    rising = LinearLR(optimizer, start_factor=recipe.warmup_from, total_iters=recipe.warmup)
     return SequentialLR(optimizer, [rising, falling], milestones=[recipe.warmup])
 
 
@@ -283,7 +321,9 @@ def _workers(device: torch.device, recipe: Recipe) -> int:
     return min(8, (os.cpu_count() or 1) - 1)
 
 
-def _command(network: type[Network], task: Task, recipe: Recipe, seed: int, device: str, precision: str) -> str:
+def _command(
+    network: type[Network], task: Task, recipe: Recipe, seed: int, device: str, precision: str, backbone: Path | None
+) -> str:
     """The command line that reproduces the weights, with every setting written out.
 
     On a CPU the number of threads is one of them: the order of sums depends on it, and so do the last digits.
@@ -292,7 +332,7 @@ def _command(network: type[Network], task: Task, recipe: Recipe, seed: int, devi
     return (
         f"{threads}python run_all.py train --task {task.name} --network {network.name} --epochs {recipe.epochs} "
         f"--batch-size {recipe.batch_size} --learning-rate {recipe.learning_rate:g} --seed {seed} "
-        f"--device {device} --precision {precision}"
+        f"--device {device} --precision {precision}" + ("" if backbone is None else f" --backbone {backbone.name}")
     )
 
 

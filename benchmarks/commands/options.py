@@ -104,6 +104,8 @@ Epochs = Annotated[int | None, typer.Option(help="In place of the network's reci
 BatchSize = Annotated[int | None, typer.Option(help="In place of the network's recipe.")]
 LearningRate = Annotated[float | None, typer.Option(help="In place of the network's recipe.")]
 TrainingPrecision = Annotated[choices.TrainingPrecision, typer.Option(help="bfloat16 is mixed precision.")]
+Backbone = Annotated[Path | None, typer.Option(help="Pretrained weights to start from; docs/training.md.")]
+TensorBoard = Annotated[Path | None, typer.Option(help="Write curves for TensorBoard to this folder.")]
 Resume = Annotated[bool, typer.Option(help="Continue an interrupted run.")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace weights that are there already.")]
 

@@ -31,7 +31,6 @@ class ActionRecognition(RecordedEvents):
         "walking", "waving",
     )  # fmt: skip
     sensor = Sensor(346, 260)
-    upright = True
     layout = (
         "Action_Recognition/<class>/*.aedat, or Action_Recognition/{train,test}/<class>/*.aedat, with classes such as "
         "arm_crossing (case, spaces and hyphens do not matter)."

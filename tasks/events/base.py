@@ -238,21 +238,21 @@ def _hash_of_whole(path: Path) -> bytes:
     return file_hash(path)
 
 
-def by_class(folder: Path, classes: Sequence[str], suffix: str) -> list[Recording]:
+def by_class(folder: Path, classes: Sequence[str], *suffixes: str) -> list[Recording]:
     """The recordings in a folder that has one folder for each class, class after class, by name."""
     return [
         Recording(path, label)
         for label, name in enumerate(classes)
         for path in sorted((folder / name).iterdir())
-        if path.suffix.lower() == suffix
+        if path.suffix.lower() in suffixes
     ]
 
 
-def class_gap(folder: Path, classes: Sequence[str], suffix: str) -> str | None:
+def class_gap(folder: Path, classes: Sequence[str], *suffixes: str) -> str | None:
     """Names what is missing in a folder with one folder for each class, in a sentence; None when all is there."""
     for name in classes:
         if not (folder / name).is_dir():
             return f"There is no folder {folder / name}."
-        if not any(path.suffix.lower() == suffix for path in (folder / name).iterdir()):
-            return f"The folder {folder / name} holds no {suffix} file."
+        if not any(path.suffix.lower() in suffixes for path in (folder / name).iterdir()):
+            return f"The folder {folder / name} holds no {' or '.join(suffixes)} file."
     return None

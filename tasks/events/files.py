@@ -1,4 +1,4 @@
-"""Files of event cameras: Prophesee's .dat, the 40-bit .bin of N-MNIST, .aedat 2.0 and 3.1, arrays of events.
+"""Files of event cameras: Prophesee's .dat, the 40-bit .bin of N-MNIST, .aedat 2.0, 3.1 and 4, arrays of events.
 
 Every reader gives events in the order of the file. Errors name the file: it ends within an event, has an unknown header
 or no event at all, times run backwards, or the camera does not have a pixel.
@@ -142,6 +142,37 @@ def read_aedat3(path: Path) -> Events:
             )
         position += size * number
     return np.concatenate(parts) if parts else np.empty(0, EVENT)
+
+
+def read_aedat4(path: Path, sensor: Sensor) -> Events:
+    """AEDAT 4 as DV writes it, in packets that may be compressed; events of the stream with the smallest number.
+
+    Args:
+        sensor: the camera that the file has to be of.
+    """
+    with path.open("rb") as file:
+        if file.read(14) != b"#!AER-DAT4.0\r\n":
+            raise InvalidInput(f"The file {path} does not begin with #!AER-DAT4.0; only AEDAT 4 is read here.")
+    aedat = library("aedat")
+    try:
+        decoder = aedat.Decoder(path)
+        streams = {number: stream for number, stream in decoder.id_to_stream().items() if stream["type"] == "events"}
+        first = min(streams, default=None)
+        packets = [packet["events"] for packet in decoder if packet["stream_id"] == first]
+    except BaseException as error:
+        # For some damage the library, which is written in Rust, panics; that is no Exception.
+        if not isinstance(error, RuntimeError) and type(error).__name__ != "PanicException":
+            raise
+        raise InvalidInput(f"The file {path} ends within a packet or is damaged ({error}); copy it again.") from error
+    if first is None:
+        raise InvalidInput(f"The file {path} has no stream of events.")
+    given = (streams[first]["width"], streams[first]["height"])
+    if given != (sensor.width, sensor.height):
+        raise InvalidInput(
+            f"The file {path} is of a camera of {given[0]}x{given[1]} pixels, not of {sensor.width}x{sensor.height}."
+        )
+    found = np.concatenate(packets) if packets else np.empty(0, [("t", "u8"), ("x", "u2"), ("y", "u2"), ("on", "?")])
+    return _events(*(found[name] for name in ("t", "x", "y", "on")))
 
 
 def read_npy(path: Path, columns: str, microseconds: int = 1) -> Events:

@@ -43,8 +43,18 @@ class BoxTransform:
 
 
 def boxed(shape: Sequence[int], *more: nn.Module) -> Transform:
-    """SSD's augmentation without hue: colours, zooming out, a crop that keeps the centres of its boxes, mirroring."""
+    """A milder form of SSD's for small sets: colours, zooming out, a crop that keeps centres of boxes, mirroring."""
     colours = v2.ColorJitter(0.3, 0.3, 0.3)
     zoom = v2.RandomZoomOut(fill=GREY, side_range=(1.0, 1.5), p=0.25)
     crop = v2.RandomIoUCrop(min_scale=0.4, sampler_options=[0.0, 0.0, 1.0])
     return BoxTransform(v2.Compose([colours, zoom, crop, v2.RandomHorizontalFlip(), *more]), (shape[-2], shape[-1]))
+
+
+def ssd(shape: Sequence[int], *more: nn.Module) -> Transform:
+    """SSD's augmentation as torchvision has it, without zooming out, which the released YOLOv2 leaves out.
+
+    Brightness, contrast, saturation and hue; a crop that overlaps a box by a drawn share; mirroring (Liu et al., "SSD:
+    Single Shot MultiBox Detector", ECCV 2016, section 2.2).
+    """
+    changes = v2.Compose([v2.RandomPhotometricDistort(), v2.RandomIoUCrop(), v2.RandomHorizontalFlip(), *more])
+    return BoxTransform(changes, (shape[-2], shape[-1]))

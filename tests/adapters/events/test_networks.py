@@ -11,7 +11,8 @@ from torch import Tensor, nn
 from adapters import NETWORKS
 from adapters.base import fitting
 from adapters.events.base import EventNetwork, sum_pooled
-from adapters.training.augmentations.events import EventAugment, drop_events
+from adapters.training.augmentations import events
+from adapters.training.augmentations.events import EventAugment, ReleasedEventAugment, drop_events
 from conversion.simulation.frames import Frames
 from tasks import TASKS
 from tasks.events.base import EventTask
@@ -79,11 +80,12 @@ def test_neighbours_are_joined() -> None:
 
 
 def test_recordings_are_padded_to_squares_and_resized_to_the_nearest() -> None:
-    """The lower sixth of a square is empty where N-Cars has 100 rows of 120; no pixel is a blend of two."""
+    """A twelfth is empty above and below where N-Cars has 100 rows of 120; no pixel is a blend of two."""
     bound, counts = adapter("event_resnet18", "ncars"), recordings("ncars")
     encoded = bound.encode(counts)
     assert encoded.shape[1:] == (18, 224, 224)
-    assert encoded[..., 187:, :].abs().max() == 0 and encoded[..., :186, :].sum((0, 1, 3)).min() > 0
+    rows = encoded.sum((0, 1, 3))
+    assert rows[:18].abs().max() == rows[206:].abs().max() == 0 and rows[19:205].min() > 0
     assert set(encoded.unique().tolist()) == {0, 1, 2, 3}
 
 
@@ -91,6 +93,7 @@ def test_what_must_not_be_mirrored_is_not() -> None:
     assert adapter("event_convnet", "ncars").recipe.augment == "events"
     for task in ("nmnist", "dvsgesture_temporal", "mini_events"):
         assert adapter("event_convnet", task).recipe.augment == "events_upright"
+        assert adapter("event_resnet18", task).recipe.augment == "events_released_upright"
 
 
 def test_the_papers_networks() -> None:
@@ -107,17 +110,10 @@ def test_the_papers_networks() -> None:
     assert not any(isinstance(part, nn.BatchNorm2d) for part in vgg.modules())
 
 
-def test_their_recipe_is_the_released_one() -> None:
-    recipe = adapter("event_resnet18", "cifar10dvs").recipe
-    assert (recipe.optimizer, recipe.learning_rate, recipe.final_rate) == ("adamw", 1e-3, 1e-5)
-    assert (recipe.epochs, recipe.batch_size, recipe.weight_decay) == (300, 16, 0.06)
-    assert (recipe.label_smoothing, recipe.mixup) == (0.1, 0.5)
-
-
 def test_they_fit_every_event_camera() -> None:
-    events = [name for name in TASKS if issubclass(TASKS[name], EventTask)]
-    assert len(events) == 28
-    assert fitting(NETWORKS["event_resnet18"]) == fitting(NETWORKS["event_convnet"]) == events
+    tasks = [name for name in TASKS if issubclass(TASKS[name], EventTask)]
+    assert len(tasks) == 28
+    assert fitting(NETWORKS["event_resnet18"]) == fitting(NETWORKS["event_convnet"]) == tasks
 
 
 def test_a_camera_of_too_few_pixels_does_not_fit_the_one_that_pools_them() -> None:
@@ -129,13 +125,19 @@ def test_a_camera_of_too_few_pixels_does_not_fit_the_one_that_pools_them() -> No
     assert "of 18x10x200 too few pixels are left" in str(NETWORKS["event_convnet"].fits(Narrow()))
 
 
+AUGMENT: list[type[EventAugment] | type[ReleasedEventAugment]] = [EventAugment, ReleasedEventAugment]
+
+
+@pytest.mark.parametrize("augment", AUGMENT)
 @pytest.mark.parametrize("task", ["ncars", "ncars_temporal", "ncars_tovoxelgrid"])
-def test_augmentation_keeps_type_and_shape_and_makes_up_no_event(task: str) -> None:
+def test_augmentation_keeps_type_and_shape_and_makes_up_no_event(
+    task: str, augment: type[EventAugment] | type[ReleasedEventAugment]
+) -> None:
     """Rolled, turned, sheared, cut or dropped: a pixel may come twice, but holds only what some pixel held."""
     counts = recordings(task, 1)[0]
     counts = counts.float() - 1 if task.endswith("tovoxelgrid") else counts
     torch.manual_seed(0)
-    changed = [EventAugment(mirror=True)(counts) for _ in range(40)]
+    changed = [augment(mirror=True)(counts) for _ in range(40)]
     before = counts.clone()
     assert all(part.shape == counts.shape and part.dtype == counts.dtype for part in changed)
     assert all(float(part.abs().max()) <= float(counts.abs().max()) for part in changed)
@@ -152,6 +154,41 @@ def test_only_mirrors_where_it_may() -> None:
         assert any(right) == mirror or not mirror
         if mirror:
             assert sum(count >= 20 for count in right) > 10
+
+
+def released(counts: Tensor, way: int, drawn: float, monkeypatch: pytest.MonkeyPatch) -> Tensor:
+    """One of the six ways, without mirror and drop, whose numbers are all this far between low and high."""
+    monkeypatch.setattr(events, "_coin", lambda: False)
+    monkeypatch.setattr(events, "_between", lambda low, high: low + drawn * (high - low))
+    monkeypatch.setattr(torch, "randint", lambda *arguments: torch.tensor(way if arguments[0] == 6 else 0))
+    found = ReleasedEventAugment(mirror=True)(counts)
+    monkeypatch.undo()
+    return found
+
+
+def test_the_released_ways_have_their_ranges(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On 224 pixels a shift is of 5 at most; what comes in is empty, and a square of 11 % has 74 pixels a side."""
+    counts = torch.arange(1, 224 * 224 + 1, dtype=torch.float32).view(1, 224, 224)
+    assert torch.equal(released(counts, 0, 1.0, monkeypatch), counts)
+    right, down = (released(counts, way, 1.0, monkeypatch) for way in (2, 3))
+    assert torch.equal(right[:, :, 5:], counts[:, :, :-5]) and not right[:, :, :5].any()
+    assert torch.equal(down[:, 5:], counts[:, :-5]) and not down[:, :5].any()
+    assert torch.equal(released(counts, 2, 0.0, monkeypatch)[:, :, :-5], counts[:, :, 5:])
+    empty = released(counts, 5, 1.0, monkeypatch) == 0
+    assert int(empty.sum()) == 74**2 and bool(empty[:, :74, :74].all())
+    # A row is sheared by 0.3 pixels for each row between it and the middle, within the rounding to pixels.
+    column = torch.zeros(1, 224, 224)
+    column[:, :, 112] = 1
+    sheared = released(column, 1, 1.0, monkeypatch)[0]
+    middle = (sheared * torch.arange(224)).sum(1)[40:184]
+    slopes = middle.diff().abs().mean()
+    assert float(slopes) == pytest.approx(0.3, abs=1.5 / 143)
+
+
+def test_a_small_camera_is_shifted_by_as_much_of_its_side(monkeypatch: pytest.MonkeyPatch) -> None:
+    """5 of 224 pixels are 2.68 of 120: 3 at most."""
+    counts = torch.arange(1.0, 100 * 120 + 1).view(1, 100, 120)
+    assert torch.equal(released(counts, 2, 1.0, monkeypatch)[:, :, 3:], counts[:, :, :-3])
 
 
 def test_dropping_thins_counts_or_empties_a_part_of_the_time() -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import sys
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
@@ -15,7 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from adapters import NETWORKS, find_weights, load_weights, train
-from adapters.base import Network, Recipe
+from adapters.base import Backbone, Network, Recipe
 from adapters.images.digits import DigitsNetwork
 from adapters.training.loop import Mixture, _start, evaluate
 from adapters.training.resume import TrainingState
@@ -239,6 +241,8 @@ def test_the_learning_rate_rises_and_falls_as_the_recipe_says() -> None:
     assert rates(Recipe(epochs=6, warmup=2)) == pytest.approx([0.1, 0.55, *rates(Recipe(epochs=4))])
     assert rates(Recipe(epochs=6, milestones=(2, 4))) == pytest.approx([1, 1, 0.1, 0.1, 0.01, 0.01])
     assert rates(Recipe(epochs=6, warmup=1, milestones=(2, 4))) == pytest.approx([0.1, 1, 0.1, 0.1, 0.01, 0.01])
+    assert rates(Recipe(epochs=5, milestones=(2, 4), fall=0.5)) == pytest.approx([1, 1, 0.5, 0.5, 0.25])
+    assert rates(Recipe(epochs=4, warmup=2, warmup_from=0.01, milestones=(3,))) == pytest.approx([0.01, 0.505, 1, 0.1])
     assert rates(Recipe(epochs=2, final_rate=0.05)) == pytest.approx([1, 0.75])  # A cosine from 0.1 to 0.05, halfway.
 
 
@@ -251,6 +255,127 @@ def test_adamw_decays_weights_apart_from_their_gradient() -> None:
         model.weight.grad = torch.zeros(1, 1)
         state.optimizer.step()
         assert float(model.weight.detach()) == pytest.approx(0.95**step)
+
+
+class Quartic(DigitsNetwork):
+    """A detector's warm-up: the rate of each batch."""
+
+    recipe = Recipe(epochs=4, batch_size=128, augment="shift", warmup=2, warmup_shape="quartic", milestones=(3,))
+
+
+def rates_of_batches(network: type[Network], folder: Path, monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """The learning rate of every batch of a run."""
+    found: list[float] = []
+    step = torch.optim.SGD.step
+
+    def recorded(self: torch.optim.SGD, *arguments: Any) -> Any:
+        found.append(self.param_groups[0]["lr"])
+        return step(self, *arguments)
+
+    monkeypatch.setattr(torch.optim.SGD, "step", recorded)
+    train(network, Digits(), folder)
+    return found
+
+
+def test_a_quartic_warm_up_sets_the_rate_of_every_batch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """From 0 by the fourth power over two epochs of 9 batches; then as the milestones say."""
+    expected = [0.1 * (batch / 18) ** 4 for batch in range(18)] + 9 * [0.1] + 9 * [0.01]
+    assert rates_of_batches(Quartic, tmp_path, monkeypatch) == pytest.approx(expected)
+
+
+def test_images_of_a_batch_have_one_of_the_sides(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Drawn for ten batches; scores are taken at the task's own size."""
+    shapes: list[tuple[bool, int, int]] = []
+
+    class Sized(DigitsNetwork):
+        recipe = Recipe(epochs=2, batch_size=64, augment="none", sides=(6, 10))
+
+        def build(self) -> Any:
+            model = super().build()
+            model.register_forward_pre_hook(
+                lambda module, inputs: shapes.append((module.training, *inputs[0].shape[-2:]))
+            )
+            return model
+
+    train(Sized, Digits(), tmp_path)
+    sides = [height for training, height, width in shapes if training and height == width]
+    assert {shape[1:] for shape in shapes if not shape[0]} == {(8, 8)}
+    assert len(sides) == 2 * 18 and set(sides) == {6, 10}
+    assert all(len(set(sides[first : first + 10])) == 1 for first in range(0, 36, 18))
+    assert all(len(set(sides[first + 10 : first + 18])) == 1 for first in range(0, 36, 18))
+    again: list[tuple[bool, int, int]] = list(shapes)
+    shapes.clear()
+    train(Sized, Digits(), tmp_path, overwrite=True)
+    assert shapes == again
+
+
+def events_of(folder: Path) -> Any:
+    """What TensorBoard reads of a folder: name to a list of (epoch, value)."""
+    loaded = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator").EventAccumulator(str(folder))
+    loaded.Reload()
+    return {name: [(event.step, event.value) for event in loaded.Scalars(name)] for name in loaded.Tags()["scalars"]}
+
+
+def test_tensorboard_gets_every_epoch_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Also of a run that was interrupted in its third epoch and went on."""
+    networks: list[type[Network]] = [interrupted_after(25), WithDropout]
+    for number, network in enumerate(networks):
+        try:
+            train(network, Digits(), tmp_path / "weights", tensorboard=tmp_path / "curves", **FAST)
+        except Interrupted:
+            assert number == 0
+    curves = events_of(tmp_path / "curves" / "digits_convnet_digits")
+    assert set(curves) == {"loss", "learning rate", "validation accuracy"}
+    assert all([epoch for epoch, _ in values] == [1, 2, 3, 4] for values in curves.values())
+    assert [value for _, value in curves["learning rate"]] == pytest.approx(
+        [0.1 * rate for rate in rates(Recipe(epochs=4))]
+    )
+    said = [line.partition("validation ")[2] for line in capsys.readouterr().err.splitlines()]
+    assert [f"{value:.2f}" for _, value in curves["validation accuracy"]] == said
+
+
+def test_tensorboard_is_asked_for_before_any_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
+    with pytest.raises(InvalidInput, match=r"tensorboard, which is not installed: pip install -e '\.\[tensorboard\]'"):
+        train(DigitsNetwork, Digits(), tmp_path / "never", tensorboard=tmp_path / "curves")
+    assert list(tmp_path.iterdir()) == []
+
+
+class FromBackbone(DigitsNetwork):
+    """Starts from the stem of another network."""
+
+    backbone = Backbone("weights of a stem", {"stem.": "conv1."}, ("head.",))
+
+
+def stem(path: Path, value: float) -> Path:
+    torch.save({"stem.weight": torch.full((32, 1, 3, 3), value), "head.bias": torch.zeros(7)}, path)
+    return path
+
+
+def test_a_backbone_belongs_to_the_run(tmp_path: Path) -> None:
+    """Other weights to start from are another run; the file says which they were."""
+
+    class Fragile(FromBackbone):
+        fed = 0
+
+        def encode(self, inputs: Tensor) -> Tensor:
+            Fragile.fed += 1
+            if Fragile.fed > 25:
+                raise Interrupted
+            return super().encode(inputs)
+
+    first, other = stem(tmp_path / "first.pth", 0.25), stem(tmp_path / "other.pth", 0.5)
+    whole = train(FromBackbone, Digits(), tmp_path / "whole", backbone=first, **FAST)
+    with pytest.raises(Interrupted):
+        train(Fragile, Digits(), tmp_path / "parts", backbone=first, **FAST)
+    for wrong, shown in ((other, r"this one has [0-9a-f]{64}"), (None, "this one has None")):
+        with pytest.raises(CheckpointError, match=rf"had backbone [0-9a-f]{{64}}, {shown}"):
+            train(FromBackbone, Digits(), tmp_path / "parts", backbone=wrong, **FAST)
+    assert train(FromBackbone, Digits(), tmp_path / "parts", backbone=first, **FAST).sha256 == whole.sha256
+    with safetensors.safe_open(whole.path, "pt") as file:
+        provenance = json.loads(file.metadata()["provenance"])
+    assert provenance["backbone"] == {"file": "first.pth", "sha256": hashlib.sha256(first.read_bytes()).hexdigest()}
+    assert provenance["command"].endswith(" --backbone first.pth")
 
 
 def test_averaged_weights_are_what_is_scored_and_kept(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+import pyarrow
 from numpy.typing import NDArray
 
 from tasks import TASKS
@@ -91,6 +92,39 @@ def aedat3(path: Path, events: Events, packet: int = 50, version: str = "3.1") -
     return path
 
 
+def aedat4(path: Path, events: Events, packet: int = 50, compression: str = "none", side: int = 128) -> Path:
+    """AEDAT 4 in packets: flatbuffers as DV writes them, compressed or not, without the table at the end.
+
+    Stream 0 is of triggers, of which there are none; stream 1 has the events.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    streams = "".join(
+        f'<node name="{number}" path="/outInfo/{number}/"><attr key="typeIdentifier" type="string">{kind}</attr>'
+        f'<node name="info" path="/outInfo/{number}/info/"><attr key="sizeX" type="int">{side}</attr>'
+        f'<attr key="sizeY" type="int">{side}</attr></node></node>'
+        for number, kind in enumerate(("TRIG", "EVTS"))
+    )
+    info = f'<dv version="2.0"><node name="outInfo" path="/outInfo/">{streams}</node></dv>'.encode()
+    # A table of three fields: compression, the string's offset, and -1 where a finished file has its table.
+    table = struct.pack(
+        "<6x5HiIIq", 10, 20, 4, 12, 8, 10, ("none", "lz4", "lz4_high", "zstd").index(compression), 12, -1
+    )
+    header = struct.pack("<I4s", 24, b"IOHE") + table + struct.pack("<I", len(info)) + info + b"\0"
+    parts = [b"#!AER-DAT4.0\r\n", struct.pack("<I", len(header)), header]
+    for first in range(0, len(events), packet):
+        rows = events[first : first + packet]
+        packed = np.zeros(len(rows), [("t", "<i8"), ("x", "<i2"), ("y", "<i2"), ("on", "u1"), ("padding", "V3")])
+        for name, own in (("t", "t"), ("x", "x"), ("y", "y"), ("on", "p")):
+            packed[name] = rows[own]
+        body = struct.pack("<I4s2x3HiII", 16, b"EVTS", 6, 8, 4, 6, 4, len(rows)) + packed.tobytes()
+        body = struct.pack("<I", len(body)) + body
+        if compression != "none":
+            body = pyarrow.Codec(compression.removesuffix("_high")).compress(body, asbytes=True)
+        parts.append(struct.pack("<ii", 1, len(body)) + body)
+    path.write_bytes(b"".join(parts))
+    return path
+
+
 def npy(path: Path, columns: NDArray[np.generic]) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     np.save(path, columns)
@@ -121,11 +155,13 @@ def ncars(root: Path, train: int = 20, test: int = 6) -> Path:
     return root
 
 
-def cifar10dvs(root: Path, count: int = 12) -> Path:
+def cifar10dvs(root: Path, count: int = 12, suffix: str = ".aedat") -> Path:
+    """As published (.aedat), or as tonic downloads it (.aedat4)."""
+    write = dvs128 if suffix == ".aedat" else aedat4
     for label, name in enumerate(TASKS["cifar10dvs"].classes):
         for number in range(count):
             events = drawn(Sensor(128, 128), 80, seed=hash((label, number)) % 2**32)
-            dvs128(root / f"CIFAR10DVS/{name}/cifar10_{name}_{number}.aedat", events)
+            write(root / f"CIFAR10DVS/{name}/cifar10_{name}_{number}{suffix}", events)
     return root
 
 

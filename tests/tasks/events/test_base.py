@@ -96,6 +96,31 @@ def test_the_first_recordings_of_cifar10dvs_are_for_training(data: Path) -> None
     assert {int(r.path.stem.split("_")[-1]) for r in of.listed("test")} == {10, 11}
 
 
+def test_cifar10dvs_is_read_in_both_published_forms(data: Path, tmp_path: Path) -> None:
+    """The same events as AEDAT 2.0 and as AEDAT 4 are the same samples; two forms at once are refused."""
+    published = task("cifar10dvs", data)
+    repackaged = task("cifar10dvs", recorded.cifar10dvs(tmp_path, suffix=".aedat4"))
+    assert {recording.path.suffix for recording in repackaged.listed("test")} == {".aedat4"}
+    for split in SPLITS:
+        assert torch.equal(inputs(split, published), inputs(split, repackaged))
+    recorded.cifar10dvs(tmp_path, 1)
+    with pytest.raises(DataMissing, match=r"holds \.aedat and \.aedat4 files, two forms of one dataset"):
+        task("cifar10dvs", tmp_path).listed("test")
+
+
+def test_the_header_of_a_recording_says_its_form(tmp_path: Path) -> None:
+    """Whatever the suffix; a damaged one is named, with the advice how to leave it out."""
+    base = recorded.cifar10dvs(tmp_path, suffix=".aedat4") / "CIFAR10DVS"
+    for path in base.glob("*/*.aedat4"):
+        path.rename(path.with_suffix(".aedat"))
+    of = task("cifar10dvs", tmp_path)
+    assert len(of.events(of.listed("test")[0])) == 80
+    damaged = of.listed("test")[0].path
+    damaged.write_bytes(damaged.read_bytes()[:-7])
+    with pytest.raises(InvalidInput, match=rf"{damaged.name} ends within a packet.* write .* of .*skip\.txt"):
+        of.split("test")
+
+
 def test_action_recognition_takes_folders_of_splits(tmp_path: Path) -> None:
     for part in ("train", "test"):
         recorded.action_recognition(tmp_path / part, 6)

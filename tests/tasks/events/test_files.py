@@ -17,6 +17,7 @@ from tasks.events.files import (
     dvs128,
     read_aedat2,
     read_aedat3,
+    read_aedat4,
     read_bin,
     read_dat,
     read_npy,
@@ -29,6 +30,7 @@ WRITERS: dict[str, tuple[Sensor, Callable[[Path, Events], Path], Callable[[Path]
     "dvs128": (Sensor(128, 128), recorded.dvs128, lambda path: read_aedat2(path, dvs128)),
     "davis346": (Sensor(346, 260), recorded.davis346, lambda path: read_aedat2(path, davis346)),
     "aedat3": (Sensor(128, 128), recorded.aedat3, read_aedat3),
+    "aedat4": (Sensor(128, 128), recorded.aedat4, lambda path: read_aedat4(path, Sensor(128, 128))),
 }
 EVERY = pytest.mark.parametrize("kind", WRITERS)
 
@@ -127,6 +129,44 @@ def test_an_unknown_header_is_refused(content: bytes, tmp_path: Path) -> None:
             read_aedat2(path, dvs128)
     with pytest.raises(InvalidInput, match=r"only AEDAT 3\.1"):
         read_aedat3(path)
+    with pytest.raises(InvalidInput, match=r"strange\.rec does not begin with #!AER-DAT4\.0"):
+        read_aedat4(path, Sensor(128, 128))
+
+
+@pytest.mark.parametrize("compression", ["none", "lz4", "lz4_high", "zstd"])
+def test_packets_are_compressed_in_any_way(compression: str, tmp_path: Path) -> None:
+    events = recorded.drawn(Sensor(128, 128), 230, seed=8, first=2**33)
+    path = recorded.aedat4(tmp_path / "compressed.aedat4", events, compression=compression)
+    assert np.array_equal(read_aedat4(path, Sensor(128, 128)), events)
+
+
+def test_tonic_reads_the_same_of_aedat4(tmp_path: Path) -> None:
+    from tonic.io import read_aedat4 as theirs
+
+    events = recorded.drawn(Sensor(128, 128), 120, seed=9)
+    path = recorded.aedat4(tmp_path / "one.aedat4", events, compression="lz4")
+    found = theirs(str(path))
+    assert all(np.array_equal(found[name], events[own]) for name, own in zip(found.dtype.names, "txyp", strict=True))
+
+
+@pytest.mark.parametrize("kept", [14, 40, 200, 600, 1500])
+def test_a_part_of_aedat4_is_refused(kept: int, tmp_path: Path) -> None:
+    """Cut within the description of the streams, or within a packet."""
+    path = recorded.aedat4(tmp_path / "part.aedat4", recorded.drawn(Sensor(128, 128), 200, seed=10))
+    path.write_bytes(path.read_bytes()[:kept])
+    with pytest.raises(InvalidInput, match=r"part\.aedat4 ends within a packet or is damaged"):
+        read_aedat4(path, Sensor(128, 128))
+
+
+def test_aedat4_of_another_camera_or_without_events_is_refused(tmp_path: Path) -> None:
+    wide = recorded.aedat4(tmp_path / "wide.aedat4", recorded.drawn(Sensor(128, 128), 20, seed=11), side=346)
+    with pytest.raises(InvalidInput, match=r"wide\.aedat4 is of a camera of 346x346 pixels, not of 128x128"):
+        read_aedat4(wide, Sensor(128, 128))
+    nothing = recorded.aedat4(tmp_path / "nothing.aedat4", recorded.drawn(Sensor(128, 128), 0, seed=0))
+    assert len(read_aedat4(nothing, Sensor(128, 128))) == 0
+    nothing.write_bytes(nothing.read_bytes().replace(b"EVTS</attr>", b"TRIG</attr>"))
+    with pytest.raises(InvalidInput, match=r"nothing\.aedat4 has no stream of events"):
+        read_aedat4(nothing, Sensor(128, 128))
 
 
 def test_another_version_is_refused_by_its_number(tmp_path: Path) -> None:

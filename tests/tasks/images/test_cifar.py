@@ -2,74 +2,26 @@
 
 from __future__ import annotations
 
-import pickle
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
-from torchvision import datasets
 
 from conversion.errors import DataMissing, InvalidInput
 from tasks import TASKS
 from tasks.images import cifar
 from tasks.images.cifar import Cifar
+from tests.tasks.images.stored import TEST, TRAIN, samples, unchecked, write_folders, write_native
 
 NAMES = ("cifar10", "cifar100")
-TRAIN, TEST = 20, 2  # images per class
 
 
 def task_class(name: str) -> type[Cifar]:
     found = TASKS[name]
     assert issubclass(found, Cifar)
     return found
-
-
-def samples(task: type[Cifar], per_class: int, start: int) -> tuple[np.ndarray, list[int]]:
-    """Distinct noise images, uint8 of shape (N, 32, 32, 3), class after class, with their labels."""
-    labels = [label for label in range(len(task.classes)) for _ in range(per_class)]
-    images = np.random.default_rng(start).integers(0, 256, (len(labels), 32, 32, 3), dtype=np.uint8)
-    return images, labels
-
-
-def write_folders(root: Path, task: type[Cifar]) -> None:
-    for part, per_class, seed in (("train", TRAIN, 1), ("test", TEST, 2)):
-        images, labels = samples(task, per_class, seed)
-        # Written last to first, so that creation order is not name order.
-        for index in reversed(range(len(labels))):
-            path = root / task.name / part / task.classes[labels[index]] / f"{index:05d}.png"
-            path.parent.mkdir(parents=True, exist_ok=True)
-            Image.fromarray(images[index]).save(path, compress_level=1)
-
-
-def write_native(root: Path, task: type[Cifar]) -> None:
-    reader = task.native
-    folder = root / reader.base_folder
-    folder.mkdir()
-    key = "fine_labels" if task.name == "cifar100" else "labels"
-    for files, per_class, seed in ((reader.train_list, TRAIN, 1), (reader.test_list, TEST, 2)):
-        images, labels = samples(task, per_class, seed)
-        planes = images.transpose(0, 3, 1, 2).reshape(len(images), -1)
-        for part, (file, _) in enumerate(files):
-            share = slice(part, None, len(files))
-            content = {"data": planes[share], key: labels[share]}
-            (folder / file).write_bytes(pickle.dumps(content, protocol=2))
-    meta = {reader.meta["key"]: list(task.classes)}
-    (folder / reader.meta["filename"]).write_bytes(pickle.dumps(meta, protocol=2))
-
-
-def unchecked(reader: type[datasets.CIFAR10]) -> type[datasets.CIFAR10]:
-    """The reader without the published MD5 sums, which no small test file can have; all else stays torchvision's."""
-    return type(
-        reader.__name__,
-        (reader,),
-        {
-            "train_list": [(file, None) for file, _ in reader.train_list],
-            "test_list": [(file, None) for file, _ in reader.test_list],
-            "meta": {**reader.meta, "md5": None},
-        },
-    )
 
 
 def as_set(images: torch.Tensor) -> set[bytes]:

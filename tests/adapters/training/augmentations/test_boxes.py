@@ -11,7 +11,7 @@ from adapters.training.sampling import Augmented
 from tasks.detection.boxes import Boxes
 from tasks.detection.mini import Scenes
 
-NAMES = ("detection", "detection_any_way_up")
+NAMES = ("detection", "detection_any_way_up", "detection_ssd", "detection_ssd_any_way_up")
 
 
 def scene() -> tuple[Tensor, Boxes]:

@@ -1,0 +1,71 @@
+"""CIFAR-100 from the files on disk to the table: train, run and report by the command line."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from benchmarks.suites.files import load_suite
+from tasks import TASKS
+from tasks.images.cifar import Cifar
+from tests.benchmarks.conftest import Cli
+from tests.tasks.images.stored import unchecked, write_folders, write_native
+
+pytestmark = pytest.mark.slow
+
+OWN = """
+name: own
+title: A small network on CIFAR-100
+calibration: 32
+entries:
+  - tasks: [cifar100]
+    networks: [resnet20]
+    methods: [{burst: {phi: 4}}, {quantised_ann: {phi: 4}}]
+    T: [1]
+    limit: 20
+"""
+
+
+@pytest.mark.parametrize("layout", ["folders", "pickles"])
+def test_it_is_trained_measured_and_reported_in_both_layouts(
+    layout: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cli: Cli
+) -> None:
+    """500 noise images to train on and 100 for validation; at T = 1 a burst neuron is its quantised twin."""
+    task = TASKS["cifar100"]
+    assert issubclass(task, Cifar)
+    data = tmp_path / "data"
+    data.mkdir()
+    if layout == "pickles":
+        monkeypatch.setattr(task, "native", unchecked(task.native))
+        write_native(data, task, 6, 1)
+    else:
+        write_folders(data, task, 6, 1)
+    (tmp_path / "own.yaml").write_text(OWN)
+    shared = ("--data-root", "data", "--weights", "weights")
+    status, output, errors = cli(
+        "train", "--task", "cifar100", "--network", "resnet20", "--epochs", "1", "--tensorboard", "curves", *shared
+    )  # fmt: skip
+    assert status == 0, errors
+    assert output.startswith("weights/resnet20_cifar100.safetensors: validation ")
+    assert len(list((tmp_path / "curves" / "resnet20_cifar100").iterdir())) == 1
+    status, _, errors = cli("run", "--suite", "own.yaml", "--engine", "inline", *shared)
+    assert status == 0, errors
+    status, output, _ = cli("report", "--suite", "own.yaml")
+    assert status == 0 and "burst:phi=4" in output
+    rows = pd.read_csv(tmp_path / "results" / "own" / "results.csv")
+    values = rows[rows.metric == "accuracy"].set_index("method")["value"]
+    assert len(rows[rows.status != "done"]) == 0 and set(rows.n) == {20}
+    assert values["burst:phi=4"] == values["quantised_ann:phi=4"]
+
+
+def test_the_suite_has_the_papers_networks_and_says_how_to_train_them(tmp_path: Path, cli: Cli) -> None:
+    write_folders(tmp_path / "data", TASKS["cifar100"], 6, 1)  # type: ignore[arg-type]
+    cells = load_suite("cifar100").cells()
+    assert {cell.network for cell in cells} == {"resnet20_wide", "vgg16", "resnet18"}
+    status, output, errors = cli("plan", "--suite", "cifar100", "--data-root", "data", "--weights", "weights")
+    assert status == 0, errors
+    lines = [line for line in output.splitlines() if line.startswith("impossible")]
+    assert len(lines) == len(cells)
+    assert all("run_all.py train --task cifar100 --network" in line for line in lines)
