@@ -11,7 +11,8 @@ from benchmarks.suites.files import load_suite, load_suites
 from conversion.errors import InvalidInput
 from tests.benchmarks.conftest import Cli
 from tests.benchmarks.suites import planted
-from tests.tasks.images.test_cifar import task_class, write_folders
+from tests.tasks.images.stored import write_folders
+from tests.tasks.images.test_cifar import task_class
 
 pytestmark = pytest.mark.slow
 

@@ -25,7 +25,8 @@ from tests.benchmarks.suites import planted
 from tests.tasks.detection import annotated
 from tests.tasks.events import recorded
 from tests.tasks.images import imagenet_trees
-from tests.tasks.images.test_cifar import task_class, write_folders
+from tests.tasks.images.stored import write_folders
+from tests.tasks.images.test_cifar import task_class
 from tests.tasks.points import shapes
 from tests.tasks.segmentation import drawn
 
