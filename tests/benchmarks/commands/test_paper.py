@@ -47,7 +47,7 @@ def test_training_measuring_and_a_second_call(cli: Cli, tmp_path: Path, monkeypa
     folders = ["--data-root", str(tmp_path), "--weights", str(tmp_path / "weights")]
     code, out, _ = cli("paper", "--plan", *folders)
     assert code == 0
-    assert "to train   resnet18 for cifar10, with --train: on one GPU not measured, on a CPU about 70 h, extrapolated" in out
+    assert "to train   resnet18 for cifar10, with --train: on one GPU not measured, on a CPU about 70 h" in out
     assert "impossible resnet18 for cifar100: it cannot be trained." in out
     assert "absent     snn_calibration/vgg16 for imagenet: its published weights are not there" in out
     assert not (tmp_path / "weights").exists() and not (tmp_path / "results").exists()
