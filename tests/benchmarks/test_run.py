@@ -365,7 +365,7 @@ def test_lists_and_doctor(cli: Cli) -> None:
     assert "task mini_events and its 3 variants: ready\n" in checkup
     assert "  network event_convnet: event_convnet_mini_events_temporal.safetensors\n" in checkup
     # What each expects is told of one that is asked for.
-    assert "Expected layout" not in checkup and "22 of these lack data; --task NAME says" in checkup.splitlines()[-1]
+    assert "Expected layout" not in checkup and "24 of these lack data; --task NAME says" in checkup.splitlines()[-1]
     assert "Expected layout: Prophesee_Dataset_n_cars/" in cli("doctor", "--task", "ncars_temporal").stdout
 
 

@@ -129,7 +129,7 @@ def test_a_change_of_what_no_cell_uses_reaches_none(tree: Path, before: Prints) 
         ("adapters/images/digits.py", '"A small residual network for grey images of 8x8"', '"Small"'),
         ("tasks/images/cifar.py", "VALIDATION_MAX = 5000", "VALIDATION_MAX = 500"),
         ("conversion/report/layers.py", "samples: int = 128", "samples: int = 64"),
-        ("tasks/images/target.py", "WRITTEN = 12", "WRITTEN = 20"),
+        ("tasks/images/target.py", "WRITTEN, NAMED = 12, 100", "WRITTEN, NAMED = 20, 100"),
         ("tasks/target.py", "KEPT = 4", "KEPT = 8"),
         ("conversion/errors.py", "n=3, cutoff=0.5", "n=2, cutoff=0.5"),
         ("benchmarks/execution/workbench.py", "import platform", "import platform\nimport json"),
@@ -199,14 +199,14 @@ def test_what_registries_hold_is_not_reached_and_scripts_are_not_run(tree: Path,
 
 def test_the_same_name_from_another_module_is_another_definition(tree: Path, before: Prints) -> None:
     edit(
-        tree / "conversion/simulation/schedules.py",
+        tree / "conversion/simulation/readout.py",
         "import torch\n",
         "import torch\nfrom torch.nn.functional import pad\n",
     )
-    edit(tree / "conversion/simulation/schedules.py", "    value = value.to(", "    value = pad(value, [0]).to(")
+    edit(tree / "conversion/simulation/readout.py", "    value = value.to(", "    value = pad(value, [0]).to(")
     between = prints(tree)
     edit(
-        tree / "conversion/simulation/schedules.py",
+        tree / "conversion/simulation/readout.py",
         "from torch.nn.functional import pad",
         "from torch.special import pad",
     )
