@@ -8,12 +8,16 @@ from pathlib import Path
 
 import pytest
 import torch
+from hypothesis import settings
 
 from adapters import NETWORKS
 from benchmarks.engines.base import cores
 from conversion.methods import METHODS
 from tasks import TASKS
 
+# An example that takes long says something about the machine; every test has its time limit from who runs it.
+settings.register_profile("any machine", deadline=None)
+settings.load_profile("any machine")
 # Toys are too small to share; threads that wait for each other on a busy machine take 50 times longer.
 THREADS = torch.get_num_threads() if "OMP_NUM_THREADS" in os.environ else 1
 

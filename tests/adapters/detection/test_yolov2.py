@@ -145,7 +145,7 @@ def test_descending_the_loss_finds_the_boxes() -> None:
     assert bool((found.scores[3:] < 0.2).all())
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(st.lists(st.tuples(st.floats(0.1, 9), st.floats(0.1, 9)), min_size=1, max_size=6))
 def test_overlap_of_shapes_is_symmetric_and_one_with_itself(shapes: list[tuple[float, float]]) -> None:
     sizes = torch.tensor(shapes, dtype=torch.float64)

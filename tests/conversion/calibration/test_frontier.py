@@ -42,7 +42,7 @@ SMALL = st.integers(-3, 3).map(float)
 FINE = st.integers(-5000, 5000).map(lambda n: n / 1024)
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 @given(st.one_of(instances(SMALL), instances(FINE)), st.floats(-12, 12))
 def test_equals_brute_force(instance: tuple[Table, Table], budget: float) -> None:
     cost, loss = instance
@@ -59,7 +59,7 @@ def test_equals_brute_force(instance: tuple[Table, Table], budget: float) -> Non
     assert found.loss == sum(row[k] for row, k in zip(loss, found.choice, strict=True))
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(instances(FINE))
 def test_the_smallest_budget_is_feasible_and_nothing_below(instance: tuple[Table, Table]) -> None:
     cost, loss = instance

@@ -233,7 +233,7 @@ def assert_chosen_as_bin_by_bin(
             assert float(threshold) in candidates[errors[:, channel] <= tie[channel], channel].tolist()
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     rule=st.sampled_from(["mse", "mse_floor"]), T=st.sampled_from([1, 2, 3, 4, 8, 32, 64]),
     phi=st.sampled_from([1, 2, 4, 16]), channelwise=st.booleans(), data=st.data(),

@@ -8,7 +8,7 @@ from typing import Literal
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
@@ -55,7 +55,6 @@ def converted(method: str, T: int, fed: Frames | Tensor, held_out: Frames | Tens
     return make_method(name, **options).convert(network(), Calibration(network(), fed, pair), T)
 
 
-@settings(deadline=None)
 @given(st.integers(1, 12), st.integers(1, 24))
 def test_grouping_keeps_the_mean_and_every_event(count: int, T: int) -> None:
     frames = events(2, seed=3, count=count)

@@ -122,7 +122,7 @@ def test_the_mean_of_what_is_sent_is_f_of_the_mean_input(name: str) -> None:
 
 
 @pytest.mark.slow
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(
     st.integers(1, 3), st.integers(1, 3), st.integers(4, 7), st.integers(4, 7), st.integers(1, 3), st.integers(1, 3),
     st.booleans(), st.integers(1, 6),
@@ -135,7 +135,7 @@ def test_max_pooling_of_any_shape_is_exact(
 
 
 @pytest.mark.slow
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=10)
 @given(st.integers(1, 3), st.integers(2, 4), st.integers(2, 5), st.integers(2, 4), st.integers(1, 6))
 def test_products_of_any_shape_are_exact(samples: int, rows: int, inner: int, columns: int, steps: int) -> None:
     trains = seeded((steps, samples, inner, rows + columns), seed=rows * inner)

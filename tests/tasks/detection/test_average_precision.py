@@ -151,7 +151,7 @@ def scenes(draw: Any) -> list[tuple[Found, Truth]]:
 
 
 @pytest.mark.slow
-@settings(deadline=None, max_examples=150)
+@settings(max_examples=150)
 @given(scenes())
 def test_both_forms_equal_a_plain_scorer(images: list[tuple[Found, Truth]]) -> None:
     values = measured(images).compute()
@@ -159,7 +159,7 @@ def test_both_forms_equal_a_plain_scorer(images: list[tuple[Found, Truth]]) -> N
     assert values["ap50_11point"].value == pytest.approx(plain(images, plain_eleven), abs=1e-4)
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(scenes())
 def test_the_order_of_images_and_their_batches_change_nothing(images: list[tuple[Found, Truth]]) -> None:
     one_by_one = AveragePrecision(CLASSES)

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from conversion.errors import InvalidInput
@@ -102,7 +102,6 @@ def test_many_events_are_counted_as_few_are() -> None:
     assert {value for value in grid.flat if value} == {1000, 500, 1} and grid[1, 2, 1] == 1000 and grid[2, 3, 3] == 500
 
 
-@settings(deadline=None)  # Importing tonic takes a while.
 @given(recordings())
 def test_frames_of_tonic_are_as_tonic_makes_them(events: Events) -> None:
     from tonic.transforms import ToFrame
@@ -113,7 +112,6 @@ def test_frames_of_tonic_are_as_tonic_makes_them(events: Events) -> None:
             assert np.array_equal(encoded(TonicFrames(**options), events), expected)
 
 
-@settings(deadline=None)
 @given(recordings())
 def test_voxels_of_tonic_keep_the_balance_of_polarities(events: Events) -> None:
     """tonic splits each polarity of -1 or 1 between two bins; what it gives to a bin after the last is lost."""

@@ -59,7 +59,7 @@ SHAPES = st.lists(
 
 
 @given(SHAPES)
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_is_what_counting_by_hand_gives(shapes: list[list[tuple[int, int]]]) -> None:
     by_category: dict[str, list[float]] = {}
     for shape in shapes:

@@ -50,7 +50,7 @@ def test_classes_count_the_same_over_all_images_together() -> None:
     assert metric.outcomes().tolist() == pytest.approx([(99 / 100 + 0) / 2, 1.0])
 
 
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 @given(st.integers(1, 5), st.integers(2, 8), st.integers(0, 1000))
 def test_equals_torchmetrics_and_a_plain_loop(n: int, classes: int, seed: int) -> None:
     predictions, targets = scenes(n, classes, seed)
