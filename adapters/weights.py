@@ -44,7 +44,7 @@ def find_weights(network: str, task: str, directory: Path | None) -> Path:
     """
     plain = network.rpartition("/")[2]
     own = [f"{name}_{task}{suffix}" for name in dict.fromkeys((network, plain)) for suffix in SUFFIXES]
-    published = _published(network, task)
+    published = published_files(network, task)
     places: list[tuple[Path, Sequence[str]]] = [(directory, [*own, *published])] if directory is not None else []
     places += [(SHIPPED, own[:1])] + ([(cache(), published)] if published else [])
     for folder, patterns in places:
@@ -53,13 +53,15 @@ def find_weights(network: str, task: str, directory: Path | None) -> Path:
             return found
     folders = " and ".join(str(folder) for folder, _ in places)
     searched = folders if directory is not None else f"{folders} (no --weights folder was given)"
-    others = [(name, _first(directory, _published(name, task))) for name in NETWORKS] if directory is not None else []
+    others = (
+        [(name, _first(directory, published_files(name, task))) for name in NETWORKS] if directory is not None else []
+    )
     held = [f"{path.name} of {name}" for name, path in others if path is not None and published]
     elsewhere = f" {directory} holds {', '.join(held)}, which are other weights." if held else ""
     raise CheckpointError(
         f"There are no weights of {network} for {task}. Looked for {', '.join([*own, *published])} in {searched}."
-        f"{elsewhere} "
-        f"Train them: python run_all.py train --task {task} --network {network} --weights DIR, then pass the same DIR."
+        f"{elsewhere} Train them: python run_all.py train --task {task} --network {network} --data-root DATA "
+        "--weights DIR, then pass the same DIR."
     )
 
 
@@ -68,7 +70,8 @@ def cache() -> Path:
     return Path(torch.hub.get_dir()) / "checkpoints"
 
 
-def _published(network: str, task: str) -> tuple[str, ...]:
+def published_files(network: str, task: str) -> tuple[str, ...]:
+    """The names, as globs, under which weights of a network for a task are published; none where they are not."""
     return NETWORKS[network].info.published(TASKS[task].label_set, network.rpartition("/")[2])
 
 

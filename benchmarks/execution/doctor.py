@@ -7,6 +7,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 
 from adapters import NETWORKS, find_weights
+from adapters.weights import published_files
 from conversion.errors import BenchmarkError
 from tasks import TASKS, Task
 
@@ -45,7 +46,15 @@ def checkup(data_root: Path | None, weights: Path, patterns: Sequence[str] | Non
         untrained = [network for network, file in _networks(task, weights) if file is None]
         if untrained and gap is None:
             yield f"  without weights: {', '.join(untrained)}"
-            yield f"  to train one: python run_all.py train --task {task.name} --network {untrained[0]}"
+            published = {network: published_files(network, task.name) for network in untrained}
+            if in_full:
+                yield from (
+                    f"  published for {network}: {' or '.join(files)}" for network, files in published.items() if files
+                )
+            if own := [network for network, files in published.items() if not files]:
+                place = f" --data-root {data_root}" if data_root is not None else ""
+                command = f"python run_all.py train --task {task.name} --network {own[0]}{place} --weights {weights}"
+                yield f"  to train one: {command}"
     lacking = sum(gaps[group[0].name] is not None for group in groups)
     if lacking and not in_full:
         yield f"{lacking} of these lack data; --task NAME says which layout it expects and where they are published."

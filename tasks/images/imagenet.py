@@ -213,7 +213,7 @@ class Imagenette(ImageNetClasses):
         "https://github.com/fastai/imagenette", "Apache-2.0 (list), images as of ImageNet",
         "accuracy 56.3 by torchvision/squeezenet1_0 with its published weights, on 300 images",
         "Most of Imagenette's validation images are training images of ImageNet, so a network trained on ImageNet has "
-        "seen them: its accuracy here is none on unseen images, and is not to be set beside those of ImageNet.",
+        "seen them: its accuracy here is higher than on new images, and not to be compared with those on ImageNet.",
     )  # fmt: skip
     wnids = (
         "n01440764", "n02102040", "n02979186", "n03000684", "n03028079", "n03394916", "n03417042", "n03425413",

@@ -374,7 +374,9 @@ def test_doctor_says_how_to_train_what_has_data_and_no_weights(cli: Cli, tmp_pat
     lines = cli("doctor", "--data-root", str(tmp_path), "--task", "camvi?").stdout.splitlines()
     assert lines[0] == "task camvid: ready"
     assert lines[1].startswith("  without weights: ") and "fcn_light" in lines[1]
+    # As it stands, it works where this one did.
     assert len(lines) == 3 and "python run_all.py train --task camvid --network" in lines[2]
+    assert f" --data-root {tmp_path} --weights " in lines[2]
     refused = cli("doctor", "--task", "camwid")
     assert (refused.returncode, "There is no task 'camwid'" in refused.stderr) == (2, True)
 

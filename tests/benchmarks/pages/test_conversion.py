@@ -233,7 +233,7 @@ def test_the_command_prints_the_page_and_writes_the_records(tmp_path: Path, conv
     [
         ((*DIGITS, "--maxspike_ratio", "0.9"), "--maxspike_ratio does nothing without --search"),
         ((*DIGITS, "--maxspike-ratio", "0.9"), "--maxspike_ratio does nothing without --search"),
-        ((*DIGITS, "--method", "brust:phi=4"), "There is no method called 'brust'; did you mean burst?"),
+        ((*DIGITS, "--method", "brust:phi=4"), "There is no method called 'brust'; did you mean burst or robustnorm?"),
         ((*DIGITS, "--method", "burst:phi=0"), "'phi' = '0'"),
         ((*DIGITS, "--maxspike", "0"), "--maxspike"),
         ((*DIGITS, "--method", "calibration", "--output", "no/found.json"), "There is no folder no for --output"),

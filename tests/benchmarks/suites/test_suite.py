@@ -80,7 +80,7 @@ def test_every_part_of_the_spec_changes_the_identity() -> None:
         ("{burst: {phi: 2}}", "{burst: }", 7, "in 'methods': A method is a name, or a name with options, as in"),
         ("{burst: {phi: 2}}", "{}", 7, "in 'methods': A method is a name, or a name with options, as in"),
         ("burst: {phi: 2}", "adafire: {samples: 0}", 7, "in 'adafire': AdaFire searches on 0 samples; give at"),
-        ("burst", "brust", 7, "in 'brust': There is no method called 'brust'; did you mean burst?"),
+        ("burst", "brust", 7, "in 'brust': There is no method called 'brust'; did you mean burst or robustnorm?"),
         ("[digits]", "[digit]", 5, "in 'tasks': There is no task called 'digit'; did you mean digits?"),
         ("s_convnet", "_convnet", 6, "in 'networks': There is no network called 'digit_convnet'; did you mean"),
         ("digits_convnet", "resnet20", 6, "in 'networks': Network resnet20 does not fit task digits: it takes"),
