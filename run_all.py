@@ -120,6 +120,8 @@ def paper_(
     from benchmarks.execution.worker import Settings
 
     settings = Settings(data_root, weights, device, precision)
+    if epochs is not None and not train:
+        raise typer.BadParameter("it does nothing without --train; add that or drop this one.", param_hint="--epochs")
     if plan:
         plan_paper(settings, results, steps, limit)
         return

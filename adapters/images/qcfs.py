@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from adapters.base import NetworkInfo, Recipe
 from adapters.images.base import ImageNetwork
 from conversion.capture.qcfs import qcfs
+from conversion.errors import InvalidInput
 from tasks.base import Task
 
 INFO = NetworkInfo(
@@ -30,6 +31,8 @@ class Qcfs(nn.Module):
 
     def __init__(self, levels: int, threshold: float = 8.0) -> None:
         super().__init__()
+        if levels < 1:
+            raise InvalidInput(f"A QCFS activation needs at least 1 level above zero; {levels} were asked for.")
         self.thresh = nn.Parameter(torch.tensor([threshold]))
         self.levels = levels
 

@@ -17,7 +17,7 @@ class Curves:
         folder: the run's own folder below the one that TensorBoard shows; None writes nothing.
 
     Raises:
-        InvalidInput: tensorboard is not installed.
+        InvalidInput: tensorboard is not installed, or the folder cannot be made.
     """
 
     def __init__(self, folder: Path | None) -> None:
@@ -30,6 +30,10 @@ class Curves:
                 raise InvalidInput(
                     "--tensorboard needs tensorboard, which is not installed: pip install -e '.[tensorboard]'."
                 ) from error
+            try:
+                folder.mkdir(parents=True, exist_ok=True)
+            except OSError as error:
+                raise InvalidInput(f"The folder {folder} for TensorBoard cannot be made: {error.strerror}.") from error
             self._new_writer = SummaryWriter
 
     def add(self, epoch: int, values: Mapping[str, float | None]) -> None:

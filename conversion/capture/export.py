@@ -172,6 +172,9 @@ def _check_trained_thresholds(graph: ConversionGraph) -> None:
     for node in graph.firing:
         if packet(node) is not QCFS:
             continue
+        levels: Any = node.args[2]
+        if levels < 1:
+            raise InvalidInput(f"A QCFS activation has {levels} levels; neurons need at least 1.")
         source: Any = node.args[1]
         threshold = graph.constant(source)
         if threshold.numel() != 1 or not bool((threshold > 0).all()):

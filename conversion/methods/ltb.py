@@ -20,10 +20,10 @@ class Ltb(Method):
     test data.
     """
 
-    batches: int = Field(default=100, ge=1, description="batches that thresholds are balanced on, one after the other")
+    rounds: int = Field(default=100, ge=1, description="batches that thresholds are balanced on, one after the other")
     batch: int = Field(default=100, ge=1, description="calibration samples in a batch")
     delayed: bool = Field(default=True, description="the readout leaves out the steps that spikes need to come through")
 
     def stages(self) -> tuple[Stage, ...]:
-        balanced = LocalThresholdBalancing(self.batches, self.batch)
+        balanced = LocalThresholdBalancing(self.rounds, self.batch)
         return (balanced, DelayedReadout(self.batch)) if self.delayed else (balanced,)

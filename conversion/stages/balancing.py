@@ -28,7 +28,7 @@ class LocalThresholdBalancing:
         V <- max(V + 2 mean(max(a - V, 0)), 1e-6)       from V = 0, the mean over samples and positions
 
     Activations are clipped at the new threshold before they go on to the next layer, so that a layer is balanced on
-    what the layers before it can send.
+    what the layers before it can send. No threshold exceeds the value at which the ANN's own activation saturates.
 
     Attributes:
         batches: number of batches; the calibration set is gone through again where it has fewer. Thresholds rise with
@@ -51,7 +51,8 @@ class LocalThresholdBalancing:
             wide = value.to(torch.promote_types(value.dtype, torch.float32))
             threshold = thresholds.get(node, wide.new_zeros(graph.channels(node)))
             excess = (wide.abs() - per_channel(threshold, axis, dims)).clamp(min=0)
-            thresholds[node] = (threshold + 2 * excess.mean(others)).clamp(min=SMALLEST)
+            raised = threshold + 2 * excess.mean(others)
+            thresholds[node] = raised.clamp(SMALLEST, graph.activation(node).ceiling)
             bound = per_channel(thresholds[node], axis, dims).to(value.dtype)
             return value.clamp(-bound, bound)
 

@@ -9,6 +9,7 @@ import torch
 
 from conversion.calibration.statistics import Calibration
 from conversion.calibration.thresholds import positive
+from conversion.errors import InvalidInput
 from conversion.simulation.network import SpikingNetwork
 from conversion.simulation.neuron import Neuron, Start
 from conversion.stages.base import put_neurons, require_activations, require_neurons, require_same_graph
@@ -42,6 +43,8 @@ class OutputNeurons:
     Thresholds are the largest outputs on the calibration set. Neurons send nothing where the ANN's output is negative,
     and with one spike per step no more than T + 1 values: the output of such a network does not approach the ANN's.
 
+    Raises InvalidInput where the output is one number for each sample, without an axis of channels.
+
     Attributes:
         threshold: one for each "layer" or each "neuron".
         start: how neurons get their half threshold.
@@ -58,6 +61,11 @@ class OutputNeurons:
         require_neurons(network, "A spiking output")
         neurons = dict(network.neurons)
         for node in graph.output_encoders:
+            if node.meta["val"].dim() < 2:
+                raise InvalidInput(
+                    "The network's output has one number for each sample; neurons at the output need an axis of "
+                    "channels. Keep it in the network (keepdim=True), or choose a method without such neurons."
+                )
             largest = calibration.maxima[node].double().clamp(min=0)
             if self.threshold == "layer":
                 largest = largest.max().view(1)

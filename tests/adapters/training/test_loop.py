@@ -341,6 +341,13 @@ def test_tensorboard_is_asked_for_before_any_work(tmp_path: Path, monkeypatch: p
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_folder_for_tensorboard_that_cannot_be_made_is_refused_before_any_work(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(InvalidInput, match="for TensorBoard cannot be made"):
+        train(DigitsNetwork, Digits(), tmp_path / "never", tensorboard=tmp_path / "file")
+    assert not (tmp_path / "never").exists()
+
+
 class FromBackbone(DigitsNetwork):
     """Starts from the stem of another network."""
 

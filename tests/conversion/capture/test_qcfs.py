@@ -121,3 +121,10 @@ def test_a_threshold_that_no_layer_of_neurons_can_have_is_refused(threshold: Ten
     model = network((torch.tensor([1.0]), threshold)).double().eval()
     with pytest.raises(InvalidInput, match=message):
         capture(model, X)
+
+
+@pytest.mark.parametrize("levels", [0, -1])
+def test_an_activation_without_levels_is_refused(levels: int) -> None:
+    model = network(levels=levels).double().eval()
+    with pytest.raises(InvalidInput, match=f"has {levels} levels; neurons need at least 1"):
+        capture(model, X)

@@ -20,7 +20,7 @@ from conversion.simulation.neuron import Layer, Neuron
 from conversion.simulation.transfer import mean_output
 from conversion.stages import LocalThresholdBalancing, OutputNeurons, Quantise
 from conversion.stages.robustnorm import quantile
-from tests.conversion.toys import captured, captured_architecture, seeded, with_thresholds
+from tests.conversion.toys import Net, captured, captured_architecture, seeded, with_thresholds
 
 
 def identity(x: Tensor) -> ConversionGraph:
@@ -232,6 +232,22 @@ def test_balancing_is_descent_on_the_squared_clipping_error() -> None:
         torch.testing.assert_close(neuron.threshold, threshold, rtol=0, atol=1e-12)
         errors.append(float(error.detach()[0]))
     assert errors == sorted(errors, reverse=True) and len(set(errors)) == 5
+
+
+def test_balancing_saturates_where_the_ann_does() -> None:
+    """A ReLU6 of 10 is 6 in the ANN; two steps from zero would reach 12."""
+    x = torch.full((4, 2), 10.0, dtype=torch.float64)
+    graph = captured(Net(lambda net, x: net.head(F.relu6(x)), head=nn.Linear(2, 2)), x)
+    (neuron,) = LocalThresholdBalancing(2)(SpikingNetwork(graph, 4), Calibration(graph, x)).neurons.values()
+    assert neuron.threshold.tolist() == [6, 6]
+
+
+@pytest.mark.parametrize("method", ["opt", "snm"])
+def test_neurons_at_the_output_need_channels(method: str) -> None:
+    x = seeded((4, 3))
+    graph = captured(Net(lambda net, x: net.head(x.relu())[:, 0], head=nn.Linear(3, 2)), x)
+    with pytest.raises(InvalidInput, match="one number for each sample"):
+        convert(graph, x, method, T=2)
 
 
 def test_delayed_readout_by_hand() -> None:

@@ -111,7 +111,7 @@ def test_robustnorm(statistic: str, mode: str) -> None:
 def test_ltb_with_its_delayed_readout() -> None:
     graph, calibration = calibrated()
     rounds = [*BATCHES] * 8
-    method = make_method("ltb", batches=len(rounds), batch=20)
+    method = make_method("ltb", rounds=len(rounds), batch=20)
     converted = method.convert(graph, calibration, T)
     other = ann2snn.Converter(ann2snn.LocalThresholdBalancingRecipe(dataloader=rounds)).convert(network())
     logits = same_spikes(converted, other)
