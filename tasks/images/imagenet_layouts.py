@@ -179,7 +179,7 @@ def _devkit(kit: Path, names: Sequence[str]) -> dict[str, int]:
     """The labels of ILSVRC's development kit, a number a line that counts classes from 1 in an order of its own.
 
     meta.mat says which wnid each number is; its rows with children are groups of classes and are left out. Line i is
-    the image ILSVRC2012_val_<i>, or the i-th by name where they are called otherwise.
+    the image ILSVRC2012_val_<i>, or the i-th by name where all are called otherwise.
     """
     meta = kit / "meta.mat"
     if not meta.is_file():
@@ -201,8 +201,14 @@ def _devkit(kit: Path, names: Sequence[str]) -> dict[str, int]:
         raise DataMissing(f"{kit / TRUTH} holds more than numbers of classes from 1 to {len(wnids)}.")
     labels = [order[wnids[int(line)]] for line in lines]
     stems = [name.rpartition(".")[0] for name in names]
-    numbers = [NUMBERED.match(stem) for stem in stems]
-    if all(numbers):
+    other = [name for name, stem in zip(names, stems, strict=True) if not NUMBERED.match(stem)]
+    if len(other) < len(names):
+        if other:
+            raise DataMissing(
+                f"{kit / TRUTH} labels images by their number, and {other[0]} is not called ILSVRC2012_val_<number> as "
+                f"others beside it are{f', nor are {len(other) - 1} more' if len(other) > 1 else ''}; move it away, or "
+                "give it its name back."
+            )
         return {f"ILSVRC2012_val_{number:08}": label for number, label in enumerate(labels, 1)}
     if len(labels) != len(stems):
         raise DataMissing(f"{kit / TRUTH} has {len(labels)} lines, and there are {len(stems)} images of other names.")

@@ -166,6 +166,21 @@ def listed(text: str) -> Callable[[Path], None]:
     return write
 
 
+def with_devkit(change: Callable[[Path], object]) -> Callable[[Path], None]:
+    """A flat folder with the devkit, and a change to it; the change takes the dataset's folder."""
+
+    def write(root: Path) -> None:
+        trees.flat(root / "imagenet", LABELS)
+        trees.devkit(root / "imagenet", LABELS)
+        change(root / "imagenet")
+
+    return write
+
+
+def rename_third(root: Path) -> None:
+    (root / f"val/{trees.name(3)}.JPEG").rename(root / "val/foo.JPEG")
+
+
 def secret(root: Path) -> None:
     trees.parquet(root / "imagenet", "validation", [-1, -1])
 
@@ -192,6 +207,7 @@ def only_train(root: Path) -> None:
         (unlabelled, r"nothing says their classes: .* neither ILSVRC2012_devkit_t12.* nor val\.txt"),
         (listed("ILSVRC2012_val_00000001.JPEG 1000\n"), r"Line 1 of .*val\.txt is '.* 1000'; .* from 0 to 999"),
         (listed("ILSVRC2012_val_00000001.JPEG 3\n"), r"val\.txt does not say the class of .*00000002\.JPEG"),
+        (with_devkit(rename_third), r"foo\.JPEG is not called ILSVRC2012_val_<number> as others"),
         (secret, "has the label -1, .* from 0 to 999; -1 stands for a label that is kept secret"),
         (no_column, "has no column label; it has image"),
         (only_train, "holds neither a folder val nor Parquet files of it"),
