@@ -33,7 +33,10 @@ SUFFIXES = (".jpeg", ".jpg", ".png")
 WNID = re.compile(r"n\d{8}")
 NUMBERED = re.compile(r"ILSVRC2012_val_(\d{8})$")
 TRUTH = "ILSVRC2012_validation_ground_truth.txt"
+META = "meta.mat"
 SOLUTION = "LOC_val_solution.csv"
+TEST_SIZE = 50_000
+"""Images of ImageNet's validation set, which is the test split."""
 
 
 @cache
@@ -125,16 +128,41 @@ def _flat(root: Path, folder: Path, found: Sequence[str]) -> Files:
     lists = [place / "val.txt" for place in places[:3]]
     solutions = [place / SOLUTION for place in places]
     kits = [kit / "data" for kit in sorted(root.glob("*devkit*")) if kit.is_dir()] + [root, folder]
-    for path in filter(Path.is_file, lists):
-        return _labelled(folder, names, path, _caffe(path))
-    for path in filter(Path.is_file, solutions):
-        return _labelled(folder, names, path, _kaggle(path))
+    sources = [(path, _caffe(path)) for path in filter(Path.is_file, lists)]
+    sources += [(path, _kaggle(path)) for path in filter(Path.is_file, solutions)]
+    numbered = [name for name in names if NUMBERED.match(name.rpartition(".")[0])]
     for kit in (kit for kit in kits if (kit / TRUTH).is_file()):
-        return _labelled(folder, names, kit / TRUTH, _devkit(kit, names))
+        if not sources:
+            sources.append((kit / TRUTH, _devkit(kit, names)))
+        elif numbered and (kit / META).is_file():
+            sources.append((kit / TRUTH, _devkit(kit, numbered)))
+    if sources:
+        _require_agreement(sources)
+        return _labelled(folder, names, *sources[0])
     raise DataMissing(
         f"{folder} holds images without class folders, and nothing says their classes: beside it there is neither "
         f"ILSVRC2012_devkit_t12/data/ (of the devkit), nor val.txt (Caffe's), nor {SOLUTION} (Kaggle's)."
     )
+
+
+def _require_agreement(sources: Sequence[tuple[Path, Mapping[str, int]]]) -> None:
+    """Raises DataMissing if a source of labels gives an image another class than the first source."""
+    (first, labels), *others = sources
+    for path, theirs in others:
+        unlike = next((name for name, label in theirs.items() if labels.get(name, label) != label), None)
+        if unlike is not None:
+            raise DataMissing(
+                f"{first} gives {unlike} the class {labels[unlike]}, and {path} gives it {theirs[unlike]}; remove the "
+                "one that is of another dataset."
+            )
+
+
+def _add(labels: dict[str, int], name: str, label: int, where: str) -> None:
+    """Adds the label of an image. Raises DataMissing if it has another already."""
+    if labels.setdefault(name, label) != label:
+        raise DataMissing(
+            f"{where} gives {name} the class {label}, and a line before gives it {labels[name]}; get the list again."
+        )
 
 
 def _labelled(folder: Path, names: Sequence[str], source: Path, labels: Mapping[str, int]) -> Files:
@@ -148,7 +176,7 @@ def _labelled(folder: Path, names: Sequence[str], source: Path, labels: Mapping[
 
 def _caffe(path: Path) -> dict[str, int]:
     """The labels of Caffe's val.txt, a name and a class in each line, classes in the order of wnids."""
-    labels = {}
+    labels: dict[str, int] = {}
     for number, line in enumerate(text_of(path).splitlines(), 1):
         name, _, label = line.strip().rpartition(" ")
         if not line.strip():
@@ -157,21 +185,21 @@ def _caffe(path: Path) -> dict[str, int]:
             raise DataMissing(
                 f"Line {number} of {path} is '{line:.60}'; a line is the name of a file and a class from 0 to 999."
             )
-        labels[Path(name.strip()).stem] = int(label)
+        _add(labels, Path(name.strip()).stem, int(label), f"Line {number} of {path}")
     return labels
 
 
 def _kaggle(path: Path) -> dict[str, int]:
     """The labels of Kaggle's solution, a name, a comma, and boxes that begin with a wnid."""
     order = {wnid: index for index, wnid in enumerate(imagenet_classes())}
-    labels = {}
+    labels: dict[str, int] = {}
     for number, row in enumerate(csv.reader(text_of(path).splitlines()), 1):
         if number == 1 and row[:1] == ["ImageId"]:
             continue
         wnid = row[1].split()[0] if len(row) == 2 and row[1].split() else ""
         if wnid not in order:
             raise DataMissing(f"Line {number} of {path} does not name a class of ImageNet-1k: '{','.join(row):.60}'.")
-        labels[row[0]] = order[wnid]
+        _add(labels, row[0], order[wnid], f"Line {number} of {path}")
     return labels
 
 
@@ -181,7 +209,7 @@ def _devkit(kit: Path, names: Sequence[str]) -> dict[str, int]:
     meta.mat says which wnid each number is; its rows with children are groups of classes and are left out. Line i is
     the image ILSVRC2012_val_<i>, or the i-th by name where all are called otherwise.
     """
-    meta = kit / "meta.mat"
+    meta = kit / META
     if not meta.is_file():
         raise DataMissing(
             f"{kit / TRUTH} numbers classes in an order of its own, and {meta}, which says their WordNet ids, is not "
@@ -199,6 +227,8 @@ def _devkit(kit: Path, names: Sequence[str]) -> dict[str, int]:
     lines = text_of(kit / TRUTH).split()
     if not all(line.isdecimal() and int(line) in wnids for line in lines):
         raise DataMissing(f"{kit / TRUTH} holds more than numbers of classes from 1 to {len(wnids)}.")
+    if len(lines) > TEST_SIZE:
+        raise DataMissing(f"{kit / TRUTH} has {len(lines)} lines, more than the {TEST_SIZE:,} images it is of.")
     labels = [order[wnids[int(line)]] for line in lines]
     stems = [name.rpartition(".")[0] for name in names]
     other = [name for name, stem in zip(names, stems, strict=True) if not NUMBERED.match(stem)]

@@ -181,6 +181,24 @@ def rename_third(root: Path) -> None:
     (root / f"val/{trees.name(3)}.JPEG").rename(root / "val/foo.JPEG")
 
 
+def other_caffe(root: Path) -> None:
+    caffe(root)
+    lines = (root / "val.txt").read_text().splitlines()
+    lines[4] = f"{trees.name(5)}.JPEG {(LABELS[4] + 1) % 1000}"
+    (root / "val.txt").write_text("\n".join(lines))
+
+
+def longer_truth(root: Path) -> None:
+    path = root / "ILSVRC2012_devkit_t12/data/ILSVRC2012_validation_ground_truth.txt"
+    path.write_text(path.read_text() + "1\n" * 50_000)
+
+
+def twice(root: Path) -> None:
+    unlabelled(root)
+    rows = (f"{trees.name(number)},{WNIDS[label]} 1 2 3 4" for number, label in ((1, 37), (2, 5), (1, 999)))
+    (root / "imagenet/LOC_val_solution.csv").write_text("\n".join(rows))
+
+
 def secret(root: Path) -> None:
     trees.parquet(root / "imagenet", "validation", [-1, -1])
 
@@ -208,6 +226,10 @@ def only_train(root: Path) -> None:
         (listed("ILSVRC2012_val_00000001.JPEG 1000\n"), r"Line 1 of .*val\.txt is '.* 1000'; .* from 0 to 999"),
         (listed("ILSVRC2012_val_00000001.JPEG 3\n"), r"val\.txt does not say the class of .*00000002\.JPEG"),
         (with_devkit(rename_third), r"foo\.JPEG is not called ILSVRC2012_val_<number> as others"),
+        (with_devkit(other_caffe), r"val\.txt gives ILSVRC2012_val_00000005 the class .*, and .*ground_truth\.txt gives"),
+        (with_devkit(longer_truth), r"has 50060 lines, more than the 50,000 images"),
+        (listed(f"{trees.name(1)}.JPEG 37\n{trees.name(1)}.JPEG 999\n"), r"Line 2 of .* 999, and a line before .* 37"),
+        (twice, r"Line 3 of .*csv gives ILSVRC2012_val_00000001 the class 999, and a line before gives it 37"),
         (secret, "has the label -1, .* from 0 to 999; -1 stands for a label that is kept secret"),
         (no_column, "has no column label; it has image"),
         (only_train, "holds neither a folder val nor Parquet files of it"),
