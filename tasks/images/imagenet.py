@@ -15,7 +15,7 @@ from torch.utils.data import DataLoader, Dataset
 from conversion.errors import DataMissing, InvalidInput
 from tasks.base import TASKS, Batch, MetricValue, Split, TaskInfo
 from tasks.disk import SEED, SKIPPED, SPLITS, VALIDATION_FRACTION, FolderTask, skipped
-from tasks.images.imagenet_layouts import NUMBERED, find_part, imagenet_classes
+from tasks.images.imagenet_layouts import NUMBERED, TEST_SIZE, find_part, imagenet_classes
 from tasks.images.photographs import Indices, Photographs, Streamed
 from tasks.images.preprocessing import Preprocessing
 from tasks.images.sized import SizedImages
@@ -51,6 +51,8 @@ class ImageNetClasses(SizedImages, FolderTask):
     classes = tuple(imagenet_classes().values())
     wnids: ClassVar[Sequence[str]]
     """The classes that there are photographs of."""
+    val_size: ClassVar[int | None] = None
+    """Images that val/ has in the dataset as published; None where that depends on its version."""
 
     def gap(self) -> str | None:
         try:
@@ -68,10 +70,12 @@ class ImageNetClasses(SizedImages, FolderTask):
         """
         found = {}
         self._skipped = skipped(self.root / SKIPPED)
-        self._left_out = 0
+        self._left_out = self._absent = 0
         for part in ("train", "val"):
             listed = find_part(self.root, part, self.wnids)
             if listed is not None:
+                if part == "val" and self.val_size is not None:
+                    self._absent = max(0, self.val_size - len(listed))
                 found[part] = listed.without(self._skipped)
                 self._left_out += len(listed) - len(found[part])
                 if not len(found[part]):
@@ -99,7 +103,7 @@ class ImageNetClasses(SizedImages, FolderTask):
     def seen_through(self, preprocessing: Preprocessing) -> Self:
         view = super().seen_through(preprocessing)
         if self.data_root is not None and self.missing() is None:  # Listing a million files again takes seconds.
-            vars(view).update({name: vars(self)[name] for name in ("root", "parts", "_skipped", "_left_out")})
+            vars(view).update({name: vars(self)[name] for name in ("root", "parts", "_skipped", "_left_out", "_absent")})
         return view
 
     def split(self, name: Split) -> Dataset[tuple[Tensor, Any]]:
@@ -122,6 +126,7 @@ class ImageNetClasses(SizedImages, FolderTask):
     def departures(self) -> dict[str, int]:
         taken = sum(len(self._chosen[name][1]) for name in SPLITS[:2]) if "train" not in self.parts else 0
         counted = {
+            "images of the dataset's val/ that are not on disk": self._absent,
             f"images on {SKIPPED}": self._left_out,
             f"lines of {SKIPPED} that name no image of this task": max(0, len(self._skipped) - self._left_out),
             "images of val/ left out of the test, since calibration draws from them for lack of train/": taken,
@@ -197,6 +202,7 @@ class ImageNet(ImageNetClasses):
         "non-commercial research and education", "accuracy 73.31 by torchvision/resnet34 (torchvision)",
     )  # fmt: skip
     wnids = tuple(imagenet_classes())
+    val_size = TEST_SIZE
     folders = ("imagenet", "ImageNet", "imagenet-1k", "ILSVRC2012", "ILSVRC/Data/CLS-LOC")
     layout = (
         "imagenet/{train,val}/<wnid>/*.JPEG; or a flat val/ beside ILSVRC2012_devkit_t12/, val.txt or "

@@ -32,6 +32,7 @@ PARTS: Mapping[str, Sequence[str]] = {
 SUFFIXES = (".jpeg", ".jpg", ".png")
 WNID = re.compile(r"n\d{8}")
 NUMBERED = re.compile(r"ILSVRC2012_val_(\d{8})$")
+SHARD = re.compile(r"-(\d+)-of-(\d+)")
 TRUTH = "ILSVRC2012_validation_ground_truth.txt"
 META = "meta.mat"
 SOLUTION = "LOC_val_solution.csv"
@@ -245,10 +246,25 @@ def _devkit(kit: Path, names: Sequence[str]) -> dict[str, int]:
     return dict(zip(stems, labels, strict=True))
 
 
+def _require_shards(tables: Sequence[Path]) -> None:
+    """Raises DataMissing unless all files are there that the names of others count, as in -00000-of-00014."""
+    found: dict[tuple[str, int], set[int]] = {}
+    for path in tables:
+        if match := SHARD.search(path.name):
+            found.setdefault((path.name[: match.start()], int(match[2])), set()).add(int(match[1]))
+    for (stem, count), numbers in found.items():
+        if absent := sorted(set(range(count)) - numbers):
+            raise DataMissing(
+                f"{tables[0].parent} holds {len(numbers)} of the {count} files {stem}-*-of-{count:05}, and number "
+                f"{absent[0]:05} is not there; download it."
+            )
+
+
 def _rows(part: str, tables: Sequence[Path]) -> Rows:
     """Photographs in Parquet or Arrow files, with classes in the order of wnids in the column "label"."""
     groups: list[tuple[Path, int]] = []
     labels = []
+    _require_shards(tables)
     for path in sorted(path for path in tables if not path.name.startswith("cache-")):
         try:
             columns = [shard(path).column("label", group).to_pylist() for group in range(shard(path).groups)]

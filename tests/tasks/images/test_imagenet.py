@@ -27,6 +27,7 @@ from tasks.images.preprocessing import Preprocessing
 from tests.tasks.images import imagenet_trees as trees
 from tests.tasks.images.imagenet_trees import WNIDS, shown
 
+ABSENT = "images of the dataset's val/ that are not on disk"
 SPLITS = ("train", "validation", "test")
 # As a list of labels of a flat folder: in no order, with some classes twice.
 LABELS = np.random.default_rng(1).integers(0, 1000, 60).tolist()
@@ -64,7 +65,8 @@ def test_folders_of_classes(folders: Path) -> None:
     assert task.missing() is None
     assert [len(task.split(split)) for split in SPLITS] == [900, 100, 1000]  # type: ignore[arg-type]
     assert agree(task, 40) == 40
-    assert task.parts["val"].labels.tolist() == list(range(1000)) and task.departures() == {}
+    assert task.parts["val"].labels.tolist() == list(range(1000))
+    assert task.departures() == {ABSENT: 49_000}
     drawn, held_out = ({shown(image) for image in images} for images in (
         task.calibration(60, seed=0), task.held_out(60, seed=0).inputs,
     ))  # fmt: skip
@@ -98,8 +100,8 @@ def test_a_flat_folder_with_labels_beside_it(labels: Callable[[Path], None], tmp
     task = ImageNet(tmp_path)
     assert [len(task.split(split)) for split in SPLITS] == [5, 2, 53]  # type: ignore[arg-type]
     assert agree(task) == 53
-    assert list(task.departures().values()) == [7]
-    assert "left out of the test" in next(iter(task.departures()))
+    assert list(task.departures().values()) == [50_000 - 60, 7]
+    assert "left out of the test" in list(task.departures())[1]
     parts = [task._chosen[split][1] for split in SPLITS]  # type: ignore[index]
     assert sorted(np.concatenate(parts).tolist()) == list(range(60))
 
@@ -127,7 +129,7 @@ def test_files_of_hugging_face(tmp_path: Path) -> None:
     assert agree(task) == 60 and len(task.split("train")) == 27  # type: ignore[arg-type]
     (tmp_path / "imagenet/skip.txt").write_text("validation/3\n")
     task = ImageNet(tmp_path)
-    assert agree(task) == 59 and task.departures() == {"images on skip.txt": 1}
+    assert agree(task) == 59 and task.departures() == {ABSENT: 50_000 - 60, "images on skip.txt": 1}
 
 
 def numbers(root: Path) -> None:
@@ -203,6 +205,11 @@ def secret(root: Path) -> None:
     trees.parquet(root / "imagenet", "validation", [-1, -1])
 
 
+def lost_shard(root: Path) -> None:
+    trees.parquet(root / "imagenet", "validation", LABELS, files=3)
+    (root / "imagenet/data/validation-00001-of-00003.parquet").unlink()
+
+
 def no_column(root: Path) -> None:
     (root / "imagenet").mkdir()
     pyarrow.parquet.write_table(pa.table({"image": [b""]}), root / "imagenet/val-0.parquet")
@@ -231,6 +238,7 @@ def only_train(root: Path) -> None:
         (listed(f"{trees.name(1)}.JPEG 37\n{trees.name(1)}.JPEG 999\n"), r"Line 2 of .* 999, and a line before .* 37"),
         (twice, r"Line 3 of .*csv gives ILSVRC2012_val_00000001 the class 999, and a line before gives it 37"),
         (secret, "has the label -1, .* from 0 to 999; -1 stands for a label that is kept secret"),
+        (lost_shard, r"holds 2 of the 3 files validation-\*-of-00003, and number 00001 is not there; download it"),
         (no_column, "has no column label; it has image"),
         (only_train, "holds neither a folder val nor Parquet files of it"),
         (lambda root: None, "There is no folder"),
