@@ -16,7 +16,7 @@ from conversion.errors import DataMissing, InvalidInput
 from tasks.base import TASKS, Batch, MetricValue, Split, TaskInfo
 from tasks.disk import SEED, SKIPPED, SPLITS, VALIDATION_FRACTION, FolderTask, skipped
 from tasks.images.imagenet_layouts import NUMBERED, TEST_SIZE, find_part, imagenet_classes
-from tasks.images.photographs import Indices, Photographs, Streamed
+from tasks.images.photographs import Indices, Photographs, Streamed, overlap
 from tasks.images.preprocessing import Preprocessing
 from tasks.images.sized import SizedImages
 from tasks.samples import Samples
@@ -66,7 +66,7 @@ class ImageNetClasses(SizedImages, FolderTask):
         """The photographs of train/, where it is there, and of val/.
 
         Raises:
-            DataMissing: there is no val/, or a part is in no layout that is known.
+            DataMissing: there is no val/, a part is in no layout that is known, or the parts share files.
         """
         found = {}
         self._skipped = skipped(self.root / SKIPPED)
@@ -82,6 +82,11 @@ class ImageNetClasses(SizedImages, FolderTask):
                     raise DataMissing(f"{self.root / SKIPPED} leaves no image of {part}.")
         if "val" not in found:
             raise DataMissing(f"{self.root} holds neither a folder val nor Parquet files of it.")
+        if "train" in found and (same := overlap(found["val"], found["train"])) is not None:
+            raise DataMissing(
+                f"The files {same[0]} and {same[1]} are the same, and what is trained on is no test; unpack the "
+                "training images again, or remove them: train is optional."
+            )
         return found
 
     @cached_property

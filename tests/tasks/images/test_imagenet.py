@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -210,6 +211,13 @@ def lost_shard(root: Path) -> None:
     (root / "imagenet/data/validation-00001-of-00003.parquet").unlink()
 
 
+def copied_shard(root: Path) -> None:
+    trees.parquet(root / "imagenet", "validation", LABELS)
+    trees.parquet(root / "imagenet", "train", LABELS[:30])
+    data = root / "imagenet/data"
+    shutil.copy(data / "validation-00001-of-00002.parquet", data / "train-00000-of-00002.parquet")
+
+
 def no_column(root: Path) -> None:
     (root / "imagenet").mkdir()
     pyarrow.parquet.write_table(pa.table({"image": [b""]}), root / "imagenet/val-0.parquet")
@@ -239,6 +247,7 @@ def only_train(root: Path) -> None:
         (twice, r"Line 3 of .*csv gives ILSVRC2012_val_00000001 the class 999, and a line before gives it 37"),
         (secret, "has the label -1, .* from 0 to 999; -1 stands for a label that is kept secret"),
         (lost_shard, r"holds 2 of the 3 files validation-\*-of-00003, and number 00001 is not there; download it"),
+        (copied_shard, r"validation-00001-of-00002\.parquet and .*train-00000-of-00002\.parquet are the same"),
         (no_column, "has no column label; it has image"),
         (only_train, "holds neither a folder val nor Parquet files of it"),
         (lambda root: None, "There is no folder"),
@@ -276,6 +285,17 @@ def test_imagenette_is_scored_among_all_classes(imagenette: Path) -> None:
     assert "is the id of no class" in str(Imagenette(imagenette).missing())
     (imagenette / "imagenette2-160/train/n02102041").rename(imagenette / "imagenette2-160/train/n01443537")
     assert "is not one of the 10 classes that belong there" in str(Imagenette(imagenette).missing())
+
+
+@pytest.mark.parametrize("link", [True, False])
+def test_the_same_images_for_training_and_test_are_refused(link: bool, imagenette: Path) -> None:
+    root = imagenette / "imagenette2-160"
+    if link:
+        shutil.rmtree(root / "train")
+        (root / "train").symlink_to(root / "val")
+    else:
+        shutil.copy(root / "val/n02102040/n02102040_1.JPEG", root / "train/n02102040")
+    assert re.search(r"val/.*JPEG and .*train/.*JPEG are the same", str(Imagenette(imagenette).missing()))
 
 
 def of_timm(image: Image.Image) -> Any:
