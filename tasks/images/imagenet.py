@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property, partial
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Self, TypeVar
 
 import numpy as np
 import torch
@@ -31,6 +31,7 @@ HASHED = 1000
 LEAST, DOUBTED = 1.0, 200
 """Accuracy in percent below which the classes of a trained network are in another order, and samples to say so."""
 MOST_PROCESSES = 16
+T = TypeVar("T")
 
 
 class ImageNetClasses(SizedImages, FolderTask):
@@ -166,11 +167,18 @@ class ImageNetClasses(SizedImages, FolderTask):
                 state.update(f"{name}\n".encode())
             state.update(part.labels[indices].tobytes())
             if split == "test":
-                state.update(np.array([part.size(index) for index in indices.tolist()], np.int64).tobytes())
+                state.update(np.array([self._read(part.size, part, index) for index in indices.tolist()]).tobytes())
             shuffled = torch.randperm(len(indices), generator=torch.Generator().manual_seed(SEED))[:HASHED]
             for place in shuffled.sort().values.tolist():
-                state.update(part.content(int(indices[place])))
+                state.update(self._read(part.content, part, int(indices[place])))
         return state.hexdigest()
+
+    def _read(self, read: Callable[[int], T], part: Photographs, index: int) -> T:
+        """What a reader gives of a photograph; its errors say how to leave the photograph out."""
+        try:
+            return read(index)
+        except InvalidInput as error:
+            raise InvalidInput(f"{error} {self._advice(part.name(index))}") from error
 
     def _advice(self, name: str) -> str:
         return f"To leave it out, write {name} on a line of {self.root / SKIPPED}."

@@ -56,7 +56,7 @@ class Photographs(ABC):
 
     @abstractmethod
     def content(self, index: int) -> bytes:
-        """SHA-256 of a photograph's bytes on disk."""
+        """SHA-256 of a photograph's bytes on disk. Raises InvalidInput if they cannot be read."""
 
     @abstractmethod
     def without(self, names: frozenset[str]) -> Photographs:
@@ -92,10 +92,18 @@ class Files(Photographs):
         return f"{self.folder.name}/{self.stored[index].as_py().rpartition('.')[0]}"
 
     def size(self, index: int) -> int:
-        return self.path(index).stat().st_size
+        path = self.path(index)
+        try:
+            return path.stat().st_size
+        except OSError as error:
+            raise InvalidInput(f"The image {path} cannot be read: {error.strerror}; unpack the dataset again.") from error
 
     def content(self, index: int) -> bytes:
-        return file_hash(self.path(index))
+        path = self.path(index)
+        try:
+            return file_hash(path)
+        except OSError as error:
+            raise InvalidInput(f"The image {path} cannot be read: {error.strerror}; unpack the dataset again.") from error
 
     def names(self, indices: Indices) -> Iterator[str]:
         for start in range(0, len(indices), CHUNK):

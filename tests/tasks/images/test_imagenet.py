@@ -357,6 +357,18 @@ def test_a_truncated_image_can_be_left_out(threads: int, imagenette: Path) -> No
     assert list(task.departures().values()) == [1, 1, 19]
 
 
+@pytest.mark.parametrize("kind", ["dangling link", "folder"])
+def test_the_digest_names_what_cannot_be_read(kind: str, imagenette: Path) -> None:
+    path = imagenette / "imagenette2-160/val/n02102040/n02102040_1.JPEG"
+    path.unlink()
+    if kind == "folder":
+        path.mkdir()
+    else:
+        path.symlink_to(path.with_name("gone"))
+    with pytest.raises(InvalidInput, match=r"^The image .*_1\.JPEG cannot be read: .* write val/n02102040/n02102040_1 on"):
+        Imagenette(imagenette).digest()
+
+
 def test_processes_give_what_one_gives(imagenette: Path) -> None:
     alone = list(Imagenette(imagenette).test(3, 17))
     torch.set_num_threads(2)
