@@ -109,7 +109,8 @@ class ImageNetClasses(SizedImages, FolderTask):
     def seen_through(self, preprocessing: Preprocessing) -> Self:
         view = super().seen_through(preprocessing)
         if self.data_root is not None and self.missing() is None:  # Listing a million files again takes seconds.
-            vars(view).update({name: vars(self)[name] for name in ("root", "parts", "_skipped", "_left_out", "_absent")})
+            known = ("root", "parts", "_skipped", "_left_out", "_absent")
+            vars(view).update({name: vars(self)[name] for name in known})
         return view
 
     def split(self, name: Split) -> Dataset[tuple[Tensor, Any]]:

@@ -96,14 +96,14 @@ class Files(Photographs):
         try:
             return path.stat().st_size
         except OSError as error:
-            raise InvalidInput(f"The image {path} cannot be read: {error.strerror}; unpack the dataset again.") from error
+            raise InvalidInput(f"The image {path} cannot be read ({error.strerror}); replace it.") from error
 
     def content(self, index: int) -> bytes:
         path = self.path(index)
         try:
             return file_hash(path)
         except OSError as error:
-            raise InvalidInput(f"The image {path} cannot be read: {error.strerror}; unpack the dataset again.") from error
+            raise InvalidInput(f"The image {path} cannot be read ({error.strerror}); replace it.") from error
 
     def names(self, indices: Indices) -> Iterator[str]:
         for start in range(0, len(indices), CHUNK):

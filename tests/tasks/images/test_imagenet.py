@@ -241,7 +241,7 @@ def only_train(root: Path) -> None:
         (listed("ILSVRC2012_val_00000001.JPEG 1000\n"), r"Line 1 of .*val\.txt is '.* 1000'; .* from 0 to 999"),
         (listed("ILSVRC2012_val_00000001.JPEG 3\n"), r"val\.txt does not say the class of .*00000002\.JPEG"),
         (with_devkit(rename_third), r"foo\.JPEG is not called ILSVRC2012_val_<number> as others"),
-        (with_devkit(other_caffe), r"val\.txt gives ILSVRC2012_val_00000005 the class .*, and .*ground_truth\.txt gives"),
+        (with_devkit(other_caffe), r"val\.txt gives ILSVRC2012_val_00000005 the class .*, and .*ground_truth\.txt"),
         (with_devkit(longer_truth), r"has 50060 lines, more than the 50,000 images"),
         (listed(f"{trees.name(1)}.JPEG 37\n{trees.name(1)}.JPEG 999\n"), r"Line 2 of .* 999, and a line before .* 37"),
         (twice, r"Line 3 of .*csv gives ILSVRC2012_val_00000001 the class 999, and a line before gives it 37"),
@@ -365,7 +365,7 @@ def test_the_digest_names_what_cannot_be_read(kind: str, imagenette: Path) -> No
         path.mkdir()
     else:
         path.symlink_to(path.with_name("gone"))
-    with pytest.raises(InvalidInput, match=r"^The image .*_1\.JPEG cannot be read: .* write val/n02102040/n02102040_1 on"):
+    with pytest.raises(InvalidInput, match=r"^The image .* cannot be read .* write val/n02102040/n02102040_1 on"):
         Imagenette(imagenette).digest()
 
 
