@@ -150,7 +150,12 @@ class Shard:
         """One column of a group of rows."""
         if name not in self.columns:
             raise InvalidInput(f"The file {self.path} has no column {name}; it has {', '.join(self.columns)}.")
-        return self._read(group, columns=[name])[name]
+        try:
+            return self._read(group, columns=[name])[name]
+        except (OSError, pa.ArrowException) as error:
+            raise InvalidInput(
+                f"Column {name} of the file {self.path} cannot be read ({error}); download the file again."
+            ) from error
 
 
 def _arrow(path: Path) -> Any:

@@ -369,6 +369,25 @@ def test_the_digest_names_what_cannot_be_read(kind: str, imagenette: Path) -> No
         Imagenette(imagenette).digest()
 
 
+def test_a_parquet_file_that_is_damaged_in_its_images_is_named(tmp_path: Path) -> None:
+    """Its labels can be read, so that only reading an image shows the damage."""
+    trees.parquet(tmp_path / "imagenet", "validation", LABELS, files=1)
+    path = tmp_path / "imagenet/data/validation-00000-of-00001.parquet"
+    group = pyarrow.parquet.ParquetFile(path).metadata.row_group(0)
+    column = group.column(0)
+    assert column.path_in_schema == "image.bytes"
+    content = bytearray(path.read_bytes())
+    start = column.dictionary_page_offset or column.data_page_offset
+    content[start : start + column.total_compressed_size] = b"\xff" * column.total_compressed_size
+    path.write_bytes(content)
+    task = ImageNet(tmp_path)
+    assert task.missing() is None
+    message = r"^Column image of the file .*00000-of-00001\.parquet cannot be read .* write validation/\d+ on"
+    for read in (task.digest, lambda: list(task.test(4))):
+        with pytest.raises(InvalidInput, match=message):
+            read()
+
+
 def test_processes_give_what_one_gives(imagenette: Path) -> None:
     alone = list(Imagenette(imagenette).test(3, 17))
     torch.set_num_threads(2)
