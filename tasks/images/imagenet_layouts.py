@@ -194,7 +194,11 @@ def _kaggle(path: Path) -> dict[str, int]:
     """The labels of Kaggle's solution, a name, a comma, and boxes that begin with a wnid."""
     order = {wnid: index for index, wnid in enumerate(imagenet_classes())}
     labels: dict[str, int] = {}
-    for number, row in enumerate(csv.reader(text_of(path).splitlines()), 1):
+    try:
+        rows = list(csv.reader(text_of(path).splitlines()))
+    except csv.Error as error:
+        raise DataMissing(f"{path} is not a list of images and classes as Kaggle's: {error}.") from error
+    for number, row in enumerate(rows, 1):
         if number == 1 and row[:1] == ["ImageId"]:
             continue
         wnid = row[1].split()[0] if len(row) == 2 and row[1].split() else ""

@@ -202,6 +202,11 @@ def twice(root: Path) -> None:
     (root / "imagenet/LOC_val_solution.csv").write_text("\n".join(rows))
 
 
+def long_field(root: Path) -> None:
+    unlabelled(root)
+    (root / "imagenet/LOC_val_solution.csv").write_text('ImageId,PredictionString\n"' + "a" * 200_000)
+
+
 def secret(root: Path) -> None:
     trees.parquet(root / "imagenet", "validation", [-1, -1])
 
@@ -245,6 +250,7 @@ def only_train(root: Path) -> None:
         (with_devkit(longer_truth), r"has 50060 lines, more than the 50,000 images"),
         (listed(f"{trees.name(1)}.JPEG 37\n{trees.name(1)}.JPEG 999\n"), r"Line 2 of .* 999, and a line before .* 37"),
         (twice, r"Line 3 of .*csv gives ILSVRC2012_val_00000001 the class 999, and a line before gives it 37"),
+        (long_field, r"solution\.csv is not a list of images and classes as Kaggle's: field larger"),
         (secret, "has the label -1, .* from 0 to 999; -1 stands for a label that is kept secret"),
         (lost_shard, r"holds 2 of the 3 files validation-\*-of-00003, and number 00001 is not there; download it"),
         (copied_shard, r"validation-00001-of-00002\.parquet and .*train-00000-of-00002\.parquet are the same"),
