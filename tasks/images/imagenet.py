@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property, partial
-from typing import Any, ClassVar, Self, TypeVar
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import torch
@@ -27,11 +27,10 @@ VALIDATION_MAX = 5000
 CUT, VALIDATES = 0.12, 6
 """Share of val/ that stands in for training images where there are none; every sixth of them validates."""
 HASHED = 1000
-"""Photographs of each split whose bytes the digest holds; of all others it holds name and class."""
+"""Photographs of train and of validation whose bytes the digest holds; of all others it holds name and class."""
 LEAST, DOUBTED = 1.0, 200
 """Accuracy in percent below which the classes of a trained network are in another order, and samples to say so."""
 MOST_PROCESSES = 16
-T = TypeVar("T")
 
 
 class ImageNetClasses(SizedImages, FolderTask):
@@ -72,6 +71,7 @@ class ImageNetClasses(SizedImages, FolderTask):
         found = {}
         self._skipped = skipped(self.root / SKIPPED)
         self._left_out = self._absent = 0
+        self._hashes: dict[Split, bytes] = {}
         for part in ("train", "val"):
             listed = find_part(self.root, part, self.wnids)
             if listed is not None:
@@ -109,7 +109,7 @@ class ImageNetClasses(SizedImages, FolderTask):
     def seen_through(self, preprocessing: Preprocessing) -> Self:
         view = super().seen_through(preprocessing)
         if self.data_root is not None and self.missing() is None:  # Listing a million files again takes seconds.
-            known = ("root", "parts", "_skipped", "_left_out", "_absent")
+            known = ("root", "parts", "_skipped", "_left_out", "_absent", "_hashes")
             vars(view).update({name: vars(self)[name] for name in known})
         return view
 
@@ -157,8 +157,8 @@ class ImageNetClasses(SizedImages, FolderTask):
     def _digest(self) -> str:
         """SHA-256, hexadecimal.
 
-        It holds the preprocessing, the names and classes of all photographs, sizes of the test split's files, and of
-        each split the bytes of all photographs or of 1,000 drawn by a seed: reading 1.3 million takes hours.
+        It holds the preprocessing, the names and classes of all photographs, the bytes of all test photographs, and of
+        train and validation those of 1,000 drawn by a seed (or of all, if fewer): reading 1.3 million takes hours.
         """
         state = hashlib.sha256(f"{self.preprocessing} {self.input_shape}".encode())
         for split in SPLITS:
@@ -167,17 +167,23 @@ class ImageNetClasses(SizedImages, FolderTask):
             for name in part.names(indices):
                 state.update(f"{name}\n".encode())
             state.update(part.labels[indices].tobytes())
-            if split == "test":
-                state.update(np.array([self._read(part.size, part, index) for index in indices.tolist()]).tobytes())
-            shuffled = torch.randperm(len(indices), generator=torch.Generator().manual_seed(SEED))[:HASHED]
-            for place in shuffled.sort().values.tolist():
-                state.update(self._read(part.content, part, int(indices[place])))
+            state.update(self._contents(split))
         return state.hexdigest()
 
-    def _read(self, read: Callable[[int], T], part: Photographs, index: int) -> T:
-        """What a reader gives of a photograph; its errors say how to leave the photograph out."""
+    def _contents(self, split: Split) -> bytes:
+        """Hashes of the photographs that the digest holds of a split; read once for all preprocessings."""
+        if split not in self._hashes:
+            part, indices = self._chosen[split]
+            if split != "test":
+                shuffled = torch.randperm(len(indices), generator=torch.Generator().manual_seed(SEED))[:HASHED]
+                indices = indices[shuffled.sort().values.numpy()]
+            self._hashes[split] = b"".join(self._content(part, index) for index in indices.tolist())
+        return self._hashes[split]
+
+    def _content(self, part: Photographs, index: int) -> bytes:
+        """The hash of a photograph's bytes; errors of reading it say how to leave it out."""
         try:
-            return read(index)
+            return part.content(index)
         except InvalidInput as error:
             raise InvalidInput(f"{error} {self._advice(part.name(index))}") from error
 

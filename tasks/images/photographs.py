@@ -51,10 +51,6 @@ class Photographs(ABC):
         """What a photograph is called in `skip.txt` and in messages."""
 
     @abstractmethod
-    def size(self, index: int) -> int:
-        """Bytes of a photograph on disk; of all rows of its file, where it is a row."""
-
-    @abstractmethod
     def content(self, index: int) -> bytes:
         """SHA-256 of a photograph's bytes on disk. Raises InvalidInput if they cannot be read."""
 
@@ -90,13 +86,6 @@ class Files(Photographs):
 
     def name(self, index: int) -> str:
         return f"{self.folder.name}/{self.stored[index].as_py().rpartition('.')[0]}"
-
-    def size(self, index: int) -> int:
-        path = self.path(index)
-        try:
-            return path.stat().st_size
-        except OSError as error:
-            raise InvalidInput(f"The image {path} cannot be read ({error.strerror}); replace it.") from error
 
     def content(self, index: int) -> bytes:
         path = self.path(index)
@@ -152,9 +141,6 @@ class Rows(Photographs):
 
     def name(self, index: int) -> str:
         return f"{self.part}/{self.rows[index]}"
-
-    def size(self, index: int) -> int:
-        return self._place(index)[0].stat().st_size
 
     def content(self, index: int) -> bytes:
         return sha256(self._bytes(index)).digest()

@@ -363,6 +363,18 @@ def test_a_truncated_image_can_be_left_out(threads: int, imagenette: Path) -> No
     assert list(task.departures().values()) == [1, 1, 19]
 
 
+def test_the_digest_holds_every_byte_of_the_test(imagenette: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also where the split is larger than the sample that is read of the others, and a change keeps a file's size."""
+    monkeypatch.setattr("tasks.images.imagenet.HASHED", 1)
+    digests = {Imagenette(imagenette).digest()}
+    paths = sorted((imagenette / "imagenette2-160/val").rglob("*.JPEG"))
+    for path in paths:
+        content = path.read_bytes()
+        path.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+        digests.add(Imagenette(imagenette).digest())
+    assert len(digests) == 1 + len(paths)
+
+
 @pytest.mark.parametrize("kind", ["dangling link", "folder"])
 def test_the_digest_names_what_cannot_be_read(kind: str, imagenette: Path) -> None:
     path = imagenette / "imagenette2-160/val/n02102040/n02102040_1.JPEG"
