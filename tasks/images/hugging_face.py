@@ -153,8 +153,9 @@ class Shard:
         try:
             return self._read(group, columns=[name])[name]
         except (OSError, pa.ArrowException) as error:
+            reason = " ".join(str(error).split()).rstrip(".")  # Of several lines, some of them.
             raise InvalidInput(
-                f"Column {name} of the file {self.path} cannot be read ({error}); download the file again."
+                f"Column {name} of the file {self.path} cannot be read ({reason}); download the file again."
             ) from error
 
 
