@@ -60,8 +60,7 @@ def find_part(root: Path, part: str, wnids: Sequence[str]) -> Photographs | None
     for name in PARTS[part]:
         folder = root / name
         if folder.is_dir():
-            with os.scandir(folder) as entries:
-                visible = [entry for entry in entries if not entry.name.startswith(".")]
+            visible = _entries(folder)
             folders = sorted(entry.name for entry in visible if entry.is_dir())
             tables = [Path(entry.path) for entry in visible if entry.name.endswith((".parquet", ".arrow"))]
             if tables and not folders:
@@ -75,14 +74,27 @@ def find_part(root: Path, part: str, wnids: Sequence[str]) -> Photographs | None
     return None
 
 
+def _entries(folder: Path) -> list[os.DirEntry[str]]:
+    """What is in a folder, but for hidden files. Raises DataMissing if a name is no UTF-8."""
+    with os.scandir(folder) as entries:
+        visible = [entry for entry in entries if not entry.name.startswith(".")]
+    for entry in visible:
+        try:
+            entry.name.encode()
+        except UnicodeEncodeError:
+            raise DataMissing(
+                f"The folder {folder} holds a file whose name is no UTF-8, {os.fsencode(entry.name)!r}; rename it."
+            ) from None
+    return visible
+
+
 def _folders(folder: Path, found: Sequence[str], wnids: Sequence[str]) -> Files:
     """Photographs in a folder for each class."""
     _require_wnids(folder, found, wnids)
     order = {wnid: index for index, wnid in enumerate(imagenet_classes())}
     names, labels = [], []
     for wnid in wnids:
-        with os.scandir(folder / wnid) as entries:
-            own = sorted(f"{wnid}/{entry.name}" for entry in entries if _is_image(entry.name))
+        own = sorted(f"{wnid}/{entry.name}" for entry in _entries(folder / wnid) if _is_image(entry.name))
         if not own:
             raise DataMissing(f"The class folder {folder / wnid} holds no JPEG or PNG image.")
         names.append(pa.array(own, pa.string()))
@@ -115,7 +127,7 @@ def _require_wnids(folder: Path, found: Sequence[str], wnids: Sequence[str]) -> 
 
 
 def _is_image(name: str) -> bool:
-    return name.lower().endswith(SUFFIXES) and not name.startswith(".")
+    return name.lower().endswith(SUFFIXES)
 
 
 def _flat(root: Path, folder: Path, found: Sequence[str]) -> Files:

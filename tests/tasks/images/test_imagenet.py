@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import re
 import shutil
 from collections.abc import Callable
@@ -302,6 +303,22 @@ def test_the_same_images_for_training_and_test_are_refused(link: bool, imagenett
     else:
         shutil.copy(root / "val/n02102040/n02102040_1.JPEG", root / "train/n02102040")
     assert re.search(r"val/.*JPEG and .*train/.*JPEG are the same", str(Imagenette(imagenette).missing()))
+
+
+def bytes_as_name(folder: Path) -> None:
+    (folder / os.fsdecode(b"b\xff.JPEG")).write_bytes(trees.encoded(1))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (bytes_as_name, r"val/n02102040 holds a file whose name is no UTF-8, b'b\\xff\.JPEG'; rename it\."),
+    ],
+)
+def test_names_that_are_in_doubt_are_refused(change: Callable[[Path], None], message: str, imagenette: Path) -> None:
+    change(imagenette / "imagenette2-160/val/n02102040")
+    said = str(Imagenette(imagenette).missing())
+    assert re.search(message, said) and said.encode()
 
 
 def of_timm(image: Image.Image) -> Any:
