@@ -283,10 +283,16 @@ def _rows(part: str, tables: Sequence[Path]) -> Rows:
     _require_shards(tables)
     for path in sorted(path for path in tables if not path.name.startswith("cache-")):
         try:
-            columns = [shard(path).column("label", group).to_pylist() for group in range(shard(path).groups)]
+            columns = [shard(path).column("label", group) for group in range(shard(path).groups)]
         except InvalidInput as error:
             raise DataMissing(str(error)) from error
-        for group, column in enumerate(columns):
+        for group, stored in enumerate(columns):
+            if not pa.types.is_integer(stored.type):
+                raise DataMissing(
+                    f"The column label of {path} holds {stored.type}, and classes are numbers from 0 to 999 in the "
+                    "order of WordNet ids; take files with such labels."
+                )
+            column = stored.to_pylist()
             foreign = next((label for label in column if label not in range(len(imagenet_classes()))), None)
             if foreign is not None or None in column:
                 hidden = "; -1 stands for a label that is kept secret" if foreign == -1 else ""
@@ -296,5 +302,7 @@ def _rows(part: str, tables: Sequence[Path]) -> Rows:
                 )
             groups.append((path, group))
             labels.append(np.array(column, np.int16))
+    if not any(map(len, labels)):
+        raise DataMissing(f"The files of {part} in {tables[0].parent} hold no rows; download them again.")
     offsets = np.cumsum([0, *map(len, labels)]).astype(np.int64)
     return Rows(part, groups, offsets, np.concatenate(labels))

@@ -224,6 +224,16 @@ def copied_shard(root: Path) -> None:
     shutil.copy(data / "validation-00001-of-00002.parquet", data / "train-00000-of-00002.parquet")
 
 
+def no_rows(root: Path) -> None:
+    trees.parquet(root / "imagenet", "validation", [], files=1)
+
+
+def true_and_false(root: Path) -> None:
+    (root / "imagenet").mkdir()
+    table = pa.table({"image": [trees.encoded(0), trees.encoded(1)], "label": [False, True]})
+    pyarrow.parquet.write_table(table, root / "imagenet/val-0.parquet")
+
+
 def no_column(root: Path) -> None:
     (root / "imagenet").mkdir()
     pyarrow.parquet.write_table(pa.table({"image": [b""]}), root / "imagenet/val-0.parquet")
@@ -255,6 +265,8 @@ def only_train(root: Path) -> None:
         (secret, "has the label -1, .* from 0 to 999; -1 stands for a label that is kept secret"),
         (lost_shard, r"holds 2 of the 3 files validation-\*-of-00003, and number 00001 is not there; download it"),
         (copied_shard, r"validation-00001-of-00002\.parquet and .*train-00000-of-00002\.parquet are the same"),
+        (no_rows, r"files of validation in .*data hold no rows; download"),
+        (true_and_false, r"column label of .*val-0\.parquet holds bool, and classes are numbers"),
         (no_column, "has no column label; it has image"),
         (only_train, "holds neither a folder val nor Parquet files of it"),
         (lambda root: None, "There is no folder"),
