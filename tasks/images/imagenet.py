@@ -57,7 +57,7 @@ class ImageNetClasses(SizedImages, FolderTask):
     def gap(self) -> str | None:
         try:
             _ = self.parts
-        except DataMissing as error:
+        except (DataMissing, InvalidInput) as error:
             return str(error)
         return None
 
@@ -67,6 +67,7 @@ class ImageNetClasses(SizedImages, FolderTask):
 
         Raises:
             DataMissing: there is no val/, a part is in no layout that is known, or the parts share files.
+            InvalidInput: a list beside them cannot be read.
         """
         found = {}
         self._skipped = skipped(self.root / SKIPPED)

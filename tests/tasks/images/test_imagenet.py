@@ -333,6 +333,26 @@ def test_names_that_are_in_doubt_are_refused(change: Callable[[Path], None], mes
     assert re.search(message, said) and said.encode()
 
 
+@pytest.mark.parametrize(
+    ("name", "kind", "message"),
+    [
+        ("skip.txt", "folder", r"skip\.txt cannot be read: Is a directory"),
+        ("train", "file", r"imagenette2-160/train is no folder"),
+        ("train", "link", r"imagenette2-160/train is no folder, or a link that leads nowhere"),
+    ],
+)
+def test_what_has_the_name_of_a_part_or_a_list_is_one(name: str, kind: str, message: str, imagenette: Path) -> None:
+    path = imagenette / "imagenette2-160" / name
+    shutil.rmtree(path, ignore_errors=True)
+    if kind == "folder":
+        path.mkdir()
+    elif kind == "link":
+        path.symlink_to("gone")
+    else:
+        path.touch()
+    assert re.search(message, str(Imagenette(imagenette).missing()))
+
+
 def of_timm(image: Image.Image) -> Any:
     """timm's evaluation transform for a crop of 0.95 at 224 pixels, bicubic (timm.data.create_transform)."""
     chain = transforms.Compose([
