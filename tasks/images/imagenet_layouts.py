@@ -99,6 +99,7 @@ def _folders(folder: Path, found: Sequence[str], wnids: Sequence[str]) -> Files:
         own = sorted(f"{wnid}/{entry.name}" for entry in _entries(folder / wnid) if _is_image(entry.name))
         if not own:
             raise DataMissing(f"The class folder {folder / wnid} holds no JPEG or PNG image.")
+        _require_unlike(folder, own)
         names.append(pa.array(own, pa.string()))
         labels.append(np.full(len(own), order[wnid], np.int16))
     return Files(folder, pa.concat_arrays(names), np.concatenate(labels))
@@ -128,6 +129,15 @@ def _require_wnids(folder: Path, found: Sequence[str], wnids: Sequence[str]) -> 
         )
 
 
+def _require_unlike(folder: Path, names: Sequence[str]) -> None:
+    """Raises DataMissing if two images differ in their suffix alone, by which nothing is told apart."""
+    seen: dict[str, str] = {}
+    for name in names:
+        other = seen.setdefault(name.rpartition(".")[0], name)
+        if other != name:
+            raise DataMissing(f"{folder} holds {other} and {name}, which have one name; remove one of them.")
+
+
 def _is_image(name: str) -> bool:
     return name.lower().endswith(SUFFIXES)
 
@@ -137,6 +147,7 @@ def _flat(root: Path, folder: Path, found: Sequence[str]) -> Files:
     names = [name for name in found if _is_image(name)]
     if not names:
         raise DataMissing(f"The folder {folder} holds neither class folders nor JPEG or PNG images.")
+    _require_unlike(folder, names)
     if not any(NUMBERED.match(name.rpartition(".")[0]) for name in names) and folder.name in PARTS["train"]:
         raise DataMissing(f"The training images in {folder} have no class folders; unpack the archive of each class.")
     places = [root, folder, root / "caffe_ilsvrc12", *root.parents[:2]]

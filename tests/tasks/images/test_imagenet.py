@@ -321,10 +321,15 @@ def bytes_as_name(folder: Path) -> None:
     (folder / os.fsdecode(b"b\xff.JPEG")).write_bytes(trees.encoded(1))
 
 
+def second_suffix(folder: Path) -> None:
+    (folder / "n02102040_1.png").write_bytes(trees.encoded(217, 9))
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
         (bytes_as_name, r"val/n02102040 holds a file whose name is no UTF-8, b'b\\xff\.JPEG'; rename it\."),
+        (second_suffix, r"n02102040_1\.JPEG and n02102040/n02102040_1\.png, which have one name; remove one"),
     ],
 )
 def test_names_that_are_in_doubt_are_refused(change: Callable[[Path], None], message: str, imagenette: Path) -> None:
