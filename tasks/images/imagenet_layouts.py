@@ -69,7 +69,9 @@ def find_part(root: Path, part: str, wnids: Sequence[str]) -> Photographs | None
                 return _folders(folder, folders, wnids)
             return _flat(root, folder, sorted(entry.name for entry in visible))
         if folder.exists() or folder.is_symlink():
-            raise DataMissing(f"{folder} is no folder, or a link that leads nowhere; remove it, or unpack the images there.")
+            raise DataMissing(
+                f"{folder} is no folder, or a link that leads nowhere; remove it, or unpack the images there."
+            )
         tables = [path for place in (root, root / "data") for path in place.glob(f"{name}-*.parquet")]
         if tables:
             return _rows(name, tables)
