@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from filecmp import cmp
 from hashlib import sha256
 from itertools import product
@@ -173,6 +173,7 @@ def overlap(one: Photographs, other: Photographs) -> tuple[Path, Path] | None:
 
     Parquet and Arrow files are compared whole, under any name.
     """
+    pairs: Iterable[tuple[Path, Path]]
     if isinstance(one, Files) and isinstance(other, Files):
         shared = np.flatnonzero(pc.is_in(one.stored, value_set=other.stored).to_numpy(zero_copy_only=False))
         pairs = ((one.path(index), other.folder / one.path(index).relative_to(one.folder)) for index in shared.tolist())
