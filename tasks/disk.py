@@ -277,8 +277,8 @@ class DiskTask(FolderTask, Generic[Sample]):
 
 
 def skipped(path: Path) -> frozenset[str]:
-    """The samples that a list of the user leaves out; what follows a # is a remark."""
-    lines = text_of(path).splitlines() if path.is_file() else []
+    """The samples that a list of the user leaves out; what follows a # is a remark. Errors as of `text_of`."""
+    lines = text_of(path).splitlines() if path.exists() else []
     return frozenset(name for line in lines if (name := line.partition("#")[0].strip()))
 
 

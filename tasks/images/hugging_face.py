@@ -150,7 +150,13 @@ class Shard:
         """One column of a group of rows."""
         if name not in self.columns:
             raise InvalidInput(f"The file {self.path} has no column {name}; it has {', '.join(self.columns)}.")
-        return self._read(group, columns=[name])[name]
+        try:
+            return self._read(group, columns=[name])[name]
+        except (OSError, pa.ArrowException) as error:
+            reason = " ".join(str(error).split()).rstrip(".")  # Of several lines, some of them.
+            raise InvalidInput(
+                f"Column {name} of the file {self.path} cannot be read ({reason}); download the file again."
+            ) from error
 
 
 def _arrow(path: Path) -> Any:

@@ -15,8 +15,8 @@ from torch.utils.data import DataLoader, Dataset
 from conversion.errors import DataMissing, InvalidInput
 from tasks.base import TASKS, Batch, MetricValue, Split, TaskInfo
 from tasks.disk import SEED, SKIPPED, SPLITS, VALIDATION_FRACTION, FolderTask, skipped
-from tasks.images.imagenet_layouts import NUMBERED, find_part, imagenet_classes
-from tasks.images.photographs import Indices, Photographs, Streamed
+from tasks.images.imagenet_layouts import NUMBERED, TEST_SIZE, find_part, imagenet_classes
+from tasks.images.photographs import Indices, Photographs, Streamed, overlap
 from tasks.images.preprocessing import Preprocessing
 from tasks.images.sized import SizedImages
 from tasks.samples import Samples
@@ -27,7 +27,7 @@ VALIDATION_MAX = 5000
 CUT, VALIDATES = 0.12, 6
 """Share of val/ that stands in for training images where there are none; every sixth of them validates."""
 HASHED = 1000
-"""Photographs of each split whose bytes the digest holds; of all others it holds name and class."""
+"""Photographs of train and of validation whose bytes the digest holds; of all others it holds name and class."""
 LEAST, DOUBTED = 1.0, 200
 """Accuracy in percent below which the classes of a trained network are in another order, and samples to say so."""
 MOST_PROCESSES = 16
@@ -51,11 +51,13 @@ class ImageNetClasses(SizedImages, FolderTask):
     classes = tuple(imagenet_classes().values())
     wnids: ClassVar[Sequence[str]]
     """The classes that there are photographs of."""
+    val_size: ClassVar[int | None] = None
+    """Images that val/ has in the dataset as published; None where that depends on its version."""
 
     def gap(self) -> str | None:
         try:
             _ = self.parts
-        except DataMissing as error:
+        except (DataMissing, InvalidInput) as error:
             return str(error)
         return None
 
@@ -64,20 +66,29 @@ class ImageNetClasses(SizedImages, FolderTask):
         """The photographs of train/, where it is there, and of val/.
 
         Raises:
-            DataMissing: there is no val/, or a part is in no layout that is known.
+            DataMissing: there is no val/, a part is in no layout that is known, or the parts share files.
+            InvalidInput: a list beside them cannot be read.
         """
         found = {}
         self._skipped = skipped(self.root / SKIPPED)
-        self._left_out = 0
+        self._left_out = self._absent = 0
+        self._hashes: dict[Split, bytes] = {}
         for part in ("train", "val"):
             listed = find_part(self.root, part, self.wnids)
             if listed is not None:
+                if part == "val" and self.val_size is not None:
+                    self._absent = max(0, self.val_size - len(listed))
                 found[part] = listed.without(self._skipped)
                 self._left_out += len(listed) - len(found[part])
                 if not len(found[part]):
                     raise DataMissing(f"{self.root / SKIPPED} leaves no image of {part}.")
         if "val" not in found:
             raise DataMissing(f"{self.root} holds neither a folder val nor Parquet files of it.")
+        if "train" in found and (same := overlap(found["val"], found["train"])) is not None:
+            raise DataMissing(
+                f"The files {same[0]} and {same[1]} are the same, and what is trained on is no test; unpack the "
+                "training images again, or remove them: train is optional."
+            )
         return found
 
     @cached_property
@@ -99,7 +110,8 @@ class ImageNetClasses(SizedImages, FolderTask):
     def seen_through(self, preprocessing: Preprocessing) -> Self:
         view = super().seen_through(preprocessing)
         if self.data_root is not None and self.missing() is None:  # Listing a million files again takes seconds.
-            vars(view).update({name: vars(self)[name] for name in ("root", "parts", "_skipped", "_left_out")})
+            known = ("root", "parts", "_skipped", "_left_out", "_absent", "_hashes")
+            vars(view).update({name: vars(self)[name] for name in known})
         return view
 
     def split(self, name: Split) -> Dataset[tuple[Tensor, Any]]:
@@ -122,6 +134,7 @@ class ImageNetClasses(SizedImages, FolderTask):
     def departures(self) -> dict[str, int]:
         taken = sum(len(self._chosen[name][1]) for name in SPLITS[:2]) if "train" not in self.parts else 0
         counted = {
+            "images of the dataset's val/ that are not on disk": self._absent,
             f"images on {SKIPPED}": self._left_out,
             f"lines of {SKIPPED} that name no image of this task": max(0, len(self._skipped) - self._left_out),
             "images of val/ left out of the test, since calibration draws from them for lack of train/": taken,
@@ -145,8 +158,8 @@ class ImageNetClasses(SizedImages, FolderTask):
     def _digest(self) -> str:
         """SHA-256, hexadecimal.
 
-        It holds the preprocessing, the names and classes of all photographs, sizes of the test split's files, and of
-        each split the bytes of all photographs or of 1,000 drawn by a seed: reading 1.3 million takes hours.
+        It holds the preprocessing, the names and classes of all photographs, the bytes of all test photographs, and of
+        train and validation those of 1,000 drawn by a seed (or of all, if fewer): reading 1.3 million takes hours.
         """
         state = hashlib.sha256(f"{self.preprocessing} {self.input_shape}".encode())
         for split in SPLITS:
@@ -155,12 +168,25 @@ class ImageNetClasses(SizedImages, FolderTask):
             for name in part.names(indices):
                 state.update(f"{name}\n".encode())
             state.update(part.labels[indices].tobytes())
-            if split == "test":
-                state.update(np.array([part.size(index) for index in indices.tolist()], np.int64).tobytes())
-            shuffled = torch.randperm(len(indices), generator=torch.Generator().manual_seed(SEED))[:HASHED]
-            for place in shuffled.sort().values.tolist():
-                state.update(part.content(int(indices[place])))
+            state.update(self._contents(split))
         return state.hexdigest()
+
+    def _contents(self, split: Split) -> bytes:
+        """Hashes of the photographs that the digest holds of a split; read once for all preprocessings."""
+        if split not in self._hashes:
+            part, indices = self._chosen[split]
+            if split != "test":
+                shuffled = torch.randperm(len(indices), generator=torch.Generator().manual_seed(SEED))[:HASHED]
+                indices = indices[shuffled.sort().values.numpy()]
+            self._hashes[split] = b"".join(self._content(part, index) for index in indices.tolist())
+        return self._hashes[split]
+
+    def _content(self, part: Photographs, index: int) -> bytes:
+        """The hash of a photograph's bytes; errors of reading it say how to leave it out."""
+        try:
+            return part.content(index)
+        except InvalidInput as error:
+            raise InvalidInput(f"{error} {self._advice(part.name(index))}") from error
 
     def _advice(self, name: str) -> str:
         return f"To leave it out, write {name} on a line of {self.root / SKIPPED}."
@@ -197,6 +223,7 @@ class ImageNet(ImageNetClasses):
         "non-commercial research and education", "accuracy 73.31 by torchvision/resnet34 (torchvision)",
     )  # fmt: skip
     wnids = tuple(imagenet_classes())
+    val_size = TEST_SIZE
     folders = ("imagenet", "ImageNet", "imagenet-1k", "ILSVRC2012", "ILSVRC/Data/CLS-LOC")
     layout = (
         "imagenet/{train,val}/<wnid>/*.JPEG; or a flat val/ beside ILSVRC2012_devkit_t12/, val.txt or "

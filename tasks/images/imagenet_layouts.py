@@ -32,8 +32,12 @@ PARTS: Mapping[str, Sequence[str]] = {
 SUFFIXES = (".jpeg", ".jpg", ".png")
 WNID = re.compile(r"n\d{8}")
 NUMBERED = re.compile(r"ILSVRC2012_val_(\d{8})$")
+SHARD = re.compile(r"-(\d+)-of-(\d+)")
 TRUTH = "ILSVRC2012_validation_ground_truth.txt"
+META = "meta.mat"
 SOLUTION = "LOC_val_solution.csv"
+TEST_SIZE = 50_000
+"""Images of ImageNet's validation set, which is the test split."""
 
 
 @cache
@@ -56,8 +60,7 @@ def find_part(root: Path, part: str, wnids: Sequence[str]) -> Photographs | None
     for name in PARTS[part]:
         folder = root / name
         if folder.is_dir():
-            with os.scandir(folder) as entries:
-                visible = [entry for entry in entries if not entry.name.startswith(".")]
+            visible = _entries(folder)
             folders = sorted(entry.name for entry in visible if entry.is_dir())
             tables = [Path(entry.path) for entry in visible if entry.name.endswith((".parquet", ".arrow"))]
             if tables and not folders:
@@ -65,10 +68,28 @@ def find_part(root: Path, part: str, wnids: Sequence[str]) -> Photographs | None
             if folders:
                 return _folders(folder, folders, wnids)
             return _flat(root, folder, sorted(entry.name for entry in visible))
+        if folder.exists() or folder.is_symlink():
+            raise DataMissing(
+                f"{folder} is no folder, or a link that leads nowhere; remove it, or unpack the images there."
+            )
         tables = [path for place in (root, root / "data") for path in place.glob(f"{name}-*.parquet")]
         if tables:
             return _rows(name, tables)
     return None
+
+
+def _entries(folder: Path) -> list[os.DirEntry[str]]:
+    """What is in a folder, but for hidden files. Raises DataMissing if a name is no UTF-8."""
+    with os.scandir(folder) as entries:
+        visible = [entry for entry in entries if not entry.name.startswith(".")]
+    for entry in visible:
+        try:
+            entry.name.encode()
+        except UnicodeEncodeError:
+            raise DataMissing(
+                f"The folder {folder} holds a file whose name is no UTF-8, {os.fsencode(entry.name)!r}; rename it."
+            ) from None
+    return visible
 
 
 def _folders(folder: Path, found: Sequence[str], wnids: Sequence[str]) -> Files:
@@ -77,10 +98,10 @@ def _folders(folder: Path, found: Sequence[str], wnids: Sequence[str]) -> Files:
     order = {wnid: index for index, wnid in enumerate(imagenet_classes())}
     names, labels = [], []
     for wnid in wnids:
-        with os.scandir(folder / wnid) as entries:
-            own = sorted(f"{wnid}/{entry.name}" for entry in entries if _is_image(entry.name))
+        own = sorted(f"{wnid}/{entry.name}" for entry in _entries(folder / wnid) if _is_image(entry.name))
         if not own:
             raise DataMissing(f"The class folder {folder / wnid} holds no JPEG or PNG image.")
+        _require_unlike(folder, own)
         names.append(pa.array(own, pa.string()))
         labels.append(np.full(len(own), order[wnid], np.int16))
     return Files(folder, pa.concat_arrays(names), np.concatenate(labels))
@@ -110,8 +131,17 @@ def _require_wnids(folder: Path, found: Sequence[str], wnids: Sequence[str]) -> 
         )
 
 
+def _require_unlike(folder: Path, names: Sequence[str]) -> None:
+    """Raises DataMissing if two images differ in their suffix alone, by which nothing is told apart."""
+    seen: dict[str, str] = {}
+    for name in names:
+        other = seen.setdefault(name.rpartition(".")[0], name)
+        if other != name:
+            raise DataMissing(f"{folder} holds {other} and {name}, which have one name; remove one of them.")
+
+
 def _is_image(name: str) -> bool:
-    return name.lower().endswith(SUFFIXES) and not name.startswith(".")
+    return name.lower().endswith(SUFFIXES)
 
 
 def _flat(root: Path, folder: Path, found: Sequence[str]) -> Files:
@@ -119,22 +149,48 @@ def _flat(root: Path, folder: Path, found: Sequence[str]) -> Files:
     names = [name for name in found if _is_image(name)]
     if not names:
         raise DataMissing(f"The folder {folder} holds neither class folders nor JPEG or PNG images.")
+    _require_unlike(folder, names)
     if not any(NUMBERED.match(name.rpartition(".")[0]) for name in names) and folder.name in PARTS["train"]:
         raise DataMissing(f"The training images in {folder} have no class folders; unpack the archive of each class.")
     places = [root, folder, root / "caffe_ilsvrc12", *root.parents[:2]]
     lists = [place / "val.txt" for place in places[:3]]
     solutions = [place / SOLUTION for place in places]
     kits = [kit / "data" for kit in sorted(root.glob("*devkit*")) if kit.is_dir()] + [root, folder]
-    for path in filter(Path.is_file, lists):
-        return _labelled(folder, names, path, _caffe(path))
-    for path in filter(Path.is_file, solutions):
-        return _labelled(folder, names, path, _kaggle(path))
+    sources = [(path, _caffe(path)) for path in filter(Path.is_file, lists)]
+    sources += [(path, _kaggle(path)) for path in filter(Path.is_file, solutions)]
+    numbered = [name for name in names if NUMBERED.match(name.rpartition(".")[0])]
     for kit in (kit for kit in kits if (kit / TRUTH).is_file()):
-        return _labelled(folder, names, kit / TRUTH, _devkit(kit, names))
+        if not sources:
+            sources.append((kit / TRUTH, _devkit(kit, names)))
+        elif numbered and (kit / META).is_file():
+            sources.append((kit / TRUTH, _devkit(kit, numbered)))
+    if sources:
+        _require_agreement(sources)
+        return _labelled(folder, names, *sources[0])
     raise DataMissing(
         f"{folder} holds images without class folders, and nothing says their classes: beside it there is neither "
         f"ILSVRC2012_devkit_t12/data/ (of the devkit), nor val.txt (Caffe's), nor {SOLUTION} (Kaggle's)."
     )
+
+
+def _require_agreement(sources: Sequence[tuple[Path, Mapping[str, int]]]) -> None:
+    """Raises DataMissing if a source of labels gives an image another class than the first source."""
+    (first, labels), *others = sources
+    for path, theirs in others:
+        unlike = next((name for name, label in theirs.items() if labels.get(name, label) != label), None)
+        if unlike is not None:
+            raise DataMissing(
+                f"{first} gives {unlike} the class {labels[unlike]}, and {path} gives it {theirs[unlike]}; remove the "
+                "one that is of another dataset."
+            )
+
+
+def _add(labels: dict[str, int], name: str, label: int, where: str) -> None:
+    """Adds the label of an image. Raises DataMissing if it has another already."""
+    if labels.setdefault(name, label) != label:
+        raise DataMissing(
+            f"{where} gives {name} the class {label}, and a line before gives it {labels[name]}; get the list again."
+        )
 
 
 def _labelled(folder: Path, names: Sequence[str], source: Path, labels: Mapping[str, int]) -> Files:
@@ -148,7 +204,7 @@ def _labelled(folder: Path, names: Sequence[str], source: Path, labels: Mapping[
 
 def _caffe(path: Path) -> dict[str, int]:
     """The labels of Caffe's val.txt, a name and a class in each line, classes in the order of wnids."""
-    labels = {}
+    labels: dict[str, int] = {}
     for number, line in enumerate(text_of(path).splitlines(), 1):
         name, _, label = line.strip().rpartition(" ")
         if not line.strip():
@@ -157,21 +213,25 @@ def _caffe(path: Path) -> dict[str, int]:
             raise DataMissing(
                 f"Line {number} of {path} is '{line:.60}'; a line is the name of a file and a class from 0 to 999."
             )
-        labels[Path(name.strip()).stem] = int(label)
+        _add(labels, Path(name.strip()).stem, int(label), f"Line {number} of {path}")
     return labels
 
 
 def _kaggle(path: Path) -> dict[str, int]:
     """The labels of Kaggle's solution, a name, a comma, and boxes that begin with a wnid."""
     order = {wnid: index for index, wnid in enumerate(imagenet_classes())}
-    labels = {}
-    for number, row in enumerate(csv.reader(text_of(path).splitlines()), 1):
+    labels: dict[str, int] = {}
+    try:
+        rows = list(csv.reader(text_of(path).splitlines()))
+    except csv.Error as error:
+        raise DataMissing(f"{path} is not a list of images and classes as Kaggle's: {error}.") from error
+    for number, row in enumerate(rows, 1):
         if number == 1 and row[:1] == ["ImageId"]:
             continue
         wnid = row[1].split()[0] if len(row) == 2 and row[1].split() else ""
         if wnid not in order:
             raise DataMissing(f"Line {number} of {path} does not name a class of ImageNet-1k: '{','.join(row):.60}'.")
-        labels[row[0]] = order[wnid]
+        _add(labels, row[0], order[wnid], f"Line {number} of {path}")
     return labels
 
 
@@ -179,9 +239,9 @@ def _devkit(kit: Path, names: Sequence[str]) -> dict[str, int]:
     """The labels of ILSVRC's development kit, a number a line that counts classes from 1 in an order of its own.
 
     meta.mat says which wnid each number is; its rows with children are groups of classes and are left out. Line i is
-    the image ILSVRC2012_val_<i>, or the i-th by name where they are called otherwise.
+    the image ILSVRC2012_val_<i>, or the i-th by name where all are called otherwise.
     """
-    meta = kit / "meta.mat"
+    meta = kit / META
     if not meta.is_file():
         raise DataMissing(
             f"{kit / TRUTH} numbers classes in an order of its own, and {meta}, which says their WordNet ids, is not "
@@ -199,26 +259,55 @@ def _devkit(kit: Path, names: Sequence[str]) -> dict[str, int]:
     lines = text_of(kit / TRUTH).split()
     if not all(line.isdecimal() and int(line) in wnids for line in lines):
         raise DataMissing(f"{kit / TRUTH} holds more than numbers of classes from 1 to {len(wnids)}.")
+    if len(lines) > TEST_SIZE:
+        raise DataMissing(f"{kit / TRUTH} has {len(lines)} lines, more than the {TEST_SIZE:,} images it is of.")
     labels = [order[wnids[int(line)]] for line in lines]
     stems = [name.rpartition(".")[0] for name in names]
-    numbers = [NUMBERED.match(stem) for stem in stems]
-    if all(numbers):
+    other = [name for name, stem in zip(names, stems, strict=True) if not NUMBERED.match(stem)]
+    if len(other) < len(names):
+        if other:
+            raise DataMissing(
+                f"{kit / TRUTH} labels images by their number, and {other[0]} is not called ILSVRC2012_val_<number> as "
+                f"others beside it are{f', nor are {len(other) - 1} more' if len(other) > 1 else ''}; move it away, or "
+                "give it its name back."
+            )
         return {f"ILSVRC2012_val_{number:08}": label for number, label in enumerate(labels, 1)}
     if len(labels) != len(stems):
         raise DataMissing(f"{kit / TRUTH} has {len(labels)} lines, and there are {len(stems)} images of other names.")
     return dict(zip(stems, labels, strict=True))
 
 
+def _require_shards(tables: Sequence[Path]) -> None:
+    """Raises DataMissing unless all files are there that the names of others count, as in -00000-of-00014."""
+    found: dict[tuple[str, int], set[int]] = {}
+    for path in tables:
+        if match := SHARD.search(path.name):
+            found.setdefault((path.name[: match.start()], int(match[2])), set()).add(int(match[1]))
+    for (stem, count), numbers in found.items():
+        if absent := sorted(set(range(count)) - numbers):
+            raise DataMissing(
+                f"{tables[0].parent} holds {len(numbers)} of the {count} files {stem}-*-of-{count:05}, and number "
+                f"{absent[0]:05} is not there; download it."
+            )
+
+
 def _rows(part: str, tables: Sequence[Path]) -> Rows:
     """Photographs in Parquet or Arrow files, with classes in the order of wnids in the column "label"."""
     groups: list[tuple[Path, int]] = []
     labels = []
+    _require_shards(tables)
     for path in sorted(path for path in tables if not path.name.startswith("cache-")):
         try:
-            columns = [shard(path).column("label", group).to_pylist() for group in range(shard(path).groups)]
+            columns = [shard(path).column("label", group) for group in range(shard(path).groups)]
         except InvalidInput as error:
             raise DataMissing(str(error)) from error
-        for group, column in enumerate(columns):
+        for group, stored in enumerate(columns):
+            if not pa.types.is_integer(stored.type):
+                raise DataMissing(
+                    f"The column label of {path} holds {stored.type}, and classes are numbers from 0 to 999 in the "
+                    "order of WordNet ids; take files with such labels."
+                )
+            column = stored.to_pylist()
             foreign = next((label for label in column if label not in range(len(imagenet_classes()))), None)
             if foreign is not None or None in column:
                 hidden = "; -1 stands for a label that is kept secret" if foreign == -1 else ""
@@ -228,5 +317,7 @@ def _rows(part: str, tables: Sequence[Path]) -> Rows:
                 )
             groups.append((path, group))
             labels.append(np.array(column, np.int16))
+    if not any(map(len, labels)):
+        raise DataMissing(f"The files of {part} in {tables[0].parent} hold no rows; download them again.")
     offsets = np.cumsum([0, *map(len, labels)]).astype(np.int64)
     return Rows(part, groups, offsets, np.concatenate(labels))

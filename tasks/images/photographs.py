@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import io
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from filecmp import cmp
 from hashlib import sha256
+from itertools import product
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import torch
 from numpy.typing import NDArray
 from PIL import Image
@@ -48,12 +51,8 @@ class Photographs(ABC):
         """What a photograph is called in `skip.txt` and in messages."""
 
     @abstractmethod
-    def size(self, index: int) -> int:
-        """Bytes of a photograph on disk; of all rows of its file, where it is a row."""
-
-    @abstractmethod
     def content(self, index: int) -> bytes:
-        """SHA-256 of a photograph's bytes on disk."""
+        """SHA-256 of a photograph's bytes on disk. Raises InvalidInput if they cannot be read."""
 
     @abstractmethod
     def without(self, names: frozenset[str]) -> Photographs:
@@ -77,26 +76,27 @@ class Files(Photographs):
 
     def __init__(self, folder: Path, names: Any, labels: NDArray[np.int16]) -> None:
         super().__init__(labels)
-        self.folder, self._names = folder, names
+        self.folder, self.stored = folder, names
 
     def path(self, index: int) -> Path:
-        return Path(self.folder, self._names[index].as_py())
+        return Path(self.folder, self.stored[index].as_py())
 
     def image(self, index: int) -> Image.Image:
         return decoded(self.path(index), mode=None)
 
     def name(self, index: int) -> str:
-        return f"{self.folder.name}/{self._names[index].as_py().rpartition('.')[0]}"
-
-    def size(self, index: int) -> int:
-        return self.path(index).stat().st_size
+        return f"{self.folder.name}/{self.stored[index].as_py().rpartition('.')[0]}"
 
     def content(self, index: int) -> bytes:
-        return file_hash(self.path(index))
+        path = self.path(index)
+        try:
+            return file_hash(path)
+        except OSError as error:
+            raise InvalidInput(f"The image {path} cannot be read ({error.strerror}); replace it.") from error
 
     def names(self, indices: Indices) -> Iterator[str]:
         for start in range(0, len(indices), CHUNK):
-            yield from self._names.take(pa.array(indices[start : start + CHUNK])).to_pylist()
+            yield from self.stored.take(pa.array(indices[start : start + CHUNK])).to_pylist()
 
     def without(self, names: frozenset[str]) -> Files:
         if not names:
@@ -109,7 +109,7 @@ class Files(Photographs):
             ],
             dtype=bool,
         )
-        return Files(self.folder, self._names.filter(pa.array(kept)), self.labels[kept])
+        return Files(self.folder, self.stored.filter(pa.array(kept)), self.labels[kept])
 
 
 class Rows(Photographs):
@@ -142,9 +142,6 @@ class Rows(Photographs):
     def name(self, index: int) -> str:
         return f"{self.part}/{self.rows[index]}"
 
-    def size(self, index: int) -> int:
-        return self._place(index)[0].stat().st_size
-
     def content(self, index: int) -> bytes:
         return sha256(self._bytes(index)).digest()
 
@@ -169,6 +166,30 @@ class Rows(Photographs):
                 f"Row {self.rows[index]} ({path}) keeps no image; save the dataset with embedded images."
             )
         return content
+
+
+def overlap(one: Photographs, other: Photographs) -> tuple[Path, Path] | None:
+    """The first files of two parts that are the same: one file, or equal bytes below the same name; None without.
+
+    Parquet and Arrow files are compared whole, under any name.
+    """
+    pairs: Iterable[tuple[Path, Path]]
+    if isinstance(one, Files) and isinstance(other, Files):
+        shared = np.flatnonzero(pc.is_in(one.stored, value_set=other.stored).to_numpy(zero_copy_only=False))
+        pairs = ((one.path(index), other.folder / one.path(index).relative_to(one.folder)) for index in shared.tolist())
+    elif isinstance(one, Rows) and isinstance(other, Rows):
+        pairs = product(dict(one.groups), dict(other.groups))
+    else:
+        return None
+    return next((pair for pair in pairs if _same(*pair)), None)
+
+
+def _same(one: Path, other: Path) -> bool:
+    """Whether two files are one, or have equal bytes."""
+    try:
+        return one.samefile(other) or cmp(one, other, shallow=False)
+    except OSError:  # A file that cannot be read is an error when it is read for its image.
+        return False
 
 
 class Streamed(Dataset[tuple[Tensor, Tensor]]):

@@ -78,4 +78,6 @@ def parquet(root: Path, part: str, labels: Sequence[int], files: int = 2) -> Non
         own = list(labels[number * share : (number + 1) * share])
         images = [{"bytes": encoded(label, row), "path": None} for row, label in enumerate(own, number * share)]
         path = root / f"data/{part}-{number:05}-of-{files:05}.parquet"
-        pyarrow.parquet.write_table(pa.table({"image": images, "label": own}), path, row_group_size=7)
+        pyarrow.parquet.write_table(
+            pa.table({"image": images, "label": pa.array(own, pa.int64())}), path, row_group_size=7
+        )

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import os
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -27,6 +29,7 @@ from tasks.images.preprocessing import Preprocessing
 from tests.tasks.images import imagenet_trees as trees
 from tests.tasks.images.imagenet_trees import WNIDS, shown
 
+ABSENT = "images of the dataset's val/ that are not on disk"
 SPLITS = ("train", "validation", "test")
 # As a list of labels of a flat folder: in no order, with some classes twice.
 LABELS = np.random.default_rng(1).integers(0, 1000, 60).tolist()
@@ -64,7 +67,8 @@ def test_folders_of_classes(folders: Path) -> None:
     assert task.missing() is None
     assert [len(task.split(split)) for split in SPLITS] == [900, 100, 1000]  # type: ignore[arg-type]
     assert agree(task, 40) == 40
-    assert task.parts["val"].labels.tolist() == list(range(1000)) and task.departures() == {}
+    assert task.parts["val"].labels.tolist() == list(range(1000))
+    assert task.departures() == {ABSENT: 49_000}
     drawn, held_out = ({shown(image) for image in images} for images in (
         task.calibration(60, seed=0), task.held_out(60, seed=0).inputs,
     ))  # fmt: skip
@@ -98,8 +102,8 @@ def test_a_flat_folder_with_labels_beside_it(labels: Callable[[Path], None], tmp
     task = ImageNet(tmp_path)
     assert [len(task.split(split)) for split in SPLITS] == [5, 2, 53]  # type: ignore[arg-type]
     assert agree(task) == 53
-    assert list(task.departures().values()) == [7]
-    assert "left out of the test" in next(iter(task.departures()))
+    assert list(task.departures().values()) == [50_000 - 60, 7]
+    assert "left out of the test" in list(task.departures())[1]
     parts = [task._chosen[split][1] for split in SPLITS]  # type: ignore[index]
     assert sorted(np.concatenate(parts).tolist()) == list(range(60))
 
@@ -127,7 +131,7 @@ def test_files_of_hugging_face(tmp_path: Path) -> None:
     assert agree(task) == 60 and len(task.split("train")) == 27  # type: ignore[arg-type]
     (tmp_path / "imagenet/skip.txt").write_text("validation/3\n")
     task = ImageNet(tmp_path)
-    assert agree(task) == 59 and task.departures() == {"images on skip.txt": 1}
+    assert agree(task) == 59 and task.departures() == {ABSENT: 50_000 - 60, "images on skip.txt": 1}
 
 
 def numbers(root: Path) -> None:
@@ -166,8 +170,68 @@ def listed(text: str) -> Callable[[Path], None]:
     return write
 
 
+def with_devkit(change: Callable[[Path], object]) -> Callable[[Path], None]:
+    """A flat folder with the devkit, and a change to it; the change takes the dataset's folder."""
+
+    def write(root: Path) -> None:
+        trees.flat(root / "imagenet", LABELS)
+        trees.devkit(root / "imagenet", LABELS)
+        change(root / "imagenet")
+
+    return write
+
+
+def rename_third(root: Path) -> None:
+    (root / f"val/{trees.name(3)}.JPEG").rename(root / "val/foo.JPEG")
+
+
+def other_caffe(root: Path) -> None:
+    caffe(root)
+    lines = (root / "val.txt").read_text().splitlines()
+    lines[4] = f"{trees.name(5)}.JPEG {(LABELS[4] + 1) % 1000}"
+    (root / "val.txt").write_text("\n".join(lines))
+
+
+def longer_truth(root: Path) -> None:
+    path = root / "ILSVRC2012_devkit_t12/data/ILSVRC2012_validation_ground_truth.txt"
+    path.write_text(path.read_text() + "1\n" * 50_000)
+
+
+def twice(root: Path) -> None:
+    unlabelled(root)
+    rows = (f"{trees.name(number)},{WNIDS[label]} 1 2 3 4" for number, label in ((1, 37), (2, 5), (1, 999)))
+    (root / "imagenet/LOC_val_solution.csv").write_text("\n".join(rows))
+
+
+def long_field(root: Path) -> None:
+    unlabelled(root)
+    (root / "imagenet/LOC_val_solution.csv").write_text('ImageId,PredictionString\n"' + "a" * 200_000)
+
+
 def secret(root: Path) -> None:
     trees.parquet(root / "imagenet", "validation", [-1, -1])
+
+
+def lost_shard(root: Path) -> None:
+    trees.parquet(root / "imagenet", "validation", LABELS, files=3)
+    (root / "imagenet/data/validation-00001-of-00003.parquet").unlink()
+
+
+def copied_shard(root: Path) -> None:
+    trees.parquet(root / "imagenet", "validation", LABELS)
+    trees.parquet(root / "imagenet", "train", LABELS[:30])
+    data = root / "imagenet/data"
+    shutil.copy(data / "validation-00001-of-00002.parquet", data / "train-00000-of-00002.parquet")
+
+
+def no_rows(root: Path) -> None:
+    trees.parquet(root / "imagenet", "validation", [], files=1)
+
+
+def true_and_false(root: Path) -> None:
+    (root / "imagenet").mkdir()
+    table = pa.table({"image": [trees.encoded(0), trees.encoded(1)], "label": [False, True]})
+    pyarrow.parquet.write_table(table, root / "imagenet/val-0.parquet")
 
 
 def no_column(root: Path) -> None:
@@ -192,7 +256,17 @@ def only_train(root: Path) -> None:
         (unlabelled, r"nothing says their classes: .* neither ILSVRC2012_devkit_t12.* nor val\.txt"),
         (listed("ILSVRC2012_val_00000001.JPEG 1000\n"), r"Line 1 of .*val\.txt is '.* 1000'; .* from 0 to 999"),
         (listed("ILSVRC2012_val_00000001.JPEG 3\n"), r"val\.txt does not say the class of .*00000002\.JPEG"),
+        (with_devkit(rename_third), r"foo\.JPEG is not called ILSVRC2012_val_<number> as others"),
+        (with_devkit(other_caffe), r"val\.txt gives ILSVRC2012_val_00000005 the class .*, and .*ground_truth\.txt"),
+        (with_devkit(longer_truth), r"has 50060 lines, more than the 50,000 images"),
+        (listed(f"{trees.name(1)}.JPEG 37\n{trees.name(1)}.JPEG 999\n"), r"Line 2 of .* 999, and a line before .* 37"),
+        (twice, r"Line 3 of .*csv gives ILSVRC2012_val_00000001 the class 999, and a line before gives it 37"),
+        (long_field, r"solution\.csv is not a list of images and classes as Kaggle's: field larger"),
         (secret, "has the label -1, .* from 0 to 999; -1 stands for a label that is kept secret"),
+        (lost_shard, r"holds 2 of the 3 files validation-\*-of-00003, and number 00001 is not there; download it"),
+        (copied_shard, r"validation-00001-of-00002\.parquet and .*train-00000-of-00002\.parquet are the same"),
+        (no_rows, r"files of validation in .*data hold no rows; download"),
+        (true_and_false, r"column label of .*val-0\.parquet holds bool, and classes are numbers"),
         (no_column, "has no column label; it has image"),
         (only_train, "holds neither a folder val nor Parquet files of it"),
         (lambda root: None, "There is no folder"),
@@ -230,6 +304,58 @@ def test_imagenette_is_scored_among_all_classes(imagenette: Path) -> None:
     assert "is the id of no class" in str(Imagenette(imagenette).missing())
     (imagenette / "imagenette2-160/train/n02102041").rename(imagenette / "imagenette2-160/train/n01443537")
     assert "is not one of the 10 classes that belong there" in str(Imagenette(imagenette).missing())
+
+
+@pytest.mark.parametrize("link", [True, False])
+def test_the_same_images_for_training_and_test_are_refused(link: bool, imagenette: Path) -> None:
+    root = imagenette / "imagenette2-160"
+    if link:
+        shutil.rmtree(root / "train")
+        (root / "train").symlink_to(root / "val")
+    else:
+        shutil.copy(root / "val/n02102040/n02102040_1.JPEG", root / "train/n02102040")
+    assert re.search(r"val/.*JPEG and .*train/.*JPEG are the same", str(Imagenette(imagenette).missing()))
+
+
+def bytes_as_name(folder: Path) -> None:
+    (folder / os.fsdecode(b"b\xff.JPEG")).write_bytes(trees.encoded(1))
+
+
+def second_suffix(folder: Path) -> None:
+    (folder / "n02102040_1.png").write_bytes(trees.encoded(217, 9))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (bytes_as_name, r"val/n02102040 holds a file whose name is no UTF-8, b'b\\xff\.JPEG'; rename it\."),
+        (second_suffix, r"n02102040_1\.JPEG and n02102040/n02102040_1\.png, which have one name; remove one"),
+    ],
+)
+def test_names_that_are_in_doubt_are_refused(change: Callable[[Path], None], message: str, imagenette: Path) -> None:
+    change(imagenette / "imagenette2-160/val/n02102040")
+    said = str(Imagenette(imagenette).missing())
+    assert re.search(message, said) and said.encode()
+
+
+@pytest.mark.parametrize(
+    ("name", "kind", "message"),
+    [
+        ("skip.txt", "folder", r"skip\.txt cannot be read: Is a directory"),
+        ("train", "file", r"imagenette2-160/train is no folder"),
+        ("train", "link", r"imagenette2-160/train is no folder, or a link that leads nowhere"),
+    ],
+)
+def test_what_has_the_name_of_a_part_or_a_list_is_one(name: str, kind: str, message: str, imagenette: Path) -> None:
+    path = imagenette / "imagenette2-160" / name
+    shutil.rmtree(path, ignore_errors=True)
+    if kind == "folder":
+        path.mkdir()
+    elif kind == "link":
+        path.symlink_to("gone")
+    else:
+        path.touch()
+    assert re.search(message, str(Imagenette(imagenette).missing()))
 
 
 def of_timm(image: Image.Image) -> Any:
@@ -289,6 +415,49 @@ def test_a_truncated_image_can_be_left_out(threads: int, imagenette: Path) -> No
     torch.set_num_threads(1)
     assert agree(task) == 19 and task.digest() != before
     assert list(task.departures().values()) == [1, 1, 19]
+
+
+def test_the_digest_holds_every_byte_of_the_test(imagenette: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also where the split is larger than the sample that is read of the others, and a change keeps a file's size."""
+    monkeypatch.setattr("tasks.images.imagenet.HASHED", 1)
+    digests = {Imagenette(imagenette).digest()}
+    paths = sorted((imagenette / "imagenette2-160/val").rglob("*.JPEG"))
+    for path in paths:
+        content = path.read_bytes()
+        path.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+        digests.add(Imagenette(imagenette).digest())
+    assert len(digests) == 1 + len(paths)
+
+
+@pytest.mark.parametrize("kind", ["dangling link", "folder"])
+def test_the_digest_names_what_cannot_be_read(kind: str, imagenette: Path) -> None:
+    path = imagenette / "imagenette2-160/val/n02102040/n02102040_1.JPEG"
+    path.unlink()
+    if kind == "folder":
+        path.mkdir()
+    else:
+        path.symlink_to(path.with_name("gone"))
+    with pytest.raises(InvalidInput, match=r"^The image .* cannot be read .* write val/n02102040/n02102040_1 on"):
+        Imagenette(imagenette).digest()
+
+
+def test_a_parquet_file_that_is_damaged_in_its_images_is_named(tmp_path: Path) -> None:
+    """Its labels can be read, so that only reading an image shows the damage."""
+    trees.parquet(tmp_path / "imagenet", "validation", LABELS, files=1)
+    path = tmp_path / "imagenet/data/validation-00000-of-00001.parquet"
+    group = pyarrow.parquet.ParquetFile(path).metadata.row_group(0)
+    column = group.column(0)
+    assert column.path_in_schema == "image.bytes"
+    content = bytearray(path.read_bytes())
+    start = column.dictionary_page_offset or column.data_page_offset
+    content[start : start + column.total_compressed_size] = b"\xff" * column.total_compressed_size
+    path.write_bytes(content)
+    task = ImageNet(tmp_path)
+    assert task.missing() is None
+    message = r"^Column image of the file .*00000-of-00001\.parquet cannot be read .* write validation/\d+ on"
+    for read in (task.digest, lambda: list(task.test(4))):
+        with pytest.raises(InvalidInput, match=message):
+            read()
 
 
 def test_processes_give_what_one_gives(imagenette: Path) -> None:
