@@ -95,8 +95,8 @@ def score(cell: str) -> float:
 
 def imagenet(patch: pytest.MonkeyPatch, root: Path, suite: str) -> None:
     """ImageNet's 1,000 folders with one image each; planted networks answer the class of the first that is tested."""
-    for part in ("train", "val"):
-        imagenet_trees.folders(root / "imagenet", part)
+    for first_number, part in enumerate(("train", "val")):
+        imagenet_trees.folders(root / "imagenet", part, first=first_number)
     first = next(TASKS["imagenet"](root).test(1, LIMIT))
     plant(patch, root, suite, planted.answering(int(first.targets)), only="imagenet")
 

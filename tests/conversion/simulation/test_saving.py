@@ -67,7 +67,7 @@ def same(first: SpikingNetwork, second: SpikingNetwork, x: Tensor) -> None:
         ("snm", {}, "plain"),
         ("snm", {"form": "eager"}, "plain"),
         ("opt", {}, "residual"),
-        ("ltb", {"batches": 3}, "plain"),
+        ("ltb", {"rounds": 3}, "plain"),
         ("ftbc", {"phi": 2}, "plain"),
         ("energy_aware", {"per_step_bias": True}, "plain"),
         ("adafire_ssc", {"phi": 2, "phi_init": 3, "samples": 4}, "plain"),
