@@ -18,6 +18,8 @@ from adapters.weights import load_backbone
 from conversion.errors import CheckpointError, InvalidInput
 from tasks import TASKS
 
+pytestmark = pytest.mark.slow
+
 Weights = dict[str, Tensor]
 # A network, a task, torchvision's network, some names in its file and here, and what of the file is left out.
 TAKEN: list[tuple[str, str, Callable[..., nn.Module], dict[str, str], tuple[str, ...]]] = [

@@ -26,6 +26,8 @@ from conversion.errors import BenchmarkError, InvalidInput
 from tests.benchmarks.conftest import Cli
 from tests.benchmarks.records.made_up import AGAIN, CELLS, PAGES
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.mark.parametrize("name", [RECORDS, SAMPLES, *PAGES])
 @pytest.mark.parametrize("command", ["report", "verify", "publish"])

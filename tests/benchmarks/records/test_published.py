@@ -24,6 +24,8 @@ from tests.benchmarks.conftest import Cli
 from tests.benchmarks.gate.measurements import right, save
 from tests.benchmarks.records.made_up import AGAIN, CELLS, MEASURED, PAGES, SUITE
 
+pytestmark = pytest.mark.slow
+
 
 def test_records_and_samples_come_back_as_they_were_measured(store: Store, published: PublishedSuite) -> None:
     for cell in CELLS:
