@@ -22,7 +22,7 @@ from adapters.base import NETWORKS, Network
 from adapters.foreign import read_modules
 from conversion.errors import CheckpointError, InvalidInput
 from conversion.files import write_atomically
-from tasks.base import TASKS
+from tasks.base import TASKS, Task
 
 SHIPPED = Path(__file__).parent / "checkpoints"
 AUXILIARY = "aux_classifier."
@@ -44,7 +44,7 @@ def find_weights(network: str, task: str, directory: Path | None) -> Path:
     """
     plain = network.rpartition("/")[2]
     own = [f"{name}_{task}{suffix}" for name in dict.fromkeys((network, plain)) for suffix in SUFFIXES]
-    published = published_files(network, task)
+    published = published_files(network, TASKS[task])
     places: list[tuple[Path, Sequence[str]]] = [(directory, [*own, *published])] if directory is not None else []
     places += [(SHIPPED, own[:1])] + ([(cache(), published)] if published else [])
     for folder, patterns in places:
@@ -53,10 +53,7 @@ def find_weights(network: str, task: str, directory: Path | None) -> Path:
             return found
     folders = " and ".join(str(folder) for folder, _ in places)
     searched = folders if directory is not None else f"{folders} (no --weights folder was given)"
-    others = (
-        [(name, _first(directory, published_files(name, task))) for name in NETWORKS] if directory is not None else []
-    )
-    held = [f"{path.name} of {name}" for name, path in others if path is not None and published]
+    held = _held(directory, TASKS[task]) if directory is not None and published else []
     elsewhere = f" {directory} holds {', '.join(held)}, which are other weights." if held else ""
     raise CheckpointError(
         f"There are no weights of {network} for {task}. Looked for {', '.join([*own, *published])} in {searched}."
@@ -70,9 +67,15 @@ def cache() -> Path:
     return Path(torch.hub.get_dir()) / "checkpoints"
 
 
-def published_files(network: str, task: str) -> tuple[str, ...]:
+def published_files(network: str, task: Task | type[Task]) -> tuple[str, ...]:
     """The names, as globs, under which weights of a network for a task are published; none where they are not."""
-    return NETWORKS[network].info.published(TASKS[task].label_set, network.rpartition("/")[2])
+    return NETWORKS[network].info.published(task.label_set, network.rpartition("/")[2])
+
+
+def _held(directory: Path, task: type[Task]) -> list[str]:
+    """The published weights for a task that a folder holds, each with its network."""
+    found = ((name, _first(directory, published_files(name, task))) for name in NETWORKS)
+    return [f"{path.name} of {name}" for name, path in found if path is not None]
 
 
 def _first(folder: Path, patterns: Iterable[str]) -> Path | None:
@@ -124,7 +127,7 @@ def _refuse_those_of_others(adapter: Network, digest: str, path: Path) -> None:
     known = {
         found[1]: name
         for name in NETWORKS
-        for file in NETWORKS[name].info.published(adapter.task.label_set, name.rpartition("/")[2])
+        for file in published_files(name, adapter.task)
         if (found := HASHED.search(file))
     }
     owner = known.get(digest[:8], adapter.name)

@@ -46,7 +46,7 @@ def checkup(data_root: Path | None, weights: Path, patterns: Sequence[str] | Non
         untrained = [network for network, file in _networks(task, weights) if file is None]
         if untrained and gap is None:
             yield f"  without weights: {', '.join(untrained)}"
-            published = {network: published_files(network, task.name) for network in untrained}
+            published = {network: published_files(network, task) for network in untrained}
             if in_full:
                 yield from (
                     f"  published for {network}: {' or '.join(files)}" for network, files in published.items() if files
