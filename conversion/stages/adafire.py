@@ -89,7 +89,7 @@ class AdaFire:
         Raises:
             InvalidInput: the budget is below what phi_min needs; the message names the smallest feasible one.
         """
-        require_activations(network.graph)
+        require_activations(network.graph, calibration)
         phis = range(self.phi_min, self.phi_init + 1)
         if self.form == "released":
             base = replace(self.thresholds, phi=self.phi_init)(network, calibration)

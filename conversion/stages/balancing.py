@@ -41,8 +41,7 @@ class LocalThresholdBalancing:
 
     def __call__(self, network: SpikingNetwork, calibration: Calibration) -> SpikingNetwork:
         graph = network.graph
-        require_same_graph(graph, calibration)
-        require_activations(graph)
+        require_activations(graph, calibration)
         thresholds: dict[fx.Node, Tensor] = {}
 
         def observe(node: fx.Node, value: Tensor) -> Tensor:

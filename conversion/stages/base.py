@@ -80,8 +80,9 @@ def require_neurons(network: SpikingNetwork, stage: str) -> None:
         raise InvalidInput(f"{stage} needs neurons; put a stage that sets thresholds before it.")
 
 
-def require_activations(graph: ConversionGraph) -> None:
-    """Raises InvalidInput if there is nothing that neurons could take the place of."""
+def require_activations(graph: ConversionGraph, calibration: Calibration) -> None:
+    """Raises InvalidInput if there is nothing that neurons could take the place of, or as `require_same_graph`."""
+    require_same_graph(graph, calibration)
     if not graph.firing:
         raise InvalidInput(
             "The network has no activation that neurons could take the place of; only method 'ann' applies."

@@ -17,7 +17,7 @@ from conversion.capture.graph import ConversionGraph
 from conversion.counting.fanout import connect
 from conversion.simulation.network import SpikingNetwork
 from conversion.simulation.neuron import Neuron
-from conversion.stages.base import require_activations, require_same_graph
+from conversion.stages.base import require_activations
 
 RATIO = SATURATION_GRID[1] / SATURATION_GRID[0]
 
@@ -47,8 +47,7 @@ class EnergyAwareThresholds:
 
     def __call__(self, network: SpikingNetwork, calibration: Calibration) -> SpikingNetwork:
         graph = network.graph
-        require_same_graph(graph, calibration)
-        require_activations(graph)
+        require_activations(graph, calibration)
         fan_outs = relative_fan_out(graph)
         neurons = {}
         for node, histogram in calibration.histograms.items():

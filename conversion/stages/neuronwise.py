@@ -27,8 +27,7 @@ class NeuronThresholds:
 
     def __call__(self, network: SpikingNetwork, calibration: Calibration) -> SpikingNetwork:
         graph = network.graph
-        require_same_graph(graph, calibration)
-        require_activations(graph)
+        require_activations(graph, calibration)
         thresholds = {
             node: positive(calibration.maxima[node].double().clamp(max=graph.activation(node).ceiling))
             for node in graph.firing

@@ -12,7 +12,7 @@ from torch import Tensor, fx
 from conversion.calibration.statistics import Calibration
 from conversion.calibration.thresholds import PERCENTILE, positive
 from conversion.simulation.network import SpikingNetwork
-from conversion.stages.base import put_neurons, require_activations, require_same_graph
+from conversion.stages.base import put_neurons, require_activations
 
 Statistic = Literal["quantile", "maximum"]
 MOMENTUM = 0.1
@@ -36,8 +36,7 @@ class RunningThresholds:
 
     def __call__(self, network: SpikingNetwork, calibration: Calibration) -> SpikingNetwork:
         graph = network.graph
-        require_same_graph(graph, calibration)
-        require_activations(graph)
+        require_activations(graph, calibration)
         thresholds: dict[fx.Node, Tensor] = {}
 
         def observe(node: fx.Node, value: Tensor) -> None:

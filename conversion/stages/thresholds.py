@@ -12,7 +12,7 @@ from conversion.capture.graph import ConversionGraph
 from conversion.errors import InvalidInput
 from conversion.simulation.network import Nonlinear, SpikingNetwork
 from conversion.simulation.neuron import Neuron, Start
-from conversion.stages.base import require_activations, require_same_graph
+from conversion.stages.base import require_activations
 
 
 @dataclass(frozen=True)
@@ -37,8 +37,7 @@ class Thresholds:
 
     def __call__(self, network: SpikingNetwork, calibration: Calibration) -> SpikingNetwork:
         graph = network.graph
-        require_same_graph(graph, calibration)
-        require_activations(graph)
+        require_activations(graph, calibration)
         device = graph.example.device
         neurons = {}
         for (node, histogram), phi in zip(calibration.histograms.items(), self._phi(graph), strict=True):

@@ -10,8 +10,7 @@ from conversion.calibration.statistics import Calibration
 from conversion.capture.graph import source_line
 from conversion.errors import InvalidInput
 from conversion.simulation.network import SpikingNetwork
-from conversion.simulation.neuron import Neuron
-from conversion.stages.base import require_activations, require_same_graph
+from conversion.stages.base import put_neurons, require_activations
 
 
 @dataclass(frozen=True)
@@ -27,9 +26,8 @@ class TrainedThresholds:
 
     def __call__(self, network: SpikingNetwork, calibration: Calibration) -> SpikingNetwork:
         graph = network.graph
-        require_same_graph(graph, calibration)
-        require_activations(graph)
-        neurons = {}
+        require_activations(graph, calibration)
+        thresholds = {}
         for node in graph.firing:
             activation = graph.activation(node)
             if activation.levels is None:
@@ -38,6 +36,5 @@ class TrainedThresholds:
                     "with QCFS activations in every layer is needed. Train one of those called qcfs_* "
                     "(python run_all.py train --task cifar10 --network qcfs_resnet20), or choose another method."
                 )
-            threshold = torch.tensor([activation.ceiling], dtype=torch.float64, device=graph.example.device)
-            neurons[node] = Neuron(threshold, 1, torch.zeros_like(threshold), "potential")
-        return network.with_neurons(neurons)
+            thresholds[node] = torch.tensor([activation.ceiling], dtype=torch.float64)
+        return put_neurons(network, thresholds, "potential")
