@@ -82,14 +82,7 @@ class HuggingFaceTask(SizedImages, DiskTask[Row]):
 
     def _bytes(self, sample: Row) -> bytes:
         """The encoded image in a row."""
-        image = images_of(sample.path, sample.group, self.image_column)[sample.index].as_py()
-        content = image.get("bytes") if isinstance(image, dict) else image
-        if not isinstance(content, bytes):
-            raise InvalidInput(
-                f"Row {sample.number} of {sample.path} keeps no image in {self.image_column}; save the dataset "
-                "with its images embedded."
-            )
-        return content
+        return embedded(sample.path, sample.group, sample.index, self.image_column, f"Row {sample.number}")
 
     def _is_of(self, part: str, path: Path) -> bool:
         """Whether a file holds rows of a part, by its name or the folders that it lies in.
@@ -175,6 +168,22 @@ def shard(path: Path) -> Shard:
 
 
 @lru_cache(maxsize=4)
-def images_of(path: Path, group: int, column: str) -> Any:
+def _images(path: Path, group: int, column: str) -> Any:
     """The images of a group of rows; consecutive samples share one."""
     return shard(path).column(column, group)
+
+
+def embedded(path: Path, group: int, index: int, column: str, row: str) -> bytes:
+    """The encoded image in a row of a group.
+
+    Args:
+        row: the row for the error message.
+
+    Raises:
+        InvalidInput: the row names an image elsewhere, or none.
+    """
+    image = _images(path, group, column)[index].as_py()
+    content = image.get("bytes") if isinstance(image, dict) else image
+    if not isinstance(content, bytes):
+        raise InvalidInput(f"{row} of {path} keeps no image in {column}; save the dataset with its images embedded.")
+    return content

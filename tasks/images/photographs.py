@@ -23,7 +23,7 @@ from torch.utils.data import Dataset
 from conversion.errors import InvalidInput
 from tasks.disk import file_hash
 from tasks.images.files import UNREADABLE, decoded
-from tasks.images.hugging_face import images_of
+from tasks.images.hugging_face import embedded
 
 Indices = NDArray[np.int64]
 CHUNK = 100_000
@@ -158,14 +158,7 @@ class Rows(Photographs):
         return *self.groups[group], row - int(self.offsets[group])
 
     def _bytes(self, index: int) -> bytes:
-        path, group, row = self._place(index)
-        image = images_of(path, group, "image")[row].as_py()
-        content = image.get("bytes") if isinstance(image, dict) else image
-        if not isinstance(content, bytes):
-            raise InvalidInput(
-                f"Row {self.rows[index]} ({path}) keeps no image; save the dataset with embedded images."
-            )
-        return content
+        return embedded(*self._place(index), "image", f"Row {self.rows[index]}")
 
 
 def overlap(one: Photographs, other: Photographs) -> tuple[Path, Path] | None:
