@@ -27,7 +27,6 @@ from benchmarks.suites.cell import Cell
 from benchmarks.suites.files import load_suite
 from benchmarks.suites.selection import select
 from conversion.methods import METHODS
-from run_all import main
 from tests.tasks.segmentation import drawn
 from tests.tolerance import points
 
@@ -184,20 +183,9 @@ Cli = Callable[..., Ended]
 
 
 @pytest.fixture
-def cli(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Cli:
+def cli(cli: Callable[..., tuple[int, str, str]]) -> Cli:
     """The command line in an empty folder, in this process: importing torch takes longer than most commands."""
-    monkeypatch.chdir(tmp_path)
-
-    def call(*arguments: str) -> Ended:
-        monkeypatch.setattr(sys, "argv", ["run_all.py", *arguments])
-        code = 0
-        try:
-            main()
-        except SystemExit as end:
-            code = int(end.code or 0)
-        return Ended(code, *capfd.readouterr())
-
-    return call
+    return lambda *arguments: Ended(*cli(*arguments))
 
 
 def test_the_script_itself_in_a_process_of_its_own(tmp_path: Path) -> None:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import sys
-from collections.abc import Callable
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -16,31 +14,22 @@ import yaml
 from benchmarks.execution.workbench import ROOT
 from benchmarks.records.store import RECORD, Store
 from benchmarks.suites.files import load_suite
-from run_all import app, main
+from run_all import app
+from tests.benchmarks.conftest import Cli
 from tests.benchmarks.gate.measurements import SYNOPS, flipped, right, save
 
 SUITE = load_suite("smoke")
-Cli = Callable[..., tuple[int, str, str]]
 
 
 @pytest.fixture
-def cli(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Cli:
+def cli(cli: Cli, tmp_path: Path) -> Cli:
     """The command line in a folder with made-up records of the smoke suite, and their baseline."""
-    monkeypatch.chdir(tmp_path)
-
-    def call(*arguments: str) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["run_all.py", *arguments])
-        with pytest.raises(SystemExit) as end:
-            main()
-            raise SystemExit(0)
-        return int(end.value.code or 0), *capfd.readouterr()
-
     store = Store(tmp_path / "out", SUITE.name)
     for cell in SUITE.cells():
         save(store, cell, right(200, 20))
-    code, out, _ = call("gate", "--suite", "smoke", "--results", "out", "--baseline", "smoke.json", "--update")
+    code, out, _ = cli("gate", "--suite", "smoke", "--results", "out", "--baseline", "smoke.json", "--update")
     assert (code, out) == (0, "Baseline of suite smoke, 11 cells: smoke.json, smoke.parquet\n")
-    return call
+    return cli
 
 
 def store_of(tmp_path: Path) -> Store:
