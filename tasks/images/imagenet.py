@@ -15,7 +15,8 @@ from torch.utils.data import DataLoader, Dataset
 from conversion.errors import DataMissing, InvalidInput
 from tasks.base import TASKS, Batch, MetricValue, Split, TaskInfo
 from tasks.disk import SEED, SKIPPED, SPLITS, VALIDATION_FRACTION, FolderTask, skipped
-from tasks.images.imagenet_layouts import NUMBERED, TEST_SIZE, find_part, imagenet_classes
+from tasks.images.imagenet_labels import NUMBERED, TEST_SIZE, imagenet_classes
+from tasks.images.imagenet_layouts import find_part
 from tasks.images.photographs import Indices, Photographs, Streamed, overlap
 from tasks.images.preprocessing import Preprocessing
 from tasks.images.sized import SizedImages

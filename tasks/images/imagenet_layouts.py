@@ -6,24 +6,30 @@ to that order, and one that may be in another is refused.
 
 from __future__ import annotations
 
-import csv
 import os
 import re
 from collections.abc import Mapping, Sequence
-from functools import cache
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import scipy.io
 
 from conversion.errors import DataMissing, InvalidInput
-from tasks.disk import text_of
 from tasks.images.hugging_face import shard
+from tasks.images.imagenet_labels import (
+    META,
+    NUMBERED,
+    SOLUTION,
+    TRUTH,
+    caffe,
+    class_order,
+    devkit,
+    imagenet_classes,
+    kaggle,
+    require_agreement,
+)
 from tasks.images.photographs import Files, Photographs, Rows
 
-CLASSES = Path(__file__).with_name("imagenet_classes.tsv")
 PARTS: Mapping[str, Sequence[str]] = {
     "train": ("train", "ILSVRC2012_train", "ILSVRC2012_img_train", "training"),
     "val": ("val", "ILSVRC2012_val", "ILSVRC2012_img_val", "validation", "valid"),
@@ -31,20 +37,7 @@ PARTS: Mapping[str, Sequence[str]] = {
 """The names that folders of the parts have in practice; those of Parquet files begin with them."""
 SUFFIXES = (".jpeg", ".jpg", ".png")
 WNID = re.compile(r"n\d{8}")
-NUMBERED = re.compile(r"ILSVRC2012_val_(\d{8})$")
 SHARD = re.compile(r"-(\d+)-of-(\d+)")
-TRUTH = "ILSVRC2012_validation_ground_truth.txt"
-META = "meta.mat"
-SOLUTION = "LOC_val_solution.csv"
-TEST_SIZE = 50_000
-"""Images of ImageNet's validation set, which is the test split."""
-
-
-@cache
-def imagenet_classes() -> dict[str, str]:
-    """The 1,000 classes of ImageNet-1k: name by wnid, in the order of networks."""
-    lines = CLASSES.read_text(encoding="utf-8").splitlines()
-    return dict(line.split("\t") for line in lines if not line.startswith("#"))
 
 
 def find_part(root: Path, part: str, wnids: Sequence[str]) -> Photographs | None:
@@ -95,7 +88,7 @@ def _entries(folder: Path) -> list[os.DirEntry[str]]:
 def _folders(folder: Path, found: Sequence[str], wnids: Sequence[str]) -> Files:
     """Photographs in a folder for each class."""
     _require_wnids(folder, found, wnids)
-    order = {wnid: index for index, wnid in enumerate(imagenet_classes())}
+    order = class_order()
     names, labels = [], []
     for wnid in wnids:
         own = sorted(f"{wnid}/{entry.name}" for entry in _entries(folder / wnid) if _is_image(entry.name))
@@ -156,41 +149,21 @@ def _flat(root: Path, folder: Path, found: Sequence[str]) -> Files:
     lists = [place / "val.txt" for place in places[:3]]
     solutions = [place / SOLUTION for place in places]
     kits = [kit / "data" for kit in sorted(root.glob("*devkit*")) if kit.is_dir()] + [root, folder]
-    sources = [(path, _caffe(path)) for path in filter(Path.is_file, lists)]
-    sources += [(path, _kaggle(path)) for path in filter(Path.is_file, solutions)]
+    sources = [(path, caffe(path)) for path in filter(Path.is_file, lists)]
+    sources += [(path, kaggle(path)) for path in filter(Path.is_file, solutions)]
     numbered = [name for name in names if NUMBERED.match(name.rpartition(".")[0])]
     for kit in (kit for kit in kits if (kit / TRUTH).is_file()):
         if not sources:
-            sources.append((kit / TRUTH, _devkit(kit, names)))
+            sources.append((kit / TRUTH, devkit(kit, names)))
         elif numbered and (kit / META).is_file():
-            sources.append((kit / TRUTH, _devkit(kit, numbered)))
+            sources.append((kit / TRUTH, devkit(kit, numbered)))
     if sources:
-        _require_agreement(sources)
+        require_agreement(sources)
         return _labelled(folder, names, *sources[0])
     raise DataMissing(
         f"{folder} holds images without class folders, and nothing says their classes: beside it there is neither "
         f"ILSVRC2012_devkit_t12/data/ (of the devkit), nor val.txt (Caffe's), nor {SOLUTION} (Kaggle's)."
     )
-
-
-def _require_agreement(sources: Sequence[tuple[Path, Mapping[str, int]]]) -> None:
-    """Raises DataMissing if a source of labels gives an image another class than the first source."""
-    (first, labels), *others = sources
-    for path, theirs in others:
-        unlike = next((name for name, label in theirs.items() if labels.get(name, label) != label), None)
-        if unlike is not None:
-            raise DataMissing(
-                f"{first} gives {unlike} the class {labels[unlike]}, and {path} gives it {theirs[unlike]}; remove the "
-                "one that is of another dataset."
-            )
-
-
-def _add(labels: dict[str, int], name: str, label: int, where: str) -> None:
-    """Adds the label of an image. Raises DataMissing if it has another already."""
-    if labels.setdefault(name, label) != label:
-        raise DataMissing(
-            f"{where} gives {name} the class {label}, and a line before gives it {labels[name]}; get the list again."
-        )
 
 
 def _labelled(folder: Path, names: Sequence[str], source: Path, labels: Mapping[str, int]) -> Files:
@@ -200,81 +173,6 @@ def _labelled(folder: Path, names: Sequence[str], source: Path, labels: Mapping[
     if unknown is not None:
         raise DataMissing(f"{source} does not say the class of {folder / unknown}; it belongs to another dataset.")
     return Files(folder, pa.array(names, pa.string()), np.array([labels[stem] for stem in stems], np.int16))
-
-
-def _caffe(path: Path) -> dict[str, int]:
-    """The labels of Caffe's val.txt, a name and a class in each line, classes in the order of wnids."""
-    labels: dict[str, int] = {}
-    for number, line in enumerate(text_of(path).splitlines(), 1):
-        name, _, label = line.strip().rpartition(" ")
-        if not line.strip():
-            continue
-        if not (name and label.isdecimal() and int(label) < len(imagenet_classes())):
-            raise DataMissing(
-                f"Line {number} of {path} is '{line:.60}'; a line is the name of a file and a class from 0 to 999."
-            )
-        _add(labels, Path(name.strip()).stem, int(label), f"Line {number} of {path}")
-    return labels
-
-
-def _kaggle(path: Path) -> dict[str, int]:
-    """The labels of Kaggle's solution, a name, a comma, and boxes that begin with a wnid."""
-    order = {wnid: index for index, wnid in enumerate(imagenet_classes())}
-    labels: dict[str, int] = {}
-    try:
-        rows = list(csv.reader(text_of(path).splitlines()))
-    except csv.Error as error:
-        raise DataMissing(f"{path} is not a list of images and classes as Kaggle's: {error}.") from error
-    for number, row in enumerate(rows, 1):
-        if number == 1 and row[:1] == ["ImageId"]:
-            continue
-        wnid = row[1].split()[0] if len(row) == 2 and row[1].split() else ""
-        if wnid not in order:
-            raise DataMissing(f"Line {number} of {path} does not name a class of ImageNet-1k: '{','.join(row):.60}'.")
-        _add(labels, row[0], order[wnid], f"Line {number} of {path}")
-    return labels
-
-
-def _devkit(kit: Path, names: Sequence[str]) -> dict[str, int]:
-    """The labels of ILSVRC's development kit, a number a line that counts classes from 1 in an order of its own.
-
-    meta.mat says which wnid each number is; its rows with children are groups of classes and are left out. Line i is
-    the image ILSVRC2012_val_<i>, or the i-th by name where all are called otherwise.
-    """
-    meta = kit / META
-    if not meta.is_file():
-        raise DataMissing(
-            f"{kit / TRUTH} numbers classes in an order of its own, and {meta}, which says their WordNet ids, is not "
-            "there; unpack the development kit beside it."
-        )
-    try:
-        synsets: Any = scipy.io.loadmat(meta, squeeze_me=True)["synsets"]
-        leaves = [row for row in np.atleast_1d(synsets) if int(row["num_children"]) == 0]
-        wnids = {int(row["ILSVRC2012_ID"]): str(row["WNID"]) for row in leaves}
-    except Exception as error:  # Whatever a reader of MATLAB files trips over.
-        raise DataMissing(f"{meta} is not the list of classes of the development kit: {error}.") from error
-    order = {wnid: index for index, wnid in enumerate(imagenet_classes())}
-    if sorted(wnids.values()) != list(order):
-        raise DataMissing(f"{meta} does not list the 1,000 classes of ImageNet-1k; unpack the development kit again.")
-    lines = text_of(kit / TRUTH).split()
-    if not all(line.isdecimal() and int(line) in wnids for line in lines):
-        raise DataMissing(f"{kit / TRUTH} holds more than numbers of classes from 1 to {len(wnids)}.")
-    if len(lines) > TEST_SIZE:
-        raise DataMissing(f"{kit / TRUTH} has {len(lines)} lines, more than the {TEST_SIZE:,} images it is of.")
-    labels = [order[wnids[int(line)]] for line in lines]
-    stems = [name.rpartition(".")[0] for name in names]
-    other = [name for name, stem in zip(names, stems, strict=True) if not NUMBERED.match(stem)]
-    if len(other) < len(names):
-        if other:
-            raise DataMissing(
-                f"{kit / TRUTH} labels images by their number, and {other[0]} is not called ILSVRC2012_val_<number> as "
-                f"others beside it are{f', nor are {len(other) - 1} more' if len(other) > 1 else ''}; move it away, or "
-                "give it its name back."
-            )
-        return {f"ILSVRC2012_val_{number:08}": label for number, label in enumerate(labels, 1)}
-    if len(labels) != len(stems):
-        raise DataMissing(f"{kit / TRUTH} has {len(labels)} lines, and there are {len(stems)} images of other names.")
-    return dict(zip(stems, labels, strict=True))
 
 
 def _require_shards(tables: Sequence[Path]) -> None:

@@ -14,7 +14,7 @@ import scipy.io
 from PIL import Image
 from torch import Tensor
 
-from tasks.images.imagenet_layouts import imagenet_classes
+from tasks.images.imagenet_labels import imagenet_classes
 
 WNIDS = tuple(imagenet_classes())
 

@@ -24,7 +24,7 @@ from torchvision.transforms import InterpolationMode
 from conversion.errors import DataMissing, InvalidInput
 from tasks.base import MetricValue
 from tasks.images.imagenet import ImageNet, ImageNetClasses, Imagenette
-from tasks.images.imagenet_layouts import imagenet_classes
+from tasks.images.imagenet_labels import imagenet_classes
 from tasks.images.preprocessing import Preprocessing
 from tests.tasks.images import imagenet_trees as trees
 from tests.tasks.images.imagenet_trees import WNIDS, shown
