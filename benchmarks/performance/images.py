@@ -50,7 +50,7 @@ def rate(task: ImageNetClasses, preprocessing: Preprocessing, images: int) -> fl
 
 def repeated(task: ImageNetClasses, folder: Path, count: int) -> Imagenette:
     """A task of `count` test images in a folder: links to the files of another."""
-    source = task.parts["val"]
+    source = task.listing.parts["val"]
     if not isinstance(source, Files):
         raise InvalidInput("Rows of Parquet files cannot be linked; give the data root of files.")
     for wnid in Imagenette.wnids:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cached_property, partial
 from typing import Any, ClassVar, Self
 
@@ -34,6 +35,25 @@ LEAST, DOUBTED = 1.0, 200
 MOST_PROCESSES = 16
 
 
+@dataclass(frozen=True, eq=False)
+class Listing:
+    """What lies on disk of a dataset, the same for every preprocessing.
+
+    Attributes:
+        parts: the photographs of train/, where it is there, and of val/.
+        absent: images of val/ as published that are not on disk.
+        left_out: images that are on the user's skip list.
+        unmatched: lines of that list that name no image.
+        hashes: hashes of the photographs that the digest holds, by split, as far as they were read.
+    """
+
+    parts: Mapping[str, Photographs]
+    absent: int
+    left_out: int
+    unmatched: int
+    hashes: dict[Split, bytes] = field(default_factory=dict)
+
+
 class ImageNetClasses(SizedImages, FolderTask):
     """Photographs of some or all classes of ImageNet, with the 1,000 classes of its networks.
 
@@ -57,32 +77,26 @@ class ImageNetClasses(SizedImages, FolderTask):
 
     def gap(self) -> str | None:
         try:
-            _ = self.parts
+            _ = self.listing
         except (DataMissing, InvalidInput) as error:
             return str(error)
         return None
 
     @cached_property
-    def parts(self) -> dict[str, Photographs]:
-        """The photographs of train/, where it is there, and of val/.
+    def listing(self) -> Listing:
+        """What lies on disk.
 
         Raises:
             DataMissing: there is no val/, a part is in no layout that is known, or the parts share files.
             InvalidInput: a list beside them cannot be read.
         """
-        found = {}
-        self._skipped = skipped(self.root / SKIPPED)
-        self._left_out = self._absent = 0
-        self._hashes: dict[Split, bytes] = {}
-        for part in ("train", "val"):
-            listed = find_part(self.root, part, self.wnids)
-            if listed is not None:
-                if part == "val" and self.val_size is not None:
-                    self._absent = max(0, self.val_size - len(listed))
-                found[part] = listed.without(self._skipped)
-                self._left_out += len(listed) - len(found[part])
-                if not len(found[part]):
-                    raise DataMissing(f"{self.root / SKIPPED} leaves no image of {part}.")
+        skip = skipped(self.root / SKIPPED)
+        listed = {part: find_part(self.root, part, self.wnids) for part in ("train", "val")}
+        whole = {part: photographs for part, photographs in listed.items() if photographs is not None}
+        found = {part: photographs.without(skip) for part, photographs in whole.items()}
+        empty = next((part for part, photographs in found.items() if not len(photographs)), None)
+        if empty is not None:
+            raise DataMissing(f"{self.root / SKIPPED} leaves no image of {empty}.")
         if "val" not in found:
             raise DataMissing(f"{self.root} holds neither a folder val nor Parquet files of it.")
         if "train" in found and (same := overlap(found["val"], found["train"])) is not None:
@@ -90,15 +104,18 @@ class ImageNetClasses(SizedImages, FolderTask):
                 f"The files {same[0]} and {same[1]} are the same, and what is trained on is no test; unpack the "
                 "training images again, or remove them: train is optional."
             )
-        return found
+        left_out = sum(map(len, whole.values())) - sum(map(len, found.values()))
+        absent = 0 if self.val_size is None else max(0, self.val_size - len(whole["val"]))
+        return Listing(found, absent, left_out, unmatched=max(0, len(skip) - left_out))
 
     @cached_property
     def _chosen(self) -> dict[Split, tuple[Photographs, Indices]]:
         """The part that each split is of, and its photographs in it."""
         self.require()
-        val = self.parts["val"]
-        if "train" in self.parts:
-            train = self.parts["train"]
+        parts = self.listing.parts
+        val = parts["val"]
+        if "train" in parts:
+            train = parts["train"]
             left, drawn = random_split(len(train), min(VALIDATION_FRACTION, VALIDATION_MAX / len(train)), SEED)
             chosen = {"train": (train, left), "validation": (train, drawn), "test": (val, range(len(val)))}
         else:
@@ -111,8 +128,7 @@ class ImageNetClasses(SizedImages, FolderTask):
     def seen_through(self, preprocessing: Preprocessing) -> Self:
         view = super().seen_through(preprocessing)
         if self.data_root is not None and self.missing() is None:  # Listing a million files again takes seconds.
-            known = ("root", "parts", "_skipped", "_left_out", "_absent", "_hashes")
-            vars(view).update({name: vars(self)[name] for name in known})
+            vars(view).update(root=self.root, listing=self.listing)
         return view
 
     def split(self, name: Split) -> Dataset[tuple[Tensor, Any]]:
@@ -133,11 +149,12 @@ class ImageNetClasses(SizedImages, FolderTask):
             yield Batch(*found)
 
     def departures(self) -> dict[str, int]:
-        taken = sum(len(self._chosen[name][1]) for name in SPLITS[:2]) if "train" not in self.parts else 0
+        found = self.listing
+        taken = sum(len(self._chosen[name][1]) for name in SPLITS[:2]) if "train" not in found.parts else 0
         counted = {
-            "images of the dataset's val/ that are not on disk": self._absent,
-            f"images on {SKIPPED}": self._left_out,
-            f"lines of {SKIPPED} that name no image of this task": max(0, len(self._skipped) - self._left_out),
+            "images of the dataset's val/ that are not on disk": found.absent,
+            f"images on {SKIPPED}": found.left_out,
+            f"lines of {SKIPPED} that name no image of this task": found.unmatched,
             "images of val/ left out of the test, since calibration draws from them for lack of train/": taken,
         }
         return {reason: count for reason, count in counted.items() if count}
@@ -174,13 +191,14 @@ class ImageNetClasses(SizedImages, FolderTask):
 
     def _contents(self, split: Split) -> bytes:
         """Hashes of the photographs that the digest holds of a split; read once for all preprocessings."""
-        if split not in self._hashes:
+        hashes = self.listing.hashes
+        if split not in hashes:
             part, indices = self._chosen[split]
             if split != "test":
                 shuffled = torch.randperm(len(indices), generator=torch.Generator().manual_seed(SEED))[:HASHED]
                 indices = indices[shuffled.sort().values.numpy()]
-            self._hashes[split] = b"".join(self._content(part, index) for index in indices.tolist())
-        return self._hashes[split]
+            hashes[split] = b"".join(self._content(part, index) for index in indices.tolist())
+        return hashes[split]
 
     def _content(self, part: Photographs, index: int) -> bytes:
         """The hash of a photograph's bytes; errors of reading it say how to leave it out."""

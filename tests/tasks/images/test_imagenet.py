@@ -67,7 +67,7 @@ def test_folders_of_classes(folders: Path) -> None:
     assert task.missing() is None
     assert [len(task.split(split)) for split in SPLITS] == [900, 100, 1000]  # type: ignore[arg-type]
     assert agree(task, 40) == 40
-    assert task.parts["val"].labels.tolist() == list(range(1000))
+    assert task.listing.parts["val"].labels.tolist() == list(range(1000))
     assert task.departures() == {ABSENT: 49_000}
     drawn, held_out = ({shown(image) for image in images} for images in (
         task.calibration(60, seed=0), task.held_out(60, seed=0).inputs,
