@@ -14,9 +14,12 @@ import scipy.io
 from PIL import Image
 from torch import Tensor
 
+from tasks.images.imagenet import ImageNetClasses
 from tasks.images.imagenet_labels import imagenet_classes
 
 WNIDS = tuple(imagenet_classes())
+# As a list of labels of a flat folder: in no order, with some classes twice.
+LABELS = np.random.default_rng(1).integers(0, 1000, 60).tolist()
 
 
 def encoded(label: int, number: int = 0) -> bytes:
@@ -29,6 +32,14 @@ def encoded(label: int, number: int = 0) -> bytes:
 def shown(image: Tensor) -> int:
     """The class that an image shows."""
     return 256 * int(image[0, 0, 0]) + int(image[1, 0, 0])
+
+
+def agree(task: ImageNetClasses, limit: int | None = None) -> int:
+    """All test images have the labels that they show; their number."""
+    batches = list(task.test(16, limit))
+    for batch in batches:
+        assert [shown(image) for image in batch.inputs] == batch.targets.tolist()
+    return sum(len(batch.targets) for batch in batches)
 
 
 def folders(root: Path, part: str, count: int = 1, wnids: Sequence[str] = WNIDS, first: int = 0) -> None:
