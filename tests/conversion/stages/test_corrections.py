@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Callable
 from dataclasses import replace
 from fractions import Fraction
@@ -16,7 +15,7 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from conversion import Calibration, ConversionGraph, InvalidInput, SpikingNetwork, convert, make_method, simulate
-from conversion.simulation.neuron import Layer, Neuron, Start
+from conversion.simulation.neuron import Layer, Neuron
 from conversion.stages import DelayedReadout, PotentialCorrection, Quantise, StepBias, TemporalBias, WeightCalibration
 from conversion.stages.weights import LayerObjective
 from tests.conversion.toys import (
@@ -43,6 +42,11 @@ def only(network: SpikingNetwork) -> Neuron:
     return neuron
 
 
+def sent_by(neuron: Neuron, currents: list[float], T: int) -> list[float]:
+    layer = Layer(neuron, T, axis=1)
+    return [float(layer.step(torch.tensor([[current]], dtype=torch.float64))[0]) for current in currents]
+
+
 # -------------------------------------------------------------------------------------------------- potentials by hand
 
 
@@ -64,7 +68,7 @@ def test_potential_by_hand() -> None:
 @pytest.mark.parametrize("T", [2, 8])
 def test_one_sweep_equals_correcting_potentials_layer_after_layer(T: int, by_channel: bool) -> None:
     """v(0) <- v(0) + T (mean(ANN) - mean(SNN)), all earlier layers corrected; here with a simulation per layer."""
-    graph, x = _open_graph(40)
+    graph, x = open_graph(40)
     network = convert(graph, x, "burst", T=T, phi=1, light=False)
     corrected = dict(network.neurons)
     over = (0, 2, 3) if by_channel else (0,)
@@ -80,7 +84,7 @@ def test_one_sweep_equals_correcting_potentials_layer_after_layer(T: int, by_cha
         torch.testing.assert_close(found, expected, rtol=0, atol=1e-6)
 
 
-def _open_network() -> nn.Module:
+def open_network() -> nn.Module:
     """A residual block that shows its activations, all of the same shape."""
 
     def function(net: Any, x: Tensor) -> tuple[Tensor, ...]:
@@ -94,12 +98,12 @@ def _open_network() -> nn.Module:
 
 
 @cache
-def _open_graph(samples: int) -> tuple[ConversionGraph, Tensor]:
+def open_graph(samples: int) -> tuple[ConversionGraph, Tensor]:
     """Its graph, with the same weights whatever ran before, and inputs."""
     x = seeded((samples, 3, 6, 6))
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        return captured(_open_network(), x), x
+        return captured(open_network(), x), x
 
 
 def test_potential_makes_up_for_a_missing_half_threshold() -> None:
@@ -117,7 +121,7 @@ def test_potential_makes_up_for_a_missing_half_threshold() -> None:
 
 def test_potentials_by_channel_and_by_neuron_add_up() -> None:
     """In either order; the second finds what the first left, so both are in the sum."""
-    graph, x = _open_graph(40)
+    graph, x = open_graph(40)
     calibration = Calibration(graph, x)
     network = convert(graph, x, "burst", T=4, phi=1, light=False)
     first = graph.firing[0]
@@ -135,112 +139,6 @@ def test_potentials_by_channel_and_by_neuron_add_up() -> None:
         lacking = 4 * (graph.run(x)[0].mean(over) - sent.mean(over))
         start, lacking = (value[:, None, None] if value.dim() == 1 else value for value in (start, lacking))
         torch.testing.assert_close(both, start + lacking, rtol=0, atol=1e-6)
-
-
-# -------------------------------------------------------------------------------------------------- a bias at each step
-
-
-def sent_by(neuron: Neuron, currents: list[float], T: int) -> list[float]:
-    layer = Layer(neuron, T, axis=1)
-    return [float(layer.step(torch.tensor([[current]], dtype=torch.float64))[0]) for current in currents]
-
-
-def test_each_step_has_its_bias_and_the_last_stays() -> None:
-    """V = 1, v(0) = 1/2, current 1/8, biases 3/8, 0, 1/2, then 1/2: 1 fires | 1/8 | 6/8 | 11/8 fires | 1 fires."""
-    biases = torch.tensor([[0.375], [0.0], [0.5]])
-    assert sent_by(Neuron(torch.ones(1), 1, biases), [0.125] * 5, T=3) == [1, 0, 0, 1, 1]
-
-
-@pytest.mark.parametrize("signed", [False, True])
-@pytest.mark.parametrize("start", ["potential", "shift", "none"])
-def test_equal_biases_are_one_bias(start: Start, signed: bool) -> None:
-    currents = seeded((6, 3, 4, 5))
-    bias = torch.tensor([0.1, -0.2, 0.0, 0.3])
-    one = Neuron(torch.full((4,), 0.7), 2, bias, start, signed)
-    rows = replace(one, bias=bias.expand(4, 4))
-    for first, second in zip(_train(one, currents), _train(rows, currents), strict=True):
-        assert torch.equal(first, second)
-
-
-def _train(neuron: Neuron, currents: Tensor) -> list[Tensor]:
-    layer = Layer(neuron, 4, axis=1)
-    return [layer.step(current)[0] for current in currents]
-
-
-def test_bias_of_each_step_by_hand() -> None:
-    """One current of 1/4, V = 1, rate 1, one pass; the ANN sends 1/4. b_t <- 1/4 - mean of what was sent up to t.
-
-    t = 1: v = 3/4 is silent, so b = 1/4 and v = 1 fires. t = 2: v = 1/4 is silent, the mean is 1/2, so b = -1/4 and
-    v = 0. t = 3: silent, mean 1/3, b = -1/12. t = 4: silent, mean 1/4, b = 0.
-    """
-    x = torch.full((1, 1), 0.25, dtype=torch.float64)
-    graph = identity(x)
-    network = TemporalBias(rate=1.0, passes=1)(with_thresholds(graph, 4, [1.0]), Calibration(graph, x))
-    assert only(network).bias.flatten().tolist() == pytest.approx([1 / 4, -1 / 4, -1 / 12, 0])
-    assert [float(simulate(network, x).mean(t)) * t for t in (1, 2, 3, 4)] == [1, 1, 1, 1]
-
-
-def test_published_bias_of_each_step_by_hand() -> None:
-    """The same current, threshold and rate: b_t <- 1/4 - what was sent at t, and what was sent before is forgotten.
-
-    t = 1: v = 3/4 is silent, so b = 1/4 and v = 1 fires. t = 2: v = 1/4 is silent, so b = 1/4 and v = 1/2. t = 3: v =
-    3/4 is silent, so b = 1/4 and v = 1 fires. t = 4: as t = 2. Two spikes, where the ANN's activation is worth one.
-    """
-    x = torch.full((1, 1), 0.25, dtype=torch.float64)
-    graph = identity(x)
-    network = StepBias(rate=1.0, passes=1)(with_thresholds(graph, 4, [1.0]), Calibration(graph, x))
-    assert only(network).bias.flatten().tolist() == [1 / 4] * 4
-    assert [float(simulate(network, x).mean(t)) * t for t in (1, 2, 3, 4)] == [1, 1, 2, 2]
-
-
-def test_published_bias_goes_from_batch_to_batch() -> None:
-    """32 samples of 1/4, then 32 of 3/4, V = 1, T = 1, rate 1/2: the second batch starts from the bias of the first.
-
-    First batch: silent, b = 1/8, v = 7/8 is silent. Second: v = 1/2 + 3/4 + 1/8 fires, so b = 1/8 + (3/4 - 1) / 2 = 0.
-    Pooled, the mean error is zero (1/2 - 1/2), and no bias would change.
-    """
-    x = torch.tensor([0.25] * 32 + [0.75] * 32, dtype=torch.float64)[:, None]
-    graph = identity(x)
-    calibration = Calibration(graph, x)
-    plain = with_thresholds(graph, 1, [1.0])
-    assert only(StepBias(0.5, 1)(plain, Calibration(graph, x[:32]))).bias.tolist() == [[1 / 8]]
-    assert only(StepBias(0.5, 1)(plain, calibration)).bias.tolist() == [[0]]
-    # Again: the first batch fires now, after 1/8 and 1/4 in two more passes.
-    assert only(StepBias(0.5, 2)(plain, Calibration(graph, x[:32]))).bias.tolist() == [[1 / 4]]
-
-
-@pytest.mark.parametrize("signed", [False, True])
-def test_published_bias_brings_every_step_closer(signed: bool) -> None:
-    """FTBC's property: the mean deviation of each step from the ANN, by channel and layer, shrinks."""
-    graph, x = _open_graph(64)
-    plain = convert(graph, x, "burst", T=4, phi=1, signed=signed, light=False)
-    corrected = StepBias()(plain, Calibration(graph, x))
-    ann = graph.run(x)
-    before, after = (simulate(network, x, count=False) for network in (plain, corrected))
-    for layer in range(len(graph.firing)):
-        deviations = []
-        for run in (before, after):
-            sums = [t * run.mean(t)[layer] if t else 0 for t in range(5)]
-            steps = [(now - earlier - ann[layer]).mean((0, 2, 3)) for earlier, now in itertools.pairwise(sums)]
-            deviations.append(float(torch.stack(steps).abs().mean()))
-        assert deviations[1] < 0.5 * deviations[0]
-
-
-@pytest.mark.parametrize("signed", [False, True])
-def test_bias_of_each_step_brings_every_running_mean_closer(signed: bool) -> None:
-    """Mean deviation from the ANN by channel, in every layer and at every t, before and after."""
-    graph, x = _open_graph(60)
-    plain = convert(graph, x, "burst", T=4, phi=1, signed=signed, light=False)
-    corrected = TemporalBias(passes=8)(plain, Calibration(graph, x))
-    before, after = simulate(plain, x, count=False), simulate(corrected, x, count=False)
-    ann = graph.run(x)
-    for layer, node in enumerate(graph.firing):
-        assert corrected.neurons[node].bias.shape == (4, 6)
-        for t in (1, 2, 3, 4):
-            deviation = [
-                float((run.mean(t)[layer] - ann[layer]).mean((0, 2, 3)).abs().mean()) for run in (before, after)
-            ]
-            assert deviation[1] < 0.8 * deviation[0]
 
 
 # ------------------------------------------------------------------------------------------------------------- weights
@@ -319,7 +217,7 @@ def test_a_shared_weight_is_tuned_for_the_first_layer_that_reads_it() -> None:
 
 
 def test_the_seed_draws_the_batches_of_weight_calibration_and_nothing_else() -> None:
-    graph, x = _open_graph(80)
+    graph, x = open_graph(80)
     options: dict[str, Any] = {"weights": True, "potential": False, "iterations": 5, "learning_rate": 1e-3}
 
     def tuned(seed: int) -> list[Tensor]:
@@ -350,7 +248,7 @@ def test_signed_neuron_with_memory_by_its_formula(currents: list[int]) -> None:
 
 
 def test_eager_snm_puts_thresholds_at_the_maximum_and_corrects_nothing() -> None:
-    graph, x = _open_graph(40)
+    graph, x = open_graph(40)
     network = convert(graph, x, "snm", T=4, form="eager")
     for node, a in zip(graph.firing, graph.run(x), strict=False):
         neuron = network.neurons[node]
@@ -360,7 +258,7 @@ def test_eager_snm_puts_thresholds_at_the_maximum_and_corrects_nothing() -> None
 
 
 def test_advanced_calibration_is_the_baseline_with_potentials_for_biases() -> None:
-    graph, x = _open_graph(40)
+    graph, x = open_graph(40)
     light, advanced = (convert(graph, x, name, T=4) for name in ("calibration", "calibration_advanced"))
     for node in graph.firing:
         one, other = light.neurons[node], advanced.neurons[node]
@@ -425,6 +323,6 @@ def test_the_twin_keeps_what_corrections_add_up_to() -> None:
     "stage", [PotentialCorrection(), WeightCalibration(), TemporalBias(), StepBias(), DelayedReadout()]
 )
 def test_corrections_say_that_they_miss_neurons(stage: Any) -> None:
-    graph, x = _open_graph(4)
+    graph, x = open_graph(4)
     with pytest.raises(InvalidInput, match="put a stage that sets thresholds before it"):
         stage(SpikingNetwork(graph, 4), Calibration(graph, x))
