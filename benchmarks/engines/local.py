@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 import re
 import signal
@@ -19,6 +18,7 @@ import torch
 from pebble import ProcessExpired, ProcessPool
 
 from benchmarks.engines.base import cores
+from benchmarks.engines.processes import process_context
 from benchmarks.execution.worker import Job, JobResult, fail, finished_since, run_job
 from benchmarks.records.leases import watch_over
 from benchmarks.records.record import Cause
@@ -88,11 +88,8 @@ class _Slot:
         self.pool = self._start()
 
     def _start(self) -> ProcessPool:
-        # A server that has imported torch forks processes in milliseconds; it runs no thread that a fork would break.
-        method = "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
-        context = multiprocessing.get_context(method)
-        context.set_forkserver_preload(["__main__", __name__])
         arguments = (self.number, self.engine.workers, self.engine.gpus, os.getpid(), psutil.Process().create_time())
+        context = process_context(["__main__", __name__])
         return ProcessPool(1, initializer=_initialise_worker, initargs=arguments, context=context)
 
     def begin(self, job: Job) -> Future[JobResult]:
