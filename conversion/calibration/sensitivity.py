@@ -177,7 +177,7 @@ class _BaseRun:
         running = RunningMean(network.readout_start)
         for _ in range(network.T):
             running.add(schedule.advance())
-        return network.decode(running.mean(), frames[0])
+        return network.decode(running.value(), frames[0])
 
 
 def _side_inputs(network: SpikingNetwork, node: fx.Node) -> list[fx.Node]:

@@ -5,9 +5,9 @@ Their energy is a matter of price lists (benchmarks/references/prices.py).
 
 from __future__ import annotations
 
-from typing import TypeVar
+from typing import Any, TypeVar
 
-from pydantic import BaseModel
+from pydantic import BaseModel, model_validator
 from torch import Tensor
 
 Steps = TypeVar("Steps", float, Tensor)
@@ -16,16 +16,28 @@ Steps = TypeVar("Steps", float, Tensor)
 class SpikeOperations(BaseModel):
     """Spikes and the synaptic operations that they cause, for one sample.
 
-    A burst of n spikes is n spikes, as many binary digits as n has ones, and one event. Each times its fan-out gives
-    the synaptic operations when it is sent as n spikes (unary), in binary, or as one graded event.
+    A burst of n spikes is n spikes, as many binary digits as n has ones, one event, and n units: spikes of the layer's
+    smallest amplitude. In codes whose spikes have several amplitudes one spike is as many units as its amplitude is of
+    the smallest. Each times its fan-out gives the synaptic operations when it is sent as spikes (unary), in binary, as
+    one graded event, or in spikes of the smallest amplitude.
     """
 
     spikes: float
     digits: float
     events: float
+    units: float
     synops_unary: float
     synops_binary: float
     synops_graded: float
+    synops_smallest: float
+
+    @model_validator(mode="before")
+    @classmethod
+    def _of_one_amplitude(cls, content: Any) -> Any:
+        """Records from before units were counted are of bursts, whose spikes are all of the smallest amplitude."""
+        if isinstance(content, dict) and "units" not in content and "spikes" in content:
+            return content | {"units": content["spikes"], "synops_smallest": content.get("synops_unary")}
+        return content
 
 
 KINDS = tuple(SpikeOperations.model_fields)

@@ -1,4 +1,4 @@
-"""Counts of a layer's spikes in one timestep: spikes, binary digits and events, and their synaptic operations."""
+"""Counts of a layer's spikes in one timestep: spikes, binary digits, events and units, and their synaptic operations."""
 
 from __future__ import annotations
 
@@ -9,10 +9,16 @@ MOST_SPIKES = 2**16 - 1
 """Largest number of spikes per step: binary digits are counted for numbers of up to 16 bits."""
 
 
-def count_spikes(spikes: Tensor, fan_out: Tensor | None, single: bool) -> Tensor | None:
-    """Spikes, binary digits and events per sample and second axis, plain and weighted by the fan-out.
+def count_spikes(
+    spikes: Tensor, fan_out: Tensor | None, single: bool, units: Tensor | None = None
+) -> Tensor | None:  # fmt: skip
+    """Spikes, binary digits, events and units per sample and second axis, plain and weighted by the fan-out.
 
-    `single` says that phi is one, which saves two thirds of the sums.
+    Args:
+        spikes: numbers of spikes, shape (N, ...).
+        fan_out: synaptic operations of one spike of each neuron; None counts nothing.
+        single: no neuron fires more than once, which saves sums.
+        units: amplitudes in units of the layer's smallest; None where all spikes have one amplitude.
     """
     if fan_out is None:
         return None
@@ -20,13 +26,16 @@ def count_spikes(spikes: Tensor, fan_out: Tensor | None, single: bool) -> Tensor
     if not single:
         digits = ones_in_binary(spikes.to(torch.int32)).to(spikes.dtype)
         plain = (spikes, digits, (spikes > 0).to(spikes.dtype))
+    if units is not None:
+        plain = (*plain, units)
     counts = [*plain, *(count * fan_out for count in plain)]
     # Sums of one channel, which float32 holds exactly up to 2^24 and to parts in ten million beyond; the caller adds
     # them up in float64. Over all axes in one call and stacked in front, they compile into the same loop as the update.
     axes = tuple(range(2, spikes.dim()))
-    tally = torch.stack([count.sum(axes) if axes else count for count in counts])
-    # Of single spikes all three countings agree.
-    return tally.repeat_interleave(3, dim=0) if single else tally
+    sums = [count.sum(axes) if axes else count for count in counts]
+    # Of single spikes three countings agree, and of spikes of one amplitude the fourth agrees with the first.
+    rows = ([0, 0, 0] if single else [0, 1, 2]) + [0 if units is None else len(plain) - 1]
+    return torch.stack([sums[row] for row in (*rows, *(len(plain) + row for row in rows))])
 
 
 def ones_in_binary(number: Tensor) -> Tensor:

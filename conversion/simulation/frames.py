@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -85,6 +86,15 @@ NetworkInput = Tensor | Frames
 def input_steps(inputs: NetworkInput, T: int) -> list[Tensor]:
     """The input of every step: one for all where it is constant, else one for each of T steps."""
     return [inputs] if isinstance(inputs, Tensor) else inputs.steps(T)
+
+
+def running_means(steps: Sequence[Tensor]) -> list[Tensor]:
+    """The mean of the inputs up to each step: what a network whose neurons hold values is to answer by then.
+
+    The last one is the ANN's input.
+    """
+    sums = list(itertools.accumulate(steps, torch.add))
+    return [total / t if t > 1 else total for t, total in enumerate(sums, start=1)]
 
 
 def mean_input(inputs: NetworkInput) -> Tensor:

@@ -32,9 +32,10 @@ class SpikingNetwork:
         weights: parameters that calibration tuned, by the node that holds each; the graph keeps the ANN's own.
         exit: rule by which samples exit before step T; None runs all T steps.
         nonlinear: output of nonlinear operations between neurons: the difference of f of the running mean, whose mean
-            is exact ("difference", conversion/simulation/temporal.py), or f of each step's value, as the paper's code
-            does ("instantaneous": a maximum of spikes overestimates, E max >= max E). Of a maximum the difference is
-            lateral-inhibition pooling: the largest sum of spikes so far, less what was sent before.
+            is exact ("difference", conversion/simulation/temporal.py), or f of each step's value ("instantaneous"), as
+            the paper's code does, where a maximum of spikes overestimates (E max >= max E), and as is right for values
+            that are held. Of a maximum the difference is lateral-inhibition pooling: the largest sum of spikes so far,
+            less what was sent before.
         readout_start: number of steps that the readout leaves out: the output is the mean over later ones, when
             spikes have come through all layers. They are simulated and counted all the same.
     """
@@ -59,6 +60,14 @@ class SpikingNetwork:
                 "An exit rule looks at the mean of all steps so far, and a delayed readout leaves the first ones out; "
                 "use one of the two."
             )
+        codes = {neuron.code is None for neuron in self.neurons.values()}
+        if len(codes) > 1:
+            raise InvalidInput("Some neurons have the rate code and some hold values; give all of them codes, or none.")
+        if self.holds and (self.nonlinear != "instantaneous" or self.readout_start):
+            raise InvalidInput(
+                "Neurons whose receivers hold a value need nonlinear operations of that value (nonlinear='instantaneous') "
+                "and a readout of its last state (readout_start=0)."
+            )
 
     def with_neurons(self, neurons: Mapping[fx.Node, Neuron]) -> SpikingNetwork:
         return replace(self, neurons=MappingProxyType(dict(neurons)))
@@ -70,6 +79,16 @@ class SpikingNetwork:
     def changing(self, *, constant_input: bool) -> frozenset[fx.Node]:
         """Nodes whose value changes from step to step."""
         return self.spiking if constant_input else frozenset((self.graph.input, *self.graph.body))
+
+    @property
+    def holds(self) -> bool:
+        """Whether signals are values that receivers hold, the last of which counts, and not parts of a mean."""
+        return any(neuron.code is not None for neuron in self.neurons.values())
+
+    @property
+    def waits(self) -> bool:
+        """Whether some neurons wait for their input."""
+        return any(neuron.wait for neuron in self.neurons.values())
 
     @cached_property
     def spiking(self) -> frozenset[fx.Node]:
@@ -92,7 +111,7 @@ class SpikingNetwork:
 
     @cached_property
     def readout(self) -> tuple[fx.Node, ...]:
-        """The nodes whose values are averaged over time: those that the head, or the output, reads."""
+        """The nodes that the head, or the output, reads: their values are averaged over time, or the last one counts."""
         after = {*self.head, self.graph.output}
         return tuple(node for node in (self.graph.input, *self.body) if after.intersection(node.users))
 
@@ -107,7 +126,7 @@ class SpikingNetwork:
         return connect(self.graph, self.neurons.keys(), difference=self.nonlinear == "difference", event_input=True)
 
     def decode(self, means: Values, inputs: Tensor) -> Any:
-        """The network's output for a batch of inputs from the mean values of its readout nodes."""
+        """The network's output for a batch of inputs from the values of its readout nodes: means, or those held."""
         cast = {node: mean.to(self.graph.dtype) for node, mean in means.items()}
         values = self.start(inputs) | cast
         for node in self.head:

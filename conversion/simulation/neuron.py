@@ -8,6 +8,7 @@ with memory does (SNM, Wang et al., IJCAI 2022).
 
 from __future__ import annotations
 
+import math
 import os
 import shutil
 import sys
@@ -22,6 +23,7 @@ import torch
 from torch import Tensor
 
 from conversion.capture.channels import per_channel, per_neuron
+from conversion.codes import Code
 from conversion.counting.spikes import MOST_SPIKES, count_spikes
 from conversion.errors import InvalidInput
 
@@ -50,6 +52,13 @@ class Neuron:
         slope: slope of a leaky ReLU; above zero the total may be negative, and the neuron has to be signed.
         rho: factor of the threshold that SSC chose; the threshold has it already.
         potential: potential that calibration adds to v(0); shape (channels,), or that of one sample.
+        code: the code that its spikes are in; None is the rate code, all else about which is above. A neuron of another
+            code compares its activation function with the value that its receivers hold (`conversion.codes`). Its
+            threshold has shape (channels,), (1,) or (T, channels), and its bias is added to the current; it has neither
+            start, potential nor rho.
+        wait: number of steps that it waits for its input: at its step t it knows what its input knows at t + wait. With
+            T or more it waits for all of it (a window). Rate codes do not wait.
+        ceiling: where the activation function of a coded neuron saturates.
     """
 
     threshold: Tensor
@@ -61,15 +70,26 @@ class Neuron:
     rho: float = 1.0
     potential: Tensor | None = None
     takes_back: TakesBack = "eagerly"
+    code: Code | None = None
+    wait: int = 0
+    ceiling: float = math.inf
 
     def __post_init__(self) -> None:
+        if self.wait < 0 or (self.wait and self.code is None):
+            raise InvalidInput(
+                f"A neuron waits {self.wait} steps; give 0 or more, and 0 in the rate code, whose spikes are parts of a mean."
+            )
+        if self.code is not None and self.slope > 0 and not self.code.signed:
+            raise InvalidInput(
+                f"The code '{self.code.name}' has no negative values, and a leaky ReLU or an encoder has; take a signed one."
+            )
         if self.phi < 1:
             raise InvalidInput(f"phi is {self.phi}, but a neuron fires at least 1 spike per step; give phi >= 1.")
         if self.phi > MOST_SPIKES:
             raise InvalidInput(f"phi is {self.phi}, but a neuron fires at most {MOST_SPIKES} spikes per step.")
         if not bool((torch.isfinite(self.threshold) & (self.threshold > 0)).all()):
             raise InvalidInput("A threshold is not a positive finite number.")
-        if self.slope > 0 and not self.signed:
+        if self.slope > 0 and not self.signed and self.code is None:
             raise InvalidInput("A leaky ReLU has negative outputs and needs the signed neuron.")
         if self.slope > 0 and self.takes_back != "eagerly":
             raise InvalidInput(
@@ -80,6 +100,12 @@ class Neuron:
     def lowest(self) -> int:
         """Lowest mean number of spikes per step, net of negative ones: -phi for a leaky ReLU, else 0."""
         return -self.phi if self.slope > 0 else 0
+
+    def payload_bits(self, T: int) -> int:
+        """Bits that an event carries besides its address: the number of spikes of a burst, the sign of a signed one."""
+        if self.code is not None:
+            return self.code.payload_bits(T, self.phi, rectified=self.slope == 0)
+        return self.signed + (self.phi - 1).bit_length()
 
     def to(self, device: torch.device) -> Neuron:
         potential = None if self.potential is None else self.potential.to(device)
@@ -114,8 +140,7 @@ class Layer:
 
         Returns:
             The output, spikes times threshold, like `current`; and, where spikes are counted, a tally of shape
-            (6, N, M): M partial sums of spikes, binary digits and events, then of the synaptic operations that each of
-            them causes.
+            (8, N, M): M partial sums in the order of `conversion.counting.operations.KINDS`.
         """
         if not self.state:
             self._reset(current)

@@ -1,4 +1,7 @@
-"""The mean over time that a network's output is computed from: of all steps, or of those after a delay."""
+"""The values that a network's output is computed from: their mean over time, or the last ones.
+
+Rate codes have a mean of all steps, or of those after a delay; of values that receivers hold the last one counts.
+"""
 
 from __future__ import annotations
 
@@ -29,7 +32,7 @@ class RunningMean:
         self.t += 1
         self.sums = {node: add(self.sums.get(node), value) for node, value in values.items()}
 
-    def mean(self) -> Values:
+    def value(self) -> Values:
         """The mean after the steps so far, by node."""
         steps = self.t - self.start if self.t > self.start else self.t
         return {node: total / steps for node, total in self.sums.items()}
@@ -37,6 +40,25 @@ class RunningMean:
     def keep(self, samples: Tensor) -> None:
         """Continues with the samples at the given indices alone."""
         self.sums = {node: keep(node, total, samples) for node, total in self.sums.items()}
+
+
+class LastValue:
+    """The values of the readout nodes after the steps so far, in networks whose receivers hold them."""
+
+    def __init__(self) -> None:
+        self.values: Values = {}
+
+    def add(self, values: Values) -> None:
+        """Takes the values of the next step."""
+        self.values = values
+
+    def value(self) -> Values:
+        """The values held."""
+        return self.values
+
+    def keep(self, samples: Tensor) -> None:
+        """Continues with the samples at the given indices alone."""
+        self.values = {node: keep(node, value, samples) for node, value in self.values.items()}
 
 
 def add(total: Tensor | None, value: Tensor) -> Tensor:

@@ -18,6 +18,7 @@ from conversion.capture.layout import keep
 from conversion.capture.roles import Role
 from conversion.simulation.network import SpikingNetwork
 from conversion.simulation.temporal import RunningDifference
+from conversion.simulation.timing import timing
 
 # Values of one node over time: for each batch one value for each step.
 TimeSeries = Sequence[Sequence[Any]]
@@ -29,7 +30,7 @@ class StepSchedule:
     Args:
         network: says which nodes are layers of neurons.
         frames: one input for all steps, or one for each of them.
-        spike: given a layer of neurons and its current, returns its output.
+        spike: given a layer of neurons and its current, returns its output. No neuron waits (`Pipeline`).
         replay: known values of some nodes, one for each step. Nodes that only these depend on are not computed.
     """
 
@@ -90,10 +91,12 @@ def sweep(
         also: further nodes whose values are returned.
 
     Returns:
-        The values of every readout node and of `also`. A value that is constant in time is one tensor, repeated.
+        The values of every readout node and of `also`. A value that is constant in time is one tensor, repeated; where
+        later layers wait for their input, a step that none of them reads is None.
     """
     graph = network.graph
     changing = network.changing(constant_input=all(len(frames) == 1 for frames in batches))
+    read = timing(network, changing, T, also).read
     starts = [network.start(frames[0]) for frames in batches]
     series: dict[fx.Node, TimeSeries] = {node: [[start[node]] * T for start in starts] for node in starts[0]}
     series[graph.input] = [frames if len(frames) == T else [frames[0]] * T for frames in batches]
@@ -105,7 +108,7 @@ def sweep(
             # Each batch has its own state of a node.
             steps = [_differences(network, changing, [node]).get(node) for _ in batches]
             series[node] = [
-                _values_over_time(node, series, batch, T, node in changing, difference)
+                _values_over_time(node, series, batch, T, read.get(node), difference)
                 for batch, difference in enumerate(steps)
             ]
         for done in freed.get(node, ()):
@@ -114,15 +117,19 @@ def sweep(
 
 
 def _values_over_time(
-    node: fx.Node, series: dict[fx.Node, TimeSeries], batch: int, T: int, changing: bool,
+    node: fx.Node, series: dict[fx.Node, TimeSeries], batch: int, T: int, read: Collection[int] | None,
     difference: RunningDifference | None,
 ) -> list[Any]:  # fmt: skip
-    """A node's values for one batch at every step; one tensor, repeated, where they do not change."""
-    inputs = (
-        {source: series[source][batch][t] for source in node.all_input_nodes} for t in range(T if changing else 1)
-    )
-    values = [difference.step(values) if difference else evaluate(node, values) for values in inputs]
-    return values if changing else values * T
+    """A node's values for one batch at the steps that are read; one tensor, repeated, where they do not change."""
+
+    def inputs(t: int) -> Values:
+        return {source: series[source][batch][t - 1] for source in node.all_input_nodes}
+
+    if read is None:
+        return [evaluate(node, inputs(1))] * T
+    if difference is not None:
+        return [difference.step(inputs(t)) for t in range(1, T + 1)]
+    return [evaluate(node, inputs(t)) if t in read else None for t in range(1, T + 1)]
 
 
 def _differences(

@@ -17,11 +17,13 @@ from conversion.counting.fanout import Connectivity
 from conversion.counting.spikes import count_spikes
 from conversion.errors import InvalidInput
 from conversion.simulation.exit_rules import is_power_of_two
-from conversion.simulation.frames import Frames
+from conversion.simulation.frames import Frames, running_means
 from conversion.simulation.network import SpikingNetwork
-from conversion.simulation.neuron import Layer
-from conversion.simulation.readout import RunningMean
-from conversion.simulation.schedules import StepSchedule, sweep
+from conversion.simulation.coded import make_layer, waited
+from conversion.simulation.pipeline import Pipeline
+from conversion.simulation.readout import LastValue, RunningMean
+from conversion.simulation.schedules import StepSchedule, TimeSeries, sweep
+from conversion.simulation.timing import timing
 
 # A constant input (N, ...), one for each step, or frames that are grouped to steps.
 Inputs = Tensor | Sequence[Tensor] | Frames
@@ -78,6 +80,10 @@ def simulate(
     read = sorted(set(range(1, T + 1) if at is None else at))
     if not read or read[0] < 1 or read[-1] > T:
         raise InvalidInput(f"Readout at steps {read}, but the simulation has steps 1 to {T}.")
+    if network.holds and T != network.T:
+        raise InvalidInput(
+            f"The network's codes are for T = {network.T} steps, and {T} are asked for; convert it for as many."
+        )
     if network.exit is not None and schedule == "sweep":
         raise InvalidInput("Samples that leave early need the step schedule; sweep runs all steps of every sample.")
     if observe is not None and (network.exit is not None or schedule == "sweep"):
@@ -97,7 +103,14 @@ def simulate(
     if not count:
         return Readout(outputs, steps, None)
     constant = isinstance(inputs, Tensor)
-    return Readout(outputs, steps, Counts.of(connectivity, layers.tallies, steps, T, constant_input=constant))
+    times = timing(network, network.changing(constant_input=constant), T)
+    counts = Counts.of(
+        connectivity, layers.tallies, steps, T, constant_input=constant,
+        ahead={node: times.ahead(node) for node in network.neurons},
+        payload_bits={node: neuron.payload_bits(T) for node, neuron in network.neurons.items()},
+        delay=times.latency,
+    )  # fmt: skip
+    return Readout(outputs, steps, counts)
 
 
 class LayerStates:
@@ -106,7 +119,7 @@ class LayerStates:
     def __init__(self, network: SpikingNetwork, connectivity: Connectivity, count: bool, fast: bool) -> None:
         fan_out = connectivity.fan_out if count else {}
         self.layers = {
-            node: Layer(neuron, network.T, network.graph.channel_axis(node), fan_out.get(node), fast)
+            node: make_layer(neuron, network.T, network.graph.channel_axis(node), fan_out.get(node), fast)
             for node, neuron in network.neurons.items()
         }
         # The input is a layer where it is made of events.
@@ -138,12 +151,16 @@ class LayerStates:
 def _sweep(network: SpikingNetwork, frames: list[Tensor], T: int, layers: LayerStates) -> dict[int, Any]:
     for t in range(1, T + 1):
         layers.count_input(t, torch.arange(len(frames[0]), device=frames[0].device))
-    series = sweep(network, [frames], T, lambda node, currents: [[layers.spike(node, one) for one in currents[0]]])
-    running = RunningMean(network.readout_start)
+
+    def spike(node: fx.Node, currents: TimeSeries) -> TimeSeries:
+        return [[layers.spike(node, known) for known in waited(currents[0], network.neurons[node].wait)]]
+
+    series = sweep(network, [frames], T, spike)
+    running = _readout(network)
     outputs: dict[int, Any] = {}
     for t in range(1, T + 1):
         running.add({node: series[node][0][t - 1] for node in network.readout})
-        outputs[t] = network.decode(running.mean(), frames[0])
+        outputs[t] = network.decode(running.value(), frames[0])
     return outputs
 
 
@@ -152,10 +169,10 @@ def _step(
     observe: Callable[[int, Any], None] | None,
 ) -> tuple[dict[int, Any], Tensor]:  # fmt: skip
     """Outputs at the steps in `read`, and how many steps each sample took."""
-    schedule = StepSchedule(network, frames, layers.spike)
+    schedule = Pipeline(network, frames, layers.spike, T) if network.waits else StepSchedule(network, frames, layers.spike)
     alive = torch.arange(len(frames[0]), device=frames[0].device)
     steps = torch.full_like(alive, T)
-    running = RunningMean(network.readout_start)
+    running = _readout(network)
     outputs: dict[int, Any] = {}
     latest: Any = None
     earlier: Any = None
@@ -166,7 +183,7 @@ def _step(
             running.add(schedule.advance())
         needed = rule is not None and (rule.decides_at(t) or is_power_of_two(t))
         if len(alive) and (t in read or needed or observe is not None):
-            output = network.decode(running.mean(), frames[0][alive])
+            output = network.decode(running.value(), frames[0][alive])
             if rule is None:
                 latest = output
                 if observe is not None:
@@ -191,6 +208,10 @@ def _step(
     return outputs, steps
 
 
+def _readout(network: SpikingNetwork) -> RunningMean | LastValue:
+    return LastValue() if network.holds else RunningMean(network.readout_start)
+
+
 def _put(samples: Tensor, value: Tensor, fresh: Tensor) -> Tensor:
     return value.index_copy(0, samples, fresh)
 
@@ -210,4 +231,4 @@ def _frames(network: SpikingNetwork, inputs: Inputs, T: int) -> list[Tensor]:
             raise InvalidInput(f"Frames have {len(frames[0])} and {len(frame)} samples; give all of them the same.")
         if not bool(torch.isfinite(frame).all()):
             raise InvalidInput("The input holds values that are not finite.")
-    return frames
+    return running_means(frames) if network.holds else frames

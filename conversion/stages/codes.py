@@ -1,0 +1,191 @@
+"""Neurons in a code, with thresholds and biases fitted layer after layer to what reaches them."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import torch
+from torch import Tensor, fx
+
+from conversion.calibration.statistics import Calibration
+from conversion.capture.graph import ConversionGraph, Values, evaluate, last_uses
+from conversion.codes import Code, Held
+from conversion.simulation.coded import make_layer, waited
+from conversion.simulation.frames import running_means
+from conversion.simulation.network import SpikingNetwork
+from conversion.simulation.neuron import Neuron
+from conversion.simulation.schedules import TimeSeries, sweep
+from conversion.stages.base import channel_mean, require_activations
+from conversion.stages.energy_aware import relative_fan_out
+
+Wait = int | Literal["window"]
+# Candidate thresholds: the largest is this share of a channel's largest activation, each next one smaller by a ratio,
+# down to where all spikes together reach a share of it.
+LARGEST, RATIO, SHARE = 1.6, 1.18, 0.28
+# Ratios of the thresholds of two consecutive steps, where they fall from step to step.
+FALLS = {2: (1.5, 2.0, 3.0, 4.0), 3: (1.5, 2.0, 3.0)}
+# Positions of each channel that candidates are tried on.
+POSITIONS = 2048
+# A dead channel's largest activation.
+LEAST = 1e-3
+CORRECTION, ROUNDS = 0.7, 2
+
+
+@dataclass(frozen=True)
+class CodedNeurons:
+    """Puts neurons of a code in the place of activations, layer after layer in one sweep.
+
+    The input of a layer is what the layers before it, fitted already, hold at each step, so that a layer makes up for
+    their errors. By channel its thresholds are the candidates that minimise, over positions drawn at random,
+
+        sum_t w_t MSE(h_t, a) / E[a^2] + sum_t lambda_t f / F E[spikes in step t],
+
+    with h_t the value held after step t, a the ANN's activation, E[a^2] over the whole layer, f the mean fan-out of the
+    channel's neurons and F the mean over layers of their mean fan-out. Then biases d_t follow, step after step, that
+    bring the mean of h_t to the mean of a: twice d_t += 0.7 (mean a - mean h_t).
+
+    Attributes:
+        code: the code.
+        wait: steps that a layer waits for its input, or "window" for all of it.
+        phi: most spikes per step, in codes of bursts.
+        energy: lambda_t of every step; the last stands for later steps, too.
+        weights: w_t, likewise.
+        correct: whether biases are corrected.
+    """
+
+    code: Code
+    wait: Wait = 0
+    phi: int = 1
+    energy: tuple[float, ...] = (0.0,)
+    weights: tuple[float, ...] = (1.0,)
+    correct: bool = True
+
+    def __call__(self, network: SpikingNetwork, calibration: Calibration) -> SpikingNetwork:
+        graph, T = network.graph, network.T
+        require_activations(graph, calibration)
+        fan_outs = relative_fan_out(graph)
+        activations = Activations(graph, [batch for batch in calibration.mean_inputs.split(calibration.sweep_batch)])
+        generator = torch.Generator().manual_seed(calibration.seed)
+        neurons = {node: self._unfitted(graph, node, T) for node in graph.firing}
+        network = replace(network, nonlinear="instantaneous").with_neurons(neurons)
+
+        def spike(node: fx.Node, currents: TimeSeries) -> TimeSeries:
+            axis, targets = graph.channel_axis(node), activations(node)
+            known = [waited(batch, neurons[node].wait) for batch in currents]
+            neurons[node] = self._fitted(neurons[node], known, targets, axis, T, fan_outs[node], generator)
+            return [_held(neurons[node], T, axis, batch) for batch in known]
+
+        with torch.no_grad():
+            sweep(network, [running_means(steps) for steps in calibration.sweeps(T)], T, spike)
+        return network.with_neurons(neurons)
+
+    def _unfitted(self, graph: ConversionGraph, node: fx.Node, T: int) -> Neuron:
+        function = graph.activation(node)
+        one = torch.ones(1, device=graph.example.device)
+        wait = T if self.wait == "window" else self.wait
+        return Neuron(one, self.phi, 0 * one, slope=function.slope, code=self.code, wait=wait, ceiling=function.ceiling)
+
+    def _fitted(
+        self, neuron: Neuron, currents: Sequence[Sequence[Tensor]], targets: Sequence[Tensor], axis: int, T: int,
+        fan_out: Tensor, generator: torch.Generator,
+    ) -> Neuron:  # fmt: skip
+        """The neuron with thresholds and biases for its currents, by batch and step, and its targets, by batch."""
+        wanted = torch.cat([_rows(target, axis) for target in targets])
+        largest = wanted.abs().amax(0).clamp(min=LEAST)
+        drawn = torch.randperm(len(wanted), generator=generator)[:POSITIONS].to(wanted.device)
+        series = [torch.cat([_rows(batch[t], axis) for batch in currents])[drawn] for t in range(T)]
+        thresholds = self._thresholds(neuron, series, wanted[drawn], largest, T, fan_out.to(wanted))
+        neuron = replace(neuron, threshold=thresholds, bias=torch.zeros_like(thresholds))
+        if not self.correct:
+            return neuron
+        mean = wanted.mean(0, dtype=torch.float64)
+        for t in range(T):
+            for _ in range(ROUNDS):
+                # Later steps do not change what is held at this one.
+                held = [[_held(neuron, T, axis, batch[: t + 1])[t]] for batch in currents]
+                bias = neuron.bias.clone()
+                bias[t] += CORRECTION * (mean - channel_mean(held, axis)).to(bias.dtype)
+                neuron = replace(neuron, bias=bias)
+        return neuron
+
+    def _thresholds(
+        self, neuron: Neuron, series: Sequence[Tensor], wanted: Tensor, largest: Tensor, T: int, fan_out: Tensor
+    ) -> Tensor:
+        """The best candidate of every channel, shape (T, channels), for currents and targets of shape (n, channels)."""
+        power = wanted.square().mean().clamp(min=1e-12)
+        best = torch.full_like(largest, torch.inf)
+        chosen = largest.expand(T, -1).clone()
+        for shares in candidates(self.code, T, self.phi):
+            thresholds = torch.outer(wanted.new_tensor(shares), largest)
+            layer = make_layer(replace(neuron, threshold=thresholds), T, 1, torch.ones_like(largest))
+            cost = torch.zeros_like(best)
+            for t, current in enumerate(series):
+                held, tally = layer.step(current)
+                assert tally is not None
+                cost += _at(self.weights, t) * (held - wanted).square().mean(0) / power
+                cost += _at(self.energy, t) * fan_out * tally[0].mean(0)
+            better = cost < best
+            best = torch.where(better, cost, best)
+            chosen = torch.where(better, thresholds, chosen)
+        return chosen
+
+
+class Activations:
+    """The ANN's activations, computed batch by batch from node to node as they are asked for, in execution order."""
+
+    def __init__(self, graph: ConversionGraph, batches: Sequence[Tensor]) -> None:
+        self.graph = graph
+        self.pending = iter(graph.body)
+        self.values: list[Values] = [graph.start(graph.cast(batch)) for batch in batches]
+        self.freed = last_uses(graph.body, keep=())
+
+    def __call__(self, node: fx.Node) -> list[Tensor]:
+        """The activations of one node, by batch."""
+        for current in self.pending:
+            for values in self.values:
+                values[current] = evaluate(current, values)
+            if current is node:
+                found = [values[node] for values in self.values]
+                self._free(current)
+                return found
+            self._free(current)
+        raise AssertionError(f"{node} was asked for out of order")
+
+    def _free(self, node: fx.Node) -> None:
+        for done in self.freed.get(node, ()):
+            for values in self.values:
+                del values[done]
+
+
+def candidates(code: Code, T: int, phi: int) -> Iterator[tuple[float, ...]]:
+    """Thresholds of steps 1..T that are tried, as shares of a channel's largest activation.
+
+    Bursts that are held have thresholds that fall by a ratio from step to step; other codes bring their amplitudes
+    with them.
+    """
+    falls: Sequence[tuple[float, ...]] = [(1.0,) * T]
+    if isinstance(code, Held):
+        ratios = itertools.product(FALLS.get(T, (2.0,)), repeat=T - 1)
+        falls = [tuple(itertools.accumulate((1.0, *fall), lambda a, b: a * b))[::-1] for fall in ratios]
+    share = SHARE / code.reach(T, phi)
+    while share < LARGEST:
+        for fall in falls:
+            yield tuple(share * factor for factor in fall)
+        share *= RATIO
+
+
+def _held(neuron: Neuron, T: int, axis: int, currents: Sequence[Tensor]) -> list[Tensor]:
+    layer = make_layer(neuron, T, axis)
+    return [layer.step(current)[0] for current in currents]
+
+
+def _rows(values: Tensor, axis: int) -> Tensor:
+    """Channels last, all other axes in one; float32 at least."""
+    return values.movedim(axis, -1).flatten(0, -2).to(torch.promote_types(values.dtype, torch.float32))
+
+
+def _at(values: tuple[float, ...], t: int) -> float:
+    return values[min(t, len(values) - 1)]
