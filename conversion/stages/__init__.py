@@ -4,7 +4,8 @@ from conversion.stages.adafire import AdaFire
 from conversion.stages.balancing import DelayedReadout, LocalThresholdBalancing
 from conversion.stages.base import Stage
 from conversion.stages.bias import BiasCorrection
-from conversion.stages.early_exit import EarlyExit, SettledExit
+from conversion.stages.codes import CodedNeurons
+from conversion.stages.early_exit import ConfidentExit, EarlyExit, SettledExit
 from conversion.stages.energy_aware import EnergyAwareThresholds
 from conversion.stages.neuronwise import NeuronThresholds, OutputNeurons
 from conversion.stages.potential import PotentialCorrection
@@ -20,6 +21,8 @@ __all__ = [
     "SSC",
     "AdaFire",
     "BiasCorrection",
+    "CodedNeurons",
+    "ConfidentExit",
     "DelayedReadout",
     "EarlyExit",
     "EnergyAwareThresholds",
