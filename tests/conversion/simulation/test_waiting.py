@@ -21,8 +21,8 @@ from conversion.stages.codes import Wait
 from tests.conversion.toys import Net, captured, seeded
 
 CODES: list[tuple[Code, int, Wait]] = [
-    (Held(), 3, 0), (Held(), 3, 1), (Held(), 2, "window"), (OneHot(5), 3, 1), (OneHot(5), 4, 2), (Differential(4), 3, 0),
-    (SignedDigits(), 4, "window"), (Phase(4, 2), 4, "window"), (Phase(3, 4), 2, "window"),
+    (Held(), 3, 0), (Held(), 3, 1), (Held(), 2, "window"), (OneHot(5), 3, 1), (OneHot(5), 4, 2),
+    (Differential(4), 3, 0), (SignedDigits(), 4, "window"), (Phase(4, 2), 4, "window"), (Phase(3, 4), 2, "window"),
 ]  # fmt: skip
 EVERY = pytest.mark.parametrize(("code", "T", "wait"), CODES)
 
@@ -56,7 +56,7 @@ def counted(network: SpikingNetwork, inputs: Tensor | Frames, **options: object)
 @EVERY
 def test_sweep_equals_step(code: Code, T: int, wait: Wait) -> None:
     network, inputs = coded(code, T, wait)
-    step, sweep = (simulate(network, inputs, schedule=schedule) for schedule in ("step", "sweep"))  # type: ignore[arg-type]
+    step, sweep = (simulate(network, inputs, schedule=schedule) for schedule in ("step", "sweep"))
     assert step.counts is not None and sweep.counts is not None
     assert step.counts.tally[..., 0].sum() > 0
     assert torch.equal(step.counts.tally, sweep.counts.tally)
@@ -74,7 +74,7 @@ def test_the_last_value_is_near_the_ann(code: Code, T: int, wait: Wait) -> None:
 
 @pytest.mark.parametrize("code", [Held(), OneHot(5), SignedDigits()])
 def test_a_window_is_a_quantised_network(code: Code) -> None:
-    """Layers that wait for all of their input compute the ANN with every activation rounded to what the code can say."""
+    """Layers that wait for all of their input compute the ANN with every activation rounded to what a code can say."""
     network, inputs = coded(code, 4, "window")
     bare = network.with_neurons({n: replace(neuron, bias=0 * neuron.bias) for n, neuron in network.neurons.items()})
 
@@ -123,7 +123,7 @@ def test_samples_that_leave_change_nothing_for_others(code: Code, T: int, wait: 
     # Between two samples, so that rounding decides nothing.
     alone = replace(network, exit=ConfidenceRule(likely[5:7].mean().item()))
     together = simulate(alone, inputs)
-    assert 1 < len(together.steps.unique()) and together.counts is not None
+    assert len(together.steps.unique()) > 1 and together.counts is not None
     for sample in range(len(inputs)):
         single = simulate(alone, inputs[sample : sample + 1])
         assert single.steps.item() == together.steps[sample]
@@ -141,9 +141,7 @@ def test_frames_are_answered_by_their_mean_so_far() -> None:
                  for node, n in network.neurons.items()},
     )  # fmt: skip
     frames = Frames(seeded((4, 3, 3, 8, 8), seed=2) * 1e-2)
-    torch.testing.assert_close(
-        simulate(fine, frames).mean(3), fine.graph.run(frames.mean), rtol=1e-4, atol=1e-5
-    )
+    torch.testing.assert_close(simulate(fine, frames).mean(3), fine.graph.run(frames.mean), rtol=1e-4, atol=1e-5)
 
 
 def test_codes_and_rates_do_not_mix() -> None:
