@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Annotated
 
 from pydantic import Field
@@ -9,7 +10,7 @@ from pydantic import Field
 from conversion.codes import Binary, Differential, Held, OneHot, Phase, SignedDigits
 from conversion.methods.base import METHODS, Method
 from conversion.methods.options import Phi
-from conversion.stages import CodedNeurons, ConfidentExit, Stage
+from conversion.stages import AtEnergy, CodedNeurons, ConfidentExit, HeldTuning, Stage
 from conversion.stages.codes import Wait
 
 Energy = Annotated[
@@ -27,6 +28,10 @@ class Coded(Method):
     """A method whose neurons have a code of as many steps as T says, with samples that may exit."""
 
     exit: Exit = None
+    target: float | None = Field(
+        default=None, gt=0, allow_inf_nan=False,
+        description="share of the ANN's energy to aim at, by the weight of energy; null keeps that as it is",
+    )  # fmt: skip
 
     @property
     def converges(self) -> bool:
@@ -37,7 +42,10 @@ class Coded(Method):
         raise NotImplementedError
 
     def stages(self) -> tuple[Stage, ...]:
-        return (self.neurons(),) if self.exit is None else (self.neurons(), ConfidentExit(self.exit))
+        leave = None if self.exit is None else ConfidentExit(self.exit)
+        if self.target is not None:
+            return (AtEnergy(self.neurons(), leave, self.target),)
+        return (self.neurons(),) if leave is None else (self.neurons(), leave)
 
 
 @METHODS.register("held")
@@ -57,6 +65,24 @@ class HeldValue(Coded):
 
     def neurons(self) -> CodedNeurons:
         return CodedNeurons(Held(), self.wait, self.phi, "every", self.energy)
+
+
+@METHODS.register("held_tuned")
+class HeldTuned(HeldValue):
+    """Ours: the same, with thresholds, biases and weights tuned to the ANN's own answers; no labels either.
+
+    One step of it, with no exit, is the quantised network with the levels of a burst, tuned alike.
+    """
+
+    target: float | None = Field(
+        default=0.155, gt=0, allow_inf_nan=False,
+        description="share of the ANN's energy beyond which tuning charges for it",
+    )  # fmt: skip
+    iterations: int = Field(default=500, ge=1, description="updates, of 64 samples each")
+
+    def stages(self) -> tuple[Stage, ...]:
+        tuning = HeldTuning(self.target or math.inf, self.iterations)
+        return (self.neurons(), tuning) if self.exit is None else (self.neurons(), tuning, ConfidentExit(self.exit))
 
 
 @METHODS.register("phase")

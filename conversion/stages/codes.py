@@ -58,6 +58,7 @@ class CodedNeurons:
         reading: the values that are read: the "last" alone (w_T = 1, the same lambda at every step, one bias), or
             "every" one, as where samples may exit (w_t and a falling lambda_t, a bias for each step).
         energy: lambda where the last is read, else a factor of all lambda_t.
+        samples: calibration samples, the first ones, that are looked at.
     """
 
     code: Code
@@ -65,12 +66,14 @@ class CodedNeurons:
     phi: int = 1
     reading: Reading = "last"
     energy: float = 0.0
+    samples: int = 256
 
     def __call__(self, network: SpikingNetwork, calibration: Calibration) -> SpikingNetwork:
         graph, T = network.graph, network.T
         require_activations(graph, calibration)
         fan_outs = relative_fan_out(graph)
-        activations = Activations(graph, [batch for batch in calibration.mean_inputs.split(calibration.sweep_batch)])
+        inputs = calibration.mean_inputs[: self.samples]
+        activations = Activations(graph, inputs.split(calibration.sweep_batch))
         generator = torch.Generator().manual_seed(calibration.seed)
         neurons = {node: self._unfitted(graph, node, T) for node in graph.firing}
         network = replace(network, nonlinear="instantaneous").with_neurons(neurons)
@@ -82,7 +85,7 @@ class CodedNeurons:
             return [_held(neurons[node], T, axis, batch) for batch in known]
 
         with torch.no_grad():
-            sweep(network, [running_means(steps) for steps in calibration.sweeps(T)], T, spike)
+            sweep(network, [running_means(steps) for steps in calibration.sweeps(T, self.samples)], T, spike)
         return network.with_neurons(neurons)
 
     def _unfitted(self, graph: ConversionGraph, node: fx.Node, T: int) -> Neuron:

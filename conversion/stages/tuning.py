@@ -28,7 +28,7 @@ from conversion.stages.early_exit import answers_classes
 BATCH, TEMPERATURE, WARM_UP, CLIP = 64, 4.0, 20, 5.0
 # Learning rates of log thresholds, of biases, and of the ANN's own weights; with 3e-4 those overfit.
 RATES = {"threshold": 1e-2, "bias": 2e-3, "weight": 1e-4}
-# Weights of the error of the answer after each step, and shares of the samples that take each step.
+# Weights of the errors of the last answers, and shares of the samples that take the first steps.
 ERRORS, TAKEN = (0.5, 0.8, 1.0), (1.0, 0.25, 0.12)
 # Pixels by which images are shifted.
 SHIFT = 4
@@ -150,8 +150,8 @@ class _Tuning:
             for node in network.head:
                 values[node] = evaluate(node, values)
             output = self.graph.finish(values).float()
-            error = error + _at(ERRORS, t) * _distance(output, wanted)
-            energy = energy + _at(TAKEN, t) * spent
+            error = error + ERRORS[max(t - T, -len(ERRORS))] * _distance(output, wanted)
+            energy = energy + TAKEN[min(t, len(TAKEN) - 1)] * spent
         return error + 5 * F.relu(energy / self.target - 1)
 
     def _fire(self, node: fx.Node, current: Tensor, held: Tensor | None, t: int) -> tuple[Tensor, Tensor]:
@@ -257,7 +257,3 @@ def _leaf(values: Tensor) -> Tensor:
 
 def _by_step(values: Tensor, T: int) -> Tensor:
     return values if values.dim() == 2 else values.expand(T, -1)
-
-
-def _at(values: tuple[float, ...], t: int) -> float:
-    return values[min(t, len(values) - 1)]
