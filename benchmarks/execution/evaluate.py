@@ -21,6 +21,7 @@ from benchmarks.records.predictions import Predictions
 from benchmarks.records.record import LayerCounts, Value
 from benchmarks.references.prices import Totals
 from conversion import Calibration, ConversionGraph, Counts, SpikingNetwork, capture, simulate
+from conversion.codes import RATE
 from conversion.counting.operations import KINDS
 from conversion.errors import InvalidInput
 from conversion.simulation.exit_rules import is_power_of_two
@@ -29,6 +30,8 @@ from tasks import Task
 # With early exit batches are larger by this factor, since samples leave them.
 EXIT_BATCHES = 4
 SPIKES = KINDS.index("spikes")
+# What the counts in units of the smallest amplitude equal where spikes have one amplitude.
+UNITS = {"units": "spikes", "synops_smallest": "synops_unary"}
 
 
 @dataclass(frozen=True)
@@ -52,6 +55,8 @@ class Evaluation:
     exits: list[float]
     activity: list[float]
     samples: pd.DataFrame
+    code: str
+    wait: str
 
 
 def prepare(adapter: Network, weights: Path, device: torch.device, dtype: torch.dtype) -> Prepared:
@@ -93,6 +98,8 @@ def evaluate(
     tallies: list[Tensor] = []
     fired: Tensor | float = 0.0
     steps: list[Tensor] = []
+    updates: list[Tensor] = []
+    payload: list[Tensor] = []
     counts: Counts | None = None
     kept = Predictions(task.target)
     predictions: Any = None
@@ -108,6 +115,8 @@ def evaluate(
         tallies.append(counts.tally[:, -1])
         fired = fired + counts.tally[_neurons(network, counts), ..., SPIKES].sum((0, 2))
         steps.append(counts.steps)
+        updates.append(counts.updates(network.T))
+        payload.append(counts.payload(network.T))
         advance(len(batch.inputs))
     assert counts is not None  # A test split has at least one sample.
     tally, taken = torch.cat(tallies, dim=1), torch.cat(steps)
@@ -120,11 +129,13 @@ def evaluate(
     return Evaluation(
         metrics={k: Value(**vars(v)) for k, v in measured.items()},
         curve={t: metric.compute()[task.primary_metric].value for t, metric in metrics.items()},
-        totals=_totals(taken, counts, layers),
+        totals=_totals(taken, torch.cat(updates), torch.cat(payload), counts, layers),
         layers=layers,
         exits=_exits(network, taken),
         activity=_activity(fired, len(taken)),
         samples=_samples(last.outcomes(), taken, tally.sum(0), kept),
+        code=_code(network),
+        wait=_wait(network),
     )
 
 
@@ -141,7 +152,7 @@ def _finite(output: Any) -> Any:
 
 
 def _layers(network: SpikingNetwork, counts: Counts, mean: Tensor) -> list[LayerCounts]:
-    """Per-layer counts of one mean sample; `mean` has shape (layers, 6). An input of events has no phi."""
+    """Per-layer counts of one mean sample; `mean` has shape (layers, 8). An input of events has no phi."""
     phi = {node.name: neuron.phi for node, neuron in network.neurons.items()}
     return [
         LayerCounts(
@@ -152,21 +163,41 @@ def _layers(network: SpikingNetwork, counts: Counts, mean: Tensor) -> list[Layer
     ]  # fmt: skip
 
 
-def _totals(steps: Tensor, counts: Counts, layers: list[LayerCounts]) -> Totals:
+def _totals(
+    steps: Tensor, updates: Tensor, payload: Tensor, counts: Counts, layers: list[LayerCounts]
+) -> Totals:  # fmt: skip
     sums = {kind: sum(getattr(layer, kind) for layer in layers) for kind in KINDS}
     return Totals(
         steps=float(steps.mean()),
         neurons=sum(counts.neurons),
+        neuron_updates=float(updates.mean()),
+        payload_bits=float(payload.mean()),
+        latency_first=1 + counts.delay,
+        latency_final=float(steps.mean()) + counts.delay,
         **counts.analog.model_dump(),
         **sums,
     )
 
 
 def _samples(outcomes: Tensor, steps: Tensor, counts: Tensor, kept: Predictions) -> pd.DataFrame:
-    """One row for each sample; `counts` has shape (N, 6) and holds whole numbers."""
-    columns = dict(zip(KINDS, counts.round().long().T.numpy(), strict=True))
+    """One row for each sample; `counts` has shape (N, 8), and all of them but units are whole numbers."""
+    by_kind = dict(zip(KINDS, counts.T, strict=True))
+    columns = {kind: by_kind[kind].round().long().numpy() for kind in KINDS if kind not in UNITS}
+    if not all(torch.equal(by_kind[kind], by_kind[spikes]) for kind, spikes in UNITS.items()):
+        columns |= {kind: by_kind[kind].numpy() for kind in UNITS}
     table = {"outcome": outcomes.numpy(), "steps": steps.int().numpy(), **columns, **kept.columns()}
     return pd.DataFrame(table)
+
+
+def _code(network: SpikingNetwork) -> str:
+    """The names of its neurons' codes, in the order of its layers."""
+    return "+".join(dict.fromkeys(neuron.coding for neuron in network.neurons.values())) or RATE
+
+
+def _wait(network: SpikingNetwork) -> str:
+    """The waits of its layers, each once, from the shortest to the longest."""
+    ordered = sorted(network.neurons.values(), key=lambda neuron: neuron.wait)
+    return "+".join(dict.fromkeys(neuron.waits(network.T) for neuron in ordered)) or "0"
 
 
 def _neurons(network: SpikingNetwork, counts: Counts) -> list[int]:

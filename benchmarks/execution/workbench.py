@@ -145,6 +145,8 @@ class Workbench:
         record = Record(
             cell=cell,
             status="done",
+            code=found.code,
+            wait=found.wait,
             metrics=found.metrics,
             primary_metric=prepared.task.primary_metric,
             curve=found.curve,

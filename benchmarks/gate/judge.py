@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from benchmarks.gate.baselines import OPERATIONS, Baseline, Incomparable, Row, measured
+from benchmarks.gate.baselines import Baseline, Incomparable, Row, measured
 from benchmarks.gate.paired import LEVEL, Paired, adjusted, compare
 from benchmarks.records.reading import Results
 from benchmarks.records.record import INPUTS, Record
@@ -134,9 +134,10 @@ def judge(comparison: Comparison) -> tuple[Verdict, str]:
             worse.append(f"{before.metric} fell: {counted}")
         else:
             better.append(f"{before.metric} rose: {counted}")
-    for name in OPERATIONS:
-        if not math.isclose(before.operations[name], now.operations[name], rel_tol=TOLERANCE):
-            change = relative(before.operations[name], now.operations[name])
+    figures = now.compared()
+    for name, figure in before.compared().items():
+        if not math.isclose(figure, figures[name], rel_tol=TOLERANCE):
+            change = relative(figure, figures[name])
             (worse if change > 0 else better).append(f"{name} {change:+.2%}")
     if worse:
         return "regressed", "; ".join(worse) + (f"; although {', '.join(better)}" if better else "")

@@ -14,12 +14,12 @@ from benchmarks.gate.judge import CellVerdict, Gate, relative
 from benchmarks.pages.markdown import table
 
 COLUMNS = [
-    "cell", "before -> now", "points", "lost / won", "p", "p among all", "synops, %: unary / binary / graded", "steps",
-    "verdict", "reason",
+    "cell", "before -> now", "points", "lost / won", "p", "p among all", "synops, %: unary / smallest / binary / graded",
+    "mean T", "latency", "verdict", "reason",
 ]  # fmt: skip
 # Columns that fit a terminal; reasons follow below the table.
-ON_SCREEN = [column for column in COLUMNS if column not in ("p", "steps", "reason")]
-SHOWN = OPERATIONS[:3]
+ON_SCREEN = [column for column in COLUMNS if column not in ("p", "mean T", "latency", "reason")]
+SHOWN = OPERATIONS[:4]
 COLOURS = {"pass": "green", "improved": "cyan", "regressed": "red", "missing": "yellow", "incomparable": "yellow"}
 # Characters that XML 1.0 cannot hold, not even escaped.
 FORBIDDEN = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
@@ -96,6 +96,7 @@ def _line(cell: CellVerdict) -> list[str]:
             "",
             "",
             f"{row.steps:.4g} ->",
+            f"{row.latency_final:.4g} ->",
             cell.verdict,
             cell.reason,
         ]
@@ -109,6 +110,7 @@ def _line(cell: CellVerdict) -> list[str]:
         f"{comparison.p:.2g}",
         " / ".join(_percent(relative(row.operations[name], now.operations[name])) for name in SHOWN),
         f"{row.steps:.4g} -> {now.steps:.4g}",
+        f"{row.latency_final:.4g} -> {now.latency_final:.4g}",
         cell.verdict,
         cell.reason,
     ]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from benchmarks.pages.comparisons import ablation, iso_energy
@@ -16,6 +17,7 @@ from benchmarks.records.record import Record
 from benchmarks.references.prices import PRICES
 from benchmarks.suites.cell import Cell
 from benchmarks.suites.suite import Suite
+from conversion.codes import RATE
 from conversion.errors import InvalidInput
 from tasks import TASKS
 
@@ -23,10 +25,13 @@ COLUMNS = [
     "suite", "task", "network", "method", "T", "mean_T", "seed", "profile", "metric", "value", "ci_low", "ci_high", "n",
     "ann_value", "spikes", "synops_unary", "synops_graded", "macs", "energy_unary_mJ", "energy_graded_mJ",
     "energy_ann_mJ", "price_list", "precision", "device", "convert_s", "evaluate_s", "status", "reason", "cell",
-    "calibration", "synops_binary", "energy_binary_mJ", "flops", "departures",
+    "calibration", "synops_binary", "energy_binary_mJ", "flops", "departures", "code", "wait", "synops_smallest",
+    "energy_smallest_mJ", "packets", "payload_bits", "neuron_updates", "latency_first", "latency_final",
 ]  # fmt: skip
+OF_CODES = COLUMNS[COLUMNS.index("code") :]
+"""Columns that tables from before there were codes do not have."""
 INTEGERS = ["T", "n"]
-TEXTS = ["reason", "departures"]
+TEXTS = ["reason", "departures", "code", "wait"]
 
 
 def collect(suite: Suite, store: Results) -> pd.DataFrame:
@@ -68,8 +73,9 @@ def collect_cells(cells: Sequence[Cell], store: Results, price_list: str) -> pd.
 def _measured(record: Record, ann: Record | None, price_list: str) -> Iterable[dict[str, object]]:
     prices, totals = PRICES[price_list], record.totals
     assert totals is not None
+    timed = record.cell.T is not None
     counted = {
-        "mean_T": totals.steps if record.cell.T is not None else None,
+        "mean_T": totals.steps if timed else None,
         "spikes": totals.spikes,
         "synops_unary": totals.synops_unary,
         "synops_binary": totals.synops_binary,
@@ -87,6 +93,15 @@ def _measured(record: Record, ann: Record | None, price_list: str) -> Iterable[d
         "status": "done",
         "reason": "",
         "departures": "; ".join(f"{count} {reason}" for reason, count in record.departures.items()),
+        "code": record.code if timed else "",
+        "wait": record.wait if timed else "",
+        "synops_smallest": totals.synops_smallest,
+        "energy_smallest_mJ": prices.millijoules(totals, "smallest"),
+        "packets": totals.events,
+        "payload_bits": totals.payload_bits,
+        "neuron_updates": totals.neuron_updates,
+        "latency_first": totals.latency_first if timed else None,
+        "latency_final": totals.latency_final if timed else None,
     }
     for metric, value in record.metrics.items():
         reference = None if ann is None else ann.metrics.get(metric)  # The ANN's record may lack a newer metric.
@@ -109,11 +124,24 @@ def read_table(path: Path) -> pd.DataFrame:
     """
     try:
         frame = pd.read_csv(path, dtype=dict.fromkeys(TEXTS, object))
+        if not set(OF_CODES).intersection(frame):
+            frame = _of_rates(frame)
         if absent := [name for name in COLUMNS if name not in frame]:
             raise ValueError(f"it has no column {absent[0]}")
         return frame.astype(dict.fromkeys(INTEGERS, "Int64")).fillna(dict.fromkeys(TEXTS, ""))
     except (ValueError, TypeError) as error:  # Also of what pandas cannot parse.
         raise InvalidInput(f"{path} is no table of results: {str(error).strip().rstrip('.')}.") from None
+
+
+def _of_rates(frame: pd.DataFrame) -> pd.DataFrame:
+    """A table from before there were codes, with their columns: of rates, without what was not counted then."""
+    done = frame["status"] == "done"
+    timed = done & frame["T"].notna()
+    return frame.assign(
+        code=np.where(timed, RATE, ""), wait=np.where(timed, "0", ""), synops_smallest=frame["synops_unary"],
+        energy_smallest_mJ=frame["energy_unary_mJ"], packets=np.nan, payload_bits=np.nan, neuron_updates=np.nan,
+        latency_first=np.where(timed, 1.0, np.nan), latency_final=frame["mean_T"].where(timed),
+    )  # fmt: skip
 
 
 def pages(suite: Suite, store: Results, frame: pd.DataFrame) -> dict[str, bytes]:

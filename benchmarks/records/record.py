@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, PositiveInt, Val
 
 from benchmarks.references.prices import Firing, Totals
 from benchmarks.suites.cell import Cell
+from conversion.codes import RATE
 from conversion.errors import BenchmarkError
 from conversion.report.layers import LayerReport
 from tasks import TASKS
@@ -61,6 +62,8 @@ class Record(BaseModel):
 
     Attributes:
         reason, cause: the reason of a failure in words, and its kind.
+        code: the code of the network's neurons, or several joined by "+".
+        wait: steps that they wait for their input, "window" for all of it, or several of these joined by "+".
         metrics: values after the last step, by name.
         exits: with early exit, the share of samples that left after step t = 1..T.
         report: the error that every layer adds, measured on calibration samples.
@@ -81,6 +84,9 @@ class Record(BaseModel):
     status: Literal["done", "failed"]
     reason: str = ""
     cause: Cause | None = None
+    # Records from before there were codes are of rates.
+    code: str = RATE
+    wait: str = "0"
     metrics: dict[str, Value] = {}
     primary_metric: str = ""
     curve: dict[PositiveInt, FiniteFloat] = {}
@@ -104,7 +110,7 @@ class Record(BaseModel):
         counted |= {layer.name: layer.model_dump(exclude={"name"}) for layer in self.layers}
         for place, counts in counted.items():
             for name, count in counts.items():
-                if not 0 <= count < math.inf:
+                if count is not None and not 0 <= count < math.inf:
                     raise ValueError(f"{name} of {place} is {count:g}")
         return self
 
@@ -115,7 +121,8 @@ class Measurement(BaseModel):
     Attributes:
         samples: columns `outcome` (the metric's score after the last step), `steps`, those of
             `conversion.counting.operations.KINDS` and those of the task's target (`tasks.target.Target.columns`), in
-            the order of the test split.
+            the order of the test split. Where all spikes of a layer have one amplitude, units are spikes, and they and
+            their operations are left out.
     """
 
     model_config = ConfigDict(arbitrary_types_allowed=True, frozen=True)

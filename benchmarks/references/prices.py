@@ -1,24 +1,27 @@
 """Price lists: from counts of operations to joules (docs/energy.md).
 
 The simulator counts; a price list says what one operation costs. The list decides who wins as much as the method
-does, so every table names its list, and shows a burst priced as n spikes (unary) beside one event (graded).
+does, so every table names its list, and shows a burst priced as n spikes (unary) beside one event (graded). Where spikes
+have several amplitudes, unary prices each as one; smallest as so many spikes of the layer's smallest amplitude.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
+
+from pydantic import model_validator
 
 from conversion.counting.operations import AnalogOperations, SpikeOperations
 
-Coding = Literal["unary", "binary", "graded"]
+Coding = Literal["unary", "smallest", "binary", "graded"]
 
 
 class Firing(SpikeOperations):
     """Mean counts for one sample, of one layer or of a network.
 
     Attributes:
-        neurons: number of neurons; each is updated once a step.
+        neurons: number of neurons.
     """
 
     neurons: int
@@ -28,10 +31,30 @@ class Totals(AnalogOperations, Firing):
     """Mean operations of a network for one sample.
 
     Attributes:
-        steps: timesteps executed; 1 for an ANN.
+        steps: timesteps of the output; 1 for an ANN.
+        neuron_updates: updates of neurons, each once in every step that it takes. Where neurons wait for their input,
+            those before them are ahead of the output.
+        payload_bits: bits that events carry besides their addresses; None in records from before they were counted.
+        latency_first, latency_final: steps until the first and until the final answer. They are 1 and `steps` where
+            no neuron waits.
     """
 
     steps: float
+    neuron_updates: float
+    payload_bits: float | None = None
+    latency_first: float
+    latency_final: float
+
+    @model_validator(mode="before")
+    @classmethod
+    def _without_waiting(cls, content: Any) -> Any:
+        """Records from before neurons could wait are of networks whose neurons do not."""
+        if not isinstance(content, dict) or "neuron_updates" in content:
+            return content
+        steps, neurons = content.get("steps"), content.get("neurons")
+        if not isinstance(steps, int | float) or not isinstance(neurons, int | float):
+            return content  # Which is an error of its own.
+        return content | {"neuron_updates": steps * neurons, "latency_first": 1, "latency_final": steps}
 
     @property
     def macs(self) -> float:
@@ -75,8 +98,7 @@ class PriceList:
         macs = totals.macs
         if self.analog_every_step:
             macs += (totals.steps - 1) * totals.macs_once
-        updates = totals.steps * totals.neurons
-        spiking = self.synop * totals.synops(coding) + self.update * updates
+        spiking = self.synop * totals.synops(coding) + self.update * totals.neuron_updates
         return 1e-9 * (self.mac * macs + spiking + self.flop * totals.flops)
 
 

@@ -4,7 +4,7 @@ In the rate code a spike is a part of a mean over time; its neuron is that of `c
 of this package spell a value that receivers hold: every spike changes it by an amplitude that the code gives it.
 """
 
-from conversion.codes.base import CODES, Code, Sent, WindowCode
+from conversion.codes.base import CODES, RATE, Code, Sent, WindowCode
 from conversion.codes.digits import Binary, SignedDigits
 from conversion.codes.held import Held
 from conversion.codes.one_hot import Differential, OneHot
@@ -12,6 +12,7 @@ from conversion.codes.phase import Phase
 
 __all__ = [
     "CODES",
+    "RATE",
     "Binary",
     "Code",
     "Differential",

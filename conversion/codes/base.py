@@ -12,6 +12,10 @@ from torch import Tensor
 from conversion.registry import Registry
 
 
+RATE = "rate"
+"""The name of the rate code, which is that of no class here."""
+
+
 class Sent(NamedTuple):
     """What a layer sends in one step.
 

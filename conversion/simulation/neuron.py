@@ -23,7 +23,7 @@ import torch
 from torch import Tensor
 
 from conversion.capture.channels import per_channel, per_neuron
-from conversion.codes import Code
+from conversion.codes import RATE, Code
 from conversion.counting.spikes import MOST_SPIKES, count_spikes
 from conversion.errors import InvalidInput
 
@@ -101,6 +101,15 @@ class Neuron:
     def lowest(self) -> int:
         """Lowest mean number of spikes per step, net of negative ones: -phi for a leaky ReLU, else 0."""
         return -self.phi if self.slope > 0 else 0
+
+    @property
+    def coding(self) -> str:
+        """The name of its code."""
+        return RATE if self.code is None else self.code.name
+
+    def waits(self, T: int) -> str:
+        """The number of steps that it waits for its input, or "window" where these are all of T."""
+        return "window" if self.wait >= T else str(self.wait)
 
     def payload_bits(self, T: int) -> int:
         """Bits that an event carries besides its address: the number of spikes of a burst, the sign of a signed one."""

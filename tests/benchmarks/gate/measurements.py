@@ -39,13 +39,15 @@ def flipped(outcomes: NDArray[np.float32], samples: slice) -> NDArray[np.float32
 
 
 def save(
-    store: Store, cell: Cell, outcomes: NDArray[Any] | None, *, unary: float = SYNOPS, graded: float = SYNOPS / 2,
-    macs: float = 868_000.0, steps: float = 4, inputs: dict[str, str] = INPUTS, n: int | None = None,
+    store: Store, cell: Cell, outcomes: NDArray[Any] | None, *, unary: float = SYNOPS, smallest: float = SYNOPS,
+    graded: float = SYNOPS / 2, macs: float = 868_000.0, steps: float = 4, delay: float = 0,
+    inputs: dict[str, str] = INPUTS, n: int | None = None,
 ) -> Record:  # fmt: skip
     """Stores the record of a cell; without outcomes it has no samples."""
     totals = Totals(
-        steps=steps, neurons=10, spikes=unary / 10, digits=unary / 10, events=graded / 10, synops_unary=unary,
-        synops_binary=SYNOPS * 0.7, synops_graded=graded, macs_once=macs, macs_step=0,
+        steps=steps, neurons=10, spikes=unary / 10, digits=unary / 10, events=graded / 10, units=smallest / 10,
+        synops_unary=unary, synops_smallest=smallest, synops_binary=SYNOPS * 0.7, synops_graded=graded, macs_once=macs,
+        macs_step=0, neuron_updates=10 * steps, latency_first=1 + delay, latency_final=steps + delay,
     )  # fmt: skip
     value = 90.0 if outcomes is None else 100 * float(np.nanmean(outcomes))
     count = n if n is not None else 1000 if outcomes is None else len(outcomes)

@@ -56,6 +56,19 @@ def test_a_changed_figure_is_one_line_of_a_diff(tmp_path: Path, runs: Runs) -> N
     assert changed == [('"synops_unary": 20000.0,', '"synops_unary": 12345.0,')]
 
 
+def test_a_baseline_from_before_there_were_codes_is_of_rates(tmp_path: Path, runs: Runs) -> None:
+    write_baseline(runs.baseline, tmp_path / "toy.json")
+    content = json.loads((tmp_path / "toy.json").read_text())
+    for row in content["cells"]:
+        del row["latency_first"], row["operations"]["synops_smallest"]
+    (tmp_path / "toy.json").write_text(json.dumps(content))
+    assert list(read_baseline(tmp_path / "toy.json").rows) == list(runs.baseline.rows)
+    del content["cells"][0]["operations"]["synops_graded"]
+    (tmp_path / "toy.json").write_text(json.dumps(content))
+    with pytest.raises(InvalidInput, match="operations"):
+        read_baseline(tmp_path / "toy.json")
+
+
 def test_a_baseline_is_of_all_cells_or_none(runs: Runs) -> None:
     save(runs.store, runs.cells[0], None)
     runs.store.save(Record(cell=runs.cells[1], status="failed", reason="it broke"))

@@ -69,7 +69,7 @@ def test_an_improvement_is_one_and_passes(tmp_path: Path) -> None:
     assert (found.exit_code, found.cells[1].reason) == (PASS, "synops_graded -20.00%")
 
 
-@pytest.mark.parametrize("figure", ["unary", "graded", "macs"])
+@pytest.mark.parametrize("figure", ["unary", "smallest", "graded", "macs", "steps"])
 @pytest.mark.parametrize(
     ("rise", "verdict"), [(1.01, "regressed"), (1.0005, "pass"), (0.9995, "pass"), (0.99, "improved")]
 )
@@ -77,19 +77,29 @@ def test_a_percent_more_operations_is_caught_and_rounding_is_not(
     tmp_path: Path, figure: str, rise: float, verdict: str
 ) -> None:
     runs = Runs(tmp_path, 2)
-    base = {"unary": SYNOPS, "graded": SYNOPS / 2, "macs": 868_000.0}[figure]
+    base = {"unary": SYNOPS, "smallest": SYNOPS, "graded": SYNOPS / 2, "macs": 868_000.0, "steps": 4.0}[figure]
     changed: dict[str, Any] = {figure: base * rise}
     save(runs.store, runs.cells[1], runs.outcomes, **changed)
     assert runs.verdicts() == ["pass", verdict]
 
 
+def test_answers_that_come_later_are_regressed(tmp_path: Path) -> None:
+    """As many steps, of which the first one's answer comes 3 steps later: neurons that wait."""
+    runs = Runs(tmp_path, 2)
+    save(runs.store, runs.cells[1], runs.outcomes, delay=3)
+    found = runs.judged()
+    assert runs.verdicts() == ["pass", "regressed"]
+    assert found.cells[1].reason == "latency_first +300.00%"
+    assert "| 4 -> 4 | 4 -> 7 | regressed |" in markdown(found)
+
+
 def test_the_ann_has_no_synaptic_operations_and_may_not_get_any(tmp_path: Path) -> None:
     ann = Cell(task="digits", network="digits_convnet", method="ann", T=None, seed=0, limit=1000, calibration=64)
     store = Store(tmp_path, "toy")
-    save(store, ann, right(), unary=0, graded=0)
+    save(store, ann, right(), unary=0, smallest=0, graded=0)
     baseline = take_baseline("toy", [ann], store)
     assert judge_all(baseline, store).exit_code == PASS
-    save(store, ann, right(), unary=1, graded=0)
+    save(store, ann, right(), unary=1, smallest=0, graded=0)
     found = judge_all(baseline, store)
     assert (found.exit_code, found.cells[0].reason) == (REGRESSION, "synops_unary +inf%")
 
@@ -208,13 +218,13 @@ def test_a_new_cell_is_mentioned_and_has_no_verdict(tmp_path: Path) -> None:
 def row(operations: list[float]) -> Row:
     return Row(
         id="cell", task="digits", network="net", method="burst", T=4, seed=0, profile="full", calibration=64, n=100,
-        metric="accuracy", value=90.0, weights="w", data="d", precision="float32", steps=4.0,
+        metric="accuracy", value=90.0, weights="w", data="d", precision="float32", steps=4.0, latency_first=1.0,
         operations=dict(zip(OPERATIONS, operations, strict=True)),
     )  # fmt: skip
 
 
 RUN = st.tuples(
-    st.lists(st.sampled_from([0.0, 1000.0, 1000.5, 1001.0, 1001.001, 1002.0]), min_size=5, max_size=5),
+    st.lists(st.sampled_from([0.0, 1000.0, 1000.5, 1001.0, 1001.001, 1002.0]), min_size=len(OPERATIONS), max_size=len(OPERATIONS)),
     st.integers(0, 2**12 - 1),
 )
 
@@ -239,7 +249,7 @@ def test_to_swap_baseline_and_run_swaps_regressed_and_improved(
 def test_the_tolerance_is_a_tenth_of_a_percent() -> None:
     same = compare(right(), right())
     for rise, verdict in ((1 + 0.99 * TOLERANCE, "pass"), (1 + 1.01 * TOLERANCE, "regressed")):
-        assert judge(Comparison(row([1000.0] * 5), row([1000.0 * rise] * 5), same))[0] == verdict
+        assert judge(Comparison(row([1000.0] * len(OPERATIONS)), row([1000.0 * rise] * len(OPERATIONS)), same))[0] == verdict
     assert TOLERANCE == 0.001
 
 
@@ -280,19 +290,20 @@ def test_markdown_has_a_row_for_every_cell(every_verdict: Gate) -> None:
     assert len(rows) == 6
     assert all(line.replace("\\|", "").count("|") == len(COLUMNS) + 1 for line in rows)
     assert (
-        "| 90.00 -> 89.00 | -1.00 | 10 / 0 | 0.002 | 0.002 | +0.00 / +0.00 / +0.00 | 4 -> 3.5 | regressed |" in rows[1]
+        "| 90.00 -> 89.00 | -1.00 | 10 / 0 | 0.002 | 0.002 | +0.00 / +0.00 / +0.00 / +0.00 | 4 -> 3.5 | 4 -> 3.5 | "
+        "regressed |" in rows[1]
     )
-    assert "| -10.00 / +0.00 / +0.00 | 4 -> 4 | improved | synops_unary -10.00% |" in rows[2]
-    assert "| 90.00 -> |  |  |  |  |  | 4 -> | missing |" in rows[3]
+    assert "| -10.00 / +0.00 / +0.00 / +0.00 | 4 -> 4 | 4 -> 4 | improved | synops_unary -10.00% |" in rows[2]
+    assert "| 90.00 -> |  |  |  |  |  | 4 -> | 4 -> | missing |" in rows[3]
 
 
 def test_a_terminal_shows_the_figures_and_says_why_below(every_verdict: Gate) -> None:
     screen = StringIO()
-    print_verdicts(every_verdict, Console(file=screen, force_terminal=True, color_system=None, width=140))
+    print_verdicts(every_verdict, Console(file=screen, force_terminal=True, color_system=None, width=150))
     lines = [" ".join(line.split()) for line in screen.getvalue().splitlines()]
     assert (
         "digits digits_convnet calibration T=4 first-1000 seed=1 90.00 -> 89.00 -1.00 10 / 0 0.002 "
-        "+0.00 / +0.00 / +0.00 regressed"
+        "+0.00 / +0.00 / +0.00 / +0.00 regressed"
     ) in lines
     reasons = [line for line in lines if line.startswith("digits") and ": " in line]
     # All but the cell in which nothing changed.

@@ -155,9 +155,10 @@ def test_events_are_charged_for_their_connections_and_nothing_else(schedule: Lit
     values[0, 0, 0, 0, 0], values[0, 1, 1, 2, 2] = 2.0, 3 * 2.0
     counts = simulate(snn, Frames(values, event=2.0), schedule=schedule).counts
     assert counts is not None
-    spikes, digits, happened, unary, binary, graded = counts.tally[0, :, 0].T.tolist()
-    assert (spikes, digits, happened) == ([1, 4], [1, 3], [1, 2])
+    spikes, digits, happened, units, unary, binary, graded, smallest = counts.tally[0, :, 0].T.tolist()
+    assert (spikes, digits, happened, units) == ([1, 4], [1, 3], [1, 2], spikes)
     assert (unary, binary, graded) == ([20, 20 + 3 * 45], [20, 20 + 2 * 45], [20, 20 + 45])
+    assert smallest == unary
     assert counts.macs(2).tolist() == [0] and counts.fan_out[0] == int(
         conv_connections((2, 4, 4), conv.weight, padding=1).sum()
     )

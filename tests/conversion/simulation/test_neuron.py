@@ -196,12 +196,15 @@ def test_impossible_neurons_are_refused(field: dict[str, Any]) -> None:
 
 
 def test_tally_of_one_step() -> None:
-    """Spikes 0, 1, 3, 7 with fan-outs 5, 4, 3, 2: a burst of n is n spikes, popcount(n) binary digits, one event."""
+    """Spikes 0, 1, 3, 7 with fan-outs 5, 4, 3, 2: a burst of n is n spikes, popcount(n) binary digits, one event; all
+    spikes have one amplitude, so that units are spikes."""
     layer = Layer(neuron(phi=7), 1, axis=1, fan_out=torch.tensor([[5.0, 4.0, 3.0, 2.0]], dtype=torch.float64))
     sent, tally = layer.step(torch.tensor([[[0.0, 1.0, 3.0, 9.0]]]))
     assert sent.flatten().tolist() == [0, 1, 3, 7]
     assert tally is not None
-    assert tally.sum(2).flatten().tolist() == [11, 0 + 1 + 2 + 3, 3, 4 + 9 + 14, 4 + 6 + 6, 4 + 3 + 2]
+    counted, met = tally.sum(2).flatten().view(2, 4).tolist()
+    assert counted == [11, 0 + 1 + 2 + 3, 3, 11]
+    assert met == [4 + 9 + 14, 4 + 6 + 6, 4 + 3 + 2, 4 + 9 + 14]
 
 
 def test_spikes_taken_back_are_spikes() -> None:
@@ -212,7 +215,7 @@ def test_spikes_taken_back_are_spikes() -> None:
         _, tally = layer.step(torch.tensor([[current]]))
         assert tally is not None
         counts.append(tally.flatten().tolist())
-    assert counts == [[3, 2, 1, 6, 4, 2]] * 2
+    assert counts == [[3, 2, 1, 3, 6, 4, 2, 6]] * 2
 
 
 def random_tallies(phi: int, signed: bool, fast: bool = False) -> tuple[list[Tensor], Tensor]:
@@ -232,10 +235,14 @@ def random_tallies(phi: int, signed: bool, fast: bool = False) -> tuple[list[Ten
 
 @pytest.mark.parametrize("signed", [False, True])
 def test_unary_binary_graded(signed: bool) -> None:
-    """Unary >= binary >= graded, strictly somewhere for phi = 7; all the same for phi = 1."""
-    spikes, digits, events, unary, binary, graded = random_tallies(7, signed)[1].unbind(1)
+    """Unary >= binary >= graded, strictly somewhere for phi = 7; all the same for phi = 1. Units are spikes."""
+    spikes, digits, events, units, unary, binary, graded, smallest = random_tallies(7, signed)[1].unbind(1)
     assert bool(((spikes > digits) & (digits > events) & (unary > binary) & (binary > graded)).all())
-    spikes, digits, events, unary, binary, graded = random_tallies(1, signed)[1].unbind(1)
+    assert torch.equal(spikes, units)
+    assert torch.equal(unary, smallest)
+    spikes, digits, events, units, unary, binary, graded, smallest = random_tallies(1, signed)[1].unbind(1)
+    assert torch.equal(spikes, units)
+    assert torch.equal(unary, smallest)
     assert bool(spikes.sum() > 0)
     assert torch.equal(spikes, digits)
     assert torch.equal(digits, events)

@@ -88,7 +88,7 @@ def test_spikes_and_synaptic_operations_of_snntorch() -> None:
         inputs = spikes.flatten(0, 1)
         met = counter(inputs.flatten(1) if isinstance(counter, nn.Linear) else inputs)
         synops = met.flatten(1).sum(1).view(T, -1).cumsum(0)
-        for kind, expected in enumerate([fired, fired, fired, synops, synops, synops]):
+        for kind, expected in enumerate([*[fired] * 4, *[synops] * 4]):
             assert torch.equal(readout.counts.tally[layer, :, :, kind], expected)
     logits = torch.stack([step[1] for step in steps]).cumsum(0)
     for t in range(1, T + 1):
@@ -141,7 +141,7 @@ def test_bursts_against_a_loop_over_steps(phi: int) -> None:
     *hidden, head = [layer for layer in model if isinstance(layer, (nn.Conv2d, nn.Linear))]
     potentials: list[Tensor] = [torch.zeros(())] * len(hidden)
     logits = torch.zeros(())
-    totals = torch.zeros(len(hidden), 6, len(IMAGES), dtype=torch.float64)
+    totals = torch.zeros(len(hidden), 8, len(IMAGES), dtype=torch.float64)
     for t in range(1, T + 1):
         value = IMAGES
         for i, (layer, V) in enumerate(zip(hidden, thresholds, strict=True)):
@@ -150,10 +150,10 @@ def test_bursts_against_a_loop_over_steps(phi: int) -> None:
             potentials[i] = potentials[i] - n * V
             value = n * V
             digits = torch.tensor([int(k).bit_count() for k in n.flatten()], dtype=n.dtype).view_as(n)
-            for kind, count in enumerate((n, digits, F.hardtanh(n, 0, 1))):
+            for kind, count in enumerate((n, digits, F.hardtanh(n, 0, 1), n)):
                 totals[i, kind] += count.flatten(1).sum(1)
                 arriving = counters[i](count.flatten(1) if isinstance(counters[i], nn.Linear) else count)
-                totals[i, kind + 3] += arriving.flatten(1).sum(1)
+                totals[i, kind + 4] += arriving.flatten(1).sum(1)
         logits = logits + head(value.flatten(1))
         assert torch.equal(readout.counts.tally[:, t - 1], totals.transpose(1, 2))
         torch.testing.assert_close(readout.mean(t), logits / t, rtol=0, atol=1e-10)
