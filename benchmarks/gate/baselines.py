@@ -70,7 +70,7 @@ class Row(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _of_rates(cls, content: Any) -> Any:
-        """Baselines from before there were codes are of rates: spikes of one amplitude, and neurons that do not wait."""
+        """Baselines from before there were codes are of rates: spikes of one amplitude, without waiting."""
         if not isinstance(content, dict) or "latency_first" in content:
             return content
         operations = content.get("operations")

@@ -14,8 +14,8 @@ from benchmarks.gate.judge import CellVerdict, Gate, relative
 from benchmarks.pages.markdown import table
 
 COLUMNS = [
-    "cell", "before -> now", "points", "lost / won", "p", "p among all", "synops, %: unary / smallest / binary / graded",
-    "mean T", "latency", "verdict", "reason",
+    "cell", "before -> now", "points", "lost / won", "p", "p among all",
+    "synops, %: unary / smallest / binary / graded", "mean T", "latency", "verdict", "reason",
 ]  # fmt: skip
 # Columns that fit a terminal; reasons follow below the table.
 ON_SCREEN = [column for column in COLUMNS if column not in ("p", "mean T", "latency", "reason")]

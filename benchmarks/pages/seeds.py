@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 import numpy as np
 import pandas as pd
@@ -37,3 +37,16 @@ def shortage(statuses: pd.Series) -> str:
         return str(counts.index[0])
     (first, count), *others = counts.items()
     return ", ".join([f"{count} of {len(statuses)} seeds {first}", *(f"{count} {status}" for status, count in others)])
+
+
+def mean_text(values: pd.Series, digits: str, spread: str) -> str:
+    """A mean over seeds; of several with the half width of its interval."""
+    mean = f"{values.mean():{digits}}"
+    return mean if len(values) == 1 else f"{mean} ±{half_width(values):{spread}}"
+
+
+def over_seeds(rows: pd.DataFrame, text: Callable[[pd.DataFrame], str]) -> str:
+    """The mean over seeds as text, or why there is none: it never averages over some of the seeds."""
+    if rows.empty:
+        return ""
+    return text(rows) if (rows["status"] == "done").all() else shortage(rows["status"])

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
+from benchmarks.pages.codes import PRICES_OF_CODES, codes_table, has_codes
 from benchmarks.pages.comparisons import ablation, iso_energy
 from benchmarks.pages.markdown import table
 from benchmarks.pages.paper import paper_page
-from benchmarks.pages.seeds import ROW, half_width, shortage
+from benchmarks.pages.seeds import ROW, mean_text, over_seeds
 from benchmarks.records.reading import Results
 from benchmarks.records.record import Record
 from benchmarks.references.prices import PRICES
@@ -180,6 +181,9 @@ def markdown(suite: Suite, frame: pd.DataFrame, origin: str = "", *, details: bo
             "Comparisons are of means over seeds.",
             "",
         ]
+    coded = has_codes(frame)
+    if coded:
+        lines += [PRICES_OF_CODES, ""]
     for (task, network, profile), group in frame.groupby(["task", "network", "profile"], sort=False):
         samples = "" if profile == "full" else f" ({profile} test samples)"
         lines += [f"## {task}, {network}{samples}", ""]
@@ -189,6 +193,8 @@ def markdown(suite: Suite, frame: pd.DataFrame, origin: str = "", *, details: bo
         for index, metric in enumerate(metrics if len(metrics) else ["metric"]):
             of_metric = group[group["metric"].isin([metric]) | group["metric"].isna()]
             lines += _section(str(metric), of_metric, costs=index == 0)
+            if coded and index == 0:
+                lines += codes_table(of_metric)
             if suite.ablation is not None:
                 lines += ablation(of_metric, suite.ablation)
             if suite.iso_energy is not None:
@@ -220,7 +226,7 @@ def _section(metric: str, group: pd.DataFrame, *, costs: bool) -> list[str]:
     for title, text in blocks if costs else blocks[:1]:
         rows = []
         for method, of_method in timed.groupby("method", sort=False):
-            rows.append([f"`{method}`", *[_over_seeds(of_method[of_method["T"] == T], text) for T in steps]])
+            rows.append([f"`{method}`", *[over_seeds(of_method[of_method["T"] == T], text) for T in steps]])
         lines += [f"{title}:", "", *table(header, rows), ""]
     several = _several_seeds(group)
     absent = group[group["status"] != "done"].to_dict("records")
@@ -241,28 +247,22 @@ def _value(rows: pd.DataFrame) -> str:
     notes = [] if steps in (1, T) else [f"{steps:.2f} steps"]
     if len(rows) == 1:
         return _noted(f"{first['value']:.2f} ±{(first['ci_high'] - first['ci_low']) / 2:.1f}", notes)
-    return _noted(_mean(rows["value"], ".2f", ".2f"), [_seeds(rows), *notes])
+    return _noted(mean_text(rows["value"], ".2f", ".2f"), [_seeds(rows), *notes])
 
 
 def _ratio(rows: pd.DataFrame) -> str:
     if rows["energy_ann_mJ"].isna().any():
         return "no ANN"
     shares = [100 * rows[f"energy_{coding}_mJ"] / rows["energy_ann_mJ"] for coding in ("unary", "graded")]
-    return _figures(rows, [_mean(share, ".1f", ".1f") for share in shares])
+    return _figures(rows, [mean_text(share, ".1f", ".1f") for share in shares])
 
 
 def _energy(rows: pd.DataFrame) -> str:
-    return _figures(rows, [_mean(rows[f"energy_{coding}_mJ"], ".3g", ".2g") for coding in ("unary", "graded")])
+    return _figures(rows, [mean_text(rows[f"energy_{coding}_mJ"], ".3g", ".2g") for coding in ("unary", "graded")])
 
 
 def _spikes(rows: pd.DataFrame) -> str:
-    return _figures(rows, [_mean(rows["spikes"] / 1000, ".3g", ".2g")])
-
-
-def _mean(values: pd.Series, digits: str, spread: str) -> str:
-    """A mean over seeds; of several with the half width of its interval."""
-    mean = f"{values.mean():{digits}}"
-    return mean if len(values) == 1 else f"{mean} ±{half_width(values):{spread}}"
+    return _figures(rows, [mean_text(rows["spikes"] / 1000, ".3g", ".2g")])
 
 
 def _seeds(rows: pd.DataFrame) -> str:
@@ -275,10 +275,3 @@ def _figures(rows: pd.DataFrame, figures: list[str]) -> str:
 
 def _noted(figure: str, notes: list[str]) -> str:
     return f"{figure} ({', '.join(notes)})" if notes else figure
-
-
-def _over_seeds(rows: pd.DataFrame, text: Callable[[pd.DataFrame], str]) -> str:
-    """The mean over seeds as text, or why there is none: it never averages over some of the seeds."""
-    if rows.empty:
-        return ""
-    return text(rows) if (rows["status"] == "done").all() else shortage(rows["status"])

@@ -1,8 +1,8 @@
 """Price lists: from counts of operations to joules (docs/energy.md).
 
 The simulator counts; a price list says what one operation costs. The list decides who wins as much as the method
-does, so every table names its list, and shows a burst priced as n spikes (unary) beside one event (graded). Where spikes
-have several amplitudes, unary prices each as one; smallest as so many spikes of the layer's smallest amplitude.
+does, so every table names its list, and shows a burst priced as n spikes (unary) beside one event (graded). Where
+spikes have several amplitudes, unary prices each as one, smallest as so many of the layer's smallest amplitude.
 """
 
 from __future__ import annotations

@@ -215,6 +215,9 @@ def test_a_new_cell_is_mentioned_and_has_no_verdict(tmp_path: Path) -> None:
     assert "Not in the baseline, without a verdict: digits digits_convnet calibration T=4" in markdown(found)
 
 
+KINDS = len(OPERATIONS)
+
+
 def row(operations: list[float]) -> Row:
     return Row(
         id="cell", task="digits", network="net", method="burst", T=4, seed=0, profile="full", calibration=64, n=100,
@@ -224,11 +227,7 @@ def row(operations: list[float]) -> Row:
 
 
 RUN = st.tuples(
-    st.lists(
-        st.sampled_from([0.0, 1000.0, 1000.5, 1001.0, 1001.001, 1002.0]),
-        min_size=len(OPERATIONS),
-        max_size=len(OPERATIONS),
-    ),
+    st.lists(st.sampled_from([0.0, 1000.0, 1000.5, 1001.0, 1001.001, 1002.0]), min_size=KINDS, max_size=KINDS),
     st.integers(0, 2**12 - 1),
 )
 
@@ -253,10 +252,7 @@ def test_to_swap_baseline_and_run_swaps_regressed_and_improved(
 def test_the_tolerance_is_a_tenth_of_a_percent() -> None:
     same = compare(right(), right())
     for rise, verdict in ((1 + 0.99 * TOLERANCE, "pass"), (1 + 1.01 * TOLERANCE, "regressed")):
-        assert (
-            judge(Comparison(row([1000.0] * len(OPERATIONS)), row([1000.0 * rise] * len(OPERATIONS)), same))[0]
-            == verdict
-        )
+        assert judge(Comparison(row([1000.0] * KINDS), row([1000.0 * rise] * KINDS), same))[0] == verdict
     assert TOLERANCE == 0.001
 
 

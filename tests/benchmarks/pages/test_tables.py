@@ -22,8 +22,9 @@ SUITE = load_suite("smoke")
 
 def record(cell_index: int, accuracy: float, synops: float, macs: float) -> Record:
     totals = Totals(
-        steps=2, neurons=10, spikes=synops / 10, digits=synops / 10, events=synops / 20, synops_unary=synops,
-        synops_binary=synops, synops_graded=synops / 2, macs_once=macs, macs_step=0,
+        steps=2, neurons=10, spikes=synops / 10, digits=synops / 10, events=synops / 20, units=synops / 5,
+        synops_unary=synops, synops_smallest=2 * synops, synops_binary=synops, synops_graded=synops / 2, macs_once=macs,
+        macs_step=0, neuron_updates=60, payload_bits=3_000, latency_first=5, latency_final=6,
     )  # fmt: skip
     return Record(
         cell=SUITE.cells()[cell_index], status="done", primary_metric="accuracy", totals=totals,
@@ -56,6 +57,33 @@ def test_a_row_is_priced_and_stands_beside_its_ann(store: Store) -> None:
     assert row["energy_unary_mJ"] == pytest.approx(1e-9 * (4.6 * 100 + 0.9 * 2000))
     assert row["energy_graded_mJ"] == pytest.approx(1e-9 * (4.6 * 100 + 0.9 * 1000))
     assert (row["T"], row["mean_T"], row["n"]) == (2, 2.0, 200)
+    assert row["energy_smallest_mJ"] == pytest.approx(1e-9 * (4.6 * 100 + 0.9 * 4000))
+    assert (row["code"], row["wait"], row["synops_smallest"], row["packets"]) == ("rate", "0", 4000, 100)
+    assert (row["payload_bits"], row["neuron_updates"], row["latency_first"], row["latency_final"]) == (3000, 60, 5, 6)
+
+
+def test_the_ann_has_neither_code_nor_latency(store: Store) -> None:
+    row = collect(SUITE, store).iloc[0]
+    assert (row["code"], row["wait"]) == ("", "")
+    assert row[["latency_first", "latency_final"]].isna().all()
+
+
+def test_a_suite_with_codes_shows_what_they_cost(store: Store) -> None:
+    """460 + 1800, 460 + 3600 and 460 + 900 of 4600 picojoules; 100 packets, 3,000 bits, 60 updates; steps 5 and 6."""
+    rates = markdown(SUITE, collect(SUITE, store))
+    assert "smallest" not in rates
+    coded = record(1, 91.5, 2000, 100).model_copy(update={"code": "held", "wait": "2"})
+    store.save(coded)
+    page = markdown(SUITE, collect(SUITE, store))
+    figures = "49.1 | 88.3 | 29.6 | 0.1 | 3 | 0.06 | 5 | 6 |"
+    assert f"| `calibration` | 2 | held | 2 | {figures}" in page
+    assert "| `calibration` | 4 | failed |  |  |  |  |  |  |  |  |  |" in page
+    assert "smallest amplitude" in page
+    # A record from before payloads were counted.
+    totals = coded.totals
+    assert totals is not None
+    store.save(coded.model_copy(update={"totals": totals.model_copy(update={"payload_bits": None})}))
+    assert "| 29.6 | 0.1 | not counted | 0.06 |" in markdown(SUITE, collect(SUITE, store))
 
 
 def test_the_page_says_what_failed_and_what_is_missing(store: Store) -> None:
