@@ -43,22 +43,14 @@ FAMILIES: Sequence[Family] = (
 )  # fmt: skip
 
 
-def spell(code: Code, T: int, phi: int, values: Tensor, thresholds: Tensor) -> tuple[Tensor, Tensor]:
-    """What receivers hold of constant values after T steps, and the spikes that it took, of the shape of `values`."""
-    held, spikes = torch.zeros_like(values), torch.zeros_like(values)
-    for t in range(1, T + 1):
-        sent = code.send(values - held, held, thresholds[t - 1], t, T, phi, rectified=True)
-        held, spikes = held + sent.value, spikes + sent.spikes
-    return held, spikes
-
-
 def points(family: Family, values: Tensor) -> Tensor:
     """Error, relative to the mean square of the values, and spikes for each value, of all thresholds: shape (n, 2)."""
     found = []
     for code, T, phi in family[1]:
         for thresholds in _thresholds(code, T, phi, float(values.max())):
-            held, spikes = spell(code, T, phi, values, values.new_tensor(thresholds))
-            found.append([float((held - values).square().mean() / values.square().mean()), float(spikes.mean())])
+            steps = list(code.spell([values] * T, list(values.new_tensor(thresholds)), phi, rectified=True))
+            error = (steps[-1][0] - values).square().mean() / values.square().mean()
+            found.append([float(error), sum(float(spikes.mean()) for _, spikes in steps)])
     return torch.tensor(found)
 
 
