@@ -64,7 +64,8 @@ def cheapest(family: Family, values: Tensor) -> list[float | None]:
 def half_normal(count: int = 4096) -> Tensor:
     """|N(0, 1)| at equally likely quantiles."""
     share = (torch.arange(count, dtype=torch.float64) + 0.5) / count
-    return torch.special.ndtri((1 + share) / 2)
+    quantiles: Tensor = torch.special.ndtri((1 + share) / 2)
+    return quantiles
 
 
 def resnet20_activations(data_root: Path, weights: Path, count: int = 4096) -> Tensor:
