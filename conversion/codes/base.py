@@ -11,7 +11,6 @@ from torch import Tensor
 
 from conversion.registry import Registry
 
-
 RATE = "rate"
 """The name of the rate code, which is that of no class here."""
 

@@ -1,4 +1,4 @@
-"""Counts of a layer's spikes in one timestep: spikes, binary digits, events and units, and their synaptic operations."""
+"""Counts of a layer in one timestep: spikes, binary digits, events and units, and their synaptic operations."""
 
 from __future__ import annotations
 

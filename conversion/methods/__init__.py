@@ -4,6 +4,7 @@ from conversion.methods.adaptive import AdaFireSSC, Adaptive
 from conversion.methods.base import METHODS, Method, make_method
 from conversion.methods.burst import Burst, Spiking
 from conversion.methods.calibration import CalibrationAdvanced, CalibrationLight
+from conversion.methods.codes import BitSerial, Dcgs, HeldTuned, HeldValue, PhaseCode, SigmaDelta
 from conversion.methods.energy_aware import EnergyAware
 from conversion.methods.ftbc import Ftbc
 from conversion.methods.iat import AdaFireIat, AdaFireSSCIat, CalibrationIat
@@ -22,18 +23,24 @@ __all__ = [
     "AdaFireSSCIat",
     "Adaptive",
     "Ann",
+    "BitSerial",
     "Burst",
     "CalibrationAdvanced",
     "CalibrationIat",
     "CalibrationLight",
+    "Dcgs",
     "EnergyAware",
     "Ftbc",
+    "HeldTuned",
+    "HeldValue",
     "Ltb",
     "Method",
     "Opt",
+    "PhaseCode",
     "Qcfs",
     "QuantisedAnn",
     "RobustNorm",
+    "SigmaDelta",
     "Snm",
     "Spiking",
     "make_method",

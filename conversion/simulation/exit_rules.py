@@ -1,4 +1,4 @@
-"""Rules by which samples exit before step T: IAT's (section 3.3 of the paper), and one for outputs without classes.
+"""Rules by which samples exit before step T: IAT's (section 3.3 of the paper), and two that need no labels.
 
 IAT: with Z_t the sum of the logits of steps 1..t and e_t the entropy of softmax(Z_t) divided by that of C equal
 classes, a sample exits at the first step t with 1 - e_t > alpha_t. The confidence threshold
@@ -10,6 +10,9 @@ follows the confidence of correct predictions at step t: E_t is their mean entro
 The paper defines this for classes. For networks that classify every position of a map we take the mean over all
 positions as a sample's entropy, and every position that is right as a correct prediction; this reading is ours. A map
 of one position is the paper's case. All positions of a sample exit at once, padded ones among them.
+
+Confident answers: of networks whose neurons hold values, the first answer is made of large amplitudes already, and a
+sample exits when the largest probability of its classes is high enough, at any step alike. It needs no labels.
 
 Settled outputs: boxes have no entropy, so there a sample exits when its output y hardly changes any more. At steps 2,
 4, 8 ... it is compared with the output at half as many steps: the sample exits if |y_t - y_t/2| <= max_change |y_t|.
@@ -69,6 +72,26 @@ class EntropyRule:
 
 
 @dataclass(frozen=True)
+class ConfidenceRule:
+    """Samples exit when the largest probability of their classes is high enough: its mean over positions, in maps.
+
+    Attributes:
+        probability: the lowest mean of max softmax(output) with which a sample exits.
+    """
+
+    probability: float
+
+    def decides_at(self, t: int) -> bool:
+        return True
+
+    def exits(self, output: Any, t: int, earlier: Any) -> Tensor:
+        """Whether each sample exits, from logits of shape (N, C, ...)."""
+        scores = class_scores(output, "An exit by confidence")
+        largest = scores.softmax(1).amax(1)
+        return (largest.flatten(1).mean(1) if largest.dim() > 1 else largest) >= self.probability
+
+
+@dataclass(frozen=True)
 class SettledRule:
     """Our rule, for outputs of any kind: samples exit when their output hardly changes any more.
 
@@ -119,15 +142,19 @@ def position_entropy(output: Any, t: int) -> Tensor:
     Raises:
         InvalidInput: the output is not one tensor of class scores.
     """
+    logits = (t * class_scores(output, "IAT, which decides by the entropy of class scores,")).log_softmax(1)
+    return -(logits.exp() * logits).sum(1) / math.log(output.shape[1])
+
+
+def class_scores(output: Any, who: str) -> Tensor:
+    """An output as scores of classes, in float32 at least. Raises InvalidInput unless it is one tensor of them."""
     if not isinstance(output, Tensor) or output.dim() < 2 or output.shape[1] < 2:
         shape = tuple(output.shape) if isinstance(output, Tensor) else type(output).__name__
         raise InvalidInput(
-            f"IAT decides by the entropy of class scores, so it needs a network whose output has shape (N, classes) "
-            f"or (N, classes, ...) with at least 2 classes; this one's is {shape}. Use rule=settled, which looks at "
-            "how much the output still moves."
+            f"{who} needs a network whose output has shape (N, classes) or (N, classes, ...) with at least 2 classes; "
+            f"this one's is {shape}. The rule 'settled' looks at how much the output still moves."
         )
-    logits = (t * output.to(torch.promote_types(output.dtype, torch.float32))).log_softmax(1)
-    return -(logits.exp() * logits).sum(1) / math.log(output.shape[1])
+    return output.to(torch.promote_types(output.dtype, torch.float32))
 
 
 def entropy_rule(entropy: Sequence[float], base: float, scale: float, delta: float, sign: Sign = "code") -> EntropyRule:

@@ -65,8 +65,8 @@ class SpikingNetwork:
             raise InvalidInput("Some neurons have the rate code and some hold values; give all of them codes, or none.")
         if self.holds and (self.nonlinear != "instantaneous" or self.readout_start):
             raise InvalidInput(
-                "Neurons whose receivers hold a value need nonlinear operations of that value (nonlinear='instantaneous') "
-                "and a readout of its last state (readout_start=0)."
+                "Neurons whose receivers hold a value need nonlinear operations of that value, nonlinear="
+                "'instantaneous', and a readout of its last state, readout_start=0."
             )
 
     def with_neurons(self, neurons: Mapping[fx.Node, Neuron]) -> SpikingNetwork:
@@ -111,7 +111,7 @@ class SpikingNetwork:
 
     @cached_property
     def readout(self) -> tuple[fx.Node, ...]:
-        """The nodes that the head, or the output, reads: their values are averaged over time, or the last one counts."""
+        """The nodes that the head, or the output, reads: their mean over time, or the last value, counts."""
         after = {*self.head, self.graph.output}
         return tuple(node for node in (self.graph.input, *self.body) if after.intersection(node.users))
 

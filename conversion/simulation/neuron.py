@@ -77,11 +77,12 @@ class Neuron:
     def __post_init__(self) -> None:
         if self.wait < 0 or (self.wait and self.code is None):
             raise InvalidInput(
-                f"A neuron waits {self.wait} steps; give 0 or more, and 0 in the rate code, whose spikes are parts of a mean."
+                f"A neuron waits {self.wait} steps; give 0 or more, and 0 in the rate code, where no step is the last."
             )
         if self.code is not None and self.slope > 0 and not self.code.signed:
             raise InvalidInput(
-                f"The code '{self.code.name}' has no negative values, and a leaky ReLU or an encoder has; take a signed one."
+                f"The code '{self.code.name}' has no negative values, which a leaky ReLU or an encoder sends; take a "
+                "signed one."
             )
         if self.phi < 1:
             raise InvalidInput(f"phi is {self.phi}, but a neuron fires at least 1 spike per step; give phi >= 1.")

@@ -22,7 +22,7 @@ from torch import Tensor, fx
 from conversion.capture.graph import ConversionGraph
 from conversion.errors import CheckpointError, InvalidInput
 from conversion.files import write_atomically
-from conversion.simulation.exit_rules import EntropyRule, ExitRule, SettledRule
+from conversion.simulation.exit_rules import ConfidenceRule, EntropyRule, ExitRule, SettledRule
 from conversion.simulation.network import Nonlinear, SpikingNetwork
 from conversion.simulation.neuron import Neuron, Start, TakesBack
 
@@ -42,10 +42,12 @@ class _Layer(BaseModel):
 
 
 class _Exit(BaseModel):
-    """An exit rule: `alpha` of `EntropyRule`, or `bar`, the largest change of `SettledRule`."""
+    """An exit rule: `alpha` of `EntropyRule`, `probability` of `ConfidenceRule`, or `bar`, the largest change of
+    `SettledRule`."""
 
     model_config = ConfigDict(extra="forbid")
     alpha: list[float] | None = None
+    probability: float | None = None
     bar: float = 0.0
 
 
@@ -136,16 +138,21 @@ def _exit_entry(rule: ExitRule | None) -> _Exit | None:
         return None
     if isinstance(rule, EntropyRule):
         return _Exit(alpha=list(rule.alpha))
+    if isinstance(rule, ConfidenceRule):
+        return _Exit(probability=rule.probability)
     if isinstance(rule, SettledRule):
         return _Exit(bar=rule.max_change)
     raise InvalidInput(
-        f"The exit rule is a {type(rule).__name__}, which cannot be written; files hold EntropyRule and SettledRule."
+        f"The exit rule is a {type(rule).__name__}, which cannot be written; files hold "
+        "EntropyRule, ConfidenceRule and SettledRule."
     )
 
 
 def _exit_rule(entry: _Exit | None) -> ExitRule | None:
     if entry is None:
         return None
+    if entry.probability is not None:
+        return ConfidenceRule(entry.probability)
     return SettledRule(entry.bar) if entry.alpha is None else EntropyRule(tuple(entry.alpha))
 
 

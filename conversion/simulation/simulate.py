@@ -16,10 +16,10 @@ from conversion.counting.counts import Counts
 from conversion.counting.fanout import Connectivity
 from conversion.counting.spikes import count_spikes
 from conversion.errors import InvalidInput
+from conversion.simulation.coded import make_layer, waited
 from conversion.simulation.exit_rules import is_power_of_two
 from conversion.simulation.frames import Frames, running_means
 from conversion.simulation.network import SpikingNetwork
-from conversion.simulation.coded import make_layer, waited
 from conversion.simulation.pipeline import Pipeline
 from conversion.simulation.readout import LastValue, RunningMean
 from conversion.simulation.schedules import StepSchedule, TimeSeries, sweep
@@ -169,7 +169,9 @@ def _step(
     observe: Callable[[int, Any], None] | None,
 ) -> tuple[dict[int, Any], Tensor]:  # fmt: skip
     """Outputs at the steps in `read`, and how many steps each sample took."""
-    schedule = Pipeline(network, frames, layers.spike, T) if network.waits else StepSchedule(network, frames, layers.spike)
+    schedule = (
+        Pipeline(network, frames, layers.spike, T) if network.waits else StepSchedule(network, frames, layers.spike)
+    )
     alive = torch.arange(len(frames[0]), device=frames[0].device)
     steps = torch.full_like(alive, T)
     running = _readout(network)

@@ -50,7 +50,9 @@ def timing(
         waits[node] = min(network.neurons[node].wait, T) if node in network.neurons and sources else 0
         lag[node] = max((lag[source] for source in sources), default=0) + waits[node]
     every = range(1, T + 1)
-    read: dict[fx.Node, set[int]] = {node: set(every) if node in network.readout or node in also else set() for node in nodes}
+    read: dict[fx.Node, set[int]] = {
+        node: set(every) if node in network.readout or node in also else set() for node in nodes
+    }
     for node in reversed(nodes):
         # Neurons take all steps up to the last that is read.
         taken = range(1, max(read[node], default=0) + 1) if node in network.neurons else read[node]

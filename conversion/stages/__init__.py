@@ -4,8 +4,10 @@ from conversion.stages.adafire import AdaFire
 from conversion.stages.balancing import DelayedReadout, LocalThresholdBalancing
 from conversion.stages.base import Stage
 from conversion.stages.bias import BiasCorrection
-from conversion.stages.early_exit import EarlyExit, SettledExit
+from conversion.stages.codes import CodedNeurons
+from conversion.stages.early_exit import ConfidentExit, EarlyExit, SettledExit
 from conversion.stages.energy_aware import EnergyAwareThresholds
+from conversion.stages.energy_target import AtEnergy
 from conversion.stages.neuronwise import NeuronThresholds, OutputNeurons
 from conversion.stages.potential import PotentialCorrection
 from conversion.stages.quantise import Quantise
@@ -14,15 +16,20 @@ from conversion.stages.ssc import SSC
 from conversion.stages.temporal_bias import StepBias, TemporalBias
 from conversion.stages.thresholds import Thresholds
 from conversion.stages.trained import TrainedThresholds
+from conversion.stages.tuning import HeldTuning
 from conversion.stages.weights import WeightCalibration
 
 __all__ = [
     "SSC",
     "AdaFire",
+    "AtEnergy",
     "BiasCorrection",
+    "CodedNeurons",
+    "ConfidentExit",
     "DelayedReadout",
     "EarlyExit",
     "EnergyAwareThresholds",
+    "HeldTuning",
     "LocalThresholdBalancing",
     "NeuronThresholds",
     "OutputNeurons",

@@ -1,4 +1,4 @@
-"""Early exit: IAT (section 3.3 of the paper), and a rule of ours for outputs without classes."""
+"""Early exit: IAT (section 3.3 of the paper), and rules of ours that need no labels."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from torch import Tensor
 from conversion.calibration.statistics import Calibration
 from conversion.errors import InvalidInput
 from conversion.simulation.exit_rules import (
+    ConfidenceRule,
     SettledRule,
     Sign,
     entropy_rule,
@@ -71,6 +72,35 @@ class EarlyExit:
         # Where no prediction is right yet, the largest entropy.
         mean = torch.where(correct > 0, entropy / correct.clamp(min=1), 1.0)
         return replace(network, exit=entropy_rule(mean.tolist(), self.base, self.scale, self.delta, self.sign))
+
+
+@dataclass(frozen=True)
+class ConfidentExit:
+    """Exit of samples whose class is likely enough, or, where the output is no classes, has settled (`SettledExit`).
+
+    An output of shape (N, classes) is taken for classes, and any other where held-out samples have classes.
+
+    Attributes:
+        probability: lowest probability of the likeliest class with which a sample exits.
+        tolerance: as in `SettledExit`.
+    """
+
+    probability: float = 0.99
+    tolerance: float = 0.05
+
+    def __call__(self, network: SpikingNetwork, calibration: Calibration) -> SpikingNetwork:
+        require_neurons(network, "Early exit")
+        if not answers_classes(calibration):
+            return SettledExit(self.tolerance)(network, calibration)
+        return replace(network, exit=ConfidenceRule(self.probability))
+
+
+def answers_classes(calibration: Calibration) -> bool:
+    """Whether the outputs of the calibrated network are scores of classes, of a sample or at each position."""
+    output = calibration.graph.run(calibration.graph.example)
+    if not isinstance(output, Tensor) or output.dim() < 2 or output.shape[1] < 2:
+        return False
+    return output.dim() == 2 or calibration.held_out is not None
 
 
 @dataclass(frozen=True)

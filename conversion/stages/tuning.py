@@ -1,0 +1,259 @@
+"""Tuning of a whole network in a code, through time, to the ANN's own answers."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from types import MappingProxyType
+from typing import Any
+
+import torch
+from torch import Tensor, fx
+from torch.nn import functional as F
+
+from conversion.calibration.statistics import Calibration
+from conversion.capture.channels import per_channel
+from conversion.capture.graph import Values, evaluate
+from conversion.codes import Held
+from conversion.codes.held import ROUNDING
+from conversion.counting.operations import MACS_PER_SYNOP
+from conversion.errors import InvalidInput
+from conversion.simulation.coded import thresholds_by_step
+from conversion.simulation.network import SpikingNetwork
+from conversion.simulation.neuron import Neuron, leaky_relu
+from conversion.stages.base import require_neurons, require_same_graph
+from conversion.stages.early_exit import answers_classes
+
+BATCH, TEMPERATURE, WARM_UP, CLIP = 64, 4.0, 20, 5.0
+# Learning rates of log thresholds, of biases, and of the ANN's own weights; with 3e-4 those overfit.
+RATES = {"threshold": 1e-2, "bias": 2e-3, "weight": 1e-4}
+# Weights of the errors of the last answers, and shares of the samples that take the first steps.
+ERRORS, TAKEN = (0.5, 0.8, 1.0), (1.0, 0.25, 0.12)
+# Pixels by which images are shifted.
+SHIFT = 4
+
+
+@dataclass(frozen=True)
+class HeldTuning:
+    """Tunes thresholds, biases and weights of a network of held values by gradient descent, without labels.
+
+    Its answers y_t after each step are to agree with the ANN's within a budget of energy. It minimises
+
+        sum_t w_t 16 KL(softmax(ANN / 4) || softmax(y_t / 4)) + 5 max((E_first + sum_t p_t E_t) / E_target - 1, 0)
+
+    by Adam, with E_first the multiplications of the first layer, E_t the accumulations of step t as a share of the
+    ANN's energy, and p_t the share of the samples that are expected to take step t. The number of spikes is rounded;
+    its gradient is that of the number before rounding where it is within phi, and none beyond. Images are flipped and
+    shifted by up to four pixels at random.
+
+    Attributes:
+        target: E_target.
+        iterations: number of updates, of 64 samples each.
+    """
+
+    target: float = 0.155
+    iterations: int = 500
+
+    def __call__(self, network: SpikingNetwork, calibration: Calibration) -> SpikingNetwork:
+        require_neurons(network, "Tuning")
+        require_same_graph(network.graph, calibration)
+        if not all(isinstance(neuron.code, Held) and not neuron.wait for neuron in network.neurons.values()):
+            raise InvalidInput("Tuning is for neurons in the code 'held' that do not wait; put them before it.")
+        if not answers_classes(calibration):
+            raise InvalidInput(
+                "Tuning compares probabilities of classes, and this network's output is no scores of classes; use "
+                "method 'held', which is calibrated layer by layer."
+            )
+        if not isinstance(calibration.inputs, Tensor):
+            raise InvalidInput("Tuning takes inputs that do not change in time; use method 'held' for frames.")
+        return _Tuning(network, calibration, self.target).run(self.iterations)
+
+
+class _Tuning:
+    """The parameters of a network while they are tuned."""
+
+    def __init__(self, network: SpikingNetwork, calibration: Calibration, target: float) -> None:
+        self.network, self.graph, self.calibration, self.target = network, network.graph, calibration, target
+        self.generator = torch.Generator().manual_seed(calibration.seed)
+        own = network.start(self.graph.example)
+        self.weights = {
+            node: _leaf(own[node])
+            for node in own
+            if node.op == "get_attr" and isinstance(own[node], Tensor) and own[node].is_floating_point()
+        }
+        T = network.T
+        self.thresholds = {node: _leaf(thresholds_by_step(neuron, T).log()) for node, neuron in network.neurons.items()}
+        self.biases = {node: _leaf(_by_step(neuron.bias, T)) for node, neuron in network.neurons.items()}
+        connections = network.connectivity
+        macs = connections.macs
+        whole = replace(network, neurons=MappingProxyType({})).connectivity.macs
+        total = whole.static + whole.step + whole.head
+        self.first = (macs.static + T * macs.step + macs.head) / total
+        if self.first >= target:
+            raise InvalidInput(
+                f"The target of energy is {target:.3f} of the ANN's, and operations on analog values alone, those of "
+                f"the first layer among them, take {self.first:.3f}; give more."
+            )
+        self.prices = {
+            node: (fan_out * MACS_PER_SYNOP / total).to(torch.float32) for node, fan_out in connections.fan_out.items()
+        }
+
+    @torch.enable_grad()
+    def run(self, iterations: int) -> SpikingNetwork:
+        groups = {"threshold": self.thresholds, "bias": self.biases, "weight": self.weights}
+        optimiser = torch.optim.Adam(
+            [{"params": list(leaves.values()), "lr": RATES[name]} for name, leaves in groups.items()]
+        )
+        leaves = [leaf for group in groups.values() for leaf in group.values()]
+        schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: _rate(step, iterations))
+        for _ in range(iterations):
+            inputs = self.graph.cast(self._batch())
+            with torch.no_grad():
+                wanted = self.graph.run(inputs).float()
+            optimiser.zero_grad()
+            self._loss(inputs, wanted).backward(inputs=leaves)
+            torch.nn.utils.clip_grad_norm_(leaves, CLIP)
+            optimiser.step()
+            schedule.step()
+        return self._tuned()
+
+    def _batch(self) -> Tensor:
+        """Samples of the calibration set, drawn at random; images are flipped and shifted."""
+        inputs = self.calibration.mean_inputs
+        drawn = inputs[torch.randint(len(inputs), (BATCH,), generator=self.generator).to(inputs.device)]
+        return augmented(drawn, self.generator) if drawn.dim() == 4 else drawn
+
+    def _loss(self, inputs: Tensor, wanted: Tensor) -> Tensor:
+        network, T = self.network, self.network.T
+        held: dict[fx.Node, Tensor] = {}
+        energy = torch.full((), self.first)
+        error = torch.zeros(())
+        start = self.graph.start(inputs, {node: leaf.to(self.graph.dtype) for node, leaf in self.weights.items()})
+        changing = network.changing(constant_input=True)
+        for node in network.body:
+            if node not in changing:
+                start[node] = evaluate(node, start)
+        for t in range(T):
+            values: Values = dict(start)
+            spent = torch.zeros(())
+            for node in network.body:
+                if node not in changing:
+                    continue
+                if node in network.neurons:
+                    current = values[node.all_input_nodes[0]]
+                    held[node], energy_of_layer = self._fire(node, current, held.get(node), t)
+                    spent = spent + energy_of_layer / len(inputs)
+                    values[node] = held[node].to(current.dtype)
+                else:
+                    values[node] = evaluate(node, values)
+            for node in network.head:
+                values[node] = evaluate(node, values)
+            output = self.graph.finish(values).float()
+            error = error + ERRORS[max(t - T, -len(ERRORS))] * _distance(output, wanted)
+            energy = energy + TAKEN[min(t, len(TAKEN) - 1)] * spent
+        return error + 5 * F.relu(energy / self.target - 1)
+
+    def _fire(self, node: fx.Node, current: Tensor, held: Tensor | None, t: int) -> tuple[Tensor, Tensor]:
+        """The value held, and the energy of the spikes that changed it."""
+        neuron, axis, dims = self.network.neurons[node], self.graph.channel_axis(node), current.dim()
+        before = torch.zeros_like(current, dtype=torch.float32) if held is None else held
+        after, spent = _Fire.apply(
+            current.float() + per_channel(self.biases[node][t], axis, dims), before,
+            per_channel(self.thresholds[node][t], axis, dims), self.prices[node], neuron,
+        )  # fmt: skip
+        return after, spent
+
+    @torch.no_grad()
+    def _tuned(self) -> SpikingNetwork:
+        neurons = {
+            node: replace(
+                neuron,
+                threshold=self.thresholds[node].detach().exp().to(neuron.threshold.dtype),
+                bias=self.biases[node].detach().to(neuron.bias.dtype),
+            )
+            for node, neuron in self.network.neurons.items()
+        }
+        tuned = {node: leaf.detach().to(self.graph.dtype) for node, leaf in self.weights.items()}
+        weights: Mapping[fx.Node, Tensor] = MappingProxyType({**self.network.weights, **tuned})
+        return replace(self.network.with_neurons(neurons), weights=weights)
+
+
+class _Fire(torch.autograd.Function):
+    """One step of `Held`, with gradients that pass the rounding of the number of spikes k.
+
+    With u = (a - h) / V before rounding, dk/du is 1 where |u| is within phi and 0 beyond, and d|k|/du is sign(k) there.
+    Written out, it takes a third of the time and memory that autograd takes for the same operations.
+    """
+
+    @staticmethod
+    def forward(
+        ctx: Any, current: Tensor, held: Tensor, logarithm: Tensor, price: Tensor, neuron: Neuron
+    ) -> tuple[Tensor, Tensor]:
+        """The value held after the step, and the sum of the spikes' prices.
+
+        Args:
+            current: with its bias, shape (N, ...).
+            held: before the step.
+            logarithm: of the thresholds, in a shape that fits the current.
+            price: of one spike of each neuron, shape of one sample.
+            neuron: says phi and the activation function.
+        """
+        threshold = logarithm.exp()
+        units = leaky_relu(current, neuron.slope).clamp_(max=neuron.ceiling).sub_(held).div_(threshold)
+        spikes = units.abs().add_(ROUNDING).floor_().clamp_(max=neuron.phi).copysign_(units)
+        within = units.abs() < neuron.phi + 0.5
+        passing = (current > 0) & (current < neuron.ceiling)
+        ctx.save_for_backward(threshold, units, spikes, within, passing, price)
+        ctx.slope = neuron.slope
+        return torch.addcmul(held, spikes, threshold), (spikes.abs() * price).sum()
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
+        threshold, units, spikes, within, passing, price = ctx.saved_tensors
+        of_held, of_spent = gradients
+        counted = (spikes.sign() * price).mul_(of_spent).mul_(within)
+        of_value = torch.addcdiv(of_held * within, counted, threshold)
+        # h + k V by log V: V (k - u) where k follows u, V k where it does not; and |k| by log V: -sign(k) u.
+        of_logarithm = (spikes - units * within).mul_(of_held).mul_(threshold).sub_(counted.mul_(units))
+        axes = [axis for axis in range(units.dim()) if threshold.shape[axis] == 1]
+        before = of_held - of_value
+        of_current = of_value.mul_(passing) if ctx.slope == 0 else of_value * torch.where(passing, 1.0, ctx.slope)
+        return of_current, before, of_logarithm.sum(axes, keepdim=True), None, None
+
+
+def augmented(images: Tensor, generator: torch.Generator) -> Tensor:
+    """Images of shape (N, C, H, W), each flipped or not and shifted by up to four pixels, at random.
+
+    Borders are repeated: what lies beyond an image is nothing that a network would know.
+    """
+    padded = F.pad(images, (SHIFT,) * 4, mode="replicate")
+    height, width = images.shape[2:]
+    offsets = torch.randint(2 * SHIFT + 1, (len(images), 2), generator=generator).tolist()
+    flips = torch.rand(len(images), generator=generator) < 0.5
+    rows = [
+        image[:, y : y + height, x : x + width].flip(2) if flip else image[:, y : y + height, x : x + width]
+        for image, (y, x), flip in zip(padded, offsets, flips.tolist(), strict=True)
+    ]
+    return torch.stack(rows).contiguous(memory_format=torch.preserve_format)
+
+
+def _distance(output: Tensor, wanted: Tensor) -> Tensor:
+    """16 KL of probabilities at temperature 4, the mean over samples and positions."""
+    ours, theirs = (F.log_softmax(scores / TEMPERATURE, 1) for scores in (output, wanted))
+    divergence = (theirs.exp() * (theirs - ours)).sum(1).mean()
+    return TEMPERATURE**2 * divergence
+
+
+def _rate(step: int, iterations: int) -> float:
+    """The factor of learning rates: rising linearly, then falling to zero on a cosine."""
+    warm = min((step + 1) / WARM_UP, 1.0)
+    return warm * 0.5 * (1 + math.cos(math.pi * step / iterations))
+
+
+def _leaf(values: Tensor) -> Tensor:
+    return values.detach().float().clone().requires_grad_()
+
+
+def _by_step(values: Tensor, T: int) -> Tensor:
+    return values if values.dim() == 2 else values.expand(T, -1)
