@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import ClassVar, NamedTuple
 
@@ -54,6 +55,22 @@ class Code(ABC):
             rectified: the value is never negative.
         """
 
+    def spell(
+        self, values: Sequence[Tensor], thresholds: Sequence[Tensor], phi: int, rectified: bool
+    ) -> Iterator[tuple[Tensor, Tensor]]:  # fmt: skip
+        """What is held after each step, and the spikes of that step.
+
+        Args:
+            values: a of every step, as far as the neuron knows it by then.
+            thresholds: of every step.
+            phi, rectified: as in `send`.
+        """
+        held = torch.zeros_like(values[0])
+        for t, (value, threshold) in enumerate(zip(values, thresholds, strict=True), start=1):
+            sent = self.send(value - held, held, threshold, t, len(values), phi, rectified)
+            held = held + sent.value
+            yield held, sent.spikes
+
     @abstractmethod
     def amplitudes(self, t: int, T: int, phi: int) -> tuple[float, float]:
         """Smallest and largest amplitude of one spike of step t, in units of that step's threshold."""
@@ -87,6 +104,16 @@ class WindowCode(Code):
         step, value = self.encode(error + held, threshold, T)
         now = step == t
         return Sent(value * now, now.to(value.dtype))
+
+    def spell(
+        self, values: Sequence[Tensor], thresholds: Sequence[Tensor], phi: int, rectified: bool
+    ) -> Iterator[tuple[Tensor, Tensor]]:  # fmt: skip
+        step, value = self.encode(values[0], thresholds[0], len(values))
+        held = torch.zeros_like(value)
+        for t in range(1, len(values) + 1):
+            now = step == t
+            held = held + value * now
+            yield held, now.to(value.dtype)
 
 
 CODES: Registry[type[Code]] = Registry("code")

@@ -4,7 +4,7 @@ from conversion.methods.adaptive import AdaFireSSC, Adaptive
 from conversion.methods.base import METHODS, Method, make_method
 from conversion.methods.burst import Burst, Spiking
 from conversion.methods.calibration import CalibrationAdvanced, CalibrationLight
-from conversion.methods.codes import BitSerial, Dcgs, HeldTuned, HeldValue, PhaseCode, SigmaDelta
+from conversion.methods.codes import BitSerial, Dcgs, HeldTuned, HeldValue, PhaseCode, PhaseTuned, SigmaDelta
 from conversion.methods.energy_aware import EnergyAware
 from conversion.methods.ftbc import Ftbc
 from conversion.methods.iat import AdaFireIat, AdaFireSSCIat, CalibrationIat
@@ -37,6 +37,7 @@ __all__ = [
     "Method",
     "Opt",
     "PhaseCode",
+    "PhaseTuned",
     "Qcfs",
     "QuantisedAnn",
     "RobustNorm",

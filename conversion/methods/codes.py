@@ -10,7 +10,7 @@ from pydantic import Field
 from conversion.codes import Binary, Differential, Held, OneHot, Phase, SignedDigits
 from conversion.methods.base import METHODS, Method
 from conversion.methods.options import Phi
-from conversion.stages import AtEnergy, CodedNeurons, ConfidentExit, HeldTuning, Stage
+from conversion.stages import AtEnergy, CodedNeurons, ConfidentExit, Stage, Tuning
 from conversion.stages.codes import Wait
 
 Energy = Annotated[
@@ -21,6 +21,7 @@ Exit = Annotated[
     Field(gt=0, le=1, description="probability of the likeliest class with which samples exit; null is never"),
 ]
 Waits = Annotated[Wait, Field(description="steps that a layer waits for its input, or 'window' for all of it")]
+Iterations = Annotated[int, Field(ge=1, description="updates, of 64 samples each")]
 Levels = Annotated[int, Field(ge=1, le=24, description="amplitudes of a spike, each half of the one before")]
 
 
@@ -78,10 +79,10 @@ class HeldTuned(HeldValue):
         default=0.155, gt=0, allow_inf_nan=False,
         description="share of the ANN's energy beyond which tuning charges for it",
     )  # fmt: skip
-    iterations: int = Field(default=500, ge=1, description="updates, of 64 samples each")
+    iterations: Iterations = 500
 
     def stages(self) -> tuple[Stage, ...]:
-        tuning = HeldTuning(self.target or math.inf, self.iterations)
+        tuning = Tuning(self.target or math.inf, self.iterations)
         return (self.neurons(), tuning) if self.exit is None else (self.neurons(), tuning, ConfidentExit(self.exit))
 
 
@@ -99,6 +100,17 @@ class PhaseCode(Coded):
 
     def neurons(self) -> CodedNeurons:
         return CodedNeurons(Phase(self.per_octave, self.levels), "window", energy=self.energy)
+
+
+@METHODS.register("phase_tuned")
+class PhaseTuned(PhaseCode):
+    """Ours: the same, with thresholds, biases and weights tuned to the ANN's own answers; no labels either."""
+
+    iterations: Iterations = 300
+
+    def stages(self) -> tuple[Stage, ...]:
+        (first, *others) = super().stages()
+        return (first, Tuning(math.inf, self.iterations), *others)
 
 
 @METHODS.register("bit_serial")

@@ -11,7 +11,7 @@ from torch import Tensor
 from conversion.capture.channels import per_channel
 from conversion.codes import Sent, WindowCode
 from conversion.counting.spikes import count_spikes
-from conversion.simulation.neuron import Layer, Neuron, leaky_relu
+from conversion.simulation.neuron import Layer, Neuron
 
 
 class CodedLayer:
@@ -72,7 +72,7 @@ class CodedLayer:
     def _value(self, current: Tensor) -> Tensor:
         """The activation function of the current and the bias of this step."""
         bias = self.biases[min(self.t, len(self.biases)) - 1]
-        return leaky_relu(current + bias, self.neuron.slope).clamp(max=self.neuron.ceiling)
+        return self.neuron.activation(current + bias)
 
     def _reset(self, current: Tensor) -> None:
         dtype, dims = torch.promote_types(current.dtype, torch.float32), current.dim()

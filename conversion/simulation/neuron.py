@@ -111,6 +111,10 @@ class Neuron:
         """The number of steps that it waits for its input, or "window" where these are all of T."""
         return "window" if self.wait >= T else str(self.wait)
 
+    def activation(self, current: Tensor) -> Tensor:
+        """The activation function that a coded neuron stands for."""
+        return leaky_relu(current, self.slope).clamp(max=self.ceiling)
+
     def payload_bits(self, T: int) -> int:
         """Bits that an event carries besides its address: the number of spikes of a burst, the sign of a signed one."""
         if self.code is not None:

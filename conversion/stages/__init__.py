@@ -16,7 +16,7 @@ from conversion.stages.ssc import SSC
 from conversion.stages.temporal_bias import StepBias, TemporalBias
 from conversion.stages.thresholds import Thresholds
 from conversion.stages.trained import TrainedThresholds
-from conversion.stages.tuning import HeldTuning
+from conversion.stages.tuning import Tuning
 from conversion.stages.weights import WeightCalibration
 
 __all__ = [
@@ -29,7 +29,6 @@ __all__ = [
     "DelayedReadout",
     "EarlyExit",
     "EnergyAwareThresholds",
-    "HeldTuning",
     "LocalThresholdBalancing",
     "NeuronThresholds",
     "OutputNeurons",
@@ -42,5 +41,6 @@ __all__ = [
     "TemporalBias",
     "Thresholds",
     "TrainedThresholds",
+    "Tuning",
     "WeightCalibration",
 ]

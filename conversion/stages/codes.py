@@ -136,15 +136,16 @@ class CodedNeurons:
         energies, weights = self._weights(T)
         best = torch.full_like(largest, torch.inf)
         chosen = largest.expand(T, -1).clone()
+        values = [neuron.activation(current) for current in series]
         for shares in candidates(self.code, T, self.phi):
             thresholds = torch.outer(wanted.new_tensor(shares), largest)
-            layer = make_layer(replace(neuron, threshold=thresholds), T, 1, torch.ones_like(largest))
             cost = torch.zeros_like(best)
-            for t, current in enumerate(series):
-                held, tally = layer.step(current)
-                assert tally is not None
-                cost += weights[t] * (held - wanted).square().mean(0) / power
-                cost += energies[t] * fan_out * tally[0].mean(0)
+            spelt = self.code.spell(values, list(thresholds), self.phi, rectified=neuron.slope == 0)
+            for (held, spikes), energy, weight in zip(spelt, energies, weights, strict=True):
+                if weight:
+                    cost += weight * (held - wanted).square().mean(0) / power
+                if energy:
+                    cost += energy * fan_out * spikes.mean(0)
             better = cost < best
             best = torch.where(better, cost, best)
             chosen = torch.where(better, thresholds, chosen)

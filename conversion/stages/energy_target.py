@@ -18,6 +18,8 @@ from conversion.stages.early_exit import ConfidentExit
 
 # The weights that are tried lie within this factor of the stage's own; halvings of its logarithm.
 RANGE, ROUNDS = 256.0, 7
+# Where the search begins for a stage that does not weigh energy.
+USUAL = 0.005
 # Relative distance from the target that is near enough.
 NEAR = 0.01
 
@@ -64,7 +66,7 @@ class AtEnergy:
         return self._converted(network, calibration, found)
 
     def _converted(self, network: SpikingNetwork, calibration: Calibration, logarithm: float) -> SpikingNetwork:
-        weighted = replace(self.neurons, energy=self.neurons.energy * math.exp(logarithm))
+        weighted = replace(self.neurons, energy=(self.neurons.energy or USUAL) * math.exp(logarithm))
         converted = weighted(network, calibration)
         return converted if self.exit is None else self.exit(converted, calibration)
 

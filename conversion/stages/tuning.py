@@ -35,8 +35,8 @@ SHIFT = 4
 
 
 @dataclass(frozen=True)
-class HeldTuning:
-    """Tunes thresholds, biases and weights of a network of held values by gradient descent, without labels.
+class Tuning:
+    """Tunes thresholds, biases and weights of a network in a code by gradient descent, without labels.
 
     Its answers y_t after each step are to agree with the ANN's within a budget of energy. It minimises
 
@@ -46,6 +46,10 @@ class HeldTuning:
     ANN's energy, and p_t the share of the samples that are expected to take step t. The number of spikes is rounded;
     its gradient is that of the number before rounding where it is within phi, and none beyond. Images are flipped and
     shifted by up to four pixels at random.
+
+    That is for held values of causal neurons. Where all layers wait for their whole input, in any code, there is one
+    answer and one pass, the value held at the end has the gradient of the value itself within the reach of the code,
+    and energy has none: the number of spikes hardly depends on the amplitudes that they have.
 
     Attributes:
         target: E_target.
@@ -58,8 +62,13 @@ class HeldTuning:
     def __call__(self, network: SpikingNetwork, calibration: Calibration) -> SpikingNetwork:
         require_neurons(network, "Tuning")
         require_same_graph(network.graph, calibration)
-        if not all(isinstance(neuron.code, Held) and not neuron.wait for neuron in network.neurons.values()):
-            raise InvalidInput("Tuning is for neurons in the code 'held' that do not wait; put them before it.")
+        neurons = network.neurons.values()
+        window = all(neuron.code is not None and neuron.wait >= network.T for neuron in neurons)
+        if not window and not all(isinstance(neuron.code, Held) and not neuron.wait for neuron in neurons):
+            raise InvalidInput(
+                "Tuning is for neurons in the code 'held' that do not wait, and in any code that wait for their whole "
+                "input; put such before it."
+            )
         if not answers_classes(calibration):
             raise InvalidInput(
                 "Tuning compares probabilities of classes, and this network's output is no scores of classes; use "
@@ -67,13 +76,13 @@ class HeldTuning:
             )
         if not isinstance(calibration.inputs, Tensor):
             raise InvalidInput("Tuning takes inputs that do not change in time; use method 'held' for frames.")
-        return _Tuning(network, calibration, self.target).run(self.iterations)
+        return _Parameters(network, calibration, self.target, window).run(self.iterations)
 
 
-class _Tuning:
+class _Parameters:
     """The parameters of a network while they are tuned."""
 
-    def __init__(self, network: SpikingNetwork, calibration: Calibration, target: float) -> None:
+    def __init__(self, network: SpikingNetwork, calibration: Calibration, target: float, window: bool) -> None:
         self.network, self.graph, self.calibration, self.target = network, network.graph, calibration, target
         self.generator = torch.Generator().manual_seed(calibration.seed)
         own = network.start(self.graph.example)
@@ -82,9 +91,12 @@ class _Tuning:
             for node in own
             if node.op == "get_attr" and isinstance(own[node], Tensor) and own[node].is_floating_point()
         }
-        T = network.T
-        self.thresholds = {node: _leaf(thresholds_by_step(neuron, T).log()) for node, neuron in network.neurons.items()}
-        self.biases = {node: _leaf(_by_step(neuron.bias, T)) for node, neuron in network.neurons.items()}
+        # With a window one pass says all.
+        T = self.passes = 1 if window else network.T
+        self.thresholds = {
+            node: _leaf(thresholds_by_step(neuron, network.T)[:T].log()) for node, neuron in network.neurons.items()
+        }
+        self.biases = {node: _leaf(_by_step(neuron.bias, T)[:T]) for node, neuron in network.neurons.items()}
         connections = network.connectivity
         macs = connections.macs
         whole = replace(network, neurons=MappingProxyType({})).connectivity.macs
@@ -125,7 +137,7 @@ class _Tuning:
         return augmented(drawn, self.generator) if drawn.dim() == 4 else drawn
 
     def _loss(self, inputs: Tensor, wanted: Tensor) -> Tensor:
-        network, T = self.network, self.network.T
+        network, T = self.network, self.passes
         held: dict[fx.Node, Tensor] = {}
         energy = torch.full((), self.first)
         error = torch.zeros(())
@@ -157,6 +169,8 @@ class _Tuning:
     def _fire(self, node: fx.Node, current: Tensor, held: Tensor | None, t: int) -> tuple[Tensor, Tensor]:
         """The value held, and the energy of the spikes that changed it."""
         neuron, axis, dims = self.network.neurons[node], self.graph.channel_axis(node), current.dim()
+        if neuron.wait:
+            return self._tell(node, current)
         before = torch.zeros_like(current, dtype=torch.float32) if held is None else held
         after, spent = _Fire.apply(
             current.float() + per_channel(self.biases[node][t], axis, dims), before,
@@ -164,13 +178,28 @@ class _Tuning:
         )  # fmt: skip
         return after, spent
 
+    def _tell(self, node: fx.Node, current: Tensor) -> tuple[Tensor, Tensor]:
+        """The value held after all steps of a window, and the energy of its spikes."""
+        neuron, axis, dims = self.network.neurons[node], self.graph.channel_axis(node), current.dim()
+        assert neuron.code is not None
+        T = self.network.T
+        threshold = per_channel(self.thresholds[node][0].exp(), axis, dims)
+        value = neuron.activation(current.float() + per_channel(self.biases[node][0], axis, dims))
+        with torch.no_grad():
+            spelt = list(neuron.code.spell([value] * T, [threshold] * T, neuron.phi, rectified=neuron.slope == 0))
+            spent = sum(((spikes * self.prices[node]).sum() for _, spikes in spelt), torch.zeros(()))
+            level = spelt[-1][0] / threshold
+            within = value.abs() <= neuron.code.reach(T, neuron.phi) * threshold
+        units = value / threshold
+        return threshold * torch.where(within, units + (level - units).detach(), level), spent
+
     @torch.no_grad()
     def _tuned(self) -> SpikingNetwork:
         neurons = {
             node: replace(
                 neuron,
-                threshold=self.thresholds[node].detach().exp().to(neuron.threshold.dtype),
-                bias=self.biases[node].detach().to(neuron.bias.dtype),
+                threshold=self.thresholds[node].detach().exp().to(neuron.threshold.dtype).squeeze(0),
+                bias=self.biases[node].detach().to(neuron.bias.dtype).squeeze(0),
             )
             for node, neuron in self.network.neurons.items()
         }

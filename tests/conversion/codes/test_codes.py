@@ -19,13 +19,10 @@ def spell(
     code: Code, values: list[float], thresholds: list[float], phi: int = 1, rectified: bool = True
 ) -> tuple[list[float], list[int]]:  # fmt: skip
     """What is held after each step, and the spikes of each, while the value to be told is `values[t]`."""
-    T, held, trace, spikes = len(thresholds), torch.zeros(1, dtype=torch.float64), [], []
-    for t, (value, threshold) in enumerate(zip(values, thresholds, strict=True), start=1):
-        sent = code.send(value - held, held, threshold * ONE, t, T, phi, rectified)
-        held = held + sent.value
-        trace.append(held.item())
-        spikes.append(int(sent.spikes))
-    return trace, spikes
+    steps = list(
+        code.spell([value * ONE for value in values], [threshold * ONE for threshold in thresholds], phi, rectified)
+    )
+    return [held.item() for held, _ in steps], [int(spikes) for _, spikes in steps]
 
 
 def constant(code: Code, value: float, T: int, threshold: float = 1.0, phi: int = 1) -> tuple[list[float], list[int]]:

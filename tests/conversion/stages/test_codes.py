@@ -16,7 +16,7 @@ from conversion.codes import Binary, Code, Differential, Held, OneHot, Phase, Si
 from conversion.simulation.coded import make_layer
 from conversion.simulation.exit_rules import ConfidenceRule, SettledRule
 from conversion.simulation.neuron import Neuron
-from conversion.stages import AtEnergy, CodedNeurons, ConfidentExit, HeldTuning
+from conversion.stages import AtEnergy, CodedNeurons, ConfidentExit, Tuning
 from conversion.stages.codes import Activations, candidates
 from conversion.stages.energy_aware import relative_fan_out
 from conversion.stages.energy_target import energy_share
@@ -119,7 +119,7 @@ def test_a_target_below_what_is_possible_names_the_least() -> None:
             SpikingNetwork(graph(), 3), calibration()
         )
     with pytest.raises(InvalidInput, match="operations on analog values alone"):
-        HeldTuning(0.01)(fitted(Held(), 3), calibration())
+        Tuning(0.01)(fitted(Held(), 3), calibration())
 
 
 def test_tuning_brings_answers_nearer_to_the_ann() -> None:
@@ -128,7 +128,7 @@ def test_tuning_brings_answers_nearer_to_the_ann() -> None:
     After 200 updates, a third; the assertion leaves room for other seeds and kernels.
     """
     coarse, exact = fitted(Held(), 2, energy=20.0), fitted(Held(), 2)
-    tuned = HeldTuning(math.inf, iterations=200)(coarse, calibration(64))
+    tuned = Tuning(math.inf, iterations=200)(coarse, calibration(64))
     lost, left = distance(coarse, 2) - distance(exact, 2), distance(tuned, 2) - distance(exact, 2)
     assert lost > 0.1 and left < 0.85 * lost
 
@@ -137,7 +137,7 @@ def test_tuning_keeps_to_its_budget() -> None:
     exact = fitted(Held(), 2)
     data = calibration(64)
     spent = energy_share(exact, data)
-    tuned = HeldTuning(0.7 * spent, iterations=80)(exact, data)
+    tuned = Tuning(0.7 * spent, iterations=80)(exact, data)
     assert energy_share(tuned, data) < 0.85 * spent
 
 
@@ -202,7 +202,7 @@ def test_outputs_that_are_no_classes_leave_when_they_have_settled() -> None:
     network = ConfidentExit(0.99)(CodedNeurons(Held(), 0, 7, "every")(SpikingNetwork(boxes, 3), data), data)
     assert isinstance(network.exit, SettledRule)
     with pytest.raises(InvalidInput, match="no scores of classes"):
-        HeldTuning()(network, data)
+        Tuning()(network, data)
 
 
 def test_methods_convert_from_the_front_door() -> None:
