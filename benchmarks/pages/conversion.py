@@ -13,8 +13,9 @@ from torch import Tensor
 from benchmarks.execution.workbench import Workbench
 from benchmarks.pages.markdown import table
 from benchmarks.records.record import Record
-from benchmarks.references.prices import PRICES
+from benchmarks.references.prices import PRICES, Coding
 from benchmarks.suites.cell import Cell
+from conversion.codes import RATE
 from conversion.report.errors import PARTS
 from conversion.report.layers import LayerReport, worst
 from conversion.report.roles import RoleGroup, roles
@@ -74,31 +75,35 @@ def _summary(found: Conversion, price_list: str) -> list[str]:
     prices = PRICES[price_list]
     totals, of_ann = found.record.totals, found.ann.totals
     assert totals is not None and of_ann is not None
-    unary, graded = (
-        100 * prices.millijoules(totals, coding) / prices.millijoules(of_ann, "unary") for coding in ("unary", "graded")
-    )
+    coded = found.record.code != RATE
+    codings: Sequence[Coding] = ("unary", "smallest", "graded") if coded else ("unary", "graded")
+    shares = [100 * prices.millijoules(totals, coding) / prices.millijoules(of_ann, "unary") for coding in codings]
+    times = f"- first answer after {totals.latency_first:.4g} steps, final one after {totals.latency_final:.4g}"
     return [
         f"# {found.record.cell.label}",
         "",
         f"- {_score(found.record)}; ANN: {_score(found.ann)}",
         f"- {totals.spikes:.6g} spikes per sample in {totals.steps:.4g} steps",
-        f"- energy {unary:.1f} / {graded:.1f} % of the ANN's, unary / graded, by `{price_list}`",
+        f"- energy {' / '.join(f'{share:.1f}' for share in shares)} % of the ANN's, {' / '.join(codings)}, by "
+        f"`{price_list}`",
+        *([f"- code {found.record.code}, wait {found.record.wait}", times] if coded else []),
         f"- {found.worst}",
     ]
 
 
 def layer_table(report: Sequence[LayerReport]) -> list[str]:
     """The layers as a Markdown table; errors as their RMS in percent of the activation's, with the mean in brackets."""
-    return table(COLUMNS, [[f"`{name}`", *figures] for name, *figures in (_row(layer, True) for layer in report)])
+    rows = (_row(layer, True, _coded(report)) for layer in report)
+    return table(_columns(_coded(report)), [[f"`{name}`", *figures] for name, *figures in rows])
 
 
 def layer_grid(report: Sequence[LayerReport]) -> Table:
     """The layers as a table for a terminal; errors as their RMS in percent of the activation's."""
     grid = Table(box=None, padding=(0, 1, 0, 0))
-    for column in COLUMNS:
+    for column in _columns(_coded(report)):
         grid.add_column(column, justify="left" if column == "layer" else "right", overflow="fold")
     for layer in report:
-        grid.add_row(*_row(layer, False))
+        grid.add_row(*_row(layer, False, _coded(report)))
     return grid
 
 
@@ -111,13 +116,22 @@ def role_table(groups: Sequence[RoleGroup]) -> list[str]:
     return table(["in time", "operations"], rows)
 
 
-def _row(layer: LayerReport, means: bool) -> list[str]:
+def _coded(report: Sequence[LayerReport]) -> bool:
+    return any(layer.code != RATE for layer in report)
+
+
+def _columns(coded: bool) -> list[str]:
+    return [COLUMNS[0], "code", "wait", *COLUMNS[1:]] if coded else COLUMNS
+
+
+def _row(layer: LayerReport, means: bool, coded: bool) -> list[str]:
     if layer.errors is None or layer.threshold is None:
-        return [layer.name, layer.role, *[""] * (len(COLUMNS) - 2)]
+        return [layer.name, layer.role, *[""] * (len(_columns(coded)) - 2)]
     low, high = (f"{value:.3g}" for value in layer.threshold)
     errors = [getattr(layer.errors, part) for part in (*PARTS, "total")]
     return [
         layer.name,
+        *([layer.code, layer.wait] if coded else []),
         (low if low == high else f"{low} to {high}") + " (signed)" * (layer.role == "signed"),
         f"{layer.phi}",
         f"{layer.rho:g}",

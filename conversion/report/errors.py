@@ -8,7 +8,7 @@ the activation function that it replaces and a the ANN's activation, its mean ou
     quantisation  V/T clip(floor(T x_bar/V + 1/2), 0, T phi) - min(f(x_bar), phi V)
     unevenness    the actual output, less that under a current that is the same at every step
 
-and these four sum to the whole.
+and these four sum to the whole. Neurons whose receivers hold a value are in `conversion.report.coded`.
 """
 
 from __future__ import annotations

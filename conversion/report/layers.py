@@ -14,9 +14,12 @@ from torch import Tensor, fx
 
 from conversion.calibration.statistics import Calibration
 from conversion.capture.graph import source_line
+from conversion.codes import RATE
 from conversion.errors import InvalidInput
+from conversion.report.coded import split_coded_error
 from conversion.report.errors import PARTS, ErrorSplit, split_error
 from conversion.report.naming import layer_name
+from conversion.simulation.frames import running_means
 from conversion.simulation.network import SpikingNetwork
 from conversion.simulation.schedules import TimeSeries, sweep
 from conversion.stages.base import require_same_graph
@@ -32,6 +35,8 @@ class ErrorSize(BaseModel):
 
 class ErrorParts(BaseModel):
     """The error of a layer's mean output and its parts; the means of the four parts sum to that of the total.
+
+    In codes whose receivers hold a value, it is the error of the last one.
 
     Attributes:
         own: the error that this layer adds: the sum of clipping, quantisation and unevenness.
@@ -55,7 +60,9 @@ class LayerReport(BaseModel):
         source: the line of the user's code, with the name of its file.
         role: "signed" neurons may take spikes back; an "analog" activation has no neurons, and no figures.
         neurons: number of neurons.
-        threshold: the smallest and the largest threshold.
+        code: the code that its spikes are in.
+        wait: steps that it waits for its input, or "window" for all of it.
+        threshold: the smallest and the largest threshold, of all steps where they have their own.
         phi: most spikes per step.
         rho: threshold ratio of SSC, by which thresholds were enlarged after calibration.
         rate: mean spikes per neuron and step; a burst of n is n.
@@ -68,6 +75,9 @@ class LayerReport(BaseModel):
     source: str
     role: Literal["spiking", "signed", "analog"]
     neurons: int
+    # Reports from before there were codes are of rates.
+    code: str = RATE
+    wait: str = "0"
     threshold: tuple[float, float] | None = None
     phi: int | None = None
     rho: float | None = None
@@ -103,11 +113,12 @@ def explain(network: SpikingNetwork, calibration: Calibration, samples: int = 12
         def spike(node: fx.Node, currents: TimeSeries, ann: dict[fx.Node, Tensor] = ann) -> TimeSeries:
             neuron, activation = network.neurons[node], ann.pop(node)
             axis, function = graph.channel_axis(node), graph.activation(node)
-            outputs, split = split_error(neuron, network.T, axis, currents[0], function, activation)
+            split_by_cause = split_error if neuron.code is None else split_coded_error
+            outputs, split = split_by_cause(neuron, network.T, axis, currents[0], function, activation)
             sums[node].add(split, activation)
             return [outputs]
 
-        sweep(network, [frames], network.T, spike)
+        sweep(network, [running_means(frames) if network.holds else frames], network.T, spike)
     sites = (*graph.firing, *(node for node in graph.output_encoders if node in network.neurons))
     return [_layer_report(network, node, sums.get(node)) for node in sites]
 
@@ -162,6 +173,7 @@ def _layer_report(network: SpikingNetwork, node: fx.Node, sums: _Sums | None) ->
         return LayerReport(name=name, source=source, role="analog", neurons=neurons)
     assert sums.fired is not None
     neuron = network.neurons[node]
+    signed = neuron.signed if neuron.code is None else neuron.code.signed
     rms = (sums.activation / sums.values) ** 0.5
     scale = rms or 1.0
     errors = {
@@ -173,8 +185,10 @@ def _layer_report(network: SpikingNetwork, node: fx.Node, sums: _Sums | None) ->
     return LayerReport(
         name=name,
         source=source,
-        role="signed" if neuron.signed else "spiking",
+        role="signed" if signed else "spiking",
         neurons=neurons,
+        code=neuron.coding,
+        wait=neuron.waits(network.T),
         threshold=(float(neuron.threshold.min()), float(neuron.threshold.max())),
         phi=neuron.phi,
         rho=neuron.rho,

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from conversion.capture.channels import per_channel
-from conversion.codes import WindowCode
+from conversion.codes import Sent, WindowCode
 from conversion.counting.spikes import count_spikes
 from conversion.simulation.neuron import Layer, Neuron
 
@@ -41,6 +41,13 @@ class CodedLayer:
         Returns:
             The value held, like `current`; and, where spikes are counted, a tally as that of `Layer.step`.
         """
+        sent = self.send(current)
+        units = None if self.fan_out is None else sent.value.abs() / self.smallest
+        tally = count_spikes(sent.spikes, self.fan_out, self.neuron.phi == 1, units)
+        return self.state[0].to(current.dtype), tally
+
+    def send(self, current: Tensor) -> Sent:
+        """Simulates one timestep like `step`, and returns what every neuron sends in it."""
         if not self.state:
             self._reset(current)
         self.t += 1
@@ -50,15 +57,13 @@ class CodedLayer:
             if not plan:
                 plan = list(self.code.encode(self._value(current), threshold, self.T))
             now = plan[0] == self.t
-            sent, spikes = plan[1] * now, now.to(held.dtype)
+            sent = Sent(plan[1] * now, now.to(held.dtype))
         else:
-            sent, spikes = self.code.send(
+            sent = self.code.send(
                 self._value(current) - held, held, threshold, self.t, self.T, self.neuron.phi, self.neuron.slope == 0
             )
-        held = held + sent
-        self.state = (held, *plan)
-        units = None if self.fan_out is None else sent.abs() / self.smallest
-        return held.to(current.dtype), count_spikes(spikes, self.fan_out, self.neuron.phi == 1, units)
+        self.state = (held + sent.value, *plan)
+        return sent
 
     def keep(self, samples: Tensor) -> None:
         """Continues with the samples at the given indices alone."""

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from types import MappingProxyType
 from typing import Literal
@@ -20,6 +22,7 @@ from safetensors.torch import save as serialised
 from torch import Tensor, fx
 
 from conversion.capture.graph import ConversionGraph
+from conversion.codes import CODES, Code
 from conversion.errors import CheckpointError, InvalidInput
 from conversion.files import write_atomically
 from conversion.simulation.exit_rules import ConfidenceRule, EntropyRule, ExitRule, SettledRule
@@ -29,8 +32,16 @@ from conversion.simulation.neuron import Neuron, Start, TakesBack
 ENTRY = "spiking network"
 
 
+class _Code(BaseModel):
+    """A code: its name, and the fields of its class."""
+
+    model_config = ConfigDict(extra="forbid")
+    name: str
+    fields: dict[str, bool | int | float | str]
+
+
 class _Layer(BaseModel):
-    """The parameters of a layer of neurons that are no tensors."""
+    """The parameters of a layer of neurons that are no tensors. Files without a code are of rates."""
 
     model_config = ConfigDict(extra="forbid")
     phi: int
@@ -39,6 +50,9 @@ class _Layer(BaseModel):
     slope: float
     rho: float
     takes_back: TakesBack = "eagerly"
+    code: _Code | None = None
+    wait: int = 0
+    ceiling: float = math.inf
 
 
 class _Exit(BaseModel):
@@ -84,7 +98,8 @@ def save(network: SpikingNetwork, path: Path) -> None:
         nonlinear=network.nonlinear, readout_start=network.readout_start, exit=_exit_entry(network.exit),
         neurons={
             node.name: _Layer(phi=neuron.phi, start=neuron.start, signed=neuron.signed, slope=neuron.slope,
-                              rho=neuron.rho, takes_back=neuron.takes_back)
+                              rho=neuron.rho, takes_back=neuron.takes_back, code=_code_entry(neuron.code),
+                              wait=neuron.wait, ceiling=neuron.ceiling)
             for node, neuron in network.neurons.items()
         },
         weights=[node.name for node in network.weights],
@@ -119,7 +134,7 @@ def load(graph: ConversionGraph, path: Path) -> SpikingNetwork:
     device = graph.example.device
     own = graph.start(graph.example)
     try:
-        neurons = {nodes[name]: _neuron(name, layer, tensors) for name, layer in header.neurons.items()}
+        neurons = {nodes[name]: _neuron(name, layer, tensors, path) for name, layer in header.neurons.items()}
         # In the memory order of the ANN's own, which decides how a convolution rounds.
         weights: dict[fx.Node, Tensor] = {
             nodes[name]: torch.empty_like(own[nodes[name]]).copy_(tensors[f"weights/{name}"]) for name in header.weights
@@ -129,8 +144,30 @@ def load(graph: ConversionGraph, path: Path) -> SpikingNetwork:
             MappingProxyType(weights), _exit_rule(header.exit), header.nonlinear,
             header.readout_start,
         )  # fmt: skip
-    except (KeyError, RuntimeError, InvalidInput) as error:
+    except (KeyError, RuntimeError, InvalidInput, TypeError) as error:
         raise CheckpointError(f"The converted network {path} is damaged: {error}") from error
+
+
+def _code_entry(code: Code | None) -> _Code | None:
+    if code is None:
+        return None
+    if code.name not in CODES or CODES[code.name] is not type(code):
+        raise InvalidInput(
+            f"The code {type(code).__name__} cannot be written, since a file says it by name; register it as "
+            "conversion.codes.CODES does."
+        )
+    return _Code(name=code.name, fields=asdict(code))
+
+
+def _code(entry: _Code | None, path: Path) -> Code | None:
+    if entry is None:
+        return None
+    if entry.name not in CODES:
+        raise CheckpointError(
+            f"The converted network {path} has neurons in the code '{entry.name}', which is not known here. Known are "
+            f"{', '.join(CODES)}; install the plug-in that it comes from."
+        )
+    return CODES[entry.name](**entry.fields)
 
 
 def _exit_entry(rule: ExitRule | None) -> _Exit | None:
@@ -193,10 +230,11 @@ def _check_fit(header: _Header, graph: ConversionGraph, path: Path) -> None:
         )
 
 
-def _neuron(name: str, layer: _Layer, tensors: Mapping[str, Tensor]) -> Neuron:
+def _neuron(name: str, layer: _Layer, tensors: Mapping[str, Tensor], path: Path) -> Neuron:
     threshold, bias = (tensors[f"neurons/{name}/{part}"] for part in ("threshold", "bias"))
     return Neuron(threshold, layer.phi, bias, layer.start, layer.signed, layer.slope, layer.rho,
-                  tensors.get(f"neurons/{name}/potential"), layer.takes_back)  # fmt: skip
+                  tensors.get(f"neurons/{name}/potential"), layer.takes_back, _code(layer.code, path), layer.wait,
+                  layer.ceiling)  # fmt: skip
 
 
 def _activations(graph: ConversionGraph) -> dict[str, list[int]]:

@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from types import MappingProxyType
+from typing import Any
 
 import pytest
 import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
 from torch import Tensor
 
 from conversion import Calibration, ConversionGraph, SpikingNetwork, load, make_method, save, simulate
-from conversion.errors import CheckpointError
+from conversion.codes import OneHot
+from conversion.errors import CheckpointError, InvalidInput
 from conversion.simulation.exit_rules import EntropyRule
+from conversion.simulation.saving import ENTRY, _digest
 from conversion.stages import Thresholds
 from tests.conversion.toys import architecture, captured, seeded
 
@@ -73,6 +79,14 @@ def same(first: SpikingNetwork, second: SpikingNetwork, x: Tensor) -> None:
         ("adafire_ssc", {"phi": 2, "phi_init": 3, "samples": 4}, "plain"),
         ("adafire_ssc_iat", {"phi": 2, "phi_init": 3, "samples": 4, "ssc_budget": 1.5}, "plain"),
         ("ann", {}, "plain"),
+        ("held", {"exit": 0.5}, "plain"),
+        ("held", {"wait": 1}, "leaky"),
+        ("held", {}, "depthwise"),
+        ("phase", {"levels": 3}, "residual"),
+        ("bit_serial", {}, "max-pooled"),
+        ("bit_serial", {"signed": False}, "plain"),
+        ("sigma_delta", {"levels": 4}, "leaky"),
+        ("dcgs", {}, "plain"),
     ],
 )
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
@@ -196,8 +210,47 @@ def test_a_file_that_is_not_there_or_of_another_kind_is_refused(tmp_path: Path, 
         load(graph, tmp_path / "nothing")
     with pytest.raises(CheckpointError, match="cannot be read: Is a directory"):
         load(graph, tmp_path)
-    from safetensors.torch import save_file
-
     save_file({"weight": torch.zeros(2)}, tmp_path / "weights")
     with pytest.raises(CheckpointError, match="weights is damaged or no converted network"):
         load(graph, tmp_path / "weights")
+
+
+def rewritten(path: Path, change: Callable[[dict[str, Any]], object]) -> None:
+    """Changes what a file says of each layer's code, and its digest."""
+    with safe_open(path, "pt") as file:
+        entry = json.loads(file.metadata()[ENTRY])
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    header = json.loads(entry["network"])
+    for layer in header["neurons"].values():
+        change(layer["code"])
+    text = json.dumps(header)
+    save_file(tensors, path, {ENTRY: json.dumps({"digest": _digest(tensors, text), "network": text})})
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda code: code.update(name="one_hit"), "has neurons in the code 'one_hit', which is not known here"),
+        (lambda code: code["fields"].update(level=3), "damaged: .*unexpected keyword argument 'level'"),
+        (lambda code: code.pop("fields"), "damaged"),
+    ],
+)
+def test_a_code_that_is_unknown_or_has_other_fields_is_refused(
+    tmp_path: Path, graph: ConversionGraph, change: Callable[[dict[str, Any]], object], said: str
+) -> None:
+    save(make_method("sigma_delta").convert(graph, Calibration(graph, X), 2), tmp_path / "network")
+    rewritten(tmp_path / "network", lambda code: None)
+    load(graph, tmp_path / "network")
+    rewritten(tmp_path / "network", change)
+    with pytest.raises(CheckpointError, match=said):
+        load(graph, tmp_path / "network")
+
+
+def test_a_code_that_is_registered_nowhere_is_not_written(tmp_path: Path, graph: ConversionGraph) -> None:
+    class Own(OneHot):
+        """A code of a plug-in."""
+
+    network = make_method("sigma_delta").convert(graph, Calibration(graph, X), 2)
+    own = {node: replace(neuron, code=Own()) for node, neuron in network.neurons.items()}
+    with pytest.raises(InvalidInput, match="The code Own cannot be written"):
+        save(network.with_neurons(own), tmp_path / "network")
