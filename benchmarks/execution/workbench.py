@@ -25,7 +25,7 @@ from benchmarks.records.machine import this_machine
 from benchmarks.records.record import Measurement, Record
 from benchmarks.suites.cell import Cell
 from conversion import Calibration, SpikingNetwork
-from conversion.simulation.neuron import worth_compiling
+from conversion.simulation.compiling import worth_compiling
 from tasks import TASKS, Task
 
 ROOT = Path(__file__).parents[2]

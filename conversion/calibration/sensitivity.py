@@ -25,9 +25,10 @@ from torch.utils import _pytree as pytree
 from conversion.capture.graph import ConversionGraph
 from conversion.counting.operations import KINDS
 from conversion.errors import InvalidInput
+from conversion.simulation.compiling import worth_compiling
 from conversion.simulation.frames import NetworkInput, input_steps, mean_input, split_batches
 from conversion.simulation.network import SpikingNetwork
-from conversion.simulation.neuron import Layer, Neuron, worth_compiling
+from conversion.simulation.neuron import Layer, Neuron
 from conversion.simulation.readout import RunningMean
 from conversion.simulation.schedules import StepSchedule, TimeSeries, sweep
 

@@ -9,14 +9,8 @@ with memory does (SNM, Wang et al., IJCAI 2022).
 from __future__ import annotations
 
 import math
-import os
-import shutil
-import sys
-import sysconfig
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import cache
-from pathlib import Path
 from typing import Any, Literal
 
 import torch
@@ -26,11 +20,10 @@ from conversion.capture.channels import per_channel, per_neuron
 from conversion.codes import RATE, Code
 from conversion.counting.spikes import MOST_SPIKES, count_spikes
 from conversion.errors import InvalidInput
+from conversion.simulation.compiling import compiled
 
 Start = Literal["potential", "shift", "none"]
 TakesBack = Literal["eagerly", "at_threshold"]
-# Compiling the neurons takes some ten seconds once; it saves about 3 ns for each update of a neuron.
-WORTH_COMPILING = 1_000_000_000
 
 
 @dataclass(frozen=True, eq=False)
@@ -142,7 +135,8 @@ class Layer:
         self.T = T
         self.axis = axis
         self.fan_out = fan_out
-        self.update = _update(neuron.signed, neuron.takes_back, fast)
+        update = _update(neuron)
+        self.update = compiled(update) if fast else update
         self.state: tuple[Tensor, ...] = ()
         self.t = 0
 
@@ -251,47 +245,7 @@ def leaky_relu(value: Tensor, slope: float) -> Tensor:
     return torch.where(value > 0, value, slope * value)
 
 
-def worth_compiling(updates: float, device: torch.device) -> bool:
-    """Whether compiling the neurons pays for this many updates, and whether the machine can."""
-    return updates >= WORTH_COMPILING and (device.type != "cpu" or _can_compile())
-
-
-@cache
-def _can_compile() -> bool:
-    """Whether torch.compile finds what it needs on a CPU: a C++ compiler and Python's headers."""
-    compilers = (os.environ.get("CXX", ""), "c++", "g++", "clang++")
-    headers = Path(sysconfig.get_path("include"), "Python.h")
-    return headers.is_file() and any(name and shutil.which(name) for name in compilers)
-
-
-@cache
-def _update(signed: bool, takes_back: TakesBack, fast: bool) -> Callable[..., Any]:
-    update: Callable[..., Any] = fire
-    if signed:
-        update = fire_signed if takes_back == "eagerly" else fire_with_memory
-    if not fast:
-        return update
-    # Here, because they take a moment to load.
-    from torch._dynamo.exc import BackendCompilerFailed
-    from torch._inductor.cpu_vec_isa import pick_vec_isa
-
-    # One function serves all layers of all networks; beyond the default of 8 variants it would silently run uncompiled.
-    torch._dynamo.config.recompile_limit = 64
-    # ATEN_CPU_CAPABILITY chooses the width of vectors, but torch's cache of compiled code does not look at it: code for
-    # other widths, left by an earlier process, would be run and give garbage. It does look at this setting.
-    torch._inductor.config.cpp.simdlen = pick_vec_isa().bit_width()
-    compiled = torch.compile(update, dynamic=True)
-
-    def compiled_if_possible(*args: Any, **kwargs: Any) -> Any:
-        """The compiled update; the plain one, which computes the same, for good once the compiler has failed."""
-        nonlocal compiled
-        try:
-            return compiled(*args, **kwargs)
-        except BackendCompilerFailed as error:
-            # A compiler that does not fit the processor, or variables that hide instructions of it from torch only.
-            reason = type(error.inner_exception).__name__
-            print(f"The neurons cannot be compiled ({reason}) and run uncompiled, which is slower.", file=sys.stderr)
-            compiled = update
-            return update(*args, **kwargs)
-
-    return compiled_if_possible
+def _update(neuron: Neuron) -> Callable[..., Any]:
+    if not neuron.signed:
+        return fire
+    return fire_signed if neuron.takes_back == "eagerly" else fire_with_memory

@@ -20,6 +20,7 @@ from conversion.codes.held import ROUNDING
 from conversion.counting.operations import MACS_PER_SYNOP
 from conversion.errors import InvalidInput
 from conversion.simulation.coded import thresholds_by_step
+from conversion.simulation.compiling import compiled, worth_compiling
 from conversion.simulation.network import SpikingNetwork
 from conversion.simulation.neuron import Neuron, leaky_relu
 from conversion.stages.base import require_neurons, require_same_graph
@@ -113,6 +114,9 @@ class _Parameters:
 
     @torch.enable_grad()
     def run(self, iterations: int) -> SpikingNetwork:
+        # Forward and backward.
+        updates = 2 * iterations * BATCH * self.passes * sum(price.numel() for price in self.prices.values())
+        self.fast = worth_compiling(updates, self.graph.example.device)
         groups = {"threshold": self.thresholds, "bias": self.biases, "weight": self.weights}
         optimiser = torch.optim.Adam(
             [{"params": list(leaves.values()), "lr": RATES[name]} for name, leaves in groups.items()]
@@ -174,7 +178,7 @@ class _Parameters:
         before = torch.zeros_like(current, dtype=torch.float32) if held is None else held
         after, spent = _Fire.apply(
             current.float() + per_channel(self.biases[node][t], axis, dims), before,
-            per_channel(self.thresholds[node][t], axis, dims), self.prices[node], neuron,
+            per_channel(self.thresholds[node][t], axis, dims), self.prices[node], neuron, self.fast,
         )  # fmt: skip
         return after, spent
 
@@ -212,12 +216,11 @@ class _Fire(torch.autograd.Function):
     """One step of `Held`, with gradients that pass the rounding of the number of spikes k.
 
     With u = (a - h) / V before rounding, dk/du is 1 where |u| is within phi and 0 beyond, and d|k|/du is sign(k) there.
-    Written out, it takes a third of the time and memory that autograd takes for the same operations.
     """
 
     @staticmethod
     def forward(
-        ctx: Any, current: Tensor, held: Tensor, logarithm: Tensor, price: Tensor, neuron: Neuron
+        ctx: Any, current: Tensor, held: Tensor, logarithm: Tensor, price: Tensor, neuron: Neuron, fast: bool
     ) -> tuple[Tensor, Tensor]:
         """The value held after the step, and the sum of the spikes' prices.
 
@@ -227,28 +230,57 @@ class _Fire(torch.autograd.Function):
             logarithm: of the thresholds, in a shape that fits the current.
             price: of one spike of each neuron, shape of one sample.
             neuron: says phi and the activation function.
+            fast: compile what is done for each neuron.
         """
+        ctx.neuron, ctx.fast = neuron, fast
         threshold = logarithm.exp()
-        units = leaky_relu(current, neuron.slope).clamp_(max=neuron.ceiling).sub_(held).div_(threshold)
-        spikes = units.abs().add_(ROUNDING).floor_().clamp_(max=neuron.phi).copysign_(units)
-        within = units.abs() < neuron.phi + 0.5
-        passing = (current > 0) & (current < neuron.ceiling)
-        ctx.save_for_backward(threshold, units, spikes, within, passing, price)
-        ctx.slope = neuron.slope
-        return torch.addcmul(held, spikes, threshold), (spikes.abs() * price).sum()
+        ctx.save_for_backward(current, held, threshold, price)
+        spell = compiled(_spell) if fast else _spell
+        after, spent = spell(current, held, threshold, price, neuron.phi, neuron.slope, neuron.ceiling)
+        return after, spent
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
-        threshold, units, spikes, within, passing, price = ctx.saved_tensors
-        of_held, of_spent = gradients
-        counted = (spikes.sign() * price).mul_(of_spent).mul_(within)
-        of_value = torch.addcdiv(of_held * within, counted, threshold)
-        # h + k V by log V: V (k - u) where k follows u, V k where it does not; and |k| by log V: -sign(k) u.
-        of_logarithm = (spikes - units * within).mul_(of_held).mul_(threshold).sub_(counted.mul_(units))
-        axes = [axis for axis in range(units.dim()) if threshold.shape[axis] == 1]
-        before = of_held - of_value
-        of_current = of_value.mul_(passing) if ctx.slope == 0 else of_value * torch.where(passing, 1.0, ctx.slope)
-        return of_current, before, of_logarithm.sum(axes, keepdim=True), None, None
+        derive = compiled(_derive) if ctx.fast else _derive
+        neuron = ctx.neuron
+        of_after, of_spent = gradients
+        found = derive(*ctx.saved_tensors, neuron.phi, neuron.slope, neuron.ceiling, of_after, of_spent)
+        return (*found, None, None, None)
+
+
+def _units(
+    current: Tensor, held: Tensor, threshold: Tensor, phi: int, slope: float, ceiling: float
+) -> tuple[Tensor, Tensor]:  # fmt: skip
+    """The error in thresholds, u, and the number of spikes with its sign, k."""
+    units = (leaky_relu(current, slope).clamp(max=ceiling) - held) / threshold
+    return units, units.sign() * torch.floor(units.abs() + ROUNDING).clamp(max=phi)
+
+
+def _spell(
+    current: Tensor, held: Tensor, threshold: Tensor, price: Tensor, phi: int, slope: float, ceiling: float
+) -> tuple[Tensor, Tensor]:  # fmt: skip
+    """The value held after a step, and the sum of the spikes' prices."""
+    _, spikes = _units(current, held, threshold, phi, slope, ceiling)
+    return held + spikes * threshold, (spikes.abs() * price).sum()
+
+
+def _derive(
+    current: Tensor, held: Tensor, threshold: Tensor, price: Tensor, phi: int, slope: float, ceiling: float,
+    of_after: Tensor, of_spent: Tensor,
+) -> tuple[Tensor, Tensor, Tensor]:  # fmt: skip
+    """Gradients of the current, the value held before and the logarithm of the thresholds, from those of `_spell`.
+
+    The units are computed again: reading them from memory would take longer.
+    """
+    units, spikes = _units(current, held, threshold, phi, slope, ceiling)
+    within = (units.abs() < phi + 0.5).to(units.dtype)
+    counted = units.sign() * (spikes != 0) * price * of_spent * within
+    of_value = of_after * within + counted / threshold
+    # h + k V by log V: V (k - u) where k follows u, V k where it does not; and |k| by log V: -sign(k) u.
+    by_neuron = (spikes - units * within) * of_after * threshold - counted * units
+    axes = [axis for axis in range(units.dim()) if threshold.shape[axis] == 1]
+    slopes = torch.where(current > 0, 1.0, slope) * (current < ceiling)
+    return of_value * slopes, of_after - of_value, by_neuron.sum(axes, keepdim=True)
 
 
 def augmented(images: Tensor, generator: torch.Generator) -> Tensor:

@@ -181,7 +181,7 @@ def test_a_suite_at_an_energy_has_the_methods_that_can_aim_at_one() -> None:
     assert {"ann", "held:target=0.125", "phase:target=0.125", "held:exit=None,target=0.125"} <= labels
     assert not any(label.startswith("burst") for label in labels)
     assert {cell.T for cell in suite.cells() if cell.method == "held"} == {1, 2, 3}
-    with pytest.raises(InvalidInput, match="No method of the suite cifar10 can aim at an energy; .* held, "):
+    with pytest.raises(InvalidInput, match=r"No method of the suite cifar10 can aim at an energy; .* held, "):
         load_suite("cifar10").adjusted(energy=0.2)
 
 

@@ -18,7 +18,8 @@ from torch import Tensor
 from torch._dynamo.exc import BackendCompilerFailed
 
 from conversion import InvalidInput
-from conversion.simulation.neuron import Layer, Neuron, Start, _update
+from conversion.simulation.compiling import compiled
+from conversion.simulation.neuron import Layer, Neuron, Start
 from tests.conversion.toys import quantisation_error
 
 # Values in these tests are sums of few powers of two, so that floating point is exact and trains are decided by hand.
@@ -260,11 +261,11 @@ def test_a_compiler_that_fails_leaves_the_plain_update(
         return fail
 
     monkeypatch.setattr(torch, "compile", compile_)
-    _update.cache_clear()
+    compiled.cache_clear()
     try:
         eager, fast = random_tallies(7, False), random_tallies(7, False, fast=True)
     finally:
-        _update.cache_clear()
+        compiled.cache_clear()
     assert all(torch.equal(one, other) for one, other in zip(eager[0], fast[0], strict=True))
     # Said once, at the first step.
     assert capsys.readouterr().err.count("cannot be compiled (RuntimeError) and run uncompiled") == 1

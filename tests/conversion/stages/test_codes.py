@@ -8,7 +8,7 @@ from functools import cache
 
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import Tensor, fx, nn
 
 from conversion import Calibration, InvalidInput, SpikingNetwork, convert, simulate
 from conversion.capture.graph import ConversionGraph, evaluate
@@ -17,7 +17,7 @@ from conversion.simulation.coded import make_layer
 from conversion.simulation.exit_rules import ConfidenceRule, SettledRule
 from conversion.simulation.neuron import Neuron
 from conversion.stages import AtEnergy, CodedNeurons, ConfidentExit, Tuning
-from conversion.stages.codes import Activations, candidates
+from conversion.stages.codes import Activations, Reading, candidates
 from conversion.stages.energy_aware import relative_fan_out
 from conversion.stages.energy_target import energy_share
 from conversion.stages.tuning import _Fire, augmented
@@ -40,7 +40,7 @@ def calibration(samples: int = 16, seed: int = 1) -> Calibration:
 
 
 def fitted(code: Code, T: int, energy: float = 0.0, wait: int = 0) -> SpikingNetwork:
-    reading = "every" if isinstance(code, Held) else "last"
+    reading: Reading = "every" if isinstance(code, Held) else "last"
     return CodedNeurons(code, wait, 7, reading, energy)(SpikingNetwork(graph(), T), calibration())
 
 
@@ -96,9 +96,9 @@ def test_energy_weighs_against_error(code: Code) -> None:
 
 def test_activations_are_those_of_the_ann() -> None:
     data = calibration()
-    wanted = {}
-    graph().run(data.inputs, observe=wanted.__setitem__)
-    activations = Activations(graph(), data.inputs.split(5))
+    wanted: dict[fx.Node, Tensor] = {}
+    graph().run(data.mean_inputs, observe=wanted.__setitem__)
+    activations = Activations(graph(), data.mean_inputs.split(5))
     for node in graph().firing:
         torch.testing.assert_close(torch.cat(activations(node)), wanted[node])
     with pytest.raises(AssertionError, match="out of order"):
@@ -155,7 +155,7 @@ def test_gradients_pass_the_rounding() -> None:
         return held + k * threshold, (k * rounded.sign() * price).sum()
 
     found = []
-    for function in (plain, lambda *leaves: _Fire.apply(*leaves, price, neuron)):
+    for function in (plain, lambda *leaves: _Fire.apply(*leaves, price, neuron, False)):
         leaves = [part.clone().requires_grad_() for part in (current, held, logarithm)]
         after, spent = function(*leaves)
         ((after * weight).sum() + 2 * spent).backward()
