@@ -31,6 +31,7 @@ def run(
     weights: opt.Weights = WEIGHTS, device: opt.Device = "cpu", precision: opt.Precision = "auto",
     results: opt.Results = RESULTS, engine: opt.Engine = "local", workers: opt.Workers = None,
     address: opt.Address = None, rerun: opt.Rerun = "stale", price_list: opt.Prices = None,
+    energy: opt.Energy = None,
 ) -> None:  # fmt: skip
     """Measures what is missing of a suite and writes results.csv, results.md and the leaderboard.
 
@@ -41,7 +42,7 @@ def run(
     status = measure(
         suite, tasks=task, networks=network, methods=method, T=steps, seeds=seed, limit=limit, price_list=price_list,
         data_root=data_root, weights=weights, device=device, precision=precision, engine=engine, workers=workers,
-        address=address, rerun=rerun, results=results,
+        address=address, rerun=rerun, results=results, energy=energy,
     )  # fmt: skip
     raise typer.Exit(status)
 
@@ -52,6 +53,7 @@ def plan(
     steps: opt.Steps = None, seed: opt.Seed = None, limit: opt.Limit = None, data_root: opt.Data = None,
     weights: opt.Weights = WEIGHTS, device: opt.Device = "cpu", precision: opt.Precision = "auto",
     results: opt.Results = RESULTS, rerun: opt.Rerun = "stale", workers: opt.Workers = None,
+    energy: opt.Energy = None,
 ) -> None:  # fmt: skip
     """Says of every selected cell whether `run` would measure it, and why; measures nothing."""
     from benchmarks.api import select_suites
@@ -59,7 +61,8 @@ def plan(
     from benchmarks.execution.worker import Settings
 
     selected = select_suites(
-        suite, tasks=task, networks=network, methods=method, T=steps, seeds=seed, limit=limit, results=results,
+        suite, tasks=task, networks=network, methods=method, T=steps, seeds=seed, limit=limit, energy=energy,
+        results=results,
     )  # fmt: skip
     for chosen in selected:
         print_plan(chosen, Settings(data_root, weights, device, precision), rerun, workers)
@@ -69,6 +72,7 @@ def plan(
 def status(
     suite: opt.Suite = "mini", task: opt.Task = None, network: opt.Network = None, method: opt.Method = None,
     steps: opt.Steps = None, seed: opt.Seed = None, limit: opt.ReadLimit = None, results: opt.Results = RESULTS,
+    energy: opt.ReadEnergy = None,
 ) -> None:  # fmt: skip
     """Says what is stored of a suite and which cells are being measured now, by whatever run."""
     from rich.console import Console
@@ -77,7 +81,8 @@ def status(
     from benchmarks.execution.watch import status as show_status
 
     for selected in select_suites(
-        suite, tasks=task, networks=network, methods=method, T=steps, seeds=seed, limit=limit, results=results,
+        suite, tasks=task, networks=network, methods=method, T=steps, seeds=seed, limit=limit, energy=energy,
+        results=results,
     ):  # fmt: skip
         show_status(selected.cells, selected.store, Console())
         if selected.absence:
@@ -89,6 +94,7 @@ def report(
     suite: opt.Suite = "mini", task: opt.Task = None, network: opt.Network = None, method: opt.Method = None,
     steps: opt.Steps = None, seed: opt.Seed = None, limit: opt.ReadLimit = None, results: opt.Results = RESULTS,
     price_list: opt.Prices = None, data_root: opt.Data = None, pictures: opt.Pictures = None,
+    energy: opt.ReadEnergy = None,
 ) -> None:  # fmt: skip
     """Writes tables, pictures and the leaderboard of a suite again from the records; measures nothing.
 
@@ -99,7 +105,7 @@ def report(
 
     for selected in select_suites(
         suite, tasks=task, networks=network, methods=method, T=steps, seeds=seed, limit=limit,
-        price_list=price_list, results=results,
+        price_list=price_list, energy=energy, results=results,
     ):  # fmt: skip
         write_report(selected, pictures, data_root)
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pandas as pd
 from pydantic import InstanceOf
 
-from benchmarks.arguments import Folder, Names, Numbers, Positive, checked, listed
+from benchmarks.arguments import Folder, Names, Numbers, Positive, Share, checked, listed
 from benchmarks.choices import RESULTS, WEIGHTS, EngineName, Precision, Rerun
 from benchmarks.engines import Engine, make_engine
 from benchmarks.engines.runner import run as run_jobs
@@ -91,12 +91,12 @@ class Selected:
 def select_cells(
     suite: Folder | InstanceOf[Suite], *, tasks: Names = None, networks: Names = None, methods: Names = None,
     T: Numbers = None, seeds: Numbers = None, limit: Positive | None = None, price_list: str | None = None,
-    results: Folder = RESULTS,
+    energy: Share | None = None, results: Folder = RESULTS,
 ) -> Selected:  # fmt: skip
     """The selected cells of one suite; arguments and errors as of `run_suite`."""
     load_plugins()
     whole = suite if isinstance(suite, Suite) else load_suite(str(suite))
-    adjusted = whole.adjusted(limit=limit, price_list=price_list)
+    adjusted = whole.adjusted(limit=limit, price_list=price_list, energy=energy)
     cells = select(
         adjusted.cells(), tasks=listed(tasks), networks=listed(networks), methods=listed(methods), steps=listed(T),
         seeds=listed(seeds),
@@ -110,7 +110,7 @@ def select_cells(
 def select_suites(
     suite: Folder | InstanceOf[Suite], *, tasks: Names = None, networks: Names = None, methods: Names = None,
     T: Numbers = None, seeds: Numbers = None, limit: Positive | None = None, price_list: str | None = None,
-    results: Folder = RESULTS,
+    energy: Share | None = None, results: Folder = RESULTS,
 ) -> list[Selected]:  # fmt: skip
     """The selection that run, plan, status and report share, suite by suite; arguments and errors as of `run_suite`.
 
@@ -123,7 +123,7 @@ def select_suites(
             found.append(
                 select_cells(
                     member, tasks=tasks, networks=networks, methods=methods, T=T, seeds=seeds, limit=limit,
-                    price_list=price_list, results=results,
+                    price_list=price_list, energy=energy, results=results,
                 )
             )  # fmt: skip
         except NothingSelected as error:
@@ -139,7 +139,7 @@ def run_suite(
     T: Numbers = None, seeds: Numbers = None, limit: Positive | None = None, data_root: Folder | None = None,
     weights: Folder = WEIGHTS, device: str = "cpu", precision: Precision = "auto", engine: EngineName = "local",
     workers: Positive | None = None, address: str | None = None, rerun: Rerun = "stale", price_list: str | None = None,
-    results: Folder = RESULTS,
+    energy: Share | None = None, results: Folder = RESULTS,
 ) -> pd.DataFrame:  # fmt: skip
     """Measures what is missing of a suite, writes its tables and the leaderboard; what `run_all.py run` does.
 
@@ -160,6 +160,8 @@ def run_suite(
         address: address of a Ray cluster, for the engine "ray".
         rerun: the finished cells that are measured again: none, failed, stale or all.
         price_list: name of a price list in place of the suite's.
+        energy: share of the ANN's energy: of the suite's methods, those that can aim at one, with this target; the
+            results become a suite of their own.
         results: folder of records and tables.
 
     Returns:
@@ -172,7 +174,7 @@ def run_suite(
     """
     chosen = select_suites(
         suite, tasks=tasks, networks=networks, methods=methods, T=T, seeds=seeds, limit=limit, price_list=price_list,
-        results=results,
+        energy=energy, results=results,
     )  # fmt: skip
     folder = None if data_root is None else Path(data_root)
     settings = Settings(folder, Path(weights), device, precision, Path(results) / "converted")

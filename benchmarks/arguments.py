@@ -53,6 +53,7 @@ def _several(kind: Any, noun: str) -> PlainValidator:
 
 Integer = Annotated[int, BeforeValidator(_python_integer)]
 Positive = Annotated[int, BeforeValidator(_python_integer), Field(ge=1)]
+Share = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Folder = str | Path
 Names = Annotated[str | Iterable[str] | None, _several(str, "a name")]
 """One name or glob, or several; None for all."""

@@ -42,6 +42,13 @@ Steps = Annotated[
 Seed = Annotated[list[int] | None, typer.Option("--seed", help="Only these seeds; repeatable.")]
 Limit = Annotated[int | None, typer.Option(min=1, help="Measure the first N test samples of a fixed shuffle.")]
 ReadLimit = Annotated[int | None, typer.Option("--limit", min=1, help="The records measured with --limit N.")]
+Energy = Annotated[
+    float | None,
+    typer.Option(
+        "--energy", min=0, help="Share of the ANN's energy that methods aim at, of those of the suite that can."
+    ),
+]
+ReadEnergy = Annotated[float | None, typer.Option("--energy", min=0, help="The records measured with --energy SHARE.")]
 Prices = Annotated[str | None, typer.Option("--price-list", help="Price energy by this list, not the suite's.")]
 Results = Annotated[Path, typer.Option("--results", help="Where records and tables go.")]
 

@@ -12,23 +12,31 @@ from benchmarks.records.reading import open_results
 from benchmarks.suites.files import load_suites
 
 
-def measure(suite: str, *, limit: int | None, results: Path, price_list: str | None = None, **options: Any) -> int:
+def measure(
+    suite: str,
+    *,
+    limit: int | None,
+    results: Path,
+    price_list: str | None = None,
+    energy: float | None = None,
+    **options: Any,
+) -> int:
     """Measures what is missing and prints the tables; returns the exit status.
 
     Args:
         suite: its name, that of a group of suites, or the path of a suite file.
-        limit, results, price_list, options: arguments of `run_suite`.
+        limit, results, price_list, energy, options: arguments of `run_suite`.
 
     Raises:
         BenchmarkError: as of `run_suite`.
     """
     interrupted = False
     try:
-        frame = run_suite(suite, limit=limit, results=results, price_list=price_list, **options)
+        frame = run_suite(suite, limit=limit, results=results, price_list=price_list, energy=energy, **options)
     except Interrupted as stopped:
         frame, interrupted = stopped.frame, True
     for whole in load_suites(suite):
-        adjusted = whole.adjusted(limit=limit, price_list=price_list)
+        adjusted = whole.adjusted(limit=limit, price_list=price_list, energy=energy)
         rows = frame[frame["suite"] == adjusted.name]
         if len(rows):
             show(adjusted, open_results(results, adjusted.name), rows, results)

@@ -24,11 +24,13 @@ from benchmarks.references.prices import PRICES
 from benchmarks.suites.cell import Cell
 from benchmarks.suites.comparisons import Ablation, IsoEnergy, Problem
 from benchmarks.suites.paper import PaperTable
-from conversion.errors import BenchmarkError, UnknownName
+from conversion.errors import BenchmarkError, InvalidInput, UnknownName
 from conversion.methods import METHODS
 from tasks import TASKS
 
 FOUR_HOURS = 4 * 3600.0
+# The option by which a method aims at a share of the ANN's energy.
+AIM = "target"
 
 
 def _refuse(problems: Iterable[Problem]) -> None:
@@ -118,6 +120,12 @@ class Entry(BaseModel):
             pairs += [(method, {})] if isinstance(method, str) else list(method.items())
         return pairs
 
+    def at_energy(self, energy: float) -> Entry | None:
+        """The block with this energy as the target of those methods that can have one; None if it has no such."""
+        methods = [{name: options | {AIM: energy}} for name, options in self.named_methods()
+                   if AIM in METHODS[name].model_fields]  # fmt: skip
+        return self.model_copy(update={"methods": methods}) if methods else None
+
 
 class Suite(BaseModel):
     """A suite of the benchmark (docs/suites.md)."""
@@ -174,11 +182,19 @@ class Suite(BaseModel):
         # Cells that share a network follow each other; the full test split comes before parts of it.
         return sorted(found.values(), key=lambda c: (c.task, c.network, c.limit is not None, c.limit or 0))
 
-    def adjusted(self, *, limit: int | None = None, price_list: str | None = None) -> Suite:
-        """The same suite with other prices, or on the first `limit` test samples under a name of its own.
+    def adjusted(
+        self, *, limit: int | None = None, price_list: str | None = None, energy: float | None = None
+    ) -> Suite:  # fmt: skip
+        """The same suite with other prices, or, under a name of its own, with less of it.
+
+        Args:
+            limit: on the first N test samples.
+            price_list: with these prices.
+            energy: with those of its methods that can aim at an energy, and this share of the ANN's as their target.
 
         Raises:
             UnknownName: there is no such price list.
+            InvalidInput: no method of the suite can aim at an energy.
         """
         changes: dict[str, Any] = {}
         if price_list is not None:
@@ -189,4 +205,20 @@ class Suite(BaseModel):
             entries = [entry.model_copy(update={"limit": limit}) for entry in self.entries]
             note = f"The suite `{self.name}` on the first {limit} test samples of a fixed shuffle."
             changes |= {"name": f"{self.name}-first-{limit}", "note": note, "entries": entries}
-        return self.model_copy(update=changes)
+        adjusted = self.model_copy(update=changes)
+        return adjusted if energy is None else adjusted._at_energy(energy)
+
+    def _at_energy(self, energy: float) -> Suite:
+        entries = [kept for entry in self.entries if (kept := entry.at_energy(energy)) is not None]
+        if not entries:
+            able = ", ".join(name for name in METHODS if AIM in METHODS[name].model_fields)
+            raise InvalidInput(
+                f"No method of the suite {self.name} can aim at an energy; those that can are {able}. Write a suite "
+                "file with them."
+            )
+        percent = f"{100 * energy:g}"
+        note = f"Those methods of the suite `{self.name}` that can aim at an energy, at {percent} % of the ANN's."
+        name = f"{self.name}-at-{percent.replace('.', '-')}"
+        return self.model_copy(update={
+            "name": name, "note": note, "entries": entries, "iso_energy": None, "ablation": None, "table": None,
+        })  # fmt: skip

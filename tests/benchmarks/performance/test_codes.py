@@ -7,6 +7,8 @@ import pytest
 from benchmarks.performance.codes import ERRORS, FAMILIES, cheapest, half_normal, main
 from conversion.codes import Held
 
+pytestmark = pytest.mark.slow
+
 
 def test_uniform_levels_cost_what_theory_says() -> None:
     """Fine uniform quantisation has an error of V^2 / 12 and E|z| / V spikes a value: sqrt(2 / pi) / sqrt(12 error)."""

@@ -174,6 +174,17 @@ def test_a_limited_suite_has_its_own_name_and_profile() -> None:
     assert {cell.id for cell in suite.cells()}.isdisjoint(cell.id for cell in load_suite("mini").cells())
 
 
+def test_a_suite_at_an_energy_has_the_methods_that_can_aim_at_one() -> None:
+    suite = load_suite("frontier").adjusted(energy=0.125, limit=7)
+    assert suite.name == "frontier-first-7-at-12-5"
+    labels = {cell.recipe.label for cell in suite.cells()}
+    assert {"ann", "held:target=0.125", "phase:target=0.125", "held:exit=None,target=0.125"} <= labels
+    assert not any(label.startswith("burst") for label in labels)
+    assert {cell.T for cell in suite.cells() if cell.method == "held"} == {1, 2, 3}
+    with pytest.raises(InvalidInput, match="No method of the suite cifar10 can aim at an energy; .* held, "):
+        load_suite("cifar10").adjusted(energy=0.2)
+
+
 def test_an_option_at_its_default_is_the_same_cell() -> None:
     cell = next(c for c in load_suite("mini").cells() if c.recipe.label == "burst:phi=4")
     spelt = Cell(**{**cell.model_dump(), "options": {"phi": 4, "light": True}})
