@@ -10,8 +10,9 @@ import torch
 from torch import Tensor
 
 from benchmarks.conformance.kit import Check, DoesNotApply, demand
-from benchmarks.conformance.methods import MORE, MethodBench, same
+from benchmarks.conformance.methods import MORE, ROUNDING, MethodBench, same
 from conversion import SpikingNetwork, simulate
+from conversion.counting.operations import KINDS
 
 T = 2 * MORE
 
@@ -85,14 +86,41 @@ def forgets_the_batch_before(bench: MethodBench) -> None:
 
 
 def counts_up(bench: MethodBench) -> None:
-    """Counts are whole, at least zero, and never fall from one step to the next."""
+    """Counts are whole, at least zero, and never fall; in units of the smallest amplitude they are at least spikes."""
     network = bench.converted(T)
     if not network.neurons:
         raise DoesNotApply("The network has no neurons.")
     tally = Run.of(network, bench.fixture.images).tally
     demand(bool((tally >= 0).all()), "A count is negative.")
     demand(bool((tally.diff(dim=1) >= -1e-6).all()), "A count falls from one step to the next.")
-    demand(same(tally, tally.round()), "A count is no whole number.")
+    for kind, counted in zip(KINDS, tally.unbind(-1), strict=True):
+        plain = {"units": "spikes", "synops_smallest": "synops_unary"}.get(kind)
+        if plain is None:
+            demand(same(counted, counted.round()), f"A count of {kind} is no whole number.")
+        else:  # Amplitudes need not be multiples of the smallest.
+            least = tally[..., KINDS.index(plain)]
+            demand(
+                bool((counted >= least * (1 - ROUNDING)).all()),
+                f"There are fewer {kind} than {plain}; `amplitudes` of the code has to name its smallest.",
+            )
+
+
+def charges_for_waiting(bench: MethodBench) -> None:
+    """Neurons that wait delay the answer, and without early exit every neuron is updated at every step all the same."""
+    network = replace(bench.converted(T), exit=None)
+    counts = simulate(network, bench.fixture.images).counts
+    assert counts is not None  # Asked for by default.
+    if not network.waits:
+        demand(counts.delay == 0, f"No neuron waits, yet answers come {counts.delay} steps late.")
+        raise DoesNotApply("No neuron waits for its input.")
+    # The input of the first layer is known from the start.
+    waits = [min(neuron.wait, network.T) for neuron in network.neurons.values()]
+    demand(
+        counts.delay == sum(waits[1:]),
+        f"Behind {len(waits)} layers that wait {waits} steps, answers come {counts.delay} steps late.",
+    )
+    expected = network.T * sum(counts.neurons)
+    demand(bool((counts.updates(network.T) == expected).all()), f"Not all samples have {expected} updates of neurons.")
 
 
 def stops_counting_when_a_sample_leaves(bench: MethodBench) -> None:
@@ -119,5 +147,6 @@ def gives_the_same_in_both_schedules(bench: MethodBench) -> None:
 
 CHECKS: tuple[Check[MethodBench], ...] = (
     does_not_mind_the_size_of_batches, does_not_mind_the_order_of_samples, forgets_the_batch_before, counts_up,
+    charges_for_waiting,
     stops_counting_when_a_sample_leaves, gives_the_same_in_both_schedules,
 )  # fmt: skip

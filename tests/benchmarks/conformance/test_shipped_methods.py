@@ -13,7 +13,10 @@ from conversion.methods import METHODS, make_method
 pytestmark = pytest.mark.slow
 
 # Checks that do not apply are named, so that none is passed over by mistake.
-NO_EXIT = {"stops counting when a sample leaves"}
+CAUSAL = {"charges for waiting"}
+NO_EXIT = {"stops counting when a sample leaves", *CAUSAL}
+CODED = {"approaches the ann"}
+WAITING = {"stops counting when a sample leaves"}
 SHIPPED = {
     "ann": NO_EXIT | {
         "approaches the ann", "refuses a network without activations", "refuses another networks calibration",
@@ -24,7 +27,7 @@ SHIPPED = {
     "calibration": NO_EXIT,
     "calibration_advanced": NO_EXIT,
     "calibration_advanced:weights=True,iterations=20": NO_EXIT,
-    "calibration_iat": set(),
+    "calibration_iat": CAUSAL,
     "ftbc": NO_EXIT,
     "ftbc:phi=4,signed=True,deviation=running_mean": NO_EXIT,
     "ltb": NO_EXIT,
@@ -37,9 +40,18 @@ SHIPPED = {
     "energy_aware": NO_EXIT | {"approaches the ann"},
     "energy_aware:energy=0.0": NO_EXIT,
     "adafire": NO_EXIT,
-    "adafire_iat": set(),
+    "adafire_iat": CAUSAL,
     "adafire_ssc": NO_EXIT,
-    "adafire_ssc_iat": set(),
+    "adafire_ssc_iat": CAUSAL,
+    "held": CODED | CAUSAL,
+    "held:exit=0.5,wait=1": CODED,
+    "held_tuned:iterations=10": CODED | CAUSAL,
+    "phase": CODED | WAITING,
+    "bit_serial": CODED | WAITING,
+    "bit_serial:signed=False,wait=window,exit=0.9": CODED,
+    "sigma_delta": CODED | WAITING,
+    "sigma_delta:exit=0.6": CODED,
+    "dcgs": CODED | NO_EXIT,
 }  # fmt: skip
 
 
