@@ -242,9 +242,12 @@ class _Fire(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
         derive = compiled(_derive) if ctx.fast else _derive
-        neuron = ctx.neuron
+        current, held, threshold, price = ctx.saved_tensors
         of_after, of_spent = gradients
-        found = derive(*ctx.saved_tensors, neuron.phi, neuron.slope, neuron.ceiling, of_after, of_spent)
+        neuron = ctx.neuron
+        found = derive(
+            current, held, threshold, price, neuron.phi, neuron.slope, neuron.ceiling, of_after, of_spent
+        )  # fmt: skip
         return (*found, None, None, None)
 
 
