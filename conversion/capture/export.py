@@ -21,6 +21,7 @@ from conversion.capture.encoders import AT_OUTPUT, insert_encoders, insert_outpu
 from conversion.capture.folding import fold_batch_norm
 from conversion.capture.graph import ConversionGraph, source_line
 from conversion.capture.layout import find_layouts
+from conversion.capture.purify import pure_module
 from conversion.capture.qcfs import QCFS
 from conversion.capture.roles import OpRule, Role, packet, rule_of
 from conversion.errors import InvalidInput, UnsupportedOp
@@ -57,8 +58,7 @@ def capture(model: nn.Module, example: Tensor) -> ConversionGraph:
     batch = sample.expand(2, *sample.shape[1:]).contiguous()
     # A copy, so that moving or casting the graph never changes the caller's network.
     program = _export(copy.deepcopy(model), batch)
-    module = program.module(check_guards=False)
-    assert isinstance(module, fx.GraphModule)
+    module = pure_module(program)
     _normalise(module)
     fold_batch_norm(module)
     insert_encoders(module, _assign_roles(module))
@@ -71,20 +71,15 @@ def capture(model: nn.Module, example: Tensor) -> ConversionGraph:
 
 
 def _export(model: nn.Module, batch: Tensor) -> ExportedProgram:
-    with torch.no_grad():
-        try:
-            program: ExportedProgram = torch.export.export(
-                model, (batch,), dynamic_shapes=({0: Dim("batch", min=1)},), strict=False
-            )
-        except Exception as error:  # torch.export passes on whatever the model's own code raised.
-            reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
-            raise UnsupportedOp(
-                f"torch.export cannot capture the network for any batch size and inputs of shape "
-                f"(N, {', '.join(map(str, batch.shape[1:]))}): {reason}"
-            ) from error
-        # An empty table decomposes nothing; it rewrites in-place operations to pure ones.
-        pure: ExportedProgram = program.run_decompositions({})
-        return pure
+    try:
+        with torch.no_grad():
+            return torch.export.export(model, (batch,), dynamic_shapes=({0: Dim("batch", min=1)},), strict=False)
+    except Exception as error:  # torch.export passes on whatever the model's own code raised.
+        reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
+        raise UnsupportedOp(
+            f"torch.export cannot capture the network for any batch size and inputs of shape "
+            f"(N, {', '.join(map(str, batch.shape[1:]))}): {reason}"
+        ) from error
 
 
 def _normalise(module: fx.GraphModule) -> None:

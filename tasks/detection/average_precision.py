@@ -62,10 +62,12 @@ def coco_points(precision: Array, recall: Array) -> Array:
     """Mean of the best precision at recall 0, 0.01 ... 1, as pycocotools takes it. Shapes (..., K); returns (...,)."""
     envelope = np.maximum.accumulate(precision[..., ::-1], axis=-1)[..., ::-1]
     levels = np.linspace(0.0, 1.0, 101)
-    found = np.zeros(envelope.shape[:-1])
-    for i in np.ndindex(found.shape):
-        found[i] = np.append(envelope[i], 0.0)[np.searchsorted(recall[i], levels, side="left")].mean()
-    return found
+    reached = np.empty((*recall.shape[:-1], len(levels)), dtype=np.int64)
+    for i in np.ndindex(recall.shape[:-1]):
+        reached[i] = recall[i].searchsorted(levels)
+    # Beyond the last detection, precision is zero.
+    padded = np.concatenate([envelope, np.zeros_like(envelope, shape=(*envelope.shape[:-1], 1))], axis=-1)
+    return np.asarray(np.take_along_axis(padded, reached, axis=-1).mean(axis=-1))
 
 
 Form = Callable[[Array, Array], Array]
