@@ -130,9 +130,13 @@ class DiskTask(FolderTask, Generic[Sample]):
 
     def gap(self) -> str | None:
         try:
-            self.split_listing()
+            splits = self.split_listing()
         except DataMissing as error:
             return str(error)
+        for sample in (sample for samples in splits.values() for sample in samples):
+            path = self.source(sample)
+            if isinstance(path, Path) and path.is_symlink() and not path.exists():
+                return f"{path} is a link that leads nowhere; link it again. {self.advice(sample)}"
         return None
 
     def split_listing(self) -> dict[Split, list[Sample]]:

@@ -18,6 +18,8 @@ from conversion.errors import BenchmarkError
 from conversion.files import write_atomically
 from conversion.methods import METHODS
 
+SIMULATES = "samples, of the conversion and its ANN"
+
 
 def requested_cell(
     dataset: str, arch: str, steps: int, flags: Flags, *, method: str | None, seed: int, limit: int | None,
@@ -58,8 +60,11 @@ def convert(cell: Cell, bench: Workbench, output: Path | None, save: Path | None
     print(f"Converting {cell.label}", file=sys.stderr)
     with Progress(console=console, disable=not console.is_terminal) as bar:
         samples = 2 * bench.task(cell.task).test_size(cell.limit)
-        progress = bar.add_task("samples, of the conversion and its ANN", total=samples)
-        found = measure_conversion(cell, bench, lambda done: bar.advance(progress, done))
+        progress = bar.add_task(SIMULATES, total=samples)
+        found = measure_conversion(
+            cell, bench, lambda done: bar.advance(progress, done),
+            lambda doing: bar.update(progress, description=doing or SIMULATES),
+        )  # fmt: skip
     if output is not None:
         write_atomically(output, found.model_dump_json(indent=1).encode())
     if save is not None:

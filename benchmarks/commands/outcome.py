@@ -14,7 +14,7 @@ def exit_status(frame: pd.DataFrame, interrupted: bool) -> int:
     if interrupted:
         print("Interrupted. Finished cells are stored; the same command measures the others.", file=sys.stderr)
         return INTERRUPTED
-    absent = frame.loc[frame["status"].isin(["failed", "missing"]), "cell"].nunique()
+    absent = frame.loc[frame["status"].isin(["failed", "impossible", "missing"]), "cell"].nunique()
     if absent:
         print(f"{absent} of {frame['cell'].nunique()} cells are missing; the table says why.", file=sys.stderr)
         return ABSENT

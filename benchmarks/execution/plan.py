@@ -47,8 +47,8 @@ def _state(cell: Cell, bench: Workbench, store: Store) -> Planned:
         # A record that was measured elsewhere stays valid.
         return Planned(cell, "done" if state == "done" else "impossible", explain(error))
     record = store.load(cell) if state == "done" else None
-    if record is None:
-        return Planned(cell, "new") if state == "missing" else Planned(cell, "failed", reason)
+    if record is None:  # What was impossible, and is no more, was never measured.
+        return Planned(cell, "failed", reason) if state == "failed" else Planned(cell, "new")
     changed = [key for key, value in fingerprint.items() if record.fingerprint.get(key) != value]
     if not changed:
         return Planned(cell, "done")

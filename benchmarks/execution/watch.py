@@ -94,12 +94,10 @@ def outcome(record: Record | None, reason: str = "") -> str:
 
 
 def running_table(running: Sequence[Running]) -> Table:
-    """A table of the cells that are being measured, with their progress over the test split."""
+    """A table of the cells that are being measured: their conversion, then their progress over the test split."""
     table = Table(box=None, padding=(0, 1, 0, 0), show_header=False)
     for item in running:
-        what = (
-            "loads data" if not item.total else "converts" if not item.done else f"{item.done} of {item.total} samples"
-        )
+        what = "loads data" if not item.total else item.doing or f"{item.done} of {item.total} samples"
         where = "" if item.host == socket.gethostname() else f" on {item.host}"
         bar = ProgressBar(total=item.total or 1, completed=item.done, width=20)
         table.add_row(item.label, bar, what, f"{duration(time.time() - item.started)}, process {item.pid}{where}")
@@ -108,17 +106,21 @@ def running_table(running: Sequence[Running]) -> Table:
 
 def status(cells: Sequence[Cell], store: Results, console: Console) -> None:
     """Prints the state of a suite's cells and those that are being measured, by any run."""
-    counts = {"done": 0, "failed": 0, "missing": 0}
-    failed = []
+    counts = {"done": 0, "failed": 0, "impossible": 0, "missing": 0}
+    failed, impossible = [], dict[str, int]()
     for cell in cells:
         state, reason = store.state(cell)
         counts[state] += 1
         if state == "failed":
             failed.append(f"{cell.label}: {reason}")
+        elif state == "impossible":  # Data or weights that are absent keep many cells from being measured.
+            impossible[reason] = impossible.get(reason, 0) + 1
     running = list(Leases(store).running())
     console.print(f"{len(cells)} cells: " + ", ".join(f"{count} {state}" for state, count in counts.items()))
     for line in failed:
         console.print(f"failed: {line}", highlight=False, markup=False)
+    for reason, count in impossible.items():
+        console.print(f"impossible: {count} cells: {reason}", highlight=False, markup=False)
     console.print(f"{len(running)} running" if running else "nothing is running")
     if running:
         console.print(running_table(running))

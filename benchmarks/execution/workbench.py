@@ -19,6 +19,7 @@ import torchvision
 from adapters import NETWORKS, find_weights, resolve_device
 from benchmarks.choices import Precision
 from benchmarks.execution.evaluate import Prepared, calibration_set, evaluate, prepare
+from benchmarks.execution.listening import listening
 from benchmarks.freshness.sources import Sources, combined
 from benchmarks.records.converted import ConversionCache, Converted, spec, stage_parts
 from benchmarks.records.machine import this_machine
@@ -110,13 +111,17 @@ class Workbench:
             "torchvision": str(torchvision.__version__),
         }
 
-    def convert(self, cell: Cell) -> Converted:
-        """The converted network of a cell. Stages that were run before are not run again; see `ConversionCache`."""
+    def convert(self, cell: Cell, say: Callable[[str], None] = lambda _: None) -> Converted:
+        """The converted network of a cell. Stages that were run before are not run again; see `ConversionCache`.
+
+        Calls `say` with what is being done, in a few words.
+        """
         graph = self.network(cell.task, cell.network).graph
         key = (cell.task, cell.network, cell.calibration, cell.seed)
-        return self.conversions.convert(
-            cell.recipe.stages(), graph, cell.T or 1, self._basis(cell), lambda: self.calibration(*key)
-        )
+        with listening(lambda message: say(f"converts: {message}")):
+            return self.conversions.convert(
+                cell.recipe.stages(), graph, cell.T or 1, self._basis(cell), lambda: self.calibration(*key), say
+            )
 
     def forget(self, cell: Cell) -> None:
         """Removes the stored conversions of the cell: the next one begins from the ANN."""
@@ -129,15 +134,22 @@ class Workbench:
             "code": combined(self._sources(cell, prepare, calibration_set)), **self._inputs(cell),
         }  # fmt: skip
 
-    def measure(self, cell: Cell, advance: Callable[[int], None]) -> Measurement:
-        """Converts and evaluates one cell; calls `advance` with the size of each finished batch.
+    def measure(
+        self, cell: Cell, advance: Callable[[int], None], say: Callable[[str], None] = lambda _: None
+    ) -> Measurement:
+        """Converts and evaluates one cell.
+
+        Args:
+            advance: called with the size of each finished batch of test samples.
+            say: called with what is being done before that, in a few words, and with "" when it is over.
 
         Raises:
             BenchmarkError: the method cannot be applied to the network, or the outputs are not finite.
         """
         prepared = self.network(cell.task, cell.network)
-        converted = self.convert(cell)
+        converted = self.convert(cell, say)
         network = converted.network
+        say("")
         started = self._now()
         fast = self._worth_compiling(network, prepared.task.test_size(cell.limit))
         found = evaluate(prepared, network, cell.limit, fast, advance)

@@ -98,10 +98,11 @@ def _measure(job: Job, lease: Lease) -> JobResult:
     try:
         bench = workbench(job.settings)
         lease.total = bench.task(job.cell.task).test_size(job.cell.limit)
+        lease.say("loads the network")
         fingerprint = bench.fingerprint(job.cell)
         if not job.again and _fresh(job, fingerprint):
             return JobResult("done")
-        measured = bench.measure(job.cell, lease.advance)
+        measured = bench.measure(job.cell, lease.advance, lease.say)
     except Exception as error:  # Whatever goes wrong in one cell, the others go on.
         foreseen = isinstance(error, BenchmarkError)
         if not foreseen:

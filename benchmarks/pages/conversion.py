@@ -42,13 +42,18 @@ class Conversion(BaseModel):
     worst: str
 
 
-def measure_conversion(cell: Cell, bench: Workbench, advance: Callable[[int], None]) -> Conversion:
+def measure_conversion(
+    cell: Cell, bench: Workbench, advance: Callable[[int], None], say: Callable[[str], None] = lambda _: None
+) -> Conversion:
     """Measures a cell and its ANN, and explains the conversion on calibration samples.
+
+    Args:
+        advance, say: called with the progress, see `Workbench.measure`.
 
     Raises:
         BenchmarkError: the method cannot be applied to the network, or the outputs are not finite.
     """
-    record = bench.measure(cell, advance).record
+    record = bench.measure(cell, advance, say).record
     ann = bench.measure(cell.model_copy(update={"method": "ann", "options": {}, "T": None, "seed": 0}), advance).record
     network = bench.convert(cell).network
     inputs = bench.calibration(cell.task, cell.network, cell.calibration, cell.seed).inputs

@@ -228,13 +228,26 @@ def _section(metric: str, group: pd.DataFrame, *, costs: bool) -> list[str]:
         for method, of_method in timed.groupby("method", sort=False):
             rows.append([f"`{method}`", *[over_seeds(of_method[of_method["T"] == T], text) for T in steps]])
         lines += [f"{title}:", "", *table(header, rows), ""]
+    absent = _absent(group)
+    return [*lines, *absent, ""] if absent else lines
+
+
+def _absent(group: pd.DataFrame) -> list[str]:
+    """A line for each reason that keeps cells from the table, with their names, or their number if it keeps all."""
     several = _several_seeds(group)
-    absent = group[group["status"] != "done"].to_dict("records")
-    for row in absent:
-        T = "" if pd.isna(row["T"]) else f" at T={row['T']}"
-        seed = f", seed {row['seed']}," if several else ""
-        lines.append(f"- `{row['method']}`{T}{seed} is {row['status']}: {row['reason']}")
-    return [*lines, ""] if absent else lines
+    lines = []
+    for (status, reason), rows in group[group["status"] != "done"].groupby(["status", "reason"], sort=False):
+        if 1 < len(rows) == len(group):
+            lines.append(f"- All {len(rows)} cells are {status}: {reason}")
+            continue
+        keys = ["method", "seed"] if several else ["method"]
+        names = []
+        for key, of_key in rows.groupby(keys, sort=False):
+            steps = ", ".join(str(T) for T in of_key["T"].dropna())
+            names.append(f"`{key[0]}`" + f" at T={steps}" * bool(steps) + (f", seed {key[1]}" if several else ""))
+        verb = ("," if several else "") + (" is" if len(rows) == 1 else " are")
+        lines.append(f"- {'; '.join(names)}{verb} {status}: {reason}")
+    return lines
 
 
 def _several_seeds(frame: pd.DataFrame) -> bool:

@@ -75,7 +75,7 @@ class ConversionCache:
 
     def convert(
         self, stages: Sequence[Stage], graph: ConversionGraph, T: int, basis: dict[str, str | int],
-        calibration: Callable[[], Calibration],
+        calibration: Callable[[], Calibration], say: Callable[[str], None] = lambda _: None,
     ) -> Converted:  # fmt: skip
         """Runs the stages that are not stored yet; returns the network with its report.
 
@@ -85,6 +85,7 @@ class ConversionCache:
             T: number of timesteps.
             basis: all that a conversion of this graph depends on besides T and the stages.
             calibration: makes the calibration set; not called where everything is stored already.
+            say: called with what is being done, in a few words.
         """
         keys = self._keys(stages, basis | {"T": T})
         done, found = 0, Converted(SpikingNetwork(graph, T), 0.0)
@@ -94,6 +95,7 @@ class ConversionCache:
                 done, found = known, kept
                 break
         for position in range(done, len(stages)):
+            say(f"converts: stage {position + 1} of {len(stages)}, {type(stages[position]).__name__}")
             samples = calibration()
             started = self.now()
             network = stages[position](found.network, samples)
@@ -103,6 +105,7 @@ class ConversionCache:
             if position < len(keys) and position < len(stages) - 1:
                 self._save(keys[position], found)
         if found.report is None and stages:
+            say("converts: error of each layer")
             found = replace(found, report=explain(found.network, calibration()) if found.network.neurons else [])
             if len(keys) == len(stages):
                 self._save(keys[-1], found)

@@ -34,6 +34,7 @@ class Running:
         born: start of that process, since process numbers are reused, in seconds since the epoch.
         started: start of the measurement, in seconds since the epoch.
         done, total: numbers of test samples; total is 0 while data are loaded.
+        doing: what is being done before test samples are simulated, in a few words.
         token: unique for each lease.
     """
 
@@ -45,6 +46,7 @@ class Running:
     started: float = field(default_factory=time.time)
     done: int = 0
     total: int = 0
+    doing: str = ""
     token: str = field(default_factory=lambda: secrets.token_hex(8))
 
     def expired(self, age: float) -> bool:
@@ -98,12 +100,13 @@ class Lease:
     """The right to measure one cell, renewed by a thread while its `with` block lasts.
 
     Attributes:
-        done, total: numbers of test samples, for the display.
+        done, total, doing: as in `Running`, for the display.
     """
 
     def __init__(self, path: Path, running: Running) -> None:
         self.path, self.running = path, running
         self.done = self.total = 0
+        self.doing = ""
         self._end = threading.Event()
         self._thread = threading.Thread(target=self._renew, daemon=True)
 
@@ -125,6 +128,10 @@ class Lease:
         """Adds finished test samples."""
         self.done += samples
 
+    def say(self, doing: str) -> None:
+        """Sets what is being done."""
+        self.doing = doing
+
     def __enter__(self) -> Self:
         self._thread.start()
         return self
@@ -143,7 +150,7 @@ class Lease:
             if found is not None and found[0].token != self.running.token:
                 return  # It expired while this process was suspended, and somebody else has it.
             try:
-                progress = {"done": self.done, "total": self.total}
+                progress = {"done": self.done, "total": self.total, "doing": self.doing}
                 temporary.write_text(json.dumps(vars(self.running) | progress))
                 os.replace(temporary, self.path)
             except OSError:  # A full disk: the work goes on, and the record will say what is wrong.

@@ -24,7 +24,7 @@ from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -42,7 +42,7 @@ from benchmarks.records.manifest import (
     restore,
     write_manifest,
 )
-from benchmarks.records.record import INPUTS, Measurement, Record, parse_record, unsaid
+from benchmarks.records.record import INPUTS, Measurement, Record, State, parse_record, unsaid
 from benchmarks.suites.cell import Cell
 from conversion.errors import InvalidInput
 from conversion.files import write_atomically
@@ -70,10 +70,10 @@ class PublishedSuite:
         """The record of a cell, if it was published."""
         return self._records.get(cell.id)
 
-    def state(self, cell: Cell) -> tuple[Literal["done", "failed", "missing"], str]:
-        """The state of a cell, and the reason of a failure."""
+    def state(self, cell: Cell) -> tuple[State, str]:
+        """The state of a cell, and why it has no figures."""
         record = self.load(cell)
-        return ("missing", "") if record is None else (record.status, record.reason)
+        return ("missing", "") if record is None else (record.state, record.reason)
 
     def records(self) -> Iterator[Record]:
         """All records, by the id of their cell."""

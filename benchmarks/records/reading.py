@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Protocol
 
 import pandas as pd
 
 from benchmarks.records.manifest import MANIFEST, is_published
 from benchmarks.records.published import PublishedSuite
-from benchmarks.records.record import Record
+from benchmarks.records.record import Record, State
 from benchmarks.records.store import Store
 from benchmarks.suites.cell import Cell
 from conversion.errors import InvalidInput
@@ -29,8 +29,8 @@ class Results(Protocol):
         """The record of a cell, if there is one."""
         ...
 
-    def state(self, cell: Cell) -> tuple[Literal["done", "failed", "missing"], str]:
-        """The state of a cell, and the reason of a failure."""
+    def state(self, cell: Cell) -> tuple[State, str]:
+        """The state of a cell, and why it has no figures."""
         ...
 
     def records(self) -> Iterator[Record]:

@@ -57,6 +57,10 @@ class LayerCounts(Firing):
 Cause = Literal["impossible", "killed", "time limit", "refused", "error"]
 
 
+# States of a cell that tables and `status` name.
+State = Literal["done", "failed", "impossible", "missing"]
+
+
 class Record(BaseModel):
     """All figures of one cell, and the conditions of their measurement.
 
@@ -102,6 +106,11 @@ class Record(BaseModel):
     convert_s: Seconds = 0.0
     evaluate_s: Seconds = 0.0
     samples: str = ""
+
+    @property
+    def state(self) -> State:
+        """The state of the cell: that of the record, or "impossible" where it could not be measured at all."""
+        return "impossible" if self.cause == "impossible" else self.status
 
     @model_validator(mode="after")
     def _countable(self) -> Self:

@@ -9,11 +9,10 @@ import time
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
-from typing import Literal
 
 import pandas as pd
 
-from benchmarks.records.record import DamagedRecord, Record, parse_record
+from benchmarks.records.record import DamagedRecord, Record, State, parse_record
 from benchmarks.suites.cell import Cell
 from conversion.errors import BenchmarkError
 from conversion.files import write_atomically
@@ -51,8 +50,8 @@ class Store:
             raise DamagedRecord(f"The record in {path} is damaged (it is that of {record.cell.id}); measure it again.")
         return record
 
-    def state(self, cell: Cell) -> tuple[Literal["done", "failed", "missing"], str]:
-        """The state of a cell, and the reason of a failure; a damaged record counts as failed.
+    def state(self, cell: Cell) -> tuple[State, str]:
+        """The state of a cell, and why it has no figures; a damaged record counts as failed.
 
         Raises:
             BenchmarkError: the record was written by a newer version.
@@ -61,7 +60,7 @@ class Store:
             record = self.load(cell)
         except DamagedRecord as error:
             return "failed", str(error)
-        return ("missing", "") if record is None else (record.status, record.reason)
+        return ("missing", "") if record is None else (record.state, record.reason)
 
     def records(self) -> Iterator[Record]:
         """All records that can be read, whichever suite they belong to, by name."""

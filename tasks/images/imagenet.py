@@ -30,6 +30,8 @@ CUT, VALIDATES = 0.12, 6
 """Share of val/ that stands in for training images where there are none; every sixth of them validates."""
 HASHED = 1000
 """Photographs of train and of validation whose bytes the digest holds; of all others it holds name and class."""
+SHARED = 0.01
+"""Share of these that may have the bytes of a test photograph. The dataset as published may hold a few twice."""
 LEAST, DOUBTED = 1.0, 200
 """Accuracy in percent below which the classes of a trained network are in another order, and samples to say so."""
 MOST_PROCESSES = 16
@@ -51,7 +53,7 @@ class Listing:
     absent: int
     left_out: int
     unmatched: int
-    hashes: dict[Split, bytes] = field(default_factory=dict)
+    hashes: dict[Split, Sequence[bytes]] = field(default_factory=dict)
 
 
 class ImageNetClasses(SizedImages, FolderTask):
@@ -94,6 +96,12 @@ class ImageNetClasses(SizedImages, FolderTask):
         listed = {part: find_part(self.root, part, self.wnids) for part in ("train", "val")}
         whole = {part: photographs for part, photographs in listed.items() if photographs is not None}
         found = {part: photographs.without(skip) for part, photographs in whole.items()}
+        for photographs in found.values():
+            if (broken := photographs.broken) is not None:
+                raise DataMissing(
+                    f"{broken[0]} is a link that leads nowhere; link it again, or unpack the image there. "
+                    f"{self._advice(broken[1])}"
+                )
         empty = next((part for part, photographs in found.items() if not len(photographs)), None)
         if empty is not None:
             raise DataMissing(f"{self.root / SKIPPED} leaves no image of {empty}.")
@@ -156,6 +164,7 @@ class ImageNetClasses(SizedImages, FolderTask):
             f"images on {SKIPPED}": found.left_out,
             f"lines of {SKIPPED} that name no image of this task": found.unmatched,
             "images of val/ left out of the test, since calibration draws from them for lack of train/": taken,
+            "training images, of those that the digest reads, that are test images too": len(self._shared),
         }
         return {reason: count for reason, count in counted.items() if count}
 
@@ -186,19 +195,53 @@ class ImageNetClasses(SizedImages, FolderTask):
             for name in part.names(indices):
                 state.update(f"{name}\n".encode())
             state.update(part.labels[indices].tobytes())
-            state.update(self._contents(split))
+            state.update(b"".join(self._contents(split)))
+        self._require_apart()
         return state.hexdigest()
 
-    def _contents(self, split: Split) -> bytes:
+    def _read(self, split: Split) -> tuple[Photographs, Indices]:
+        """The photographs that the digest holds of a split: all of test, drawn ones of the others."""
+        part, indices = self._chosen[split]
+        if split != "test":
+            shuffled = torch.randperm(len(indices), generator=torch.Generator().manual_seed(SEED))[:HASHED]
+            indices = indices[shuffled.sort().values.numpy()]
+        return part, indices
+
+    def _contents(self, split: Split) -> Sequence[bytes]:
         """Hashes of the photographs that the digest holds of a split; read once for all preprocessings."""
         hashes = self.listing.hashes
         if split not in hashes:
-            part, indices = self._chosen[split]
-            if split != "test":
-                shuffled = torch.randperm(len(indices), generator=torch.Generator().manual_seed(SEED))[:HASHED]
-                indices = indices[shuffled.sort().values.numpy()]
-            hashes[split] = b"".join(self._content(part, index) for index in indices.tolist())
+            part, indices = self._read(split)
+            hashes[split] = [self._content(part, index) for index in indices.tolist()]
         return hashes[split]
+
+    @cached_property
+    def _shared(self) -> list[tuple[str, str]]:
+        """Names of photographs of train and validation, of those that the digest holds, and of test with equal bytes.
+
+        All of test are compared with a sample of the others: a copy of val/ in train/ is found under any names, and of
+        single photographs about as many as the sample is of the whole.
+        """
+        tested, places = self._read("test")
+        by_content = {content: int(place) for content, place in zip(self._contents("test"), places, strict=True)}
+        found = []
+        for split in SPLITS[:2]:
+            part, indices = self._read(split)
+            for index, content in zip(indices.tolist(), self._contents(split), strict=True):
+                if content in by_content:
+                    found.append((part.name(index), tested.name(by_content[content])))
+        return found
+
+    def _require_apart(self) -> None:
+        """Raises InvalidInput if more training images are test images too than the dataset as published may hold."""
+        compared = sum(len(self._contents(split)) for split in SPLITS[:2])
+        if len(self._shared) > SHARED * compared:
+            first, other = self._shared[0]
+            raise InvalidInput(
+                f"{len(self._shared)} of {compared} training images of {self.root} are test images under another name "
+                f"({first} is {other}), and what is trained on is no test; unpack the training images again, or remove "
+                "them: train is optional."
+            )
 
     def _content(self, part: Photographs, index: int) -> bytes:
         """The hash of a photograph's bytes; errors of reading it say how to leave it out."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -60,7 +60,7 @@ def find_part(root: Path, part: str, wnids: Sequence[str]) -> Photographs | None
                 return _rows(name, tables)
             if folders:
                 return _folders(folder, folders, wnids)
-            return _flat(root, folder, sorted(entry.name for entry in visible))
+            return _flat(root, folder, sorted(visible, key=lambda entry: entry.name))
         if folder.exists() or folder.is_symlink():
             raise DataMissing(
                 f"{folder} is no folder, or a link that leads nowhere; remove it, or unpack the images there."
@@ -89,15 +89,17 @@ def _folders(folder: Path, found: Sequence[str], wnids: Sequence[str]) -> Files:
     """Photographs in a folder for each class."""
     _require_wnids(folder, found, wnids)
     order = class_order()
-    names, labels = [], []
+    names, labels, dangling = [], [], list[str]()
     for wnid in wnids:
-        own = sorted(f"{wnid}/{entry.name}" for entry in _entries(folder / wnid) if _is_image(entry.name))
-        if not own:
+        images = [entry for entry in _entries(folder / wnid) if _is_image(entry.name)]
+        if not images:
             raise DataMissing(f"The class folder {folder / wnid} holds no JPEG or PNG image.")
+        own = sorted(f"{wnid}/{entry.name}" for entry in images)
         _require_unlike(folder, own)
         names.append(pa.array(own, pa.string()))
         labels.append(np.full(len(own), order[wnid], np.int16))
-    return Files(folder, pa.concat_arrays(names), np.concatenate(labels))
+        dangling += [f"{wnid}/{name}" for name in _dangling(images)]
+    return Files(folder, pa.concat_arrays(names), np.concatenate(labels), dangling)
 
 
 def _require_wnids(folder: Path, found: Sequence[str], wnids: Sequence[str]) -> None:
@@ -117,11 +119,24 @@ def _require_wnids(folder: Path, found: Sequence[str], wnids: Sequence[str]) -> 
         )  # fmt: skip
         raise DataMissing(f"The folder {folder / foreign[0]} {what}; move it away, or rename it.")
     absent = sorted(set(wnids) - set(found))
-    if absent:
-        raise DataMissing(
-            f"{folder} holds {len(found)} of {len(wnids)} class folders; {absent[0]} is not there"
-            f"{f', nor are {len(absent) - 1} others' if len(absent) > 1 else ''}. Unpack the dataset again."
-        )
+    if not absent:
+        return
+    if (folder / absent[0]).is_symlink():
+        raise DataMissing(f"{folder / absent[0]} is a link that leads nowhere; link the class folder again.")
+    others = f", nor are {len(absent) - 1} others" if len(absent) > 1 else ""
+    subset = (
+        " A subset of ImageNet is a task of its own: imagenette if it has those ten classes, otherwise one of a few "
+        "lines (docs/bridges.md)."
+    )
+    raise DataMissing(
+        f"{folder} holds {len(found)} of {len(wnids)} class folders; {absent[0]} is not there{others}. Unpack the "
+        f"dataset again.{subset if len(wnids) == len(imagenet_classes()) else ''}"
+    )
+
+
+def _dangling(images: Iterable[os.DirEntry[str]]) -> list[str]:
+    """The names of those images that are links which lead nowhere, sorted; files that are no links cost nothing."""
+    return sorted(entry.name for entry in images if entry.is_symlink() and not os.path.exists(entry.path))
 
 
 def _require_unlike(folder: Path, names: Sequence[str]) -> None:
@@ -137,9 +152,10 @@ def _is_image(name: str) -> bool:
     return name.lower().endswith(SUFFIXES)
 
 
-def _flat(root: Path, folder: Path, found: Sequence[str]) -> Files:
+def _flat(root: Path, folder: Path, found: Sequence[os.DirEntry[str]]) -> Files:
     """Photographs without folders for classes; a file beside them says which class each is of."""
-    names = [name for name in found if _is_image(name)]
+    images = [entry for entry in found if _is_image(entry.name)]
+    names = [entry.name for entry in images]
     if not names:
         raise DataMissing(f"The folder {folder} holds neither class folders nor JPEG or PNG images.")
     _require_unlike(folder, names)
@@ -159,20 +175,22 @@ def _flat(root: Path, folder: Path, found: Sequence[str]) -> Files:
             sources.append((kit / TRUTH, devkit(kit, numbered)))
     if sources:
         require_agreement(sources)
-        return _labelled(folder, names, *sources[0])
+        return _labelled(folder, names, *sources[0], _dangling(images))
     raise DataMissing(
         f"{folder} holds images without class folders, and nothing says their classes: beside it there is neither "
         f"ILSVRC2012_devkit_t12/data/ (of the devkit), nor val.txt (Caffe's), nor {SOLUTION} (Kaggle's)."
     )
 
 
-def _labelled(folder: Path, names: Sequence[str], source: Path, labels: Mapping[str, int]) -> Files:
+def _labelled(
+    folder: Path, names: Sequence[str], source: Path, labels: Mapping[str, int], dangling: Sequence[str]
+) -> Files:
     """Files with the labels that a source gives by their names without suffix."""
     stems = [name.rpartition(".")[0] for name in names]
     unknown = next((name for name, stem in zip(names, stems, strict=True) if stem not in labels), None)
     if unknown is not None:
         raise DataMissing(f"{source} does not say the class of {folder / unknown}; it belongs to another dataset.")
-    return Files(folder, pa.array(names, pa.string()), np.array([labels[stem] for stem in stems], np.int16))
+    return Files(folder, pa.array(names, pa.string()), np.array([labels[stem] for stem in stems], np.int16), dangling)
 
 
 def _require_shards(tables: Sequence[Path]) -> None:

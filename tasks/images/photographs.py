@@ -42,6 +42,11 @@ class Photographs(ABC):
     def __len__(self) -> int:
         return len(self.labels)
 
+    @property
+    def broken(self) -> tuple[Path, str] | None:
+        """Path and name of the first photograph that is a link which leads nowhere; None without one."""
+        return None
+
     @abstractmethod
     def image(self, index: int) -> Image.Image:
         """A photograph as it is stored. Raises InvalidInput if it cannot be decoded."""
@@ -72,11 +77,16 @@ class Files(Photographs):
         folder: the folder.
         names: their paths below it.
         labels: see `Photographs`.
+        dangling: those that are links which lead nowhere.
     """
 
-    def __init__(self, folder: Path, names: Any, labels: NDArray[np.int16]) -> None:
+    def __init__(self, folder: Path, names: Any, labels: NDArray[np.int16], dangling: Sequence[str] = ()) -> None:
         super().__init__(labels)
-        self.folder, self.stored = folder, names
+        self.folder, self.stored, self.dangling = folder, names, dangling
+
+    @property
+    def broken(self) -> tuple[Path, str] | None:
+        return next(((self.folder / own, self._name(own)) for own in self.dangling), None)
 
     def path(self, index: int) -> Path:
         return Path(self.folder, self.stored[index].as_py())
@@ -85,7 +95,7 @@ class Files(Photographs):
         return decoded(self.path(index), mode=None)
 
     def name(self, index: int) -> str:
-        return f"{self.folder.name}/{self.stored[index].as_py().rpartition('.')[0]}"
+        return self._name(self.stored[index].as_py())
 
     def content(self, index: int) -> bytes:
         path = self.path(index)
@@ -101,15 +111,16 @@ class Files(Photographs):
     def without(self, names: frozenset[str]) -> Files:
         if not names:
             return self
-        prefix = f"{self.folder.name}/"
-        kept = np.array(
-            [
-                prefix + own not in names and prefix + own.rpartition(".")[0] not in names
-                for own in self.names(np.arange(len(self)))
-            ],
-            dtype=bool,
-        )
-        return Files(self.folder, self.stored.filter(pa.array(kept)), self.labels[kept])
+
+        def stays(own: str) -> bool:
+            return f"{self.folder.name}/{own}" not in names and self._name(own) not in names
+
+        kept = np.array([stays(own) for own in self.names(np.arange(len(self)))], dtype=bool)
+        dangling = [own for own in self.dangling if stays(own)]
+        return Files(self.folder, self.stored.filter(pa.array(kept)), self.labels[kept], dangling)
+
+    def _name(self, own: str) -> str:
+        return f"{self.folder.name}/{own.rpartition('.')[0]}"
 
 
 class Rows(Photographs):

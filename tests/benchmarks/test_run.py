@@ -243,13 +243,15 @@ def test_a_cell_without_data_is_a_row_with_the_reason_and_the_others_run(tmp_pat
     assert ran.returncode == 3
     assert ran.stderr.count("Impossible: Task cifar10: No data root") == 1
     frame = pd.read_csv(tmp_path / "out/own/results.csv")
-    assert frame.groupby("task")["status"].unique().map(list).to_dict() == {"cifar10": ["failed"], "digits": ["done"]}
+    states = frame.groupby("task")["status"].unique().map(list).to_dict()
+    assert states == {"cifar10": ["impossible"], "digits": ["done"]}
     assert frame.loc[frame["task"] == "cifar10", "reason"].str.startswith("Task cifar10: No data root").all()
     shown = cli("report", "--suite", "own.yaml", "--results", "out", "--task", "digits")
     assert "## digits" in shown.stdout and "cifar10" not in shown.stdout
-    assert "cifar10" in (tmp_path / "out/own/results.md").read_text()
+    page = (tmp_path / "out/own/results.md").read_text()
+    assert "- All 2 cells are impossible: Task cifar10: No data root" in page and page.count("No data root") == 1
     told = cli("status", "--suite", "own.yaml", "--results", "out")
-    assert "4 cells: 2 done, 2 failed, 0 missing" in told.stdout and "nothing is running" in told.stdout
+    assert "4 cells: 2 done, 0 failed, 2 impossible, 0 missing" in told.stdout and "nothing is running" in told.stdout
 
 
 def test_a_damaged_record_is_a_failed_row_until_it_is_measured_again(tmp_path: Path, cli: Cli) -> None:

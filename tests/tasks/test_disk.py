@@ -167,6 +167,18 @@ def test_an_empty_split_is_refused_when_it_is_asked_for(tmp_path: Path) -> None:
         task.split("test")
 
 
+def test_a_link_that_leads_nowhere_is_named_before_it_is_read(root: Path) -> None:
+    path = root / "numbers/02.txt"
+    path.rename(root / "02.txt")
+    path.symlink_to(root / "02.txt")
+    assert Numbers(root).missing() is None
+    (root / "02.txt").unlink()
+    said = str(Numbers(root).missing())
+    assert said.startswith(f"{path} is a link that leads nowhere; link it again. To leave it out, write 02 on a line")
+    (root / "numbers/skip.txt").write_text("02\n")
+    assert Numbers(root).missing() is None
+
+
 def test_samples_are_kept_while_they_fit(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     kept, again = Thirds(root).split("test"), Thirds(root).split("test")
     first = kept[0]
@@ -190,7 +202,7 @@ def test_the_code_of_the_page_of_bridges_runs(tmp_path: Path) -> None:
     for block in blocks:
         exec(block, names)
     own = set(TASKS) - shipped
-    assert len(own) == 10
+    assert len(own) == 11
     for name in own:
         task = TASKS[name](tmp_path)
         assert str(task.missing()).endswith(".") and task.layout.endswith(".") and task.input_shape and task.classes

@@ -82,6 +82,12 @@ def test_missing_data_and_weights_are_impossible_and_why(bench: Workbench, tmp_p
         impossible_cells([item])
 
 
+def test_what_was_impossible_and_is_no_more_is_new(bench: Workbench, tmp_path: Path, cells: list[Cell]) -> None:
+    store = Store(tmp_path, "own")
+    store.save(Record(cell=cells[0], status="failed", reason="no data", cause="impossible"))
+    assert plan(cells[:1], bench, store) == [Planned(cells[0], "new")]
+
+
 def test_what_was_measured_stays_done_where_its_data_are_missing(
     bench: Workbench, store: Store, cells: list[Cell]
 ) -> None:

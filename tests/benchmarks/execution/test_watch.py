@@ -45,12 +45,13 @@ def test_the_table_tells_what_each_worker_does() -> None:
     started = time.time() - 100
     table = text(
         running_table([
-            Running("a", "first", started=started), Running("b", "second", total=200, started=started),
+            Running("a", "first", started=started),
+            Running("b", "second", total=200, doing="converts: stage 1 of 2, AdaFire", started=started),
             Running("c", "third", total=200, done=50, host="elsewhere", pid=7, started=started),
         ])
     )  # fmt: skip
     first, second, third = table.splitlines()
-    assert "loads data" in first and "converts" in second and "50 of 200 samples" in third
+    assert "loads data" in first and "converts: stage 1 of 2, AdaFire" in second and "50 of 200 samples" in third
     assert "2 min, process 7 on elsewhere" in third and "on" not in first.split("process")[1]
 
 
@@ -82,9 +83,11 @@ def test_the_head_counts_and_estimates(tmp_path: Path, digits_cell: CellOf) -> N
 
 def test_status_tells_of_records_and_of_runs_elsewhere(tmp_path: Path, digits_cell: CellOf) -> None:
     store = Store(tmp_path, "own")
-    cells = [digits_cell(T=T) for T in range(1, 5)]
+    cells = [digits_cell(T=T) for T in range(1, 7)]
     store.save(Record(cell=cells[0], status="failed", reason="it broke"))
     store.save(Record(cell=cells[1], status="done"))
+    for cell in cells[4:]:
+        store.save(Record(cell=cell, status="failed", reason="no data", cause="impossible"))
     (store.cells / cells[2].id).mkdir()
     (store.cells / cells[2].id / "record.json").write_text("{")
     console = Console(file=io.StringIO(), width=200)
@@ -95,7 +98,8 @@ def test_status_tells_of_records_and_of_runs_elsewhere(tmp_path: Path, digits_ce
     file = console.file
     assert isinstance(file, io.StringIO)
     shown = file.getvalue()
-    assert "4 cells: 1 done, 2 failed, 1 missing" in shown
+    assert "6 cells: 1 done, 2 failed, 2 impossible, 1 missing" in shown
+    assert shown.count("no data") == 1 and "impossible: 2 cells: no data" in shown
     assert "T=1 first-20: it broke" in shown and "damaged" in shown
     assert "1 running" in shown and "T=4 first-20" in shown
     console = Console(file=io.StringIO(), width=200)

@@ -98,6 +98,22 @@ def test_the_page_says_what_failed_and_what_is_missing(store: Store) -> None:
     assert "horowitz45" in page
 
 
+def test_a_reason_is_said_once_with_the_cells_that_it_keeps_from_the_table(store: Store) -> None:
+    page = markdown(SUITE, collect(SUITE, store))
+    assert page.count("not run yet") == 1
+    (line,) = [line for line in page.splitlines() if line.endswith(" are missing: not run yet")]
+    assert line.startswith("- `burst:phi=4` at T=2, 4; `") and "`calibration`" not in line
+
+
+def test_a_reason_that_keeps_all_cells_is_said_without_their_names(tmp_path: Path) -> None:
+    store = Store(tmp_path, SUITE.name)
+    for cell in SUITE.cells():
+        store.save(Record(cell=cell, status="failed", reason="no data", cause="impossible"))
+    page = markdown(SUITE, collect(SUITE, store))
+    assert page.count("no data") == 1
+    assert f"- All {len(SUITE.cells())} cells are impossible: no data" in page
+
+
 @pytest.mark.parametrize("key", ["weights", "precision", "code"])
 def test_a_row_of_other_inputs_than_the_anns_is_stale_and_shows_no_figures(store: Store, key: str) -> None:
     other = record(1, 91.5, 2000, 100)
@@ -151,10 +167,12 @@ def test_seeds_are_averaged_only_when_all_are_there(tmp_path: Path) -> None:
     store = seeded_store(tmp_path, suite, {(2, 0): (90.0, 2000), (4, 0): (95.0, 4000)})
     page = markdown(suite, collect(suite, store))
     assert "| `calibration` | 2 of 3 seeds missing | 95.00 ±1.0 |" in page
-    assert "- `calibration` at T=2, seed 1, is missing: not run yet" in page
+    assert "- `calibration` at T=2, seed 1; `calibration` at T=2, seed 2, are missing: not run yet" in page
     broken = next(cell for cell in suite.cells() if cell.seed == 2)
     store.save(Record(cell=broken, status="failed", reason="RuntimeError: it broke"))
-    assert "| `calibration` | 1 of 3 seeds missing, 1 failed | 95.00" in markdown(suite, collect(suite, store))
+    page = markdown(suite, collect(suite, store))
+    assert "| `calibration` | 1 of 3 seeds missing, 1 failed | 95.00" in page
+    assert "- `calibration` at T=2, seed 1, is missing: not run yet" in page
 
 
 def test_the_head_speaks_of_seeds_only_where_a_row_has_several(tmp_path: Path) -> None:

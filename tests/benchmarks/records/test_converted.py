@@ -100,6 +100,18 @@ def test_more_samples_and_another_run_never_calibrate(
     assert again.convert_s == more.convert_s == first.convert_s > 0
 
 
+def test_it_is_said_how_far_a_conversion_is(kept: Path) -> None:
+    said: list[str] = []
+    bench(kept).measure(cell("adafire", phi=2, phi_init=3, samples=16), lambda _: None, said.append)
+    assert said[0] == "converts: stage 1 of 2, AdaFire" and said[-2:] == ["converts: error of each layer", ""]
+    search = [line for line in said if "sensitivity of" in line]
+    assert search and search[-1].endswith("16 of 16 samples")
+    assert said.index(search[-1]) < said.index("converts: stage 2 of 2, BiasCorrection")
+    said.clear()
+    bench(kept).measure(cell("adafire", phi=2, phi_init=3, samples=16), lambda _: None, said.append)
+    assert said == [""]  # It is all there.
+
+
 def test_methods_that_begin_alike_share_their_stages_across_processes(kept: Path, run: list[str]) -> None:
     options = {"phi": 2, "phi_init": 3, "samples": 4}
     adafire = bench(kept).convert(cell("adafire", **options))

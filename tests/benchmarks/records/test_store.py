@@ -90,7 +90,7 @@ def test_a_failure_never_takes_the_place_of_what_was_measured(tmp_path: Path) ->
     failure = Record(cell=CELL, status="failed", reason="no data", cause="impossible")
     there.save(failure)
     assert there.load(CELL) == failure
-    assert there.state(CELL) == ("failed", "no data")
+    assert there.state(CELL) == ("impossible", "no data")
     done = here.save(RECORD, pd.DataFrame({"outcome": [1.0]}))
     here.save(failure)
     assert here.load(CELL) == done

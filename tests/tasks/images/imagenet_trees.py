@@ -81,13 +81,13 @@ def devkit(root: Path, labels: Sequence[int]) -> None:
     (folder / "ILSVRC2012_validation_ground_truth.txt").write_text(truth)
 
 
-def parquet(root: Path, part: str, labels: Sequence[int], files: int = 2) -> None:
-    """Writes a part as on Hugging Face's hub, in several files of groups of seven rows."""
+def parquet(root: Path, part: str, labels: Sequence[int], files: int = 2, first: int = 0) -> None:
+    """Writes a part as on Hugging Face's hub, in files of groups of seven rows; images are numbered from `first`."""
     (root / "data").mkdir(parents=True, exist_ok=True)
     share = -(-len(labels) // files)
     for number in range(files):
         own = list(labels[number * share : (number + 1) * share])
-        images = [{"bytes": encoded(label, row), "path": None} for row, label in enumerate(own, number * share)]
+        images = [{"bytes": encoded(label, first + row), "path": None} for row, label in enumerate(own, number * share)]
         path = root / f"data/{part}-{number:05}-of-{files:05}.parquet"
         pyarrow.parquet.write_table(
             pa.table({"image": images, "label": pa.array(own, pa.int64())}), path, row_group_size=7

@@ -68,6 +68,46 @@ def test_the_same_images_for_training_and_test_are_refused(link: bool, imagenett
     assert re.search(r"val/.*JPEG and .*train/.*JPEG are the same", str(Imagenette(imagenette).missing()))
 
 
+def test_a_copy_of_the_test_images_under_other_names_is_refused(imagenette: Path) -> None:
+    """The names say nothing; the bytes that the digest reads do."""
+    root = imagenette / "imagenette2-160"
+    for number, path in enumerate(sorted((root / "val").glob("*/*"))[::5]):
+        shutil.copy(path, root / "train" / path.parent.name / f"photograph_{number}.JPEG")
+    task = Imagenette(imagenette)
+    assert task.missing() is None
+    with pytest.raises(InvalidInput, match=r"4 of 44 training images of .*imagenette2-160 are test images under anoth"):
+        task.digest()
+
+
+def test_single_training_images_that_are_test_images_are_counted(
+    imagenette: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = imagenette / "imagenette2-160"
+    before = Imagenette(imagenette).digest()
+    shutil.copy(root / "val/n02102040/n02102040_1.JPEG", root / "train/n02102040/other.JPEG")
+    monkeypatch.setattr("tasks.images.imagenet.SHARED", 0.1)
+    task = Imagenette(imagenette)
+    assert task.digest() != before
+    assert task.departures()["training images, of those that the digest reads, that are test images too"] == 1
+
+
+def test_a_link_that_leads_nowhere_is_named_before_it_is_read(imagenette: Path) -> None:
+    root = imagenette / "imagenette2-160"
+    folder = root / "val/n02102040"
+    (folder / "n02102040_7.JPEG").symlink_to(folder / "gone.JPEG")
+    (folder / "n02102040_8.JPEG").symlink_to(folder / "n02102040_1.JPEG")
+    (folder / "README").symlink_to(folder / "gone")
+    said = str(Imagenette(imagenette).missing())
+    assert said.startswith(f"{folder}/n02102040_7.JPEG is a link that leads nowhere; link it again, or unpack")
+    assert said.endswith(f"To leave it out, write val/n02102040/n02102040_7 on a line of {root}/skip.txt.")
+    (root / "skip.txt").write_text("val/n02102040/n02102040_7\n")
+    assert Imagenette(imagenette).missing() is None
+    shutil.move(folder, root / "elsewhere")
+    folder.symlink_to(root / "gone")
+    said = str(Imagenette(imagenette).missing())
+    assert said == f"{folder} is a link that leads nowhere; link the class folder again."
+
+
 def bytes_as_name(folder: Path) -> None:
     (folder / os.fsdecode(b"b\xff.JPEG")).write_bytes(trees.encoded(1))
 
@@ -180,16 +220,16 @@ def test_the_digest_holds_every_byte_of_the_test(imagenette: Path, monkeypatch: 
     assert len(digests) == 1 + len(paths)
 
 
-@pytest.mark.parametrize("kind", ["dangling link", "folder"])
+@pytest.mark.parametrize("kind", ["gone since it was listed", "folder"])
 def test_the_digest_names_what_cannot_be_read(kind: str, imagenette: Path) -> None:
     path = imagenette / "imagenette2-160/val/n02102040/n02102040_1.JPEG"
+    task = Imagenette(imagenette)
+    assert len(task.listing.parts["val"]) == 20
     path.unlink()
     if kind == "folder":
         path.mkdir()
-    else:
-        path.symlink_to(path.with_name("gone"))
     with pytest.raises(InvalidInput, match=r"^The image .* cannot be read .* write val/n02102040/n02102040_1 on"):
-        Imagenette(imagenette).digest()
+        task.digest()
 
 
 def test_a_parquet_file_that_is_damaged_in_its_images_is_named(tmp_path: Path) -> None:

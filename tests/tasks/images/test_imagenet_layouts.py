@@ -102,7 +102,7 @@ def test_folders_of_kaggle(tmp_path: Path) -> None:
 
 def test_files_of_hugging_face(tmp_path: Path) -> None:
     trees.parquet(tmp_path / "imagenet", "validation", LABELS)
-    trees.parquet(tmp_path / "imagenet", "train", LABELS[:30])
+    trees.parquet(tmp_path / "imagenet", "train", LABELS[:30], first=100)
     trees.parquet(tmp_path / "imagenet", "test", [-1] * 5, files=1)
     task = ImageNet(tmp_path)
     assert agree(task) == 60 and len(task.split("train")) == 27  # type: ignore[arg-type]
@@ -160,6 +160,12 @@ def with_devkit(change: Callable[[Path], object]) -> Callable[[Path], None]:
 
 def rename_third(root: Path) -> None:
     (root / f"val/{trees.name(3)}.JPEG").rename(root / "val/foo.JPEG")
+
+
+def unlink_seventh(root: Path) -> None:
+    path = root / f"val/{trees.name(7)}.JPEG"
+    path.unlink()
+    path.symlink_to(root / "gone.JPEG")
 
 
 def other_caffe(root: Path) -> None:
@@ -224,7 +230,8 @@ def only_train(root: Path) -> None:
     ("write", "message"),
     [
         (numbers, r"are numbers \(0 \.\.\.\), which programs sort as text or as numbers.*rename them to WordNet ids"),
-        (classes(without="n02102040"), "holds 999 of 1000 class folders; n02102040 is not there. Unpack"),
+        (classes(without="n02102040"), "999 of 1000 class folders; n02102040 is not there. .* imagenette .*bridges.md"),
+        (with_devkit(unlink_seventh), r"val/ILSVRC2012_val_00000007\.JPEG is a link that leads nowhere; link it"),
         (classes(extra="tench"), "val/tench is no WordNet id as n01440764"),
         (classes(extra="n00000001"), "val/n00000001 is the id of no class of ImageNet-1k"),
         (classes(), "val/n01440764 holds no JPEG or PNG image"),
