@@ -144,6 +144,16 @@ def test_frames_are_answered_by_their_mean_so_far() -> None:
     torch.testing.assert_close(simulate(fine, frames).mean(3), fine.graph.run(frames.mean), rtol=1e-4, atol=1e-5)
 
 
+def test_a_window_waits_for_the_last_frame() -> None:
+    """Its answer to frames is that to their mean, T steps later than to a constant input."""
+    network, _ = coded(SignedDigits(), 4, "window")
+    frames = Frames(seeded((5, 4, 3, 8, 8), seed=2))
+    over_time, constant = simulate(network, frames), simulate(network, frames.mean)
+    torch.testing.assert_close(over_time.mean(4), constant.mean(4))
+    assert over_time.counts is not None and constant.counts is not None
+    assert (over_time.counts.delay, constant.counts.delay) == (12, 8)
+
+
 def test_codes_and_rates_do_not_mix() -> None:
     network, _ = coded(Held(), 3, 0)
     (first, *_) = network.neurons
