@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -29,9 +30,16 @@ def pytest_xdist_auto_num_workers() -> int:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Puts files with slow tests first: processes that share the files out are then done at about the same time."""
-    slow = {item.path for item in items if item.get_closest_marker("slow")}
-    items.sort(key=lambda item: item.path not in slow)
+    """Puts files with slow tests first: processes that share the files out are then done at about the same time.
+
+    Files whose tests mostly wait are spread over the others: side by side they would leave the cores idle.
+    """
+    slow = dict.fromkeys(item.path for item in items if item.get_closest_marker("slow"))
+    waiting = dict.fromkeys(item.path for item in items if item.get_closest_marker("waits"))
+    busy = [path for path in slow if path not in waiting]
+    order = {path: float(index) for index, path in enumerate(busy)}
+    order |= {path: index * len(busy) / len(waiting) - 0.5 for index, path in enumerate(waiting)}
+    items.sort(key=lambda item: order.get(item.path, math.inf))
 
 
 @pytest.fixture(autouse=True, scope="module")

@@ -15,7 +15,7 @@ from benchmarks.records.store import Store
 from conversion.errors import BenchmarkError
 from tests.benchmarks.conftest import CellOf
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.waits]
 
 
 @pytest.fixture

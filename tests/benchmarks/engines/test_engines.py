@@ -23,7 +23,7 @@ from benchmarks.suites.cell import Cell
 from conversion.errors import BenchmarkError
 from tests.benchmarks.conftest import CellOf
 
-pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("misbehaving")]
+pytestmark = [pytest.mark.slow, pytest.mark.waits, pytest.mark.usefixtures("misbehaving")]
 # Seconds for a cell that is not about time: the first of a process loads everything, on a busy machine slowly.
 AMPLE = 600
 

@@ -21,7 +21,7 @@ from tests.benchmarks.conftest import CellOf
 ray = pytest.importorskip("ray", reason="Ray comes with the extra 'cluster'")
 cluster_utils = pytest.importorskip("ray.cluster_utils")
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.waits]
 
 
 @pytest.fixture

@@ -24,7 +24,7 @@ from benchmarks.suites.cell import Cell
 from benchmarks.suites.files import load_suite
 from run_all import main
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.waits]
 
 SUITE = """
 name: torture
