@@ -13,8 +13,8 @@ TrainingPrecision = Literal["float32", "bfloat16"]
 EngineName = Literal["inline", "local", "ray"]
 Rerun = Literal["missing", "failed", "stale", "all"]
 CalibrationName = Literal["light", "advanced", "none"]
-Kind = Literal["method", "task", "network"]
-Listed = Literal["tasks", "networks", "methods", "suites"]
+Kind = Literal["method", "task", "network", "code"]
+Listed = Literal["tasks", "networks", "methods", "codes", "suites"]
 
 RESULTS = Path("results")
 PUBLISHED = RESULTS / "published"

@@ -13,25 +13,27 @@ from rich.text import Text
 
 from adapters import NETWORKS
 from benchmarks.choices import Kind
-from benchmarks.conformance import methods, networks, simulation, tasks
+from benchmarks.conformance import codes, methods, networks, simulation, tasks
 from benchmarks.conformance.kit import Result, check_name, judge
 from benchmarks.references.released import named_method
 from benchmarks.suites.plugins import load_plugins
+from conversion.codes import CODES
 from conversion.errors import InvalidInput, UnknownName
 from conversion.methods import METHODS, make_method
 from conversion.registry import Registry
 from tasks import TASKS
 
-REGISTRIES: Mapping[str, Registry[Any]] = {"method": METHODS, "task": TASKS, "network": NETWORKS}
+REGISTRIES: Mapping[str, Registry[Any]] = {"method": METHODS, "task": TASKS, "network": NETWORKS, "code": CODES}
 STYLES = {"passed": "green", "failed": "bold red", "does not apply": "dim"}
 
 
 def checks_of(name: str, kind: Kind | None = None, data_root: Path | None = None) -> Iterator[Callable[[], Result]]:
-    """The checks of a method, task or network, in their order; each runs when it is called.
+    """The checks of a method, task, network or code, in their order; each runs when it is called.
 
     Args:
         name: as registered; a method may have options, "burst:phi=4".
-        kind: needed where the name is registered more than once.
+        kind: needed where the name is registered more than once. A code has the name of a method at times, which is
+            then the one that is meant.
         data_root: folder of the datasets, for tasks that need any.
 
     Raises:
@@ -41,9 +43,11 @@ def checks_of(name: str, kind: Kind | None = None, data_root: Path | None = None
     load_plugins()
     plain = name.partition(":")[0]
     kinds = [each for each in ([kind] if kind else REGISTRIES) if plain in REGISTRIES[each]]
+    if kind is None and len(kinds) > 1:
+        kinds = [each for each in kinds if each != "code"]
     if not kinds:
         known = (entry for each in ([kind] if kind else REGISTRIES) for entry in REGISTRIES[each])
-        raise UnknownName(kind or "method, task or network", plain, known)
+        raise UnknownName(kind or "method, task, network or code", plain, known)
     if len(kinds) > 1:
         raise InvalidInput(f"'{plain}' is a {' and a '.join(kinds)}; say which by --kind.")
     if kinds[0] == "method":
@@ -53,6 +57,9 @@ def checks_of(name: str, kind: Kind | None = None, data_root: Path | None = None
     if kinds[0] == "task":
         task = tasks.TaskBench(TASKS[name], data_root)
         return (partial(judge, check, task) for check in tasks.CHECKS)
+    if kinds[0] == "code":
+        code = codes.CodeBench(CODES[name])
+        return (partial(judge, check, code) for check in codes.CHECKS)
     network = networks.NetworkBench(NETWORKS[name])
     return (partial(judge, check, network) for check in networks.CHECKS)
 

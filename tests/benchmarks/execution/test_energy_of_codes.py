@@ -74,10 +74,10 @@ def check(network: SpikingNetwork, expected: Expected, outputs: list[float]) -> 
         assert (totals.spikes, totals.events) == (sum(expected.spikes), sum(expected.events))
         assert (totals.digits, totals.units) == (sum(expected.digits), sum(expected.units))
         synops: dict[Coding, int] = {}
-        for coding, counted in (
-            ("unary", expected.spikes), ("smallest", expected.units), ("binary", expected.digits),
-            ("graded", expected.events),
-        ):  # fmt: skip
+        by_coding: dict[Coding, tuple[int, int, int]] = {
+            "unary": expected.spikes, "smallest": expected.units, "binary": expected.digits, "graded": expected.events,
+        }  # fmt: skip
+        for coding, counted in by_coding.items():
             synops[coding] = sum(count * fan_out for count, fan_out in zip(counted, (3, 1, 2), strict=True))
             assert totals.synops(coding) == synops[coding]
         assert totals.payload_bits == expected.bits * sum(expected.events)
