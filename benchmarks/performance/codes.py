@@ -89,12 +89,13 @@ def resnet20_activations(data_root: Path, weights: Path, count: int = 4096) -> T
 
 
 def _thresholds(code: Code, T: int, phi: int, largest: float) -> Iterator[list[float]]:
-    falls = [[1.0] * T]
+    falls, reach = [[1.0] * T], code.reach(T, phi)
     if isinstance(code, Held):
+        reach = phi  # Of the last step: the others have larger thresholds.
         ratios = itertools.product((1.5, 2.0, 3.0, 4.0), repeat=T - 1)
         falls = [list(itertools.accumulate((1.0, *fall), lambda a, b: a * b))[::-1] for fall in ratios]
     # Of bursts of any size, few and many levels up to the largest value.
-    shares = np.geomspace(0.004, 1.2, 120) if phi > 100 else np.geomspace(0.2, 2.0, 60) / code.reach(T, phi)
+    shares = np.geomspace(0.004, 1.2, 120) if phi > 100 else np.geomspace(0.2, 2.0, 60) / reach
     for share in shares:
         for fall in falls:
             yield [largest * share * factor for factor in fall]

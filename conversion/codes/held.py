@@ -32,7 +32,7 @@ class Held(Code):
         return 1.0, 1.0
 
     def reach(self, T: int, phi: int) -> float:
-        return float(phi)  # The last threshold's alone: earlier ones are larger.
+        return float(T * phi)
 
     def payload_bits(self, T: int, phi: int, rectified: bool) -> int:
         return 1 + (phi - 1).bit_length()  # The sign, and 1 to phi spikes.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import Annotated
 
 from pydantic import Field
@@ -76,13 +75,13 @@ class HeldTuned(HeldValue):
     """
 
     target: float | None = Field(
-        default=0.155, gt=0, allow_inf_nan=False,
-        description="share of the ANN's energy beyond which tuning charges for it",
+        default=None, gt=0, allow_inf_nan=False,
+        description="share of the ANN's energy beyond which tuning charges for it; null is that of `held`",
     )  # fmt: skip
     iterations: Iterations = 500
 
     def stages(self) -> tuple[Stage, ...]:
-        tuning = Tuning(self.target or math.inf, self.iterations)
+        tuning = Tuning(self.target, self.iterations)
         return (self.neurons(), tuning) if self.exit is None else (self.neurons(), tuning, ConfidentExit(self.exit))
 
 
@@ -110,7 +109,7 @@ class PhaseTuned(PhaseCode):
 
     def stages(self) -> tuple[Stage, ...]:
         (first, *others) = super().stages()
-        return (first, Tuning(math.inf, self.iterations), *others)
+        return (first, Tuning(None, self.iterations), *others)
 
 
 @METHODS.register("bit_serial")

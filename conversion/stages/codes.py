@@ -186,10 +186,12 @@ def candidates(code: Code, T: int, phi: int) -> Iterator[tuple[float, ...]]:
     with them.
     """
     falls: Sequence[tuple[float, ...]] = [(1.0,) * T]
+    reach = code.reach(T, phi)
     if isinstance(code, Held):
         ratios = itertools.product(FALLS.get(T, (2.0,)), repeat=T - 1)
         falls = [tuple(itertools.accumulate((1.0, *fall), lambda a, b: a * b))[::-1] for fall in ratios]
-    share = SHARE / code.reach(T, phi)
+        reach = phi  # Of the last step: the others have larger thresholds.
+    share = SHARE / reach
     while share < LARGEST:
         for fall in falls:
             yield tuple(share * factor for factor in fall)

@@ -48,27 +48,28 @@ class Tuning:
     its gradient is that of the number before rounding where it is within phi, and none beyond. Images are flipped and
     shifted by up to four pixels at random.
 
-    That is for held values of causal neurons. Where all layers wait for their whole input, in any code, there is one
-    answer and one pass, the value held at the end has the gradient of the value itself within the reach of the code,
-    and energy has none: the number of spikes hardly depends on the amplitudes that they have.
+    That is for held values of causal neurons. Where all layers wait for their whole input, in another code, there is
+    one answer and one pass, the value held at the end has the gradient of the value itself within the reach of the
+    code, and energy has none: the number of spikes hardly depends on the amplitudes that they have.
 
     Attributes:
-        target: E_target.
+        target: E_target; None is the energy of the network as it is.
         iterations: number of updates, of 64 samples each.
     """
 
-    target: float = 0.155
+    target: float | None = None
     iterations: int = 500
 
     def __call__(self, network: SpikingNetwork, calibration: Calibration) -> SpikingNetwork:
         require_neurons(network, "Tuning")
         require_same_graph(network.graph, calibration)
         neurons = network.neurons.values()
-        window = all(neuron.code is not None and neuron.wait >= network.T for neuron in neurons)
-        if not window and not all(isinstance(neuron.code, Held) and not neuron.wait for neuron in neurons):
+        held = [isinstance(neuron.code, Held) for neuron in neurons]
+        window = not any(held) and all(neuron.wait >= network.T for neuron in neurons)
+        if not window and not (all(held) and not network.waits):
             raise InvalidInput(
-                "Tuning is for neurons in the code 'held' that do not wait, and in any code that wait for their whole "
-                "input; put such before it."
+                "Tuning is for neurons in the code 'held' that do not wait, and in any other code that wait for their "
+                "whole input; put such before it."
             )
         if not answers_classes(calibration):
             raise InvalidInput(
@@ -83,15 +84,15 @@ class Tuning:
 class _Parameters:
     """The parameters of a network while they are tuned."""
 
-    def __init__(self, network: SpikingNetwork, calibration: Calibration, target: float, window: bool) -> None:
-        self.network, self.graph, self.calibration, self.target = network, network.graph, calibration, target
+    def __init__(self, network: SpikingNetwork, calibration: Calibration, target: float | None, window: bool) -> None:
+        self.network, self.graph = network, network.graph
         self.generator = torch.Generator().manual_seed(calibration.seed)
+        # In an order of their own, so that the same are drawn whatever the order of the calibration set.
+        inputs = calibration.mean_inputs
+        self.inputs = inputs[inputs.flatten(1).sum(1, dtype=torch.float64).argsort()]
         own = network.start(self.graph.example)
-        self.weights = {
-            node: _leaf(own[node])
-            for node in own
-            if node.op == "get_attr" and isinstance(own[node], Tensor) and own[node].is_floating_point()
-        }
+        trained = dict(self.graph.module.named_parameters())
+        self.weights = {node: _leaf(own[node]) for node in own if node.op == "get_attr" and str(node.target) in trained}
         # With a window one pass says all.
         T = self.passes = 1 if window else network.T
         self.thresholds = {
@@ -103,7 +104,7 @@ class _Parameters:
         whole = replace(network, neurons=MappingProxyType({})).connectivity.macs
         total = whole.static + whole.step + whole.head
         self.first = (macs.static + T * macs.step + macs.head) / total
-        if self.first >= target:
+        if target is not None and self.first >= target:
             raise InvalidInput(
                 f"The target of energy is {target:.3f} of the ANN's, and operations on analog values alone, those of "
                 f"the first layer among them, take {self.first:.3f}; give more."
@@ -111,6 +112,8 @@ class _Parameters:
         self.prices = {
             node: (fan_out * MACS_PER_SYNOP / total).to(torch.float32) for node, fan_out in connections.fan_out.items()
         }
+        self.fast = False
+        self.target = self._energy() if target is None else target
 
     @torch.enable_grad()
     def run(self, iterations: int) -> SpikingNetwork:
@@ -136,15 +139,29 @@ class _Parameters:
 
     def _batch(self) -> Tensor:
         """Samples of the calibration set, drawn at random; images are flipped and shifted."""
-        inputs = self.calibration.mean_inputs
+        inputs = self.inputs
         drawn = inputs[torch.randint(len(inputs), (BATCH,), generator=self.generator).to(inputs.device)]
         return augmented(drawn, self.generator) if drawn.dim() == 4 else drawn
 
+    @torch.no_grad()
+    def _energy(self) -> float:
+        """The energy of the network before it is tuned, on the first samples."""
+        inputs = self.graph.cast(self.inputs[:BATCH])
+        return float(self._answers(inputs)[1])
+
     def _loss(self, inputs: Tensor, wanted: Tensor) -> Tensor:
+        outputs, energy = self._answers(inputs)
+        loss = 5 * F.relu(energy / self.target - 1)
+        for t, output in enumerate(outputs):
+            loss = loss + ERRORS[max(t - len(outputs), -len(ERRORS))] * _distance(output, wanted)
+        return loss
+
+    def _answers(self, inputs: Tensor) -> tuple[list[Tensor], Tensor]:
+        """The answers after each step, and the energy as a share of the ANN's."""
         network, T = self.network, self.passes
+        outputs: list[Tensor] = []
         held: dict[fx.Node, Tensor] = {}
         energy = torch.full((), self.first)
-        error = torch.zeros(())
         start = self.graph.start(inputs, {node: leaf.to(self.graph.dtype) for node, leaf in self.weights.items()})
         changing = network.changing(constant_input=True)
         for node in network.body:
@@ -165,10 +182,9 @@ class _Parameters:
                     values[node] = evaluate(node, values)
             for node in network.head:
                 values[node] = evaluate(node, values)
-            output = self.graph.finish(values).float()
-            error = error + ERRORS[max(t - T, -len(ERRORS))] * _distance(output, wanted)
+            outputs.append(self.graph.finish(values).float())
             energy = energy + TAKEN[min(t, len(TAKEN) - 1)] * spent
-        return error + 5 * F.relu(energy / self.target - 1)
+        return outputs, energy
 
     def _fire(self, node: fx.Node, current: Tensor, held: Tensor | None, t: int) -> tuple[Tensor, Tensor]:
         """The value held, and the energy of the spikes that changed it."""

@@ -45,7 +45,7 @@ SHIPPED = {
     "adafire_ssc_iat": CAUSAL,
     "held": CODED | CAUSAL,
     "held:exit=0.5,wait=1": CODED,
-    "held_tuned:target=1.0,iterations=10": CODED | CAUSAL,
+    "held_tuned:iterations=10": CODED | CAUSAL,
     "phase": CODED | WAITING,
     "phase_tuned:iterations=3": CODED | WAITING,
     "bit_serial": CODED | WAITING,
