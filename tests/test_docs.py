@@ -67,7 +67,7 @@ def test_the_snippet_of_running_from_python_runs(tmp_path: Path) -> None:
     assert ended.returncode == 0, ended.stderr
     rows = [line.split() for line in ended.stdout.splitlines()]
     assert [row[1] for row in rows[1:-1]] == ["ann", "burst:phi=4", "burst:phi=4"]
-    assert rows[-1] == ["11"]
+    assert rows[-1] == ["13"]
     assert (tmp_path / "results/trial/smoke-first-100/results.md").is_file()
 
 
