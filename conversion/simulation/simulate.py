@@ -34,8 +34,9 @@ class Readout:
     """Output of a simulation, at every step that was asked for.
 
     Attributes:
-        outputs: by step t, the network's output from the mean of steps 1..t, or of those after the network's
-            `readout_start`, in the ANN's own structure. A sample that left early keeps the output with which it left.
+        outputs: by step t, the network's output in the ANN's own structure: from the mean of steps 1..t, or of those
+            after the network's `readout_start`, or from the values held after step t. A sample that left early keeps
+            the output with which it left.
         steps: number of steps of each sample, int64 of shape (N,).
         counts: None when nothing was counted.
     """

@@ -13,7 +13,7 @@ from conversion.calibration.statistics import Calibration
 from conversion.capture.channels import per_channel, per_neuron
 from conversion.simulation.network import SpikingNetwork
 from conversion.simulation.neuron import Neuron
-from conversion.stages.base import put_neurons, require_activations, require_neurons, require_same_graph
+from conversion.stages.base import put_neurons, require_activations, require_rates, require_same_graph
 
 # Smallest threshold, which channels that are never active keep.
 SMALLEST = 1e-6
@@ -76,7 +76,7 @@ class DelayedReadout:
     batch: int = 100
 
     def __call__(self, network: SpikingNetwork, calibration: Calibration) -> SpikingNetwork:
-        require_neurons(network, "A delayed readout")
+        require_rates(network, "A delayed readout")
         require_same_graph(network.graph, calibration)
         delay, T = self.delay(network, calibration), network.T
         fits = delay + LEAST <= T

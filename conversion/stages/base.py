@@ -31,9 +31,9 @@ def correct(network: SpikingNetwork, calibration: Calibration, correction: Corre
     Neurons at the output are left as they are: what they cannot send, negative outputs, is no error of theirs.
 
     Raises:
-        InvalidInput: the network has no neurons.
+        InvalidInput: the network has no neurons, or neurons whose receivers hold a value.
     """
-    require_neurons(network, "A correction")
+    require_rates(network, "A correction")
     require_same_graph(network.graph, calibration)
     corrected = dict(network.neurons)
 
@@ -78,6 +78,16 @@ def require_neurons(network: SpikingNetwork, stage: str) -> None:
     """Raises InvalidInput if no stage has set thresholds yet."""
     if not network.neurons:
         raise InvalidInput(f"{stage} needs neurons; put a stage that sets thresholds before it.")
+
+
+def require_rates(network: SpikingNetwork, stage: str) -> None:
+    """Raises InvalidInput, as `require_neurons`, or if neurons have another code than the rate code."""
+    require_neurons(network, stage)
+    if network.holds:
+        raise InvalidInput(
+            f"{stage} is for the mean of spikes over time, and these neurons change a value that receivers hold; the "
+            "stage that puts them has corrected them."
+        )
 
 
 def require_activations(graph: ConversionGraph, calibration: Calibration) -> None:

@@ -22,7 +22,7 @@ from conversion.simulation.exit_rules import (
 from conversion.simulation.frames import split_batches
 from conversion.simulation.network import SpikingNetwork
 from conversion.simulation.simulate import simulate
-from conversion.stages.base import require_neurons
+from conversion.stages.base import require_neurons, require_rates
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class EarlyExit:
     sign: Sign = "code"
 
     def __call__(self, network: SpikingNetwork, calibration: Calibration) -> SpikingNetwork:
-        require_neurons(network, "Early exit")
+        require_rates(network, "IAT's exit, by the entropy of summed outputs,")
         if calibration.held_out is None:
             raise InvalidInput(
                 "IAT learns from labels how sure a correct prediction is: give held_out=(inputs, classes), training "

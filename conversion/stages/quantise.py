@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 from conversion.calibration.statistics import Calibration
 from conversion.simulation.network import SpikingNetwork
-from conversion.stages.base import require_neurons
+from conversion.stages.base import require_rates
 
 
 @dataclass(frozen=True)
@@ -17,7 +17,7 @@ class Quantise:
     """
 
     def __call__(self, network: SpikingNetwork, calibration: Calibration) -> SpikingNetwork:
-        require_neurons(network, "The quantised twin")
+        require_rates(network, "The quantised twin")
         T = network.T
         neurons = {
             node: replace(

@@ -11,7 +11,7 @@ from conversion.calibration.statistics import Calibration
 from conversion.errors import InvalidInput
 from conversion.simulation.network import SpikingNetwork
 from conversion.simulation.neuron import Neuron
-from conversion.stages.base import require_neurons, require_same_graph
+from conversion.stages.base import require_rates, require_same_graph
 
 RATIOS = tuple(1 + 0.5 * index for index in range(19))
 
@@ -73,7 +73,7 @@ class SSC:
             InvalidInput: the network has no neurons; or no thresholds are within the budget, and the message names
                 the smallest feasible one.
         """
-        require_neurons(network, "SSC")
+        require_rates(network, "SSC")
         require_same_graph(network.graph, calibration)
         candidates = {node: [scaled(neuron, rho) for rho in RATIOS] for node, neuron in network.neurons.items()}
         table = measure_sensitivity(network, calibration.inputs[: self.samples], candidates, self.energy)

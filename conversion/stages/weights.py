@@ -15,7 +15,7 @@ from conversion.capture.roles import Role, Transport
 from conversion.simulation.network import SpikingNetwork
 from conversion.simulation.schedules import TimeSeries, sweep
 from conversion.simulation.transfer import mean_output
-from conversion.stages.base import require_neurons, require_same_graph, spike_train
+from conversion.stages.base import require_rates, require_same_graph, spike_train
 
 BATCH = 32
 
@@ -44,7 +44,7 @@ class WeightCalibration:
     learning_rate: float = 1e-5
 
     def __call__(self, network: SpikingNetwork, calibration: Calibration) -> SpikingNetwork:
-        require_neurons(network, "Weight calibration")
+        require_rates(network, "Weight calibration")
         require_same_graph(network.graph, calibration)
         tuned: set[fx.Node] = set()
         for node in network.neurons:

@@ -16,7 +16,18 @@ from conversion.codes import Binary, Code, Differential, Held, OneHot, Phase, Si
 from conversion.simulation.coded import make_layer
 from conversion.simulation.exit_rules import ConfidenceRule, SettledRule
 from conversion.simulation.neuron import Neuron
-from conversion.stages import AtEnergy, CodedNeurons, ConfidentExit, Tuning
+from conversion.stages import (
+    SSC,
+    AtEnergy,
+    BiasCorrection,
+    CodedNeurons,
+    ConfidentExit,
+    EarlyExit,
+    Quantise,
+    Stage,
+    Tuning,
+    WeightCalibration,
+)
 from conversion.stages.codes import Activations, Reading, candidates
 from conversion.stages.energy_aware import relative_fan_out
 from conversion.stages.energy_target import measure
@@ -209,3 +220,10 @@ def test_methods_convert_from_the_front_door() -> None:
     for method, T in (("held", 3), ("phase", 8), ("bit_serial", 5), ("sigma_delta", 3), ("dcgs", 2)):
         network = convert(graph(), seeded((16, 3, 8, 8), 1), method, T=T)
         assert distance(network, T) < 0.5, method
+
+
+@pytest.mark.parametrize("stage", [BiasCorrection(), Quantise(), EarlyExit(), SSC(), WeightCalibration()])
+def test_stages_of_rates_refuse_values_that_are_held(stage: Stage) -> None:
+    data = Calibration(graph(), seeded((8, 3, 8, 8), 1), (seeded((8, 3, 8, 8), 2), torch.zeros(8, dtype=torch.int64)))
+    with pytest.raises(InvalidInput, match="is for the mean of spikes over time"):
+        stage(fitted(Held(), 2), data)
