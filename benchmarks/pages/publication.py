@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,6 +16,9 @@ from benchmarks.records.store import Store
 from benchmarks.suites.cell import Cell
 from benchmarks.suites.suite import Suite
 from conversion.errors import BenchmarkError
+
+# What stands for the folders that options of the command line name.
+FOLDERS = {"--data-root": "DATA", "--weights": "DATA", "--results": "RESULTS"}
 
 
 @dataclass(frozen=True)
@@ -53,7 +57,7 @@ def publish_suite(suite: Suite, store: Store, root: Path) -> Publication:
     for cell in suite.cells():
         record = store.load(cell)
         if record is not None and _sound(record):
-            measured.append(_measurement(record, store))
+            measured.append(_measurement(portable(record), store))
         elif earlier is not None and (published := earlier.load(cell)) is not None:
             kept.append(_measurement(published, earlier))
         else:
@@ -63,6 +67,19 @@ def publish_suite(suite: Suite, store: Store, root: Path) -> Publication:
     written = write_published(root, suite.name, [*measured, *kept])
     write_tables(suite, written, collect(suite, written))
     return Publication(written, len(measured), len(kept), missing)
+
+
+def portable(record: Record) -> Record:
+    """The record with names in place of the folders in its command line: those of one machine are nobody's concern."""
+    words = shlex.split(record.provenance.get("command", ""))
+    for place, word in enumerate(words[1:], start=1):
+        option, equals, _ = word.partition("=")
+        if words[place - 1] in FOLDERS:
+            words[place] = FOLDERS[words[place - 1]]
+        elif equals and option in FOLDERS:
+            words[place] = f"{option}={FOLDERS[option]}"
+    provenance = {**record.provenance, "command": shlex.join(words)} if words else record.provenance
+    return record.model_copy(update={"provenance": provenance})
 
 
 def _sound(record: Record) -> bool:
