@@ -178,7 +178,7 @@ def test_a_suite_at_an_energy_has_the_methods_that_can_aim_at_one() -> None:
     suite = load_suite("frontier").adjusted(energy=0.125, limit=7)
     assert suite.name == "frontier-first-7-at-12-5"
     labels = {cell.recipe.label for cell in suite.cells()}
-    assert {"ann", "held:target=0.125", "phase:target=0.125", "held:exit=None,target=0.125"} <= labels
+    assert {"ann", "held:target=0.125", "held:exit=None,target=0.125"} <= labels
     assert not any(label.startswith("burst") for label in labels)
     assert {cell.T for cell in suite.cells() if cell.method == "held"} == {1, 2, 3}
     with pytest.raises(InvalidInput, match=r"No method of the suite cifar10 can aim at an energy; .* held, "):
