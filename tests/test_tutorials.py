@@ -88,7 +88,7 @@ def test_a_method(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     printed = follow("tutorial-method.md", files, folder, capsys)
     assert "quantile_norm  (plug-in quantile-norm 0.1)" in printed["python run_all.py list methods"].splitlines()
     assert "burst" in printed["python run_all.py list methods"].splitlines()
-    assert "0 failed, 1 does not apply" in printed["python run_all.py check quantile_norm"]
+    assert "0 failed, 2 does not apply" in printed["python run_all.py check quantile_norm"]
     found = values(folder / "results/own/results.csv")
     assert set(found) >= {("quantile_norm", "16"), ("quantile_norm:q=1.0", "4")}
     assert found["quantile_norm", "16"] > 90

@@ -125,7 +125,7 @@ def read_table(path: Path) -> pd.DataFrame:
     """
     try:
         frame = pd.read_csv(path, dtype=dict.fromkeys(TEXTS, object))
-        if not set(OF_CODES).intersection(frame):
+        if set(COLUMNS).difference(frame) == set(OF_CODES):
             frame = _of_rates(frame)
         if absent := [name for name in COLUMNS if name not in frame]:
             raise ValueError(f"it has no column {absent[0]}")

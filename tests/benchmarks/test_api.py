@@ -213,7 +213,7 @@ def test_commands_that_find_nothing_name_the_results_of_limit_and_where_they_loo
     nothing = f"There are no records of suite smoke in {results}/smoke; there are results of --limit 50, which need"
     assert command(monkeypatch, "status", "--suite", "smoke", "--results", str(results)) == 0
     shown = capsys.readouterr()
-    assert "11 cells: 0 done" in shown.out and nothing in shown.err
+    assert "13 cells: 0 done" in shown.out and nothing in shown.err
     assert command(monkeypatch, "report", "--suite", "smoke", "--results", str(results)) == 2
     assert nothing in capsys.readouterr().err
     assert command(monkeypatch, "status", "--suite", "smoke", "--limit", "50", "--results", str(results)) == 0
@@ -253,7 +253,7 @@ def test_an_interrupted_command_shows_its_tables_and_exits_with_130(
     with pytest.raises(SystemExit, match="130"):
         run_all.main()
     shown = capsys.readouterr()
-    assert "`burst:phi=4` at T=2 is missing: not run yet" in shown.out
+    assert "All 3 cells are missing: not run yet" in shown.out
     assert shown.err.endswith("Interrupted. Finished cells are stored; the same command measures the others.\n")
 
 

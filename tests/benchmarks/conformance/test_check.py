@@ -40,7 +40,7 @@ def test_a_task_without_its_data_fails_naming_them(
 @pytest.mark.parametrize(
     ("name", "words"),
     [
-        ("brust", "no method, task or network called 'brust'; did you mean burst"),
+        ("brust", "no method, task, network or code called 'brust'; did you mean burst"),
         ("burst", "needs the option 'phi'; give it as burst:phi=4."),
         ("burst:light=False", "needs the option 'phi'; give it as burst:light=False,phi=4."),
         ("burst:phi=0", "greater than or equal to 1"),

@@ -17,11 +17,12 @@ from benchmarks.conformance import methods, simulation
 from benchmarks.conformance.kit import judge
 from benchmarks.conformance.methods import MethodBench
 from conversion import Calibration, SpikingNetwork
+from conversion.codes import OneHot
 from conversion.counting.fanout import Connectivity
 from conversion.methods import METHODS, Ann, Burst, CalibrationIat, Method
 from conversion.simulation.exit_rules import EntropyRule
 from conversion.simulation.neuron import Neuron
-from conversion.stages import BiasCorrection, Stage, Thresholds
+from conversion.stages import BiasCorrection, CodedNeurons, Stage, Thresholds
 
 pytestmark = pytest.mark.slow
 
@@ -225,6 +226,21 @@ class Noisy(SpikingNetwork):
         return super().start(inputs + 0.1 * torch.randn_like(inputs))
 
 
+class Hurried(SpikingNetwork):
+    """Its neurons wait for their input, and it says that they do not."""
+
+    @property
+    def waits(self) -> bool:
+        return False
+
+
+class Impatient(Method):
+    """Powers of two, whose layers wait one step."""
+
+    def stages(self) -> tuple[Stage, ...]:
+        return CodedNeurons(OneHot(), wait=1), lambda network, _: Hurried(**vars_of(network))
+
+
 def exits_by(rule: EntropyRule) -> type[Method]:
     return then(lambda network, _: replace(network, exit=rule))
 
@@ -259,6 +275,7 @@ WRONG: dict[Callable[[MethodBench], None], tuple[type[Method], str]] = {
     simulation.does_not_mind_the_size_of_batches: (exits_by(Relative(())), "may depend on the other samples"),
     simulation.does_not_mind_the_order_of_samples: (exits_by(FirstServed(())), "where in a batch a sample stands"),
     simulation.forgets_the_batch_before: (exits_by(Tired(())), "keep no state in the network"),
+    simulation.charges_for_waiting: (Impatient, "No neuron waits, yet answers come 1 steps late"),
     simulation.counts_up: (becomes(Discounted), "A count is negative"),
     simulation.stops_counting_when_a_sample_leaves: (exits_by(Meddling(())), "looks at outputs and changes nothing"),
     simulation.gives_the_same_in_both_schedules: (becomes(Noisy), "layers may not know of each other"),
@@ -288,7 +305,8 @@ def test_a_sound_method_passes_what_the_wrong_ones_fail() -> None:
     bench = MethodBench(Sound())
     verdicts = {check.__name__: judge(check, bench).verdict for check in WRONG}
     assert {name for name, verdict in verdicts.items() if verdict != "passed"} == {
-        "stops_counting_when_a_sample_leaves"
+        "stops_counting_when_a_sample_leaves",
+        "charges_for_waiting",
     }
 
 

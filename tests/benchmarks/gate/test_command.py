@@ -28,7 +28,7 @@ def cli(cli: Cli, tmp_path: Path) -> Cli:
     for cell in SUITE.cells():
         save(store, cell, right(200, 20))
     code, out, _ = cli("gate", "--suite", "smoke", "--results", "out", "--baseline", "smoke.json", "--update")
-    assert (code, out) == (0, "Baseline of suite smoke, 11 cells: smoke.json, smoke.parquet\n")
+    assert (code, out) == (0, "Baseline of suite smoke, 13 cells: smoke.json, smoke.parquet\n")
     return cli
 
 
@@ -42,14 +42,14 @@ GATE = ("gate", "--baseline", "smoke.json", "--results", "out")
 def test_exit_codes(tmp_path: Path, cli: Cli) -> None:
     store, changed = store_of(tmp_path), SUITE.cells()
     code, page, said = cli(*GATE)
-    assert (code, said) == (0, "Gate of suite smoke: pass. Of 11 cells 11 pass.\n")
-    assert page.count("| pass |") == 11
+    assert (code, said) == (0, "Gate of suite smoke: pass. Of 13 cells 13 pass.\n")
+    assert page.count("| pass |") == 13
     (store.cells / changed[3].id / RECORD).unlink()
     code, _, said = cli(*GATE)
-    assert (code, said) == (5, "Gate of suite smoke: inconclusive. Of 11 cells 10 pass, 1 missing.\n")
+    assert (code, said) == (5, "Gate of suite smoke: inconclusive. Of 13 cells 12 pass, 1 missing.\n")
     save(store, changed[5], right(200, 20), unary=1.01 * SYNOPS)
     code, _, said = cli(*GATE)
-    assert (code, said) == (4, "Gate of suite smoke: regression. Of 11 cells 9 pass, 1 missing, 1 regressed.\n")
+    assert (code, said) == (4, "Gate of suite smoke: regression. Of 13 cells 9 pass, 1 missing, 1 regressed.\n")
     shutil.rmtree(store.folder)
     assert cli(*GATE)[0] == 5
 

@@ -63,7 +63,7 @@ def test_pages_are_those_of_the_working_store_and_say_what_measured_them(
     csv, page = ((store.folder / name).read_text() for name in PAGES)
     assert (published.folder / "results.csv").read_text() == csv
     line = (
-        f"Measured: 11 cells at commit `{'ab' * 5}` on 2026-11-21; cpu (x86_64), Some CPU (x86_64 AVX2, 2 cores), "
+        f"Measured: 13 cells at commit `{'ab' * 5}` on 2026-11-21; cpu (x86_64), Some CPU (x86_64 AVX2, 2 cores), "
         "torch 2.14.1. Not verified since."
     )
     shown = (published.folder / "results.md").read_text()
@@ -72,7 +72,7 @@ def test_pages_are_those_of_the_working_store_and_say_what_measured_them(
     write_tables(SUITE, published, collect(SUITE, published))
     shown = (published.folder / "results.md").read_text()
     assert (
-        f"Last verified on 2026-11-27 at commit `{'cd' * 5}`, Other CPU, torch 2.14.1: 2 of 11 cells, 1 equal, "
+        f"Last verified on 2026-11-27 at commit `{'cd' * 5}`, Other CPU, torch 2.14.1: 2 of 13 cells, 1 equal, "
         "1 within tolerance." in shown
     )
     PublishedSuite(published.folder.parent, "smoke")  # Digests follow.
@@ -86,7 +86,7 @@ def test_report_reads_either(store: Store, published: PublishedSuite, cli: Cli) 
     assert code == 0, error
     assert {path.name: path.read_bytes() for path in published.folder.iterdir()} == before
     code, out, _ = cli("status", "--suite", "smoke", "--results", "published")
-    assert code == 0 and "11 cells: 11 done, 0 failed, 0 missing" in out
+    assert code == 0 and "13 cells: 13 done, 0 failed, 0 impossible, 0 missing" in out
     # Priced by another list, the tables belong to the records all the same.
     dearer = ("--price-list", "lemaire32k", "--pictures", "0")
     assert cli("report", "--suite", "smoke", "--results", "published", *dearer)[0] == 0
@@ -117,10 +117,10 @@ def test_what_is_published_again_replaces_only_what_was_measured_again(
     assert (renewed.measured, renewed.kept, renewed.missing) == (1, len(CELLS) - 1, [])
     again = renewed.suite
     assert [(part.cells, part.commit[:2], part.first) for part in again.manifest.measured] == [
-        (10, "ab", "2026-11-21"), (1, "ef", "2026-11-28"),
+        (12, "ab", "2026-11-21"), (1, "ef", "2026-11-28"),
     ]  # fmt: skip
     frame = pd.read_csv(again.folder / "results.csv")
-    assert (frame["status"] == "done").all() and frame["cell"].nunique() == 11
+    assert (frame["status"] == "done").all() and frame["cell"].nunique() == 13
     # The made-up counts do not add up, but manifest and tables are right.
     labels = tuple(f"{cell.label}: " for cell in CELLS)
     assert all(fault.startswith(labels) for fault in faults(SUITE, again))
@@ -147,8 +147,8 @@ def test_missing_cells_are_said_and_exit_with_3(store: Store, tmp_path: Path, cl
     (store.cells / CELLS[4].id / "record.json").unlink()
     code, out, error = cli("publish", "--suite", "smoke", "--results", "work", "--to", "to")
     published, origin = out.splitlines()
-    assert code == 3 and published.endswith("to/smoke: 10 cells as measured, 0 as published before.")
-    assert origin.startswith("Measured: 10 cells")
+    assert code == 3 and published.endswith("to/smoke: 12 cells as measured, 0 as published before.")
+    assert origin.startswith("Measured: 12 cells")
     assert error == f"Missing: {CELLS[4].label}; the table says so.\n"
     assert "is missing: not run yet" in (tmp_path / "to/smoke/results.md").read_text()
     code, _, error = cli("publish", "--suite", "mini", "--results", "work", "--to", "to")

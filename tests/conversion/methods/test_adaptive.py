@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from conversion import Calibration, ConversionGraph, InvalidInput, SpikingNetwork, convert, make_method, simulate
 from conversion.calibration.sensitivity import symmetric_kl
+from conversion.counting.operations import KINDS
 from conversion.stages import SSC, AdaFire, BiasCorrection, Thresholds
 from conversion.stages.ssc import RATIOS, scaled
 from tests.conversion.toys import Net, architecture, captured, captured_architecture, seeded
@@ -33,11 +34,11 @@ def residual() -> tuple[ConversionGraph, Calibration]:
     return graph, Calibration(graph, x)
 
 
-def spikes_and_divergence(network: SpikingNetwork, x: Tensor, layer: int, kind: int = 0) -> tuple[float, float]:
+def spikes_and_divergence(network: SpikingNetwork, x: Tensor, layer: int, kind: str = "spikes") -> tuple[float, float]:
     readout = simulate(network, x)
     assert readout.counts is not None
     divergence = symmetric_kl(readout.mean(network.T), network.graph.run(x))
-    return float(readout.counts.tally[layer, -1, :, kind].mean()), float(divergence.mean())
+    return float(readout.counts.tally[layer, -1, :, KINDS.index(kind)].mean()), float(divergence.mean())
 
 
 def assert_same_neurons(found: SpikingNetwork, expected: SpikingNetwork) -> None:
@@ -79,7 +80,7 @@ def test_corrected_form_recalibrates_every_candidate() -> None:
         for layer, node in enumerate(graph.firing):
             candidate = replace(base.neurons[node], phi=phi, threshold=placed[node].threshold)
             changed = base.with_neurons({**base.neurons, node: candidate})
-            synops, divergence = spikes_and_divergence(changed, calibration.mean_inputs, layer, kind=3)
+            synops, divergence = spikes_and_divergence(changed, calibration.mean_inputs, layer, "synops_unary")
             assert found.table.energy[layer][column] == pytest.approx(synops)
             assert found.table.divergence[layer][column] == pytest.approx(divergence)
     assert found.budget == pytest.approx(0.95 * sum(row[1] for row in found.table.energy))
@@ -190,7 +191,7 @@ def test_ratios_of_thresholds_one_layer_at_a_time(energy: str) -> None:
             neuron = network.neurons[node]
             changed = replace(neuron, threshold=neuron.threshold * (1 + column / 2))
             spent, divergence = spikes_and_divergence(
-                network.with_neurons({**network.neurons, node: changed}), x, layer, 0 if energy == "spikes" else 3
+                network.with_neurons({**network.neurons, node: changed}), x, layer, energy
             )
             assert table.energy[layer][column] == pytest.approx(spent)
             assert table.divergence[layer][column] == pytest.approx(divergence)

@@ -131,8 +131,10 @@ def test_counts_never_decrease_in_time(name: str) -> None:
     assert counts.shape[1] == T
     assert bool((counts.diff(dim=1) >= 0).all())
     # Unary >= binary >= graded, of spikes and of synaptic operations.
-    spikes, digits, events, unary, binary, graded = counts.unbind(-1)
+    spikes, digits, events, units, unary, binary, graded, smallest = counts.unbind(-1)
     assert bool(((spikes >= digits) & (digits >= events) & (unary >= binary) & (binary >= graded)).all())
+    # All spikes of the rate code have one amplitude.
+    assert torch.equal(units, spikes) and torch.equal(smallest, unary)
 
 
 # ---------------------------------------------------------------------------------------------------- means, by hand
@@ -173,9 +175,10 @@ def test_two_layers_by_hand(schedule: Literal["step", "sweep"]) -> None:
     readout = simulate(network, x, schedule=schedule)
     assert [float(readout.mean(t)) for t in (1, 2, 3, 4)] == [1, 0.5, 0.5, 0.375]
     assert readout.counts is not None
-    # Spikes, digits, events; then each times its fan-out, one weight for layer 1, one readout for layer 2.
-    assert readout.counts.tally[0, :, 0].tolist() == [[1] * 6, [1] * 6, [2] * 6, [2] * 6]
-    assert readout.counts.tally[1, :, 0].tolist() == [[2, 1, 1] * 2, [2, 1, 1] * 2, [3, 2, 2] * 2, [3, 2, 2] * 2]
+    # Spikes, digits, events, units; then each times its fan-out, one weight for layer 1, one readout for layer 2.
+    assert readout.counts.tally[0, :, 0].tolist() == [[1] * 8, [1] * 8, [2] * 8, [2] * 8]
+    late = [3, 2, 2, 3] * 2
+    assert readout.counts.tally[1, :, 0].tolist() == [[2, 1, 1, 2] * 2, [2, 1, 1, 2] * 2, late, late]
     assert readout.counts.total("spikes", 4).tolist() == [5]
     assert readout.counts.neurons == (1, 1)
 
