@@ -1,4 +1,4 @@
-"""Energy as a target: the weight of energy with which a network errs least within a share of the ANN's energy."""
+"""Energy as a target: the weight of energy and the exit with which a network errs least within a share of the ANN's."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import torch
+from torch import Tensor
 
 from conversion.calibration.statistics import Calibration
 from conversion.counting.operations import MACS_PER_FLOP, MACS_PER_SYNOP
@@ -15,41 +16,43 @@ from conversion.simulation.frames import mean_input, split_batches
 from conversion.simulation.network import SpikingNetwork
 from conversion.simulation.simulate import simulate
 from conversion.stages.codes import CodedNeurons
-from conversion.stages.early_exit import ConfidentExit
+from conversion.stages.early_exit import ConfidentExit, answers_classes
 
-# Factors of the stage's own weight that are tried first, each twice the one before; then halvings of one of the gaps.
-FACTORS = tuple(2.0**power for power in range(-6, 5))
-HALVINGS = 3
+# Factors of the stage's own weight, and probabilities of an exit, that are tried.
+FACTORS = tuple(2.0 ** (power / 2) for power in range(-8, 5))
+PROBABILITIES = (0.9, 0.95, 0.97, 0.98, 0.99, 0.995, 0.999)
 # The weight that factors are of, for a stage that weighs none.
 USUAL = 0.005
 
 
 class Trial(NamedTuple):
-    """What a weight of energy comes to.
+    """What a weight of energy and an exit come to.
 
     Attributes:
         error: mean distance of the outputs from the ANN's, relative to these.
         share: energy as a share of the ANN's.
         factor: the weight, as a factor.
+        exit: the exit, None for none.
     """
 
     error: float
     share: float
     factor: float
+    exit: ConfidentExit | None
 
 
 @dataclass(frozen=True)
 class AtEnergy:
-    """Puts coded neurons with the weight of energy that errs least within a share of the ANN's energy, and the exit.
+    """Puts coded neurons, and the exit, that err least within a share of the ANN's energy.
 
-    Energy need not fall with its weight: where samples exit, an answer that is too coarse makes them stay. So weights
-    over a wide range are tried, and then some between the best that keeps to the share and the next smaller one. Share
-    and error are measured with the exit, on held-out samples where there are any. The whole conversion and other
-    samples take about as much energy, and not exactly. An addition costs 0.9 / 4.6 of a multiplication.
+    A larger weight of energy makes every step cheaper, and an earlier exit makes fewer of them; each without the other
+    spoils the answers before it saves much. Both are tried on calibration samples, one simulation for each weight, and
+    measured on held-out samples where there are any. The whole conversion and other samples take about as much energy,
+    and not exactly. An addition costs 0.9 / 4.6 of a multiplication.
 
     Attributes:
         neurons: the stage whose weight is sought.
-        exit: the exit, None for none.
+        exit: an exit, None for none; its probability is sought, too, where outputs are classes.
         target: the share.
         samples: samples that the search fits to and, as many others, measures on.
     """
@@ -57,42 +60,39 @@ class AtEnergy:
     neurons: CodedNeurons
     exit: ConfidentExit | None
     target: float
-    samples: int = 64
+    samples: int = 128
 
     def __call__(self, network: SpikingNetwork, calibration: Calibration) -> SpikingNetwork:
         part = Calibration(network.graph, calibration.inputs[: self.samples], calibration.held_out, calibration.seed)
         others = calibration.inputs if calibration.held_out is None else calibration.held_out[0]
         unseen = Calibration(network.graph, others[: self.samples])
-
-        def trial(factor: float) -> Trial:
-            return Trial(*measure(self._converted(network, part, factor), unseen), factor)
-
-        tried = [trial(factor) for factor in FACTORS]
-        within = [each for each in tried if each.share <= self.target]
+        exits = [self.exit]
+        if self.exit is not None and answers_classes(calibration):
+            exits = [replace(self.exit, probability=probability) for probability in PROBABILITIES]
+        tried: list[Trial] = []
+        for factor in FACTORS:
+            converted = self._weighted(factor)(network, part)
+            for leave in exits:
+                left = converted if leave is None else leave(converted, part)
+                tried.append(Trial(*measure(left, unseen), factor, leave))
+        within = [trial for trial in tried if trial.share <= self.target]
         if not within:
-            least = min(each.share for each in tried)
+            least = min(trial.share for trial in tried)
             raise InvalidInput(
                 f"The target of energy is {self.target:.3f} of the ANN's, and this code takes {least:.3f} of it on "
                 "this network at the least, with operations on analog values; give at least that."
             )
-        best, low = min(within), 0.5 * min(within).factor
-        for _ in range(HALVINGS):
-            middle = trial((low * best.factor) ** 0.5)
-            if middle.share <= self.target and middle.error <= best.error:
-                best = middle
-            else:
-                low = middle.factor
-        return self._converted(network, calibration, best.factor)
+        best = min(within, key=lambda trial: trial.error)
+        converted = self._weighted(best.factor)(network, calibration)
+        return converted if best.exit is None else best.exit(converted, calibration)
 
-    def _converted(self, network: SpikingNetwork, calibration: Calibration, factor: float) -> SpikingNetwork:
-        weighted = replace(self.neurons, energy=(self.neurons.energy or USUAL) * factor)
-        converted = weighted(network, calibration)
-        return converted if self.exit is None else self.exit(converted, calibration)
+    def _weighted(self, factor: float) -> CodedNeurons:
+        return replace(self.neurons, energy=(self.neurons.energy or USUAL) * factor)
 
 
 def measure(network: SpikingNetwork, calibration: Calibration) -> tuple[float, float]:
     """Distance of a network's outputs from the ANN's, relative to these, and its energy as a share of the ANN's."""
-    errors, shares = [], []
+    errors, shares = list[Tensor](), list[Tensor]()
     ann = replace(network, neurons={}, weights={}, exit=None).connectivity.analog_operations(constant_input=True)
     whole = ann.macs_in(1) + MACS_PER_FLOP * ann.flops_in(1)
     for batch in split_batches(calibration.inputs, calibration.pass_batch):
