@@ -22,7 +22,7 @@ This rule is ours; it needs no labels and serves classes and maps as well.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
@@ -110,6 +110,23 @@ class SettledRule:
             first = pytree.tree_leaves(output)[0]
             return torch.zeros(len(first), dtype=torch.bool, device=first.device)
         return relative_change(output, earlier) <= self.max_change
+
+
+def exit_steps(rule: ExitRule, outputs: Mapping[int, Any]) -> Tensor:
+    """The step at which each sample exits, int64 of shape (N,), from the outputs of all steps 1..T without an exit."""
+    T = max(outputs)
+    earlier: Any = None
+    steps = torch.empty(0)
+    for t in range(1, T + 1):
+        output = outputs[t]
+        if t == 1:
+            first = pytree.tree_leaves(output)[0]
+            steps = torch.full((len(first),), T, device=first.device)
+        if rule.decides_at(t):
+            steps[rule.exits(output, t, earlier) & (steps == T)] = t
+        if is_power_of_two(t):
+            earlier = output
+    return steps
 
 
 def is_power_of_two(t: int) -> bool:

@@ -11,8 +11,9 @@ from torch import Tensor, fx
 from conversion.calibration.statistics import Calibration
 from conversion.capture.graph import ConversionGraph
 from conversion.errors import InvalidInput
+from conversion.simulation.coded import make_layer
 from conversion.simulation.network import SpikingNetwork
-from conversion.simulation.neuron import Layer, Neuron, Start, TakesBack
+from conversion.simulation.neuron import Neuron, Start, TakesBack
 from conversion.simulation.schedules import TimeSeries, sweep
 
 # Corrects the parameters of a layer of neurons, given its currents.
@@ -101,7 +102,7 @@ def require_activations(graph: ConversionGraph, calibration: Calibration) -> Non
 
 def spike_train(neuron: Neuron, T: int, axis: int, currents: Sequence[Tensor]) -> list[Tensor]:
     """The output of a layer of neurons at every step, given its currents, for one batch."""
-    layer = Layer(neuron, T, axis)
+    layer = make_layer(neuron, T, axis)
     return [layer.step(current)[0] for current in currents]
 
 

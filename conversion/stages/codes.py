@@ -13,12 +13,12 @@ from torch import Tensor, fx
 from conversion.calibration.statistics import Calibration
 from conversion.capture.graph import ConversionGraph, Values, evaluate, last_uses
 from conversion.codes import Code, Held
-from conversion.simulation.coded import make_layer, waited
+from conversion.simulation.coded import waited
 from conversion.simulation.frames import running_means
 from conversion.simulation.network import SpikingNetwork
 from conversion.simulation.neuron import Neuron
 from conversion.simulation.schedules import TimeSeries, sweep
-from conversion.stages.base import channel_mean, require_activations
+from conversion.stages.base import channel_mean, require_activations, spike_train
 from conversion.stages.energy_aware import relative_fan_out
 
 Wait = int | Literal["window"]
@@ -82,7 +82,7 @@ class CodedNeurons:
             axis, targets = graph.channel_axis(node), activations(node)
             known = [waited(batch, neurons[node].wait) for batch in currents]
             neurons[node] = self._fitted(neurons[node], known, targets, axis, T, fan_outs[node], generator)
-            return [_held(neurons[node], T, axis, batch) for batch in known]
+            return [spike_train(neurons[node], T, axis, batch) for batch in known]
 
         with torch.no_grad():
             sweep(network, [running_means(steps) for steps in calibration.sweeps(T, self.samples)], T, spike)
@@ -110,7 +110,7 @@ class CodedNeurons:
             read = first if self.reading == "every" else T - 1
             for _ in range(ROUNDS):
                 # Later steps do not change what is held at this one.
-                held = [[_held(neuron, T, axis, batch[: read + 1])[-1]] for batch in currents]
+                held = [[spike_train(neuron, T, axis, batch[: read + 1])[-1]] for batch in currents]
                 bias = neuron.bias.clone()
                 bias[first : read + 1] += CORRECTION * (mean - channel_mean(held, axis)).to(bias.dtype)
                 neuron = replace(neuron, bias=bias)
@@ -196,11 +196,6 @@ def candidates(code: Code, T: int, phi: int) -> Iterator[tuple[float, ...]]:
         for fall in falls:
             yield tuple(share * factor for factor in fall)
         share *= RATIO
-
-
-def _held(neuron: Neuron, T: int, axis: int, currents: Sequence[Tensor]) -> list[Tensor]:
-    layer = make_layer(neuron, T, axis)
-    return [layer.step(current)[0] for current in currents]
 
 
 def _rows(values: Tensor, axis: int) -> Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
@@ -11,7 +12,7 @@ from torch import Tensor
 from conversion.calibration.statistics import Calibration
 from conversion.counting.operations import MACS_PER_FLOP, MACS_PER_SYNOP
 from conversion.errors import InvalidInput
-from conversion.simulation.exit_rules import relative_change
+from conversion.simulation.exit_rules import ExitRule, exit_steps, relative_change
 from conversion.simulation.frames import mean_input, split_batches
 from conversion.simulation.network import SpikingNetwork
 from conversion.simulation.simulate import simulate
@@ -72,9 +73,9 @@ class AtEnergy:
         tried: list[Trial] = []
         for factor in FACTORS:
             converted = self._weighted(factor)(network, part)
-            for leave in exits:
-                left = converted if leave is None else leave(converted, part)
-                tried.append(Trial(*measure(left, unseen), factor, leave))
+            rules = [None if leave is None else leave(converted, part).exit for leave in exits]
+            measured = measure_exits(converted, unseen, rules)
+            tried += [Trial(*found, factor, leave) for found, leave in zip(measured, exits, strict=True)]
         within = [trial for trial in tried if trial.share <= self.target]
         if not within:
             least = min(trial.share for trial in tried)
@@ -92,15 +93,28 @@ class AtEnergy:
 
 def measure(network: SpikingNetwork, calibration: Calibration) -> tuple[float, float]:
     """Distance of a network's outputs from the ANN's, relative to these, and its energy as a share of the ANN's."""
-    errors, shares = list[Tensor](), list[Tensor]()
-    ann = replace(network, neurons={}, weights={}, exit=None).connectivity.analog_operations(constant_input=True)
+    return measure_exits(replace(network, exit=None), calibration, [network.exit])[0]
+
+
+def measure_exits(
+    network: SpikingNetwork, calibration: Calibration, rules: Sequence[ExitRule | None]
+) -> list[tuple[float, float]]:
+    """Error and energy of a network, as of `measure`, with each of several exit rules, from one simulation without."""
+    ann = replace(network, neurons={}, weights={}).connectivity.analog_operations(constant_input=True)
     whole = ann.macs_in(1) + MACS_PER_FLOP * ann.flops_in(1)
+    found: list[list[Tensor]] = [[] for _ in rules]
     for batch in split_batches(calibration.inputs, calibration.pass_batch):
-        readout = simulate(network, batch, at=[network.T])
-        counts, T = readout.counts, network.T
+        readout = simulate(network, batch)
+        counts, steps = readout.counts, sorted(readout.outputs)
         assert counts is not None  # Asked for by default.
-        spent = counts.macs(T) + MACS_PER_FLOP * counts.flops(T) + MACS_PER_SYNOP * counts.total("synops_unary", T)
-        shares.append(spent / whole)
         wanted = network.graph.run(network.graph.cast(mean_input(batch)))
-        errors.append(relative_change(wanted, readout.mean(T)).cpu())
-    return float(torch.cat(errors).mean()), float(torch.cat(shares).mean())
+        errors = torch.stack([relative_change(wanted, readout.mean(t)).cpu().double() for t in steps])
+        spent = [
+            counts.macs(t) + MACS_PER_FLOP * counts.flops(t) + MACS_PER_SYNOP * counts.total("synops_unary", t)
+            for t in steps
+        ]
+        by_step = torch.stack([errors, torch.stack(spent) / whole])
+        for rule, figures in zip(rules, found, strict=True):
+            last = exit_steps(rule, readout.outputs).cpu() - 1 if rule is not None else torch.full((len(batch),), -1)
+            figures.append(by_step[:, last, torch.arange(len(last))])
+    return [tuple(torch.cat(figures, 1).mean(1).tolist()) for figures in found]

@@ -12,12 +12,13 @@ from conversion import Calibration, InvalidInput, SpikingNetwork, simulate
 from conversion.codes import Code, Differential, Held, OneHot, Phase, SignedDigits
 from conversion.counting.counts import Counts
 from conversion.simulation.coded import CodedLayer
-from conversion.simulation.exit_rules import ConfidenceRule
+from conversion.simulation.exit_rules import ConfidenceRule, SettledRule, exit_steps, relative_change
 from conversion.simulation.frames import Frames
 from conversion.simulation.neuron import Neuron
 from conversion.simulation.timing import timing
 from conversion.stages import CodedNeurons
 from conversion.stages.codes import Wait
+from conversion.stages.energy_target import measure_exits
 from tests.conversion.toys import Net, captured, seeded
 
 CODES: list[tuple[Code, int, Wait]] = [
@@ -130,6 +131,25 @@ def test_samples_that_leave_change_nothing_for_others(code: Code, T: int, wait: 
         torch.testing.assert_close(single.mean(T)[0], together.mean(T)[sample])
         assert single.counts is not None
         torch.testing.assert_close(single.counts.tally[:, -1, 0], together.counts.tally[:, -1, sample])
+
+
+@pytest.mark.parametrize(("code", "T", "wait"), [(Held(), 3, 0), (OneHot(5), 3, 1), (OneHot(5), 4, 2)])
+@pytest.mark.parametrize("settled", [False, True])
+def test_one_simulation_tells_every_exit(code: Code, T: int, wait: Wait, settled: bool) -> None:
+    """Steps, outputs and energy of samples that leave are those of the same steps where none leaves."""
+    network, inputs = coded(code, T, wait)
+    data, whole = Calibration(network.graph, inputs), simulate(network, inputs)
+    likely = whole.mean(1).softmax(1).amax(1).sort().values
+    change = relative_change(whole.mean(2), whole.mean(1)).sort().values
+    # Between two samples, so that rounding decides nothing.
+    rule = SettledRule(change[5:7].mean().item()) if settled else ConfidenceRule(likely[5:7].mean().item())
+    left = simulate(replace(network, exit=rule), inputs)
+    assert torch.equal(exit_steps(rule, whole.outputs), left.steps) and len(left.steps.unique()) > 1
+    (error, share), (_, all_of_it) = measure_exits(network, data, [rule, None])
+    assert error == pytest.approx(relative_change(network.graph.run(inputs), left.mean(T)).mean().item(), rel=1e-5)
+    assert left.counts is not None and whole.counts is not None
+    spent = [c.macs(T) + c.flops(T) / 2 + c.total("synops_unary", T) * 0.9 / 4.6 for c in (left.counts, whole.counts)]
+    assert share / all_of_it == pytest.approx(float(spent[0].mean() / spent[1].mean()))
 
 
 def test_frames_are_answered_by_their_mean_so_far() -> None:
