@@ -76,7 +76,7 @@ class CodedLayer:
 
     def _reset(self, current: Tensor) -> None:
         dtype, dims = torch.promote_types(current.dtype, torch.float32), current.dim()
-        rows = thresholds_by_step(self.neuron, self.T).to(dtype)
+        rows = by_step(self.neuron.threshold, self.T).to(dtype)
         self.thresholds = [per_channel(row, self.axis, dims) for row in rows]
         bias = self.neuron.bias.to(dtype)
         self.biases = [per_channel(row, self.axis, dims) for row in (bias if bias.dim() == 2 else bias[None])]
@@ -86,9 +86,9 @@ class CodedLayer:
         self.state = (torch.zeros_like(current, dtype=dtype),)
 
 
-def thresholds_by_step(neuron: Neuron, T: int) -> Tensor:
-    """The thresholds of every step, shape (T, channels)."""
-    return neuron.threshold if neuron.threshold.dim() == 2 else neuron.threshold.expand(T, -1)
+def by_step(values: Tensor, T: int) -> Tensor:
+    """Thresholds or biases of every step, shape (T, channels), of which there may be one row for all."""
+    return values if values.dim() == 2 else values.expand(T, -1)
 
 
 def make_layer(

@@ -19,7 +19,7 @@ from conversion.codes import Held
 from conversion.codes.held import ROUNDING
 from conversion.counting.operations import MACS_PER_SYNOP
 from conversion.errors import InvalidInput
-from conversion.simulation.coded import thresholds_by_step
+from conversion.simulation.coded import by_step
 from conversion.simulation.compiling import compiled, worth_compiling
 from conversion.simulation.network import SpikingNetwork
 from conversion.simulation.neuron import Neuron, leaky_relu
@@ -96,9 +96,9 @@ class _Parameters:
         # With a window one pass says all.
         T = self.passes = 1 if window else network.T
         self.thresholds = {
-            node: _leaf(thresholds_by_step(neuron, network.T)[:T].log()) for node, neuron in network.neurons.items()
+            node: _leaf(by_step(neuron.threshold, network.T)[:T].log()) for node, neuron in network.neurons.items()
         }
-        self.biases = {node: _leaf(_by_step(neuron.bias, T)[:T]) for node, neuron in network.neurons.items()}
+        self.biases = {node: _leaf(by_step(neuron.bias, network.T)[:T]) for node, neuron in network.neurons.items()}
         connections = network.connectivity
         macs = connections.macs
         whole = replace(network, neurons=MappingProxyType({})).connectivity.macs
@@ -333,7 +333,3 @@ def _rate(step: int, iterations: int) -> float:
 
 def _leaf(values: Tensor) -> Tensor:
     return values.detach().float().clone().requires_grad_()
-
-
-def _by_step(values: Tensor, T: int) -> Tensor:
-    return values if values.dim() == 2 else values.expand(T, -1)
