@@ -50,6 +50,8 @@ class Local:
         # The fork server of `multiprocessing` does not pass on the module search path.
         paths = [str(ROOT), *os.environ.get("PYTHONPATH", "").split(os.pathsep)]
         os.environ["PYTHONPATH"] = os.pathsep.join(dict.fromkeys(path for path in paths if path))
+        # Large values are allocated at every step, and their pages, of 4 KiB each, would take as long as the neurons.
+        os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
 
     def run(self, jobs: Sequence[Job]) -> Iterator[tuple[Job, JobResult]]:
         waiting = list(jobs)

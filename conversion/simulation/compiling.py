@@ -42,6 +42,8 @@ def compiled(update: Callable[..., Any]) -> Callable[..., Any]:
     # ATEN_CPU_CAPABILITY chooses the width of vectors, but torch's cache of compiled code does not look at it: code for
     # other widths, left by an earlier process, would be run and give garbage. It does look at this setting.
     torch._inductor.config.cpp.simdlen = pick_vec_isa().bit_width()
+    # Sums of large maps split in two would be loops of their own, which pass over memory once more.
+    torch._inductor.config.split_reductions = False
     fast = torch.compile(update, dynamic=True)
 
     def compiled_if_possible(*args: Any, **kwargs: Any) -> Any:

@@ -201,10 +201,11 @@ def fire(
     single: bool,
 ) -> tuple[Tensor, Tensor, Tensor | None]:  # fmt: skip
     """One timestep of the burst neuron: new potential, output, tally."""
-    potential = potential + (current + constant)
+    potential += current + constant
     spikes = torch.floor(potential / threshold).clamp(min=0).minimum(phi)
     output = spikes * threshold
-    return potential - output, output.to(current.dtype), count_spikes(spikes, fan_out, single)
+    potential -= output
+    return potential, output.to(current.dtype), count_spikes(spikes, fan_out, single)
 
 
 def fire_signed(
@@ -217,12 +218,14 @@ def fire_signed(
     floor((f(S) + offset) / threshold) as phi spikes of either sign allow. For a ReLU that is
     n = max(clamp(floor(v / threshold), -phi, phi), -total).
     """
-    potential = potential + (current + constant)
+    potential += current + constant
     summed = potential + total * threshold - offset
     wanted = torch.floor((leaky_relu(summed, slope) + offset) / threshold)
     spikes = (wanted - total).minimum(phi).maximum(-phi)
     output = spikes * threshold
-    return potential - output, total + spikes, output.to(current.dtype), count_spikes(spikes.abs(), fan_out, single)
+    potential -= output
+    total += spikes
+    return potential, total, output.to(current.dtype), count_spikes(spikes.abs(), fan_out, single)
 
 
 def fire_with_memory(
@@ -234,10 +237,12 @@ def fire_with_memory(
     It fires where v >= threshold, and takes back where v <= -threshold what it has sent so far (SNM, Wang et al., IJCAI
     2022, whose phi is 1): n = max(clamp(trunc(v / threshold), -phi, phi), -total).
     """
-    potential = potential + (current + constant)
+    potential += current + constant
     spikes = torch.trunc(potential / threshold).minimum(phi).maximum(-phi).maximum(-total)
     output = spikes * threshold
-    return potential - output, total + spikes, output.to(current.dtype), count_spikes(spikes.abs(), fan_out, single)
+    potential -= output
+    total += spikes
+    return potential, total, output.to(current.dtype), count_spikes(spikes.abs(), fan_out, single)
 
 
 def leaky_relu(value: Tensor, slope: float) -> Tensor:

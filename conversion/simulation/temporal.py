@@ -44,17 +44,28 @@ class RunningDifference:
         """
         self.t += 1
         # Sums of many bfloat16 values need more than bfloat16, and so do small differences of large sums.
-        inputs = {source: _widened(values[source]) for source in self.node.all_input_nodes}
         for source in self.changing:
-            self.sums[source] = inputs[source] if self.t == 1 else self.sums[source] + inputs[source]
-        scale = 1 if self.homogeneous else self.t
-        result = evaluate(self.node, inputs | {source: summed / scale for source, summed in self.sums.items()})
+            self.sums[source] = self._added(self.sums.get(source), values[source])
+        constant = {node: _widened(values[node]) for node in self.node.all_input_nodes if node not in self.sums}
+        result = evaluate(self.node, constant | self._means())
         several = isinstance(result, (tuple, list))
-        total = scale * (result[0] if several else result)
+        total = result[0] if several else result
+        if not self.homogeneous:
+            total = self.t * total
         output: Tensor = (total if self.t == 1 else total - self.total).to(values[self.changing[0]].dtype)
         # The output as it was rounded: the next step makes up for the rounding.
-        self.total = output.to(total.dtype) + (0 if self.t == 1 else self.total)
+        self.total = self._added(self.total, output)
         return (output,) if several else output
+
+    def _means(self) -> Values:
+        """The running means of its inputs, or their sums where f of these is as good."""
+        return self.sums if self.homogeneous else {source: summed / self.t for source, summed in self.sums.items()}
+
+    def _added(self, total: Any, value: Any) -> Any:
+        """The sum over the steps so far. That of the first is the value itself, which others may hold, too."""
+        if self.t == 1:
+            return _widened(value)
+        return total + value if self.t == 2 else total.add_(value)
 
     def keep(self, samples: Tensor) -> None:
         """Continues with the samples at the given indices alone."""

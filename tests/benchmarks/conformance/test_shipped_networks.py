@@ -23,14 +23,14 @@ DEEPER = {
     *(name for name in NETWORKS if name.startswith("ultralytics/") and name not in
       ("ultralytics/yolov3-tiny-relu", "ultralytics/yolo11n")),
     "event_resnet34", "event_vgg16", "qcfs_resnet20_l4",
-    "torchvision/vgg16", "torchvision/vit_b_16", "torchvision/resnet34", "torchvision/resnet50",
+    "torchvision/vit_b_16", "torchvision/resnet34", "torchvision/resnet50",
     "torchvision/mobilenet_v2.v2", "snn_calibration/resnet34", "timm/resnet18.a1_in1k", "timm/resnet34.a1_in1k",
 }  # fmt: skip
 # Up to 138 million weights or 58 billion MACs, in modules that others have, too. Their shapes are tested in
 # tests/adapters/images.
 COSTLY = {
-    "qcfs_imagenet_resnet34", "qcfs_imagenet_vgg16", "torchvision/vgg16_bn", "snn_calibration/vgg16",
-    "torchvision/resnet50.v2",
+    "qcfs_imagenet_resnet34", "qcfs_imagenet_vgg16", "torchvision/vgg16", "torchvision/vgg16_bn",
+    "snn_calibration/vgg16", "torchvision/resnet50.v2",
 }  # fmt: skip
 OF_THE_CLASS = {
     networks.says_what_it_is, networks.is_called_as_registered, networks.refuses_tasks_of_another_kind,

@@ -139,7 +139,8 @@ def test_graph_is_left_as_it_was(method: str) -> None:
     graph = captured(Net(lambda net, x: net.open(x)[-1], open=open_network()), IMAGES)
     weights = {name: value.clone() for name, value in graph.module.state_dict().items()}
     inputs, outputs = IMAGES.clone(), graph.run(IMAGES)
-    options = {"phi": 2} if "phi" in METHODS[method].model_fields else {}
+    few: dict[str, Any] = {"phi": 2, "iterations": 2}
+    options = {name: value for name, value in few.items() if name in METHODS[method].model_fields}
     convert(graph, IMAGES, method, T=4, held_out=(IMAGES, outputs.argmax(1)), **options)
     after = graph.module.state_dict()
     assert after.keys() == weights.keys()
