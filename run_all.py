@@ -8,11 +8,14 @@ completion answer without loading torch.
 from __future__ import annotations
 
 import sys
+from typing import cast
 
 import typer
+from typer.core import TyperGroup
 
 from benchmarks.choices import PUBLISHED, RESULTS, WEIGHTS
 from benchmarks.commands import options as opt
+from benchmarks.commands.config import user_defaults
 
 app = typer.Typer(no_args_is_help=False, pretty_exceptions_enable=False)
 
@@ -20,8 +23,12 @@ app = typer.Typer(no_args_is_help=False, pretty_exceptions_enable=False)
 @app.callback(invoke_without_command=True)
 def default(context: typer.Context) -> None:
     """The benchmark of ANN-to-SNN conversion. Without a command: run --suite mini."""
+    commands = cast(TyperGroup, context.command)
+    context.default_map = user_defaults(commands, context)
     if context.invoked_subcommand is None:
-        run()
+        command = commands.commands["run"]
+        with command.make_context("run", [], parent=context) as own:
+            command.invoke(own)
 
 
 @app.command()

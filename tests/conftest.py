@@ -19,6 +19,10 @@ from tasks import TASKS
 # An example that takes long says something about the machine; every test has its time limit from who runs it.
 settings.register_profile("any machine", deadline=None)
 settings.load_profile("any machine")
+# Whoever runs the tests may have defaults of their own.
+os.environ["XDG_CONFIG_HOME"] = os.devnull
+for _name in ("ACB_CONFIG", "ACB_DATA", "ACB_WEIGHTS"):
+    os.environ.pop(_name, None)
 # Toys are too small to share; threads that wait for each other on a busy machine take 50 times longer.
 THREADS = torch.get_num_threads() if "OMP_NUM_THREADS" in os.environ else 1
 

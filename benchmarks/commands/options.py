@@ -53,8 +53,8 @@ Prices = Annotated[str | None, typer.Option("--price-list", help="Price energy b
 Results = Annotated[Path, typer.Option("--results", help="Where records and tables go.")]
 
 # Of every command that measures.
-Data = Annotated[Path | None, typer.Option("--data-root", help="Folder of the datasets.")]
-Weights = Annotated[Path, typer.Option("--weights", help="Folder of trained networks.")]
+Data = Annotated[Path | None, typer.Option("--data-root", envvar="ACB_DATA", help="Folder of the datasets.")]
+Weights = Annotated[Path, typer.Option("--weights", envvar="ACB_WEIGHTS", help="Folder of trained networks.")]
 Device = Annotated[str, typer.Option(help="cpu, cuda, cuda:1 ...")]
 Precision = Annotated[choices.Precision, typer.Option(help="Of weights and activations.")]
 Engine = Annotated[choices.EngineName, typer.Option(help="Where cells are measured.")]

@@ -1,4 +1,4 @@
-"""`run`: measures a suite, or all suites that a name stands for, and shows their tables."""
+"""`run`: measures a suite, or all suites that a name stands for, and shows their best rows."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 from benchmarks.api import Interrupted, run_suite
 from benchmarks.commands.outcome import exit_status
-from benchmarks.pages.publish import show
+from benchmarks.pages.publish import show_screenful
 from benchmarks.records.reading import open_results
 from benchmarks.suites.files import load_suites
 
@@ -39,5 +39,5 @@ def measure(
         adjusted = whole.adjusted(limit=limit, price_list=price_list, energy=energy)
         rows = frame[frame["suite"] == adjusted.name]
         if len(rows):
-            show(adjusted, open_results(results, adjusted.name), rows, results)
+            show_screenful(adjusted, open_results(results, adjusted.name), rows, results)
     return exit_status(frame, interrupted)

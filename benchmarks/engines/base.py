@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from pathlib import Path
 from typing import Protocol
 
 import torch
@@ -29,9 +32,31 @@ class Engine(Protocol):
         ...
 
 
-def cores() -> int:
-    """CPU cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+def cores(root: Path = Path("/sys/fs/cgroup")) -> int:
+    """CPU cores that this process may use, at least one: those it may run on, or its container's quota.
+
+    Args:
+        root: where Linux shows the limits of the process's control group.
+    """
+    allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, math.floor(min(allowed, _quota(root))))
+
+
+def _quota(root: Path) -> float:
+    """Cores' worth of time that a container may use, from either version of control groups."""
+    for files in (("cpu.max",), ("cpu/cpu.cfs_quota_us", "cpu/cpu.cfs_period_us")):
+        with suppress(OSError, ValueError):
+            quota, period = map(float, " ".join((root / file).read_text() for file in files).split())
+            if quota > 0:
+                return quota / period
+    return math.inf
+
+
+def threads(workers: int) -> int:
+    """Threads of one of several workers: its share of the cores, and no more than OMP_NUM_THREADS allows."""
+    share = max(1, cores() // workers)
+    ceiling = os.environ.get("OMP_NUM_THREADS", "").split(",")[0]  # A list is for nested parallel regions.
+    return min(share, int(ceiling)) if ceiling.isdecimal() and int(ceiling) else share
 
 
 def shared_gpus(device: str) -> int:

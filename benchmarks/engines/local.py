@@ -17,7 +17,7 @@ import psutil
 import torch
 from pebble import ProcessExpired, ProcessPool
 
-from benchmarks.engines.base import cores
+from benchmarks.engines.base import threads
 from benchmarks.engines.processes import process_context
 from benchmarks.execution.worker import Job, JobResult, fail, finished_since, run_job
 from benchmarks.records.leases import watch_over
@@ -164,7 +164,7 @@ def _choose(waiting: Sequence[Job], slot: _Slot, busy: Collection[_Slot]) -> int
 
 def _initialise_worker(number: int, workers: int, gpus: int, run: int, born: float) -> None:
     """Prepares a new process: sets its share of the cores and its GPU, and ends it when its run is gone."""
-    torch.set_num_threads(max(1, cores() // workers))
+    torch.set_num_threads(threads(workers))
     # torch.fx uses tqdm if it is installed. Its lock between processes leaks when a process is killed, and Python warns
     # of it at the end of the run.
     with suppress(ImportError):

@@ -80,8 +80,7 @@ def write_leaderboard(results: Path, path: Path) -> None:
 
 def leaderboard(frame: pd.DataFrame) -> str:
     """The page, from the tidy tables of any number of suites: a summary, then the frontier of every network."""
-    done = complete(frame).drop_duplicates(["cell", "metric", "precision", "price_list"])
-    done = done[done["metric"] == done.groupby("task")["metric"].transform("first")]
+    done = _ranked(frame)
     several = bool(done.groupby([*KEYS, "method", "T"]).size().gt(1).any())
     boards = sorted(_boards(done), key=lambda board: _needs_no_data(board.keys["task"]))
     lines = [PREAMBLE, *table(SUMMARY, map(_summary, boards)), "", FRONTS]
@@ -99,6 +98,18 @@ def leaderboard(frame: pd.DataFrame) -> str:
             "",
         ]
     return "\n".join(lines)
+
+
+def summary(frame: pd.DataFrame) -> list[str]:
+    """The lines of a table with the best rows of every network whose ANN is in a tidy table."""
+    boards = list(_boards(_ranked(frame)))
+    return [*table(SUMMARY, map(_summary, boards)), ""] if boards else []
+
+
+def _ranked(frame: pd.DataFrame) -> pd.DataFrame:
+    """Complete rows of each task's first metric, each cell once."""
+    done = complete(frame).drop_duplicates(["cell", "metric", "precision", "price_list"])
+    return done[done["metric"] == done.groupby("task")["metric"].transform("first")]
 
 
 def _boards(done: pd.DataFrame) -> Iterator[Board]:

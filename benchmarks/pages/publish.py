@@ -9,10 +9,13 @@ import pandas as pd
 from rich.console import Console
 from rich.markdown import Markdown
 
-from benchmarks.pages.leaderboard import leaderboard_of, write_leaderboard
-from benchmarks.pages.tables import collect, markdown, write_tables
+from benchmarks.pages.leaderboard import leaderboard_of, summary, write_leaderboard
+from benchmarks.pages.tables import absent, collect, markdown, write_tables
 from benchmarks.records.reading import Results
 from benchmarks.suites.suite import Suite
+
+SCREENFUL = 24
+"""The most cells whose tables are shown after a run."""
 
 
 def write_pages(suite: Suite, store: Results, results: Path) -> pd.DataFrame:
@@ -34,7 +37,28 @@ def show(suite: Suite, store: Results, frame: pd.DataFrame, results: Path) -> No
 
     Of a suite that regenerates a table of the paper, that table is all that is printed.
     """
-    page = markdown(suite, frame, store.origin(), details=suite.table is None)
+    _print(markdown(suite, frame, store.origin(), details=suite.table is None), suite, store, results)
+
+
+def show_screenful(suite: Suite, store: Results, frame: pd.DataFrame, results: Path) -> None:
+    """Prints what `show` prints of a few cells, and of many the best rows of each network and what is absent."""
+    best = summary(frame) if suite.table is None and frame["cell"].nunique() > SCREENFUL else []
+    if not best:
+        show(suite, store, frame, results)
+        return
+    lines = [
+        f"# {suite.title}",
+        "",
+        "Best rows: score at its share of the ANN's energy, one accumulation for each spike.",
+        "",
+    ]
+    for (task, network), group in frame.groupby(["task", "network"], sort=False):
+        lines_of = absent(group[group["metric"].isin([group["metric"].iloc[0]]) | group["metric"].isna()])
+        best += [f"- {task}, {network}: {line.removeprefix('- ')}" for line in lines_of]
+    _print("\n".join([*lines, *best]), suite, store, results)
+
+
+def _print(page: str, suite: Suite, store: Results, results: Path) -> None:
     console = Console()
     if console.is_terminal:
         console.print(Markdown(page))

@@ -228,11 +228,11 @@ def _section(metric: str, group: pd.DataFrame, *, costs: bool) -> list[str]:
         for method, of_method in timed.groupby("method", sort=False):
             rows.append([f"`{method}`", *[over_seeds(of_method[of_method["T"] == T], text) for T in steps]])
         lines += [f"{title}:", "", *table(header, rows), ""]
-    absent = _absent(group)
-    return [*lines, *absent, ""] if absent else lines
+    absences = absent(group)
+    return [*lines, *absences, ""] if absences else lines
 
 
-def _absent(group: pd.DataFrame) -> list[str]:
+def absent(group: pd.DataFrame) -> list[str]:
     """A line for each reason that keeps cells from the table, with their names, or their number if it keeps all."""
     several = _several_seeds(group)
     lines = []

@@ -96,10 +96,16 @@ def released_network(dataset: str, arch: str) -> str:
     """The network that the released scripts call `arch` on this dataset.
 
     For event cameras it is `event_<arch>`, for photographs torchvision's.
+
+    Raises:
+        UnknownName: there is no such task or network.
+        InvalidInput: the network is for other tasks.
     """
     task = TASKS[dataset]()
     ours = (f"event_{arch}", f"torchvision/{arch}")
-    return next((name for name in ours if name in NETWORKS and NETWORKS[name].fits(task) is None), arch)
+    found = next((name for name in ours if name in NETWORKS and NETWORKS[name].fits(task) is None), arch)
+    NETWORKS[found](task)
+    return found
 
 
 def released_method(flags: Flags, defaults: Defaults = CIFAR) -> Named:
