@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import importlib
+import os
 import re
 import shlex
 import subprocess
@@ -53,11 +54,23 @@ def follow(page: str, files: list[str], folder: Path, capsys: pytest.CaptureFixt
         if program == "pip":
             # Not into the environment of the tests.
             install(arguments, folder)
-        elif arguments[0] != "run_all.py":
+        elif program == "python":
             subprocess.run([sys.executable, *arguments], check=True)
+        elif not printed:
+            # One in a shell, as the reader types it; the others in this process, which has loaded torch already.
+            printed[command] = shell(command, folder)
         else:
-            printed[command] = main(arguments[1:], capsys)
+            printed[command] = main(arguments, capsys)
     return printed
+
+
+def shell(command: str, folder: Path) -> str:
+    """Runs a line in a fresh shell in the reader's folder, with the environment's commands on its path."""
+    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+    environment = {"PATH": path, "HOME": str(folder), "PYTHONPATH": str(folder / "site")}
+    ended = subprocess.run(["bash", "-c", command], cwd=folder, env=environment, capture_output=True, text=True)
+    assert ended.returncode == 0, f"{command}: {ended.stderr}; is the benchmark installed (make bench)?"
+    return ended.stdout
 
 
 def install(arguments: list[str], folder: Path) -> None:
@@ -86,9 +99,9 @@ def values(path: Path) -> dict[tuple[str, str], float]:
 def test_a_method(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     files = ["pyproject.toml", "quantile_norm.py", "test_own.py", "own.yaml"]
     printed = follow("tutorial-method.md", files, folder, capsys)
-    assert "quantile_norm  (plug-in quantile-norm 0.1)" in printed["python run_all.py list methods"].splitlines()
-    assert "burst" in printed["python run_all.py list methods"].splitlines()
-    assert "0 failed, 2 does not apply" in printed["python run_all.py check quantile_norm"]
+    assert "quantile_norm  (plug-in quantile-norm 0.1)" in printed["acb list methods"].splitlines()
+    assert "burst" in printed["acb list methods"].splitlines()
+    assert "0 failed, 2 does not apply" in printed["acb check quantile_norm"]
     found = values(folder / "results/own/results.csv")
     assert set(found) >= {("quantile_norm", "16"), ("quantile_norm:q=1.0", "4")}
     assert found["quantile_norm", "16"] > 90
@@ -103,9 +116,9 @@ def test_a_method(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
 def test_a_task(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     files = ["make_shapes.py", "shapes.py", "pyproject.toml", "own_shapes.yaml"]
     printed = follow("tutorial-task.md", files, folder, capsys)
-    assert "task shapes: ready" in printed["python run_all.py doctor --data-root data"]
-    assert "17 passed, 0 failed" in printed["python run_all.py check shapes --data-root data"]
-    assert "13 passed, 0 failed" in printed["python run_all.py check shapes_convnet"]
+    assert "task shapes: ready" in printed["acb doctor --data-root data"]
+    assert "17 passed, 0 failed" in printed["acb check shapes --data-root data"]
+    assert "13 passed, 0 failed" in printed["acb check shapes_convnet"]
     found = values(folder / "results/own_shapes/results.csv")
     assert set(found) == {("ann", ""), *((m, T) for m in ("calibration", "burst:phi=4") for T in ("2", "8"))}
     assert found["burst:phi=4", "8"] > 80
