@@ -273,12 +273,18 @@ def schema() -> None:
 
 
 @app.command()
-def doctor(data_root: opt.Data = None, weights: opt.Weights = WEIGHTS, task: opt.AnyTask = None) -> None:
+def doctor(
+    data_root: opt.Data = None, weights: opt.Weights = WEIGHTS, task: opt.AnyTask = None,
+    suite: opt.CheckedSuite = None,
+) -> None:  # fmt: skip
     """Says which datasets and trained networks are on disk, and what is missing."""
     from benchmarks.execution.doctor import checkup
+    from benchmarks.suites.files import load_suites
     from benchmarks.suites.plugins import load_plugins
 
     load_plugins()
+    if suite is not None:
+        task = [*(task or ()), *dict.fromkeys(cell.task for each in load_suites(suite) for cell in each.cells())]
     for line in checkup(data_root, weights, task):
         print(line)
 

@@ -97,6 +97,12 @@ AnyTask = Annotated[
         autocompletion=completion.shipped("tasks"),
     ),
 ]  # fmt: skip
+CheckedSuite = Annotated[
+    str | None,
+    typer.Option(
+        "--suite", help="The tasks of this suite, with layouts and addresses.", autocompletion=completion.suites
+    ),
+]
 TrainedTask = Annotated[
     str, typer.Option("--task", "--dataset", help="What to train on.", autocompletion=completion.shipped("tasks"))
 ]

@@ -357,6 +357,8 @@ def test_lists_and_doctor(cli: Cli) -> None:
     # What each expects is told of one that is asked for.
     assert "Expected layout" not in checkup and "24 of these lack data; --task NAME says" in checkup.splitlines()[-1]
     assert "Expected layout: Prophesee_Dataset_n_cars/" in cli("doctor", "--task", "ncars_temporal").stdout
+    of_suite = [line for line in cli("doctor", "--suite", "ncars").stdout.splitlines() if line.startswith("task ")]
+    assert len(of_suite) == 2 and all("Expected layout: Prophesee_Dataset_n_cars/" in line for line in of_suite)
 
 
 def test_doctor_says_how_to_train_what_has_data_and_no_weights(cli: Cli, tmp_path: Path) -> None:
