@@ -31,7 +31,8 @@ from conversion.stages import (
 from conversion.stages.codes import Activations, Reading, candidates
 from conversion.stages.energy_aware import relative_fan_out
 from conversion.stages.energy_target import measure
-from conversion.stages.tuning import _Fire, augmented
+from conversion.stages.straight_through import HeldSteps
+from conversion.stages.tuning import augmented
 from tests.conversion.toys import Net, captured, seeded
 
 
@@ -155,21 +156,25 @@ def test_tuning_keeps_to_its_budget() -> None:
 def test_gradients_pass_the_rounding() -> None:
     """Against the same in operations that autograd knows: within phi, k = u + (round(u) - u) without a gradient."""
     neuron, price = Neuron(torch.ones(1), 3, torch.zeros(1), code=Held()), seeded((4, 6), 3).abs()
-    current, held, logarithm = 2 * seeded((5, 4, 6), 4), seeded((5, 4, 6), 5).abs(), seeded((1, 4, 1), 6)
-    weight = seeded((5, 4, 6), 7)
+    currents, bias, logarithm = 2 * seeded((3, 5, 4, 6), 4), seeded((3, 6), 5), seeded((3, 6), 6)
+    weight = seeded((3, 5, 4, 6), 7)
 
-    def plain(current: Tensor, held: Tensor, logarithm: Tensor) -> tuple[Tensor, Tensor]:
-        threshold = logarithm.exp()
-        u = (current.relu() - held) / threshold
-        rounded = (u.sign() * (u.abs() + 0.499).floor().clamp(max=3)).detach()
-        k = torch.where(u.abs() < 3.5, u + (rounded - u).detach(), rounded)
-        return held + k * threshold, (k * rounded.sign() * price).sum()
+    def plain(currents: Tensor, bias: Tensor, logarithm: Tensor) -> tuple[Tensor, Tensor]:
+        held, after, spent = torch.zeros_like(currents[0]), [], []
+        for current, offset, threshold in zip(currents, bias, logarithm.exp(), strict=True):
+            u = ((current + offset).relu() - held) / threshold
+            rounded = (u.sign() * (u.abs() + 0.499).floor().clamp(max=3)).detach()
+            k = torch.where(u.abs() < 3.5, u + (rounded - u).detach(), rounded)
+            held = held + k * threshold
+            after.append(held)
+            spent.append((k * rounded.sign() * price).sum())
+        return torch.stack(after), torch.stack(spent)
 
     found = []
-    for function in (plain, lambda *leaves: _Fire.apply(*leaves, price, neuron, False)):
-        leaves = [part.clone().requires_grad_() for part in (current, held, logarithm)]
+    for function in (plain, lambda *leaves: HeldSteps.apply(*leaves, price, neuron, False)):
+        leaves = [part.clone().requires_grad_() for part in (currents, bias, logarithm)]
         after, spent = function(*leaves)
-        ((after * weight).sum() + 2 * spent).backward()
+        ((after * weight).sum() + (spent * torch.tensor([2.0, 3.0, 5.0])).sum()).backward()
         found.append([after, spent, *(leaf.grad for leaf in leaves)])
     for theirs, ours in zip(*found, strict=True):
         torch.testing.assert_close(ours, theirs)
