@@ -6,9 +6,9 @@ where scaling q does not lower it:
 
     k(theta) = E[x q] / E[q^2] = 1.
 
-The releases iterate theta <- k(theta) theta a hundred times from theta = 1. With many levels k is so close to 1 above the
-solution that this hardly moves, and where it ends depends on the scale of the weights; here the equation is solved by
-bisection.
+The release of DCGS iterates theta <- k(theta) theta a hundred times from theta = 1. With many levels k is so close to 1
+above the solution that this hardly moves, and where it ends depends on the scale of the weights; here the equation is
+solved by bisection.
 """
 
 from __future__ import annotations
@@ -70,4 +70,5 @@ def _excess(moments: Moments, theta: Tensor, levels: int) -> Tensor:
     at = (odd * width / 2 - mean) / (math.sqrt(2) * deviation)
     beyond = torch.special.erfc(at) / 2
     reached = mean * beyond + deviation * torch.exp(-at.square()) / math.sqrt(2 * math.pi)
-    return (reached - odd * width * beyond).sum(1)
+    found: Tensor = (reached - odd * width * beyond).sum(1)
+    return found

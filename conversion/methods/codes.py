@@ -7,9 +7,9 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from conversion.codes import Binary, Differential, Held, OneHot, Phase, SignedDigits
+from conversion.errors import InvalidInput
 from conversion.methods.base import METHODS, Method
 from conversion.methods.options import Phi
-from conversion.errors import InvalidInput
 from conversion.stages import AtEnergy, CodedNeurons, ConfidentExit, NormalFit, Stage, Tuning
 from conversion.stages.codes import Wait
 

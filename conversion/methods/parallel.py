@@ -10,11 +10,11 @@ from conversion.stages import ParallelNeurons, Stage
 class Parallel(Method):
     """Parallel conversion (Hao et al., ICML 2025), its mode without training: not causal, T levels in the first steps.
 
-    A step fires if T times the mean current of **all** T steps and half a threshold are as many thresholds as the step's
-    number, so no layer can begin before the one before it has ended: here it waits for its whole input, and the latency
-    says so. It computes a network quantised to T levels. Thresholds are the largest activations, or those a network was
-    trained with; what is fired is worth a little more than its threshold, which corrects means. The release runs its
-    corrections through the training set, and reports on the test set after each; it calibrates nothing there.
+    Step t fires if T times the mean current of **all** T steps and half a threshold are t thresholds or more, so no
+    layer can begin before the one before it has ended: here it waits for its whole input, and the latency says so. It
+    computes a network quantised to T levels. Thresholds are the largest activations, or those a network was trained
+    with; a spike is worth a little more than its threshold, which corrects means. The release finds its corrections on
+    the training set.
     """
 
     def stages(self) -> tuple[Stage, ...]:

@@ -26,8 +26,8 @@ class Qcfs(Method):
 class Srp(Method):
     """QCFS networks whose neurons are silenced by what is left in their potential (SRP, Hao et al., AAAI 2023).
 
-    After `tau` steps of the input itself potentials are reset, and a neuron whose potential was not above a thousandth of
-    its threshold sends nothing in the T steps that follow. The paper's T leaves out the first steps; here they are
+    After `tau` steps of the input itself potentials are reset, and a neuron whose potential was not above a thousandth
+    of its threshold sends nothing in the T steps that follow. The paper's T leaves out the first steps; here they are
     simulated and counted, in energy and in latency, and answers come after tau + T steps. Nothing is calibrated on
     other images; the release keeps the epoch of the network that is best on the test set.
     """

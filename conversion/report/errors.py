@@ -9,7 +9,8 @@ the activation function that it replaces and a the ANN's activation, its mean ou
     unevenness    the actual output, less that under a current that is the same at every step
 
 and these four sum to the whole. Where a trial comes before the steps that count, the T steps are those after it, and a
-corrected potential is no input: what it changes is unevenness. Neurons whose receivers hold a value are in `conversion.report.coded`.
+corrected potential is no input: what it changes is unevenness. Neurons whose receivers hold a value are in
+`conversion.report.coded`.
 """
 
 from __future__ import annotations

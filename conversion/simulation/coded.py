@@ -28,7 +28,8 @@ class CodedLayer:
         assert neuron.code is not None
         self.neuron, self.code = neuron, neuron.code
         self.T, self.axis, self.fan_out = T, axis, fan_out
-        # The value spelt so far, which receivers hold but for the gain; then, in a code that chooses all at once, the step and the value of each neuron's spike.
+        # The value spelt so far, which receivers hold but for the gain; then, in a code that chooses all at once, the
+        # step and the value of each neuron's spike.
         self.state: tuple[Tensor, ...] = ()
         self.t = 0
 

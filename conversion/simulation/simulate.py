@@ -36,8 +36,8 @@ class Readout:
 
     Attributes:
         outputs: by step t, the network's output in the ANN's own structure: from the mean of steps 1..t, or of those
-            after the network's `readout_start` and up to its `readout_end`, or from the values held after step t. A sample that left early keeps
-            the output with which it left.
+            after the network's `readout_start` and up to its `readout_end`, or from the values held after step t. A
+            sample that left early keeps the output with which it left.
         steps: number of steps of each sample, int64 of shape (N,).
         counts: None when nothing was counted.
     """
@@ -88,8 +88,8 @@ def simulate(
         )
     if network.trial > T or (network.trial and not isinstance(inputs, Tensor)):
         raise InvalidInput(
-            f"Neurons try the input for {network.trial} steps before they run: it has to be the same at every step, and "
-            f"the simulation to have as many. It has {T}{'' if isinstance(inputs, Tensor) else ' frames in time'}; "
+            f"Neurons try the input for {network.trial} steps before they run: it has to be the same at every step, "
+            f"and the simulation to have as many. It has {T}{'' if isinstance(inputs, Tensor) else ' frames in time'}; "
             "choose a method that tries nothing, such as 'qcfs'."
         )
     if network.exit is not None and schedule == "sweep":

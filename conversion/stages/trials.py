@@ -33,8 +33,8 @@ class Trials:
         require_same_graph(network.graph, calibration)
         if not isinstance(calibration.inputs, Tensor):
             raise InvalidInput(
-                "Neurons that try their input need it to be the same at every step, and these inputs are frames in time; "
-                "choose a method that tries nothing, such as 'qcfs'."
+                "Neurons that try their input need it to be the same at every step, and these inputs are frames in "
+                "time; choose a method that tries nothing, such as 'qcfs'."
             )
         T, steps = network.T, self.trial.steps
         neurons = {node: replace(neuron, trial=self.trial) for node, neuron in network.neurons.items()}

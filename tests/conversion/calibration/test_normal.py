@@ -1,4 +1,4 @@
-"""Thresholds from two moments: against a numerical minimum of the error they stand for, and on channels out of the way."""
+"""Thresholds from two moments: against a numerical minimum of the error, and on channels out of the ordinary."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tests.conversion.toys import captured, seeded
 
 
 def error(theta: float, mean: float, deviation: float, levels: int, slope: float) -> float:
-    """Mean squared error of the nearest of n levels on either side, on equally likely currents; none below for a ReLU."""
+    """Mean squared error of the nearest of n levels, on equally likely currents; below zero a ReLU has none."""
     share = (torch.arange(400_000, dtype=torch.float64) + 0.5) / 400_000
     currents = mean + deviation * torch.special.ndtri(share)
     values, width = leaky_relu(currents, slope), theta / levels

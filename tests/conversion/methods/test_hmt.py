@@ -1,4 +1,4 @@
-"""Methods `hmt` and `dcgs` with the published fit: groups of thresholds by hand, how they are counted, what is fitted."""
+"""Methods `hmt` and `dcgs` with the published fit: groups of thresholds by hand, their counts, what is fitted."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def test_seven_halves_by_hand() -> None:
 
 @pytest.mark.parametrize(("levels", "T"), [(4, 2), (2, 5)])
 def test_thresholds_are_those_of_the_fit(levels: int, T: int) -> None:
-    """The largest value of a step, 2^levels - 1 thresholds, is fitted with the levels of T steps; nothing is corrected."""
+    """The largest value of a step, 2^levels - 1 thresholds, is fitted with the levels of T steps."""
     graph, images = net(nn.ReLU()), seeded((20, 3, 8, 8), 1)
     network, moments = convert(graph, images, "hmt", T=T, levels=levels), Calibration(graph, images).moments
     most = 2**levels - 1

@@ -92,7 +92,7 @@ def test_a_shift_changes_the_number_of_spikes_by_one(currents: list[float]) -> N
 
 
 def test_latency_and_steps() -> None:
-    """Three layers. SRP: tau steps before those that are read. COS: each layer answers rho steps after the one before."""
+    """Three layers. SRP: tau steps before those that are read. COS: each layer answers rho steps after its input."""
     srp = convert(captured_residual(), IMAGES, "srp", T=3, tau=2)
     assert (srp.T, srp.readout_start, srp.readout_end) == (5, 2, None)
     assert simulate(srp, IMAGES).counts.delay == 0  # type: ignore[union-attr]
