@@ -47,7 +47,7 @@ def compiled(update: Callable[..., Any], in_one_pass: bool = False) -> Callable[
     # other widths, left by an earlier process, would be run and give garbage. It does look at this setting.
     torch._inductor.config.cpp.simdlen = pick_vec_isa().bit_width()
     never = 1_000_000
-    options = {"realize_opcount_threshold": never, "realize_reads_threshold": never}
+    options: dict[str, Any] = {"realize_opcount_threshold": never, "realize_reads_threshold": never}
     fast = torch.compile(update, dynamic=True, options=options if in_one_pass else None)
 
     def compiled_if_possible(*args: Any, **kwargs: Any) -> Any:

@@ -13,6 +13,7 @@ from torch import Tensor, fx, nn
 from conversion import Calibration, InvalidInput, SpikingNetwork, convert, simulate
 from conversion.capture.graph import ConversionGraph, evaluate
 from conversion.codes import Binary, Code, Differential, Held, OneHot, Phase, SignedDigits
+from conversion.counting.operations import MACS_PER_SYNOP
 from conversion.simulation.coded import make_layer
 from conversion.simulation.exit_rules import ConfidenceRule, SettledRule
 from conversion.simulation.neuron import Neuron
@@ -28,11 +29,12 @@ from conversion.stages import (
     Tuning,
     WeightCalibration,
 )
-from conversion.stages.codes import Activations, Reading, candidates
+from conversion.stages.codes import Activations, Reading, Wait, candidates
 from conversion.stages.energy_aware import relative_fan_out
 from conversion.stages.energy_target import measure
 from conversion.stages.straight_through import HeldSteps
-from conversion.stages.tuning import augmented
+from conversion.stages.tuning import TAKEN, _Parameters, augmented
+from tests.conversion.simulation.test_waiting import coded
 from tests.conversion.toys import Net, captured, seeded
 
 
@@ -151,6 +153,28 @@ def test_tuning_keeps_to_its_budget() -> None:
     spent = measure(exact, data)[1]
     tuned = Tuning(0.7 * spent, iterations=80)(exact, data)
     assert measure(tuned, data)[1] < 0.85 * spent
+
+
+@pytest.mark.parametrize(("code", "T", "wait"), [(Held(), 3, 0), (SignedDigits(), 4, "window")])
+def test_tuning_sees_the_answers_of_the_simulation(code: Code, T: int, wait: Wait) -> None:
+    """All steps as one batch, where a shortcut adds a constant to what changes, are the steps one after the other."""
+    network, inputs = coded(code, T, wait)
+    data = Calibration(network.graph, inputs)
+    parameters = _Parameters(network, data, math.inf, window=wait == "window")
+    with torch.no_grad():
+        answers, energy = parameters._answers(network.graph.cast(inputs))
+    readout = simulate(network, inputs)
+    counts = readout.counts
+    assert counts is not None and len(answers) == parameters.passes
+    for t, answer in zip(range(T + 1 - len(answers), T + 1), answers, strict=True):
+        torch.testing.assert_close(answer, readout.mean(t).float(), rtol=1e-4, atol=1e-4)
+    # Shares of the samples that take the first, the second and later steps, or the one pass of a window.
+    spent = [float(counts.total("synops_unary", t).mean()) for t in range(1, T + 1)]
+    taken = (1.0,) * T if wait == "window" else TAKEN
+    steps = sum(share * float(s) for share, s in zip(taken, torch.tensor([0.0, *spent]).diff(), strict=True))
+    whole = replace(network, neurons={}).connectivity.macs
+    total = whole.static + whole.step + whole.head
+    assert float(energy) == pytest.approx(parameters.first + steps * MACS_PER_SYNOP / total, rel=1e-4)
 
 
 def test_gradients_pass_the_rounding() -> None:
