@@ -106,7 +106,7 @@ def counts_up(bench: MethodBench) -> None:
 
 
 def charges_for_waiting(bench: MethodBench) -> None:
-    """Neurons that wait delay the answer, and without early exit every neuron is updated at every step all the same."""
+    """Neurons that wait, or try first, delay the answer; without early exit each is updated at every step it takes."""
     network = replace(bench.converted(T), exit=None)
     counts = simulate(network, bench.fixture.images).counts
     assert counts is not None  # Asked for by default.
@@ -114,12 +114,14 @@ def charges_for_waiting(bench: MethodBench) -> None:
         demand(counts.delay == 0, f"No neuron waits, yet answers come {counts.delay} steps late.")
         raise DoesNotApply("No neuron waits for its input.")
     # The input of the first layer is known from the start.
-    waits = [min(neuron.wait, network.T) for neuron in network.neurons.values()]
+    first, *others = network.neurons.values()
+    waits = [first.rehearsal, *(neuron.delay(network.T) for neuron in others)]
     demand(
-        counts.delay == sum(waits[1:]),
+        counts.delay == sum(waits),
         f"Behind {len(waits)} layers that wait {waits} steps, answers come {counts.delay} steps late.",
     )
-    expected = network.T * sum(counts.neurons)
+    layers = zip(counts.neurons, network.neurons.values(), strict=True)
+    expected = sum(n * (network.T + neuron.rehearsal) for n, neuron in layers)
     demand(bool((counts.updates(network.T) == expected).all()), f"Not all samples have {expected} updates of neurons.")
 
 

@@ -129,7 +129,7 @@ def evaluate(
     return Evaluation(
         metrics={k: Value(**vars(v)) for k, v in measured.items()},
         curve={t: metric.compute()[task.primary_metric].value for t, metric in metrics.items()},
-        totals=_totals(taken, torch.cat(updates), torch.cat(payload), counts, layers),
+        totals=_totals(network, taken, torch.cat(updates), torch.cat(payload), counts, layers),
         layers=layers,
         exits=_exits(network, taken),
         activity=_activity(fired, len(taken)),
@@ -164,16 +164,17 @@ def _layers(network: SpikingNetwork, counts: Counts, mean: Tensor) -> list[Layer
 
 
 def _totals(
-    steps: Tensor, updates: Tensor, payload: Tensor, counts: Counts, layers: list[LayerCounts]
+    network: SpikingNetwork, steps: Tensor, updates: Tensor, payload: Tensor, counts: Counts, layers: list[LayerCounts]
 ) -> Totals:  # fmt: skip
     sums = {kind: sum(getattr(layer, kind) for layer in layers) for kind in KINDS}
+    answered = steps if network.readout_end is None else steps.clamp(max=network.readout_end)
     return Totals(
         steps=float(steps.mean()),
         neurons=sum(counts.neurons),
         neuron_updates=float(updates.mean()),
         payload_bits=float(payload.mean()),
-        latency_first=1 + counts.delay,
-        latency_final=float(steps.mean()) + counts.delay,
+        latency_first=1 + network.readout_start + counts.delay,
+        latency_final=float(answered.mean()) + counts.delay,
         **counts.analog.model_dump(),
         **sums,
     )

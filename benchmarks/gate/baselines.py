@@ -45,7 +45,7 @@ class Row(BaseModel):
         weights, data: digests.
         operations: mean counts of a sample, by kind.
         steps: mean number of steps of a sample.
-        latency_first: steps until the first answer; as many more than 1 come to `steps` until the final one.
+        latency_first, latency_final: steps until the first and the final answer.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -66,27 +66,31 @@ class Row(BaseModel):
     operations: dict[Operation, float] = Field(min_length=len(OPERATIONS))
     steps: float
     latency_first: float
+    latency_final: float
 
     @model_validator(mode="before")
     @classmethod
     def _of_rates(cls, content: Any) -> Any:
-        """Baselines from before there were codes are of rates: spikes of one amplitude, without waiting."""
-        if not isinstance(content, dict) or "latency_first" in content:
+        """Baselines from before there were codes are of rates: spikes of one amplitude, without waiting.
+
+        Where the final answer is not named, no step before the first or after the last was simulated but not read.
+        """
+        if not isinstance(content, dict):
             return content
         operations = content.get("operations")
-        if isinstance(operations, dict) and "synops_unary" in operations:
-            operations = {"synops_smallest": operations["synops_unary"]} | operations
-        return content | {"operations": operations, "latency_first": 1}
+        if "latency_first" not in content:
+            if isinstance(operations, dict) and "synops_unary" in operations:
+                operations = {"synops_smallest": operations["synops_unary"]} | operations
+            content = content | {"operations": operations, "latency_first": 1}
+        first, steps = content["latency_first"], content.get("steps")
+        if isinstance(first, int | float) and isinstance(steps, int | float):
+            content = {"latency_final": first - 1 + steps} | content
+        return content
 
     def compared(self) -> dict[str, float]:
         """The figures of which less is better, by name."""
         times = {"mean T": self.steps, "latency_first": self.latency_first}
         return {name: self.operations[name] for name in OPERATIONS} | times
-
-    @property
-    def latency_final(self) -> float:
-        """Steps until the final answer."""
-        return self.latency_first - 1 + self.steps
 
     @property
     def label(self) -> str:
@@ -143,7 +147,7 @@ def row_of(record: Record) -> Row:
         id=cell.id, task=cell.task, network=cell.network, method=cell.recipe.label, T=cell.T, seed=cell.seed,
         profile=cell.profile, calibration=cell.calibration, n=value.n, metric=record.primary_metric, value=value.value,
         operations={name: getattr(totals, name) for name in OPERATIONS}, steps=totals.steps,
-        latency_first=totals.latency_first,
+        latency_first=totals.latency_first, latency_final=totals.latency_final,
         **{name: record.fingerprint[name] for name in INPUTS},
     )  # fmt: skip
 

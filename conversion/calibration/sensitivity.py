@@ -175,7 +175,7 @@ class _BaseRun:
             for node, neuron in network.neurons.items()
         }
         schedule = StepSchedule(network, frames, lambda node, current: layers[node].step(current)[0], replay)
-        running = RunningMean(network.readout_start)
+        running = RunningMean(network.readout_start, network.readout_end)
         for _ in range(network.T):
             running.add(schedule.advance())
         return network.decode(running.value(), frames[0])

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, fx
 
 from conversion.calibration.histogram import ChannelHistogram
+from conversion.calibration.normal import Moments
 from conversion.capture.graph import ConversionGraph
 from conversion.errors import InvalidInput
 from conversion.simulation.frames import Frames, NetworkInput, concatenate, input_steps, mean_input, split_batches
@@ -92,6 +93,30 @@ class Calibration:
         for batch in self.mean_inputs.split(self.pass_batch):
             graph.run(batch, observe=lambda node, value: found[node].add(value, graph.channel_axis(node)))
         return found
+
+    @cached_property
+    def moments(self) -> dict[fx.Node, Moments]:
+        """Mean and standard deviation of the ANN's currents by layer, those that activations are computed from."""
+        graph = self.graph
+        sources = {node: node.all_input_nodes[0] for node in graph.firing}
+        # Count, sum and sum of squares.
+        sums = {node: torch.zeros(3, graph.channels(node), dtype=torch.float64) for node in graph.firing}
+
+        def add(node: fx.Node, current: Tensor) -> None:
+            rows = current.movedim(graph.channel_axis(node), -1).flatten(0, -2).double().cpu()
+            sums[node] += torch.stack([torch.full_like(rows[0], len(rows)), rows.sum(0), rows.square().sum(0)])
+
+        for batch in self.mean_inputs.split(self.pass_batch):
+            seen: dict[fx.Node, Tensor] = {graph.input: graph.cast(batch)}
+
+            def observe(node: fx.Node, value: Tensor, seen: dict[fx.Node, Tensor] = seen) -> None:
+                seen[node] = value
+
+            graph.run(batch, observe, also=set(sources.values()))
+            for node, source in sources.items():
+                add(node, seen[source])
+        means = {node: (total / count, squares / count) for node, (count, total, squares) in sums.items()}
+        return {node: Moments(mean, (square - mean**2).clamp(min=0).sqrt()) for node, (mean, square) in means.items()}
 
     @cached_property
     def maxima(self) -> dict[fx.Node, Tensor]:

@@ -9,6 +9,7 @@ from conversion.codes.digits import Binary, SignedDigits
 from conversion.codes.held import Held
 from conversion.codes.one_hot import Differential, OneHot
 from conversion.codes.phase import Phase
+from conversion.codes.unary import Unary
 
 __all__ = [
     "CODES",
@@ -21,5 +22,6 @@ __all__ = [
     "Phase",
     "Sent",
     "SignedDigits",
+    "Unary",
     "WindowCode",
 ]

@@ -28,6 +28,7 @@ class Counts:
         ahead: by layer, the number of steps that it is ahead of the output.
         payload_bits: by layer, bits of an event besides its address.
         delay: steps by which the output lags the input: its step t is at hand after t + delay steps.
+        rehearsals: by layer, the number of steps that it tries before its first.
     """
 
     layers: tuple[str, ...]
@@ -39,11 +40,13 @@ class Counts:
     ahead: tuple[int, ...]
     payload_bits: tuple[int, ...]
     delay: int
+    rehearsals: tuple[int, ...]
 
     def updates(self, t: int) -> Tensor:
         """Updates of neurons in steps 1..t, for each sample: shape (N,), float64."""
         steps, T = self.steps.clamp(max=t), self.tally.shape[1]
-        taken = [n * (steps + ahead).clamp(max=T) for n, ahead in zip(self.neurons, self.ahead, strict=True)]
+        layers = zip(self.neurons, self.ahead, self.rehearsals, strict=True)
+        taken = [n * ((steps + ahead).clamp(max=T) + tried) for n, ahead, tried in layers]
         return torch.stack(taken).sum(0) if taken else torch.zeros_like(steps)
 
     def payload(self, t: int) -> Tensor:
@@ -76,7 +79,7 @@ class Counts:
     def of(
         cls, connectivity: Connectivity, tallies: Mapping[fx.Node, Sequence[Tensor]], steps: Tensor, T: int, *,
         constant_input: bool, ahead: Mapping[fx.Node, int], payload_bits: Mapping[fx.Node, int],
-        delay: int,
+        delay: int, rehearsals: Mapping[fx.Node, int],
     ) -> Counts:  # fmt: skip
         """Joins the tallies of every step, by layer; there may be no layer.
 
@@ -98,4 +101,5 @@ class Counts:
             ahead=tuple(ahead.get(node, 0) for node in tallies),
             payload_bits=tuple(payload_bits.get(node, 0) for node in tallies),
             delay=delay,
+            rehearsals=tuple(rehearsals.get(node, 0) for node in tallies),
         )

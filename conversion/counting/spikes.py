@@ -10,7 +10,7 @@ MOST_SPIKES = 2**16 - 1
 
 
 def count_spikes(
-    spikes: Tensor, fan_out: Tensor | None, single: bool, units: Tensor | None = None
+    spikes: Tensor, fan_out: Tensor | None, single: bool, units: Tensor | None = None, in_binary: bool = False
 ) -> Tensor | None:  # fmt: skip
     """Spikes, binary digits, events and units per sample and second axis, plain and weighted by the fan-out.
 
@@ -19,6 +19,8 @@ def count_spikes(
         fan_out: synaptic operations of one spike of each neuron; None counts nothing.
         single: no neuron fires more than once, which saves sums.
         units: amplitudes in units of the layer's smallest; None where all spikes have one amplitude.
+        in_binary: a number of spikes is sent as its binary digits, of which each that is one is a single spike of
+            that digit's amplitude, and the number says the units.
     """
     if fan_out is None:
         return None
@@ -26,6 +28,8 @@ def count_spikes(
     if not single:
         digits = ones_in_binary(spikes.to(torch.int32)).to(spikes.dtype)
         plain = (spikes, digits, (spikes > 0).to(spikes.dtype))
+    if in_binary and not single:
+        plain, units = (plain[1], *plain[1:]), spikes
     if units is not None:
         plain = (*plain, units)
     counts = [*plain, *(count * fan_out for count in plain)]

@@ -7,10 +7,12 @@ from conversion.methods.calibration import CalibrationAdvanced, CalibrationLight
 from conversion.methods.codes import BitSerial, Dcgs, HeldTuned, HeldValue, PhaseCode, PhaseTuned, SigmaDelta
 from conversion.methods.energy_aware import EnergyAware
 from conversion.methods.ftbc import Ftbc
+from conversion.methods.hmt import Hmt
 from conversion.methods.iat import AdaFireIat, AdaFireSSCIat, CalibrationIat
 from conversion.methods.ltb import Ltb
 from conversion.methods.opt import Opt
-from conversion.methods.qcfs import Qcfs
+from conversion.methods.parallel import Parallel
+from conversion.methods.qcfs import Cos, Qcfs, Srp
 from conversion.methods.reference import Ann, QuantisedAnn
 from conversion.methods.robustnorm import RobustNorm
 from conversion.methods.snm import Snm
@@ -28,14 +30,17 @@ __all__ = [
     "CalibrationAdvanced",
     "CalibrationIat",
     "CalibrationLight",
+    "Cos",
     "Dcgs",
     "EnergyAware",
     "Ftbc",
     "HeldTuned",
     "HeldValue",
+    "Hmt",
     "Ltb",
     "Method",
     "Opt",
+    "Parallel",
     "PhaseCode",
     "PhaseTuned",
     "Qcfs",
@@ -44,6 +49,7 @@ __all__ = [
     "SigmaDelta",
     "Snm",
     "Spiking",
+    "Srp",
     "make_method",
 ]
 

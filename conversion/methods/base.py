@@ -39,6 +39,10 @@ class Method(BaseModel, ABC):
         """Whether the spiking network approaches the ANN as T grows; not if thresholds are weighed against energy."""
         return True
 
+    def steps_taken(self, T: int) -> int:
+        """The most steps that a conversion for T takes: more than T where neurons try their input before they run."""
+        return T
+
     @abstractmethod
     def stages(self) -> tuple[Stage, ...]:
         """The stages of the conversion, in this order."""

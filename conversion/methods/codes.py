@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from conversion.codes import Binary, Differential, Held, OneHot, Phase, SignedDigits
+from conversion.errors import InvalidInput
 from conversion.methods.base import METHODS, Method
 from conversion.methods.options import Phi
-from conversion.stages import AtEnergy, CodedNeurons, ConfidentExit, Stage, Tuning
+from conversion.stages import AtEnergy, CodedNeurons, ConfidentExit, NormalFit, Stage, Tuning
 from conversion.stages.codes import Wait
 
 Energy = Annotated[
@@ -143,14 +144,34 @@ class SigmaDelta(Coded):
 class Dcgs(Coded):
     """Differential coding with graded units (DCGS, Huang et al.): powers of two, those of step t worth 1 / t.
 
-    Thresholds minimise the squared error for the T that is run, on training images. The release fits them to two
-    moments of every channel, collected on the **test** images, for the last T of the run, and reads all smaller T from
-    it. It spends a pass with a black image before the first step, which here is the bias. Negative spikes follow the
-    value's activation function, where the release compares the membrane alone.
+    Thresholds minimise the squared error for the T that is run, on training images, and biases are corrected. With
+    `thresholds=normal` they are fitted as published, to two moments of every channel, and nothing is corrected; the
+    release collects these on the **test** images, for the last T of the run, and reads all smaller T from it. It spends
+    a pass with a black image before the first step, which here is the bias. Negative spikes follow the value's
+    activation function, where the release compares the membrane alone.
     """
 
     energy: Energy = 0.0
     levels: Levels = 4
+    thresholds: Literal["error", "normal"] = Field(
+        default="error",
+        description="of least squared error on activations, or the published fit to a normal distribution",
+    )
+
+    @model_validator(mode="after")
+    def _refuse_weights_of_energy(self) -> Self:
+        if self.thresholds == "normal" and (self.energy or self.target is not None):
+            raise InvalidInput(
+                "Thresholds fitted to a normal distribution know no energy; leave out `energy` and `target`, or take "
+                "thresholds=error."
+            )
+        return self
 
     def neurons(self) -> CodedNeurons:
         return CodedNeurons(Differential(self.levels), energy=self.energy)
+
+    def stages(self) -> tuple[Stage, ...]:
+        if self.thresholds == "error":
+            return super().stages()
+        fitted = NormalFit(2**self.levels, Differential(self.levels))
+        return (fitted,) if self.exit is None else (fitted, ConfidentExit(self.exit))

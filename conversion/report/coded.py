@@ -45,8 +45,8 @@ def split_coded_error(
     outputs, spikes = [], []
     for current in known:
         spikes.append(layer.send(current).spikes.double())
-        outputs.append(layer.state[0].to(current.dtype))
-    actual = layer.state[0].double()
+        outputs.append(layer.held.to(current.dtype))
+    actual = layer.held.double()
 
     # What all is chosen by: the last step, or in codes that choose at once the first.
     decisive = 0 if isinstance(neuron.code, WindowCode) else T - 1
@@ -73,7 +73,7 @@ def _last(neuron: Neuron, T: int, axis: int, current: Tensor) -> Tensor:
     layer = CodedLayer(neuron, T, axis)
     for _ in range(T):
         layer.send(current)
-    return layer.state[0].double()
+    return layer.held.double()
 
 
 def _range(neuron: Neuron, T: int, axis: int, current: Tensor) -> tuple[Tensor, Tensor]:

@@ -8,7 +8,9 @@ the activation function that it replaces and a the ANN's activation, its mean ou
     quantisation  V/T clip(floor(T x_bar/V + 1/2), 0, T phi) - min(f(x_bar), phi V)
     unevenness    the actual output, less that under a current that is the same at every step
 
-and these four sum to the whole. Neurons whose receivers hold a value are in `conversion.report.coded`.
+and these four sum to the whole. Where a trial comes before the steps that count, the T steps are those after it, and a
+corrected potential is no input: what it changes is unevenness. Neurons whose receivers hold a value are in
+`conversion.report.coded`.
 """
 
 from __future__ import annotations
@@ -19,7 +21,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from conversion.capture.channels import per_neuron
+from conversion.capture.channels import per_channel, per_neuron
 from conversion.capture.qcfs import qcfs
 from conversion.capture.roles import Activation
 from conversion.simulation.neuron import Layer, Neuron, leaky_relu
@@ -64,15 +66,21 @@ def split_error(
         The layer's output at each step, and the parts of its error.
     """
     layer = Layer(neuron, T, axis)
+    if neuron.rehearsal:
+        layer.rehearse(currents[: neuron.rehearsal])
     outputs = [layer.step(current)[0] for current in currents]
     potential = layer.state[0]
     # As the layer rounded it, so that levels compare exactly.
     threshold = per_neuron(neuron.threshold.to(potential.dtype).double(), axis, potential.dim())
     spikes = [(value.double() / threshold).round() for value in outputs]
-    total = torch.stack(spikes).sum(0)
+    left_out = 0 if neuron.trial is None else neuron.trial.steps - neuron.rehearsal
+    total, T = torch.stack(spikes[left_out:]).sum(0), T - left_out
     # All that the layer received, biases and initial potentials included, was fired or is left in the potential. Half a
     # threshold of it, however it enters, is rounding.
     received = total * threshold + potential.double()
+    if neuron.trial is not None:  # Silenced spikes were fired, too, and a shift was not received.
+        bias = per_channel(layer.neuron.bias.double(), axis, potential.dim())
+        received = torch.stack([current.double() for current in currents[left_out:]]).sum(0) + T * bias + threshold / 2
     half = torch.zeros_like(threshold) if neuron.start == "none" else threshold / 2
     summed = received - half
 

@@ -28,7 +28,8 @@ class CodedLayer:
         assert neuron.code is not None
         self.neuron, self.code = neuron, neuron.code
         self.T, self.axis, self.fan_out = T, axis, fan_out
-        # The value held; then, in a code that chooses all at once, the step and the value of each neuron's spike.
+        # The value spelt so far, which receivers hold but for the gain; then, in a code that chooses all at once, the
+        # step and the value of each neuron's spike.
         self.state: tuple[Tensor, ...] = ()
         self.t = 0
 
@@ -44,7 +45,12 @@ class CodedLayer:
         sent = self.send(current)
         units = None if self.fan_out is None else sent.value.abs() / self.smallest
         tally = count_spikes(sent.spikes, self.fan_out, self.neuron.phi == 1, units)
-        return self.state[0].to(current.dtype), tally
+        return self.held.to(current.dtype), tally
+
+    @property
+    def held(self) -> Tensor:
+        """The value that receivers hold."""
+        return self.state[0] if self.gain is None else self.state[0] * self.gain
 
     def send(self, current: Tensor) -> Sent:
         """Simulates one timestep like `step`, and returns what every neuron sends in it."""
@@ -80,6 +86,8 @@ class CodedLayer:
         self.thresholds = [per_channel(row, self.axis, dims) for row in rows]
         bias = self.neuron.bias.to(dtype)
         self.biases = [per_channel(row, self.axis, dims) for row in (bias if bias.dim() == 2 else bias[None])]
+        gain = self.neuron.gain
+        self.gain = None if gain is None else per_channel(gain.to(dtype), self.axis, dims)
         self.smallest = per_channel(self.code.smallest(rows, self.T, self.neuron.phi), self.axis, dims)
         if self.fan_out is not None:
             self.fan_out = self.fan_out.to(dtype)

@@ -31,8 +31,12 @@ def _can_compile() -> bool:
 
 
 @cache
-def compiled(update: Callable[..., Any]) -> Callable[..., Any]:
-    """An update of neurons, compiled when it is first called; the plain one, for good, once the compiler has failed."""
+def compiled(update: Callable[..., Any], in_one_pass: bool = False) -> Callable[..., Any]:
+    """An update of neurons, compiled when it is first called; the plain one, for good, once the compiler has failed.
+
+    With `in_one_pass` the compiler writes no intermediate value to memory, however often it is used: for long updates
+    of which it would otherwise make several loops.
+    """
     # Here, because they take a moment to load.
     from torch._dynamo.exc import BackendCompilerFailed
     from torch._inductor.cpu_vec_isa import pick_vec_isa
@@ -44,7 +48,9 @@ def compiled(update: Callable[..., Any]) -> Callable[..., Any]:
     torch._inductor.config.cpp.simdlen = pick_vec_isa().bit_width()
     # Sums of large maps split in two would be loops of their own, which pass over memory once more.
     torch._inductor.config.split_reductions = False
-    fast = torch.compile(update, dynamic=True)
+    never = 1_000_000
+    options: dict[str, Any] = {"realize_opcount_threshold": never, "realize_reads_threshold": never}
+    fast = torch.compile(update, dynamic=True, options=options if in_one_pass else None)
 
     def compiled_if_possible(*args: Any, **kwargs: Any) -> Any:
         nonlocal fast

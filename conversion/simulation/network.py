@@ -38,6 +38,8 @@ class SpikingNetwork:
             less what was sent before.
         readout_start: number of steps that the readout leaves out: the output is the mean over later ones, when
             spikes have come through all layers. They are simulated and counted all the same.
+        readout_end: last step that the readout takes; None is the last of all. Layers that try their input need the
+            later ones. They are simulated and counted all the same.
     """
 
     graph: ConversionGraph
@@ -47,6 +49,7 @@ class SpikingNetwork:
     exit: ExitRule | None = None
     nonlinear: Nonlinear = "difference"
     readout_start: int = 0
+    readout_end: int | None = None
 
     def __post_init__(self) -> None:
         if self.T < 1:
@@ -55,15 +58,25 @@ class SpikingNetwork:
             raise InvalidInput(
                 f"The readout leaves out {self.readout_start} steps of {self.T}; give 0 or more, and fewer than all."
             )
-        if self.readout_start and self.exit is not None:
+        if self.readout_end is not None and not self.readout_start < self.readout_end <= self.T:
+            raise InvalidInput(
+                f"The readout ends with step {self.readout_end} of {self.T}, after {self.readout_start} that it leaves "
+                "out; give a step between them and the last."
+            )
+        if (self.readout_start or self.readout_end is not None) and self.exit is not None:
             raise InvalidInput(
                 "An exit rule looks at the mean of all steps so far, and a delayed readout leaves the first ones out; "
                 "use one of the two."
             )
+        if self.trial > self.T:
+            raise InvalidInput(
+                f"Neurons try {self.trial} steps, and the simulation has {self.T}; give it as many at least, and a "
+                "readout_end where fewer are to be read."
+            )
         codes = {neuron.code is None for neuron in self.neurons.values()}
         if len(codes) > 1:
             raise InvalidInput("Some neurons have the rate code and some hold values; give all of them codes, or none.")
-        if self.holds and (self.nonlinear != "instantaneous" or self.readout_start):
+        if self.holds and (self.nonlinear != "instantaneous" or self.readout_start or self.readout_end is not None):
             raise InvalidInput(
                 "Neurons whose receivers hold a value need nonlinear operations of that value, nonlinear="
                 "'instantaneous', and a readout of its last state, readout_start=0."
@@ -86,9 +99,14 @@ class SpikingNetwork:
         return any(neuron.code is not None for neuron in self.neurons.values())
 
     @property
+    def trial(self) -> int:
+        """Steps that neurons try before they run; 0 where none does."""
+        return max((neuron.trial.steps for neuron in self.neurons.values() if neuron.trial is not None), default=0)
+
+    @property
     def waits(self) -> bool:
-        """Whether some neurons wait for their input."""
-        return any(neuron.wait for neuron in self.neurons.values())
+        """Whether some neurons wait for their input, or try it first."""
+        return any(neuron.delay(self.T) for neuron in self.neurons.values())
 
     @cached_property
     def spiking(self) -> frozenset[fx.Node]:

@@ -9,7 +9,7 @@ with memory does (SNM, Wang et al., IJCAI 2022).
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -21,6 +21,7 @@ from conversion.codes import RATE, Code
 from conversion.counting.spikes import MOST_SPIKES, count_spikes
 from conversion.errors import InvalidInput
 from conversion.simulation.compiling import compiled
+from conversion.simulation.trial import Trial, lasting, shifted_start
 
 Start = Literal["potential", "shift", "none"]
 TakesBack = Literal["eagerly", "at_threshold"]
@@ -52,6 +53,11 @@ class Neuron:
         wait: number of steps that it waits for its input: at its step t it knows what its input knows at t + wait. With
             T or more it waits for all of it (a window). Rate codes do not wait.
         ceiling: where the activation function of a coded neuron saturates.
+        in_binary: a burst is sent as the binary digits of its number of spikes: as single spikes of 1, 2, 4 ...
+            thresholds (H-MT). It says the same, and is counted by its digits.
+        gain: what receivers hold, as a factor of what a coded neuron spells: the amplitude of a spike apart from the
+            threshold that it is compared with; shape (channels,) or (1,).
+        trial: what a neuron of the rate code tries before it runs; None is nothing.
     """
 
     threshold: Tensor
@@ -66,6 +72,9 @@ class Neuron:
     code: Code | None = None
     wait: int = 0
     ceiling: float = math.inf
+    in_binary: bool = False
+    gain: Tensor | None = None
+    trial: Trial | None = None
 
     def __post_init__(self) -> None:
         if self.wait < 0 or (self.wait and self.code is None):
@@ -76,6 +85,16 @@ class Neuron:
             raise InvalidInput(
                 f"The code '{self.code.name}' has no negative values, which a leaky ReLU or an encoder sends; take a "
                 "signed one."
+            )
+        if self.code is None and self.gain is not None:
+            raise InvalidInput("A gain is for neurons in a code, whose receivers hold a value; rates have none.")
+        if self.in_binary and (self.code is not None or self.signed):
+            raise InvalidInput("Bursts in binary are those of the rate code, and say no sign; take unsigned neurons.")
+        plain = self.code is None and self.phi == 1 and not self.signed and self.start == "potential"
+        if self.trial is not None and not (plain and self.potential is None):
+            raise InvalidInput(
+                "A trial is for neurons that fire one spike per step at most, take none back, and start from half a "
+                "threshold."
             )
         if self.phi < 1:
             raise InvalidInput(f"phi is {self.phi}, but a neuron fires at least 1 spike per step; give phi >= 1.")
@@ -101,8 +120,17 @@ class Neuron:
         return RATE if self.code is None else self.code.name
 
     def waits(self, T: int) -> str:
-        """The number of steps that it waits for its input, or "window" where these are all of T."""
-        return "window" if self.wait >= T else str(self.wait)
+        """The number of steps that it waits for its input, or tries it, or "window" where it waits for all of T."""
+        return "window" if self.wait >= T else str(self.delay(T))
+
+    @property
+    def rehearsal(self) -> int:
+        """Steps of its input that it tries before its first step."""
+        return self.trial.steps if self.trial is not None and self.trial.then == "shift" else 0
+
+    def delay(self, T: int) -> int:
+        """Steps by which it answers later than its input: those that it waits, or that it tries before."""
+        return min(self.wait, T) + self.rehearsal
 
     def activation(self, current: Tensor) -> Tensor:
         """The activation function that a coded neuron stands for."""
@@ -115,8 +143,8 @@ class Neuron:
         return self.signed + (self.phi - 1).bit_length()
 
     def to(self, device: torch.device) -> Neuron:
-        potential = None if self.potential is None else self.potential.to(device)
-        return replace(self, threshold=self.threshold.to(device), bias=self.bias.to(device), potential=potential)
+        moved = {name: getattr(self, name) for name in ("threshold", "bias", "potential", "gain")}
+        return replace(self, **{name: value.to(device) for name, value in moved.items() if value is not None})
 
 
 class Layer:
@@ -152,14 +180,30 @@ class Layer:
         """
         if not self.state:
             self._reset(current)
-        constant = self.currents[min(self.t, len(self.currents) - 1)]
+        constant = self._constant(self.t)
         self.t += 1
         *self.state, output, tally = self.update(*self.state, current, constant, **self.constants)
+        trial = self.neuron.trial
+        if trial is not None and trial.then == "silence" and self.t == trial.steps:
+            potential, _ = self.state
+            threshold = self.constants["threshold"]
+            self.state = ((threshold / 2).expand_as(potential), lasting(potential, threshold))
         return output, tally
+
+    def rehearse(self, currents: Sequence[Tensor]) -> None:
+        """Tries the first currents, as neurons that shift their potential do before the first step."""
+        self._reset(currents[0])
+        dtype = self.state[0].dtype
+        known = [current.to(dtype) + self._constant(t) for t, current in enumerate(currents)]
+        self.state = (shifted_start(known, self.constants["threshold"]),)
 
     def keep(self, samples: Tensor) -> None:
         """Continues with the samples at the given indices alone."""
         self.state = tuple(part[samples] for part in self.state)
+
+    def _constant(self, t: int) -> Tensor:
+        """What is added to the current of step t + 1."""
+        return self.currents[min(t, len(self.currents) - 1)]
 
     def _reset(self, current: Tensor) -> None:
         # Potentials keep float32 whatever the weights' precision: increments are small beside what they add up to.
@@ -181,10 +225,14 @@ class Layer:
             "phi": torch.tensor(float(self.neuron.phi), dtype=dtype, device=current.device),
             "fan_out": None if self.fan_out is None else _ordered(self.fan_out.to(dtype), current),
         }
+        if self.neuron.in_binary:
+            self.constants["in_binary"] = True
         potential = torch.empty_like(current, dtype=dtype).copy_(offset.expand_as(current))
         if self.neuron.potential is not None:
             potential += per_neuron(self.neuron.potential.to(dtype), self.axis, dims)
         self.state = (potential,)
+        if _judges(self.neuron):
+            self.state = (potential, torch.ones_like(potential))
         if self.neuron.signed:
             self.state = (potential, torch.zeros_like(potential))
             if self.neuron.takes_back == "eagerly":
@@ -198,14 +246,30 @@ def _ordered(values: Tensor, current: Tensor) -> Tensor:
 
 def fire(
     potential: Tensor, current: Tensor, constant: Tensor, threshold: Tensor, phi: Tensor, fan_out: Tensor | None,
-    single: bool,
+    single: bool, in_binary: bool = False,
 ) -> tuple[Tensor, Tensor, Tensor | None]:  # fmt: skip
     """One timestep of the burst neuron: new potential, output, tally."""
     potential += current + constant
     spikes = torch.floor(potential / threshold).clamp(min=0).minimum(phi)
     output = spikes * threshold
     potential -= output
-    return potential, output.to(current.dtype), count_spikes(spikes, fan_out, single)
+    return potential, output.to(current.dtype), count_spikes(spikes, fan_out, single, in_binary=in_binary)
+
+
+def fire_if_heard(
+    potential: Tensor, heard: Tensor, current: Tensor, constant: Tensor, threshold: Tensor, phi: Tensor,
+    fan_out: Tensor | None, single: bool,
+) -> tuple[Tensor, Tensor, Tensor, Tensor | None]:  # fmt: skip
+    """One timestep of a neuron that may have been silenced: new potential, who is heard, output, tally.
+
+    A silenced neuron is reset as if it fired, and sends nothing (SRP).
+    """
+    potential += current + constant
+    fired = torch.floor(potential / threshold).clamp(min=0).minimum(phi)
+    spikes = fired * heard
+    output = (spikes * threshold).to(current.dtype)
+    potential -= fired * threshold
+    return potential, heard, output, count_spikes(spikes, fan_out, single)
 
 
 def fire_signed(
@@ -251,6 +315,13 @@ def leaky_relu(value: Tensor, slope: float) -> Tensor:
 
 
 def _update(neuron: Neuron) -> Callable[..., Any]:
+    if _judges(neuron):
+        return fire_if_heard
     if not neuron.signed:
         return fire
     return fire_signed if neuron.takes_back == "eagerly" else fire_with_memory
+
+
+def _judges(neuron: Neuron) -> bool:
+    """Whether a trial decides which neurons may send."""
+    return neuron.trial is not None and neuron.trial.then == "silence"

@@ -11,6 +11,7 @@ from torch import Tensor, fx
 from conversion.capture.graph import Values, evaluate
 from conversion.capture.layout import keep
 from conversion.simulation.network import SpikingNetwork
+from conversion.simulation.schedules import differences
 from conversion.simulation.timing import timing
 
 
@@ -23,13 +24,15 @@ class Pipeline:
         network: says which nodes are layers of neurons, and how long they wait.
         frames: one input for all steps, or one for each of them.
         spike: given a layer of neurons and what it knows of its current, returns its output.
+        rehearse: given a layer that tries its input before it runs, and its first currents, lets it try.
         T: number of steps.
     """
 
     def __init__(
-        self, network: SpikingNetwork, frames: Sequence[Tensor], spike: Callable[[fx.Node, Tensor], Tensor], T: int
-    ) -> None:
-        self.network, self.frames, self.spike, self.T = network, list(frames), spike, T
+        self, network: SpikingNetwork, frames: Sequence[Tensor], spike: Callable[[fx.Node, Tensor], Tensor],
+        rehearse: Callable[[fx.Node, Sequence[Tensor]], None], T: int,
+    ) -> None:  # fmt: skip
+        self.network, self.frames, self.spike, self.rehearse, self.T = network, list(frames), spike, rehearse, T
         changing = network.changing(constant_input=len(frames) == 1)
         self.timing = timing(network, changing, T)
         self.constants = network.start(frames[0])
@@ -38,6 +41,7 @@ class Pipeline:
                 self.constants[node] = evaluate(node, self.constants)
         self.per_step = [node for node in network.body if node in changing]
         self.known: dict[fx.Node, dict[int, Any]] = defaultdict(dict)
+        self.differences = differences(network, changing)
         self.time, self.t = 0, 0
 
     def advance(self) -> Values:
@@ -56,6 +60,8 @@ class Pipeline:
         self.constants = self.network.start(self.frames[0]) | kept
         for node, steps in self.known.items():
             self.known[node] = {t: keep(node, value, samples) for t, value in steps.items()}
+        for difference in self.differences.values():
+            difference.keep(samples)
 
     def _tick(self) -> None:
         for node in self.per_step:
@@ -63,10 +69,14 @@ class Pipeline:
             if not 1 <= t <= self.T:
                 continue
             if node in self.network.neurons:
-                current = self._value(node.all_input_nodes[0], min(t + self.network.neurons[node].wait, self.T))
-                self.known[node][t] = self.spike(node, current)
+                neuron, source = self.network.neurons[node], node.all_input_nodes[0]
+                if t == 1 and neuron.rehearsal:
+                    self.rehearse(node, [self._value(source, tried) for tried in range(1, neuron.rehearsal + 1)])
+                self.known[node][t] = self.spike(node, self._value(source, min(t + neuron.wait, self.T)))
             elif t in self.timing.read[node]:
-                self.known[node][t] = evaluate(node, {s: self._value(s, t) for s in node.all_input_nodes})
+                values = {source: self._value(source, t) for source in node.all_input_nodes}
+                difference = self.differences.get(node)
+                self.known[node][t] = evaluate(node, values) if difference is None else difference.step(values)
         for node, steps in self.known.items():
             for t in [t for t in steps if self._last_use(node, t) <= self.time]:
                 del steps[t]

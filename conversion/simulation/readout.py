@@ -13,20 +13,23 @@ from conversion.capture.layout import keep
 
 
 class RunningMean:
-    """The mean of the readout nodes over the steps so far, of which the first ones are left out after a while.
+    """The mean of the readout nodes over the steps so far, of which the first and the last ones may be left out.
 
     Args:
         start: number of steps that a delayed readout leaves out. After more of them the mean is over steps start + 1 to
             t; until then, where nothing else could be read out, it is over steps 1 to t.
+        end: last step that the mean takes; None takes all.
     """
 
-    def __init__(self, start: int = 0) -> None:
-        self.start = start
+    def __init__(self, start: int = 0, end: int | None = None) -> None:
+        self.start, self.end = start, end
         self.t = 0
         self.sums: Values = {}
 
     def add(self, values: Values) -> None:
         """Takes the values of the next step."""
+        if self.t == self.end:
+            return
         if self.t == self.start:
             self.sums = {}
         self.t += 1

@@ -28,6 +28,7 @@ from conversion.files import write_atomically
 from conversion.simulation.exit_rules import ConfidenceRule, EntropyRule, ExitRule, SettledRule
 from conversion.simulation.network import Nonlinear, SpikingNetwork
 from conversion.simulation.neuron import Neuron, Start, TakesBack
+from conversion.simulation.trial import Trial
 
 ENTRY = "spiking network"
 
@@ -38,6 +39,14 @@ class _Code(BaseModel):
     model_config = ConfigDict(extra="forbid")
     name: str
     fields: dict[str, bool | int | float | str]
+
+
+class _Trial(BaseModel):
+    """What neurons try before they run."""
+
+    model_config = ConfigDict(extra="forbid")
+    steps: int
+    then: Literal["silence", "shift"]
 
 
 class _Layer(BaseModel):
@@ -53,6 +62,8 @@ class _Layer(BaseModel):
     code: _Code | None = None
     wait: int = 0
     ceiling: float = math.inf
+    in_binary: bool = False
+    trial: _Trial | None = None
 
 
 class _Exit(BaseModel):
@@ -82,6 +93,7 @@ class _Header(BaseModel):
     T: int
     nonlinear: Nonlinear
     readout_start: int = 0
+    readout_end: int | None = None
     exit: _Exit | None
     neurons: dict[str, _Layer]
     weights: list[str]
@@ -95,18 +107,20 @@ def save(network: SpikingNetwork, path: Path) -> None:
     graph = network.graph
     header = _Header(
         activations=_activations(graph), dtype=str(graph.dtype), parameters=_parameters(graph), T=network.T,
-        nonlinear=network.nonlinear, readout_start=network.readout_start, exit=_exit_entry(network.exit),
+        nonlinear=network.nonlinear, readout_start=network.readout_start, readout_end=network.readout_end,
+        exit=_exit_entry(network.exit),
         neurons={
             node.name: _Layer(phi=neuron.phi, start=neuron.start, signed=neuron.signed, slope=neuron.slope,
                               rho=neuron.rho, takes_back=neuron.takes_back, code=_code_entry(neuron.code),
-                              wait=neuron.wait, ceiling=neuron.ceiling)
+                              wait=neuron.wait, ceiling=neuron.ceiling, in_binary=neuron.in_binary,
+                              trial=None if neuron.trial is None else _Trial(**asdict(neuron.trial)))
             for node, neuron in network.neurons.items()
         },
         weights=[node.name for node in network.weights],
     )  # fmt: skip
     found: dict[str, Tensor | None] = {f"weights/{node.name}": weight for node, weight in network.weights.items()}
     for node, neuron in network.neurons.items():
-        for part in ("threshold", "bias", "potential"):
+        for part in ("threshold", "bias", "potential", "gain"):
             found[f"neurons/{node.name}/{part}"] = getattr(neuron, part)
     # Clones, because safetensors refuses tensors that share memory.
     tensors = {name: value.detach().cpu().clone(memory_format=torch.contiguous_format)
@@ -142,7 +156,7 @@ def load(graph: ConversionGraph, path: Path) -> SpikingNetwork:
         return SpikingNetwork(
             graph, header.T, MappingProxyType({node: neuron.to(device) for node, neuron in neurons.items()}),
             MappingProxyType(weights), _exit_rule(header.exit), header.nonlinear,
-            header.readout_start,
+            header.readout_start, header.readout_end,
         )  # fmt: skip
     except (KeyError, RuntimeError, InvalidInput, TypeError) as error:
         raise CheckpointError(f"The converted network {path} is damaged: {error}") from error
@@ -234,7 +248,8 @@ def _neuron(name: str, layer: _Layer, tensors: Mapping[str, Tensor], path: Path)
     threshold, bias = (tensors[f"neurons/{name}/{part}"] for part in ("threshold", "bias"))
     return Neuron(threshold, layer.phi, bias, layer.start, layer.signed, layer.slope, layer.rho,
                   tensors.get(f"neurons/{name}/potential"), layer.takes_back, _code(layer.code, path), layer.wait,
-                  layer.ceiling)  # fmt: skip
+                  layer.ceiling, layer.in_binary, tensors.get(f"neurons/{name}/gain"),
+                  None if layer.trial is None else Trial(layer.trial.steps, layer.trial.then))  # fmt: skip
 
 
 def _activations(graph: ConversionGraph) -> dict[str, list[int]]:

@@ -47,7 +47,7 @@ class StepSchedule:
                 self.constants[node] = evaluate(node, self.constants)
         self.per_step = [node for node in needed if node in changing]
         self.freed = last_uses(self.per_step, keep=network.readout)
-        self.differences = _differences(network, changing)
+        self.differences = differences(network, changing)
         self.t = 0
 
     def advance(self) -> Values:
@@ -106,7 +106,7 @@ def sweep(
             series[node] = spike(node, series[node.all_input_nodes[0]])
         else:
             # Each batch has its own state of a node.
-            steps = [_differences(network, changing, [node]).get(node) for _ in batches]
+            steps = [differences(network, changing, [node]).get(node) for _ in batches]
             series[node] = [
                 _values_over_time(node, series, batch, T, read.get(node), difference)
                 for batch, difference in enumerate(steps)
@@ -132,7 +132,7 @@ def _values_over_time(
     return [evaluate(node, inputs(t)) if t in read else None for t in range(1, T + 1)]
 
 
-def _differences(
+def differences(
     network: SpikingNetwork, changing: Collection[fx.Node], nodes: Sequence[fx.Node] | None = None
 ) -> dict[fx.Node, RunningDifference]:
     """A new state for each nonlinear node whose input changes in time; none where each step is taken by itself."""

@@ -20,6 +20,7 @@ from conversion.simulation.coded import make_layer, waited
 from conversion.simulation.exit_rules import is_power_of_two
 from conversion.simulation.frames import Frames, running_means
 from conversion.simulation.network import SpikingNetwork
+from conversion.simulation.neuron import Layer
 from conversion.simulation.pipeline import Pipeline
 from conversion.simulation.readout import LastValue, RunningMean
 from conversion.simulation.schedules import StepSchedule, TimeSeries, sweep
@@ -35,8 +36,8 @@ class Readout:
 
     Attributes:
         outputs: by step t, the network's output in the ANN's own structure: from the mean of steps 1..t, or of those
-            after the network's `readout_start`, or from the values held after step t. A sample that left early keeps
-            the output with which it left.
+            after the network's `readout_start` and up to its `readout_end`, or from the values held after step t. A
+            sample that left early keeps the output with which it left.
         steps: number of steps of each sample, int64 of shape (N,).
         counts: None when nothing was counted.
     """
@@ -85,6 +86,12 @@ def simulate(
         raise InvalidInput(
             f"The network's codes are for T = {network.T} steps, and {T} are asked for; convert it for as many."
         )
+    if network.trial > T or (network.trial and not isinstance(inputs, Tensor)):
+        raise InvalidInput(
+            f"Neurons try the input for {network.trial} steps before they run: it has to be the same at every step, "
+            f"and the simulation to have as many. It has {T}{'' if isinstance(inputs, Tensor) else ' frames in time'}; "
+            "choose a method that tries nothing, such as 'qcfs'."
+        )
     if network.exit is not None and schedule == "sweep":
         raise InvalidInput("Samples that leave early need the step schedule; sweep runs all steps of every sample.")
     if observe is not None and (network.exit is not None or schedule == "sweep"):
@@ -110,6 +117,7 @@ def simulate(
         ahead={node: times.ahead(node) for node in network.neurons},
         payload_bits={node: neuron.payload_bits(T) for node, neuron in network.neurons.items()},
         delay=times.latency,
+        rehearsals={node: neuron.rehearsal for node, neuron in network.neurons.items()},
     )  # fmt: skip
     return Readout(outputs, steps, counts)
 
@@ -128,6 +136,8 @@ class LayerStates:
         self.tallies: dict[fx.Node, list[Tensor]] = {node: [] for node in (*inputs, *self.layers)}
         self.input_events: list[Tensor] = []
         self._input = (inputs[0], fan_out[inputs[0]]) if inputs else None
+        # Steps that a layer sends again, after the layers that read it have tried them.
+        self.repeated = {node: _tried_after(network, node) for node in self.layers if network.trial}
 
     def count_input(self, t: int, samples: Tensor) -> None:
         """Counts the input events of step t, of the samples at the given indices."""
@@ -139,10 +149,17 @@ class LayerStates:
             self.tallies[node].append(tally.sum(2, dtype=torch.float64))
 
     def spike(self, node: fx.Node, current: Tensor) -> Tensor:
-        output, tally = self.layers[node].step(current)
+        layer = self.layers[node]
+        output, tally = layer.step(current)
         if tally is not None:
-            self.tallies[node].append(tally.sum(2, dtype=torch.float64))
+            times = 2 if layer.t <= self.repeated.get(node, 0) else 1
+            self.tallies[node].append(times * tally.sum(2, dtype=torch.float64))
         return output
+
+    def rehearse(self, node: fx.Node, currents: Sequence[Tensor]) -> None:
+        layer = self.layers[node]
+        assert isinstance(layer, Layer)  # Neurons in a code try nothing.
+        layer.rehearse(currents)
 
     def keep(self, samples: Tensor) -> None:
         for layer in self.layers.values():
@@ -154,7 +171,10 @@ def _sweep(network: SpikingNetwork, frames: list[Tensor], T: int, layers: LayerS
         layers.count_input(t, torch.arange(len(frames[0]), device=frames[0].device))
 
     def spike(node: fx.Node, currents: TimeSeries) -> TimeSeries:
-        return [[layers.spike(node, known) for known in waited(currents[0], network.neurons[node].wait)]]
+        neuron = network.neurons[node]
+        if neuron.rehearsal:
+            layers.rehearse(node, currents[0][: neuron.rehearsal])
+        return [[layers.spike(node, known) for known in waited(currents[0], neuron.wait)]]
 
     series = sweep(network, [frames], T, spike)
     running = _readout(network)
@@ -171,7 +191,9 @@ def _step(
 ) -> tuple[dict[int, Any], Tensor]:  # fmt: skip
     """Outputs at the steps in `read`, and how many steps each sample took."""
     schedule = (
-        Pipeline(network, frames, layers.spike, T) if network.waits else StepSchedule(network, frames, layers.spike)
+        Pipeline(network, frames, layers.spike, layers.rehearse, T)
+        if network.waits
+        else StepSchedule(network, frames, layers.spike)
     )
     alive = torch.arange(len(frames[0]), device=frames[0].device)
     steps = torch.full_like(alive, T)
@@ -212,7 +234,13 @@ def _step(
 
 
 def _readout(network: SpikingNetwork) -> RunningMean | LastValue:
-    return LastValue() if network.holds else RunningMean(network.readout_start)
+    return LastValue() if network.holds else RunningMean(network.readout_start, network.readout_end)
+
+
+def _tried_after(network: SpikingNetwork, node: fx.Node) -> int:
+    """The most steps that a layer behind this one tries before it runs."""
+    behind = network.graph.downstream({node}) - {node}
+    return max((neuron.rehearsal for other, neuron in network.neurons.items() if other in behind), default=0)
 
 
 def _put(samples: Tensor, value: Tensor, fresh: Tensor) -> Tensor:

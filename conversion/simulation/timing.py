@@ -3,7 +3,8 @@
 A neuron that waits d steps answers d steps later than its input. Steps of a node are its own: step t of a node that
 lags l steps takes place at time t + l, where additions of early and late signals keep the early one until then. So a
 network of depth L, all of whose neurons but the first wait d steps, gives its first answer after 1 + d (L - 1) steps
-and its last after T + d (L - 1); the input of the first is known from the start.
+and its last after T + d (L - 1); the input of the first is known from the start. Where every layer tries n steps before
+it runs, the first one too, these are 1 + n L and T + n L.
 """
 
 from __future__ import annotations
@@ -48,7 +49,8 @@ def timing(
         sources = [source for source in node.all_input_nodes if source in lag]
         # The input of a layer that does not change is known from the start.
         waits[node] = min(network.neurons[node].wait, T) if node in network.neurons and sources else 0
-        lag[node] = max((lag[source] for source in sources), default=0) + waits[node]
+        tries = network.neurons[node].rehearsal if node in network.neurons else 0
+        lag[node] = max((lag[source] for source in sources), default=0) + waits[node] + tries
     every = range(1, T + 1)
     read: dict[fx.Node, set[int]] = {
         node: set(every) if node in network.readout or node in also else set() for node in nodes

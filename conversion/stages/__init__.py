@@ -9,6 +9,8 @@ from conversion.stages.early_exit import ConfidentExit, EarlyExit, SettledExit
 from conversion.stages.energy_aware import EnergyAwareThresholds
 from conversion.stages.energy_target import AtEnergy
 from conversion.stages.neuronwise import NeuronThresholds, OutputNeurons
+from conversion.stages.normal_fit import NormalFit
+from conversion.stages.parallel import ParallelNeurons
 from conversion.stages.potential import PotentialCorrection
 from conversion.stages.quantise import Quantise
 from conversion.stages.robustnorm import RunningThresholds
@@ -16,6 +18,7 @@ from conversion.stages.ssc import SSC
 from conversion.stages.temporal_bias import StepBias, TemporalBias
 from conversion.stages.thresholds import Thresholds
 from conversion.stages.trained import TrainedThresholds
+from conversion.stages.trials import Trials
 from conversion.stages.tuning import Tuning
 from conversion.stages.weights import WeightCalibration
 
@@ -31,7 +34,9 @@ __all__ = [
     "EnergyAwareThresholds",
     "LocalThresholdBalancing",
     "NeuronThresholds",
+    "NormalFit",
     "OutputNeurons",
+    "ParallelNeurons",
     "PotentialCorrection",
     "Quantise",
     "RunningThresholds",
@@ -41,6 +46,7 @@ __all__ = [
     "TemporalBias",
     "Thresholds",
     "TrainedThresholds",
+    "Trials",
     "Tuning",
     "WeightCalibration",
 ]

@@ -13,7 +13,7 @@ from conversion.capture.graph import ConversionGraph
 from conversion.errors import InvalidInput
 from conversion.simulation.coded import make_layer
 from conversion.simulation.network import SpikingNetwork
-from conversion.simulation.neuron import Neuron, Start, TakesBack
+from conversion.simulation.neuron import Layer, Neuron, Start, TakesBack
 from conversion.simulation.schedules import TimeSeries, sweep
 
 # Corrects the parameters of a layer of neurons, given its currents.
@@ -103,6 +103,8 @@ def require_activations(graph: ConversionGraph, calibration: Calibration) -> Non
 def spike_train(neuron: Neuron, T: int, axis: int, currents: Sequence[Tensor]) -> list[Tensor]:
     """The output of a layer of neurons at every step, given its currents, for one batch."""
     layer = make_layer(neuron, T, axis)
+    if isinstance(layer, Layer) and neuron.rehearsal:
+        layer.rehearse(currents[: neuron.rehearsal])
     return [layer.step(current)[0] for current in currents]
 
 

@@ -13,18 +13,16 @@ from torch import Tensor, fx
 from torch.nn import functional as F
 
 from conversion.calibration.statistics import Calibration
-from conversion.capture.channels import per_channel
 from conversion.capture.graph import Values, evaluate
 from conversion.codes import Held
-from conversion.codes.held import ROUNDING
 from conversion.counting.operations import MACS_PER_SYNOP
 from conversion.errors import InvalidInput
 from conversion.simulation.coded import by_step
-from conversion.simulation.compiling import compiled, worth_compiling
+from conversion.simulation.compiling import worth_compiling
 from conversion.simulation.network import SpikingNetwork
-from conversion.simulation.neuron import Neuron, leaky_relu
 from conversion.stages.base import require_neurons, require_same_graph
 from conversion.stages.early_exit import answers_classes
+from conversion.stages.straight_through import HeldSteps
 
 BATCH, TEMPERATURE, WARM_UP, CLIP = 64, 4.0, 20, 5.0
 # Learning rates of log thresholds, of biases, and of the ANN's own weights; with 3e-4 those overfit.
@@ -71,6 +69,10 @@ class Tuning:
                 "Tuning is for neurons in the code 'held' that do not wait, and in any other code that wait for their "
                 "whole input; put such before it."
             )
+        if any(neuron.gain is not None for neuron in neurons):
+            raise InvalidInput(
+                "Tuning knows one amplitude for a threshold, and these neurons have a gain between them."
+            )
         if not answers_classes(calibration):
             raise InvalidInput(
                 "Tuning compares probabilities of classes, and this network's output is no scores of classes; use "
@@ -109,9 +111,12 @@ class _Parameters:
                 f"The target of energy is {target:.3f} of the ANN's, and operations on analog values alone, those of "
                 f"the first layer among them, take {self.first:.3f}; give more."
             )
+        # Of one spike of each neuron, shape (positions, channels).
         self.prices = {
-            node: (fan_out * MACS_PER_SYNOP / total).to(torch.float32) for node, fan_out in connections.fan_out.items()
-        }
+            node: (fan_out * MACS_PER_SYNOP / total).movedim(self.graph.channel_axis(node) - 1, -1).flatten(0, -2)
+            .view(-1, self.graph.channels(node)).to(torch.float32).contiguous()
+            for node, fan_out in connections.fan_out.items()
+        }  # fmt: skip
         self.fast = False
         self.target = self._energy() if target is None else target
 
@@ -157,54 +162,64 @@ class _Parameters:
         return loss
 
     def _answers(self, inputs: Tensor) -> tuple[list[Tensor], Tensor]:
-        """The answers after each step, and the energy as a share of the ANN's."""
-        network, T = self.network, self.passes
-        outputs: list[Tensor] = []
-        held: dict[fx.Node, Tensor] = {}
-        energy = torch.full((), self.first)
-        start = self.graph.start(inputs, {node: leaf.to(self.graph.dtype) for node, leaf in self.weights.items()})
-        changing = network.changing(constant_input=True)
-        for node in network.body:
-            if node not in changing:
-                start[node] = evaluate(node, start)
-        for t in range(T):
-            values: Values = dict(start)
-            spent = torch.zeros(())
-            for node in network.body:
-                if node not in changing:
-                    continue
-                if node in network.neurons:
-                    current = values[node.all_input_nodes[0]]
-                    held[node], energy_of_layer = self._fire(node, current, held.get(node), t)
-                    spent = spent + energy_of_layer / len(inputs)
-                    values[node] = held[node].to(current.dtype)
-                else:
-                    values[node] = evaluate(node, values)
-            for node in network.head:
-                values[node] = evaluate(node, values)
-            outputs.append(self.graph.finish(values).float())
-            energy = energy + TAKEN[min(t, len(TAKEN) - 1)] * spent
-        return outputs, energy
+        """The answers after each step, and the energy as a share of the ANN's.
 
-    def _fire(self, node: fx.Node, current: Tensor, held: Tensor | None, t: int) -> tuple[Tensor, Tensor]:
-        """The value held, and the energy of the spikes that changed it."""
-        neuron, axis, dims = self.network.neurons[node], self.graph.channel_axis(node), current.dim()
+        Node after node, with the samples of all steps as one batch: those of the first step, of the second ...
+        """
+        network, T = self.network, self.passes
+        energy, taken = torch.full((), self.first), torch.tensor([TAKEN[min(t, len(TAKEN) - 1)] for t in range(T)])
+        values = self.graph.start(inputs, {node: leaf.to(self.graph.dtype) for node, leaf in self.weights.items()})
+        changing = network.changing(constant_input=True)
+        repeated: Values = {}
+
+        def at_all_steps(node: fx.Node) -> Any:
+            if node in changing or not (node is self.graph.input or node in computed):
+                return values[node]
+            if node not in repeated:
+                repeated[node] = torch.cat([values[node]] * T)
+            return repeated[node]
+
+        computed = {*network.body, *network.head}
+        for node in (*network.body, *network.head):
+            if node in network.neurons:
+                source = node.all_input_nodes[0]
+                current = values[source]
+                held, spent = self._fire(node, current, 1 if source in changing else T)
+                energy = energy + (spent * taken).sum() / len(inputs)
+                values[node] = held.to(current.dtype)
+            elif node in changing:
+                values[node] = evaluate(node, {source: at_all_steps(source) for source in node.all_input_nodes})
+            else:
+                values[node] = evaluate(node, values)
+        ends = {node: at_all_steps(node) for node in self.graph.output.all_input_nodes}
+        return list(self.graph.finish(ends).float().chunk(T)), energy
+
+    def _fire(self, node: fx.Node, current: Tensor, times: int) -> tuple[Tensor, Tensor]:
+        """The values held after all steps, and the energy of the spikes of each step.
+
+        Args:
+            node: a layer of neurons.
+            current: of all steps, or of any where it is the same at each.
+            times: how often the current is to be repeated.
+        """
+        neuron, axis = self.network.neurons[node], self.graph.channel_axis(node)
+        # Channels last, positions in one axis: a view, for images as `ConversionGraph.cast` orders them.
+        last = current.float().movedim(axis, -1)
+        T, channels = self.passes, last.shape[-1]
+        by_step = last.reshape(T // times, -1, self.prices[node].shape[0], channels).expand(T, -1, -1, -1)
         if neuron.wait:
-            return self._tell(node, current)
-        before = torch.zeros_like(current, dtype=torch.float32) if held is None else held
-        after, spent = _Fire.apply(
-            current.float() + per_channel(self.biases[node][t], axis, dims), before,
-            per_channel(self.thresholds[node][t], axis, dims), self.prices[node], neuron, self.fast,
-        )  # fmt: skip
-        return after, spent
+            held, spent = self._tell(node, by_step[0])
+        else:
+            bias, logarithm = (leaves[node].expand(T, channels) for leaves in (self.biases, self.thresholds))
+            held, spent = HeldSteps.apply(by_step, bias, logarithm, self.prices[node], neuron, self.fast)
+        return held.reshape(-1, *last.shape[1:]).movedim(-1, axis), spent
 
     def _tell(self, node: fx.Node, current: Tensor) -> tuple[Tensor, Tensor]:
-        """The value held after all steps of a window, and the energy of its spikes."""
-        neuron, axis, dims = self.network.neurons[node], self.graph.channel_axis(node), current.dim()
+        """The value held after all steps of a window, and the energy of its spikes; shape (N, positions, channels)."""
+        neuron, T = self.network.neurons[node], self.network.T
         assert neuron.code is not None
-        T = self.network.T
-        threshold = per_channel(self.thresholds[node][0].exp(), axis, dims)
-        value = neuron.activation(current.float() + per_channel(self.biases[node][0], axis, dims))
+        threshold = self.thresholds[node][0].exp()
+        value = neuron.activation(current + self.biases[node][0])
         with torch.no_grad():
             spelt = list(neuron.code.spell([value] * T, [threshold] * T, neuron.phi, rectified=neuron.slope == 0))
             spent = sum(((spikes * self.prices[node]).sum() for _, spikes in spelt), torch.zeros(()))
@@ -226,80 +241,6 @@ class _Parameters:
         tuned = {node: leaf.detach().to(self.graph.dtype) for node, leaf in self.weights.items()}
         weights: Mapping[fx.Node, Tensor] = MappingProxyType({**self.network.weights, **tuned})
         return replace(self.network.with_neurons(neurons), weights=weights)
-
-
-class _Fire(torch.autograd.Function):
-    """One step of `Held`, with gradients that pass the rounding of the number of spikes k.
-
-    With u = (a - h) / V before rounding, dk/du is 1 where |u| is within phi and 0 beyond, and d|k|/du is sign(k) there.
-    """
-
-    @staticmethod
-    def forward(
-        ctx: Any, current: Tensor, held: Tensor, logarithm: Tensor, price: Tensor, neuron: Neuron, fast: bool
-    ) -> tuple[Tensor, Tensor]:
-        """The value held after the step, and the sum of the spikes' prices.
-
-        Args:
-            current: with its bias, shape (N, ...).
-            held: before the step.
-            logarithm: of the thresholds, in a shape that fits the current.
-            price: of one spike of each neuron, shape of one sample.
-            neuron: says phi and the activation function.
-            fast: compile what is done for each neuron.
-        """
-        ctx.neuron, ctx.fast = neuron, fast
-        threshold = logarithm.exp()
-        ctx.save_for_backward(current, held, threshold, price)
-        spell = compiled(_spell) if fast else _spell
-        after, spent = spell(current, held, threshold, price, neuron.phi, neuron.slope, neuron.ceiling)
-        return after, spent
-
-    @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
-        derive = compiled(_derive) if ctx.fast else _derive
-        current, held, threshold, price = ctx.saved_tensors
-        of_after, of_spent = gradients
-        neuron = ctx.neuron
-        found = derive(
-            current, held, threshold, price, neuron.phi, neuron.slope, neuron.ceiling, of_after, of_spent
-        )  # fmt: skip
-        return (*found, None, None, None)
-
-
-def _units(
-    current: Tensor, held: Tensor, threshold: Tensor, phi: int, slope: float, ceiling: float
-) -> tuple[Tensor, Tensor]:  # fmt: skip
-    """The error in thresholds, u, and the number of spikes with its sign, k."""
-    units = (leaky_relu(current, slope).clamp(max=ceiling) - held) / threshold
-    return units, units.sign() * torch.floor(units.abs() + ROUNDING).clamp(max=phi)
-
-
-def _spell(
-    current: Tensor, held: Tensor, threshold: Tensor, price: Tensor, phi: int, slope: float, ceiling: float
-) -> tuple[Tensor, Tensor]:  # fmt: skip
-    """The value held after a step, and the sum of the spikes' prices."""
-    _, spikes = _units(current, held, threshold, phi, slope, ceiling)
-    return held + spikes * threshold, (spikes.abs() * price).sum()
-
-
-def _derive(
-    current: Tensor, held: Tensor, threshold: Tensor, price: Tensor, phi: int, slope: float, ceiling: float,
-    of_after: Tensor, of_spent: Tensor,
-) -> tuple[Tensor, Tensor, Tensor]:  # fmt: skip
-    """Gradients of the current, the value held before and the logarithm of the thresholds, from those of `_spell`.
-
-    The units are computed again: reading them from memory would take longer.
-    """
-    units, spikes = _units(current, held, threshold, phi, slope, ceiling)
-    within = (units.abs() < phi + 0.5).to(units.dtype)
-    counted = units.sign() * (spikes != 0) * price * of_spent * within
-    of_value = of_after * within + counted / threshold
-    # h + k V by log V: V (k - u) where k follows u, V k where it does not; and |k| by log V: -sign(k) u.
-    by_neuron = (spikes - units * within) * of_after * threshold - counted * units
-    axes = [axis for axis in range(units.dim()) if threshold.shape[axis] == 1]
-    slopes = torch.where(current > 0, 1.0, slope) * (current < ceiling)
-    return of_value * slopes, of_after - of_value, by_neuron.sum(axes, keepdim=True)
 
 
 def augmented(images: Tensor, generator: torch.Generator) -> Tensor:

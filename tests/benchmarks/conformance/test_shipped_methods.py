@@ -37,6 +37,8 @@ SHIPPED = {
     "snm": NO_EXIT | {"approaches the ann"},
     "snm:form=eager": NO_EXIT,
     "qcfs": NO_EXIT | {"recognises digits", "takes networks of vectors", "takes leaky activations"},
+    "srp": NO_EXIT | CODED | {"recognises digits", "takes networks of vectors", "takes leaky activations"},
+    "cos": WAITING | {"recognises digits", "takes networks of vectors", "takes leaky activations"},
     "energy_aware": NO_EXIT | {"approaches the ann"},
     "energy_aware:energy=0.0": NO_EXIT,
     "adafire": NO_EXIT,
@@ -53,6 +55,9 @@ SHIPPED = {
     "sigma_delta": CODED | WAITING,
     "sigma_delta:exit=0.6": CODED,
     "dcgs": CODED | NO_EXIT,
+    "dcgs:thresholds=normal": CODED | NO_EXIT,
+    "hmt": NO_EXIT | {"takes leaky activations"},
+    "parallel": WAITING | {"takes leaky activations"},
 }  # fmt: skip
 
 

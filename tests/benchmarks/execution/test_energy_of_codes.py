@@ -12,9 +12,10 @@ from torch import Tensor, nn
 from benchmarks.execution.evaluate import _code, _layers, _totals, _wait
 from benchmarks.references.prices import PRICES, Coding, Totals
 from conversion import SpikingNetwork, capture, simulate
-from conversion.codes import Code, Held, OneHot, Phase
+from conversion.codes import Code, Held, OneHot, Phase, Unary
 from conversion.simulation.exit_rules import ConfidenceRule
 from conversion.simulation.neuron import Neuron
+from conversion.simulation.trial import Trial
 
 ONE = torch.ones(1, 1, dtype=torch.float64)
 
@@ -61,7 +62,7 @@ def measured(network: SpikingNetwork, schedule: Literal["step", "sweep"]) -> tup
     counts, T = readout.counts, network.T
     assert counts is not None
     layers = _layers(network, counts, counts.tally[:, -1].mean(1))
-    totals = _totals(counts.steps, counts.updates(T), counts.payload(T), counts, layers)
+    totals = _totals(network, counts.steps, counts.updates(T), counts.payload(T), counts, layers)
     return totals, [readout.mean(t)[0] for t in range(1, T + 1)]
 
 
@@ -144,6 +145,75 @@ def test_one_spike_in_a_window() -> None:
                       steps=2, first=5, final=6)  # fmt: skip
     check(network, window, [8, 8])
     check(replace(network, exit=ConfidenceRule(0.9)), replace(window, updates=11, steps=1, final=5), [8, 8])
+
+
+def in_rates(neuron: Neuron, T: int, third: float) -> SpikingNetwork:
+    """The toy with neurons of the rate code, the middle one of b getting the second of a as it is."""
+    network = toy(Held(), T, [1.0], phi=1, wait=0, second=1.0, third=third)
+    return network.with_neurons(dict.fromkeys(network.neurons, neuron))
+
+
+def test_levels_in_the_first_steps() -> None:
+    """`parallel`, theta = 4 in two steps of 2; layers wait for both.
+
+    a: 5 is 4, 2 is 2.    b: 4 is 4, 2 is 2, -2 nothing.    c: 4 - 2 is 2, in the first step.
+    """
+    network = toy(Unary(), 2, [2.0], phi=1, wait=2, second=1.0, third=-1.0)
+    assert (_code(network), _wait(network)) == ("unary", "window")
+    check(
+        network,
+        Expected(spikes=(3, 3, 1), events=(3, 3, 1), digits=(3, 3, 1), units=(3, 3, 1), bits=0, updates=12, steps=2,
+                 first=5, final=6),
+        [2, 2],
+    )  # fmt: skip
+
+
+def test_bursts_in_binary() -> None:
+    """`hmt`, thresholds 2 and 1, two steps: a sends 3, which is two spikes, and 2, which is one, in either.
+
+    b: 3, 2 and nothing.    c: 5 is 3, and so it is with the 2 that are left.
+    """
+    one = torch.ones(1, dtype=torch.float64)
+    check(
+        in_rates(Neuron(one, 3, 0 * one, in_binary=True), 2, third=1.0),
+        Expected(spikes=(6, 6, 4), events=(4, 4, 2), digits=(6, 6, 4), units=(10, 10, 6), bits=2, updates=12, steps=2,
+                 first=1, final=2),
+        [3, 3],
+    )  # fmt: skip
+
+
+def test_a_trial_of_all_layers_together() -> None:
+    """`srp`, tau = 1, threshold 4, from 2. The trial is sent, and updates neurons, but is not read.
+
+    a: 7 fires, 4 fires and leaves nothing.    b: 6, 6 and 2: the first two fire.    c: 10 fires.
+    Then the second of a is silent, so that b gets 4, 0 and -4, and c gets 4.
+    """
+    four = torch.tensor([4.0], dtype=torch.float64)
+    network = in_rates(Neuron(four, 1, 0 * four, trial=Trial(1, "silence")), 2, third=1.0)
+    network = replace(network, readout_start=1)
+    sent = (3, 3, 2)
+    check(
+        network,
+        Expected(spikes=sent, events=sent, digits=sent, units=sent, bits=0, updates=12, steps=2, first=2, final=2),
+        [4, 4],
+    )
+
+
+def test_a_trial_of_layer_after_layer() -> None:
+    """`cos`, rho = 2, one step read, threshold 4, from 2; no potential has to be shifted. Latency is 2 x 3 + 1.
+
+    a: 5 fires twice, 2 in the first step.    b: 4 twice, then 4 and 0, and 0 and -4: two and one.    c: 8 and 4 fire.
+    a and b send both steps again, once they have been tried; every neuron takes two steps more.
+    """
+    four = torch.tensor([4.0], dtype=torch.float64)
+    network = in_rates(Neuron(four, 1, 0 * four, trial=Trial(2, "shift")), 2, third=1.0)
+    assert (_code(network), _wait(network)) == ("rate", "2")
+    sent = (6, 6, 2)
+    check(
+        replace(network, readout_end=1),
+        Expected(spikes=sent, events=sent, digits=sent, units=sent, bits=0, updates=24, steps=2, first=7, final=7),
+        [4, 4],
+    )
 
 
 def test_several_codes_and_waits_are_named() -> None:

@@ -222,7 +222,7 @@ def row(operations: list[float]) -> Row:
     return Row(
         id="cell", task="digits", network="net", method="burst", T=4, seed=0, profile="full", calibration=64, n=100,
         metric="accuracy", value=90.0, weights="w", data="d", precision="float32", steps=4.0, latency_first=1.0,
-        operations=dict(zip(OPERATIONS, operations, strict=True)),
+        latency_final=4.0, operations=dict(zip(OPERATIONS, operations, strict=True)),
     )  # fmt: skip
 
 

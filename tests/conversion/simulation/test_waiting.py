@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, fx, nn
 
 from conversion import Calibration, InvalidInput, SpikingNetwork, simulate
-from conversion.codes import Code, Differential, Held, OneHot, Phase, SignedDigits
+from conversion.codes import Code, Differential, Held, OneHot, Phase, SignedDigits, Unary
 from conversion.counting.counts import Counts
 from conversion.simulation.coded import CodedLayer
 from conversion.simulation.exit_rules import ConfidenceRule, SettledRule, exit_steps, relative_change
@@ -23,7 +23,8 @@ from tests.conversion.toys import Net, captured, seeded
 
 CODES: list[tuple[Code, int, Wait]] = [
     (Held(), 3, 0), (Held(), 3, 1), (Held(), 2, "window"), (OneHot(5), 3, 1), (OneHot(5), 4, 2),
-    (Differential(4), 3, 0), (SignedDigits(), 4, "window"), (Phase(4, 2), 4, "window"), (Phase(3, 4), 2, "window"),
+    (Differential(4), 3, 0), (SignedDigits(), 4, "window"), (Unary(), 4, "window"), (Phase(4, 2), 4, "window"),
+    (Phase(3, 4), 2, "window"),
 ]  # fmt: skip
 EVERY = pytest.mark.parametrize(("code", "T", "wait"), CODES)
 

@@ -13,6 +13,7 @@ from torch import Tensor, fx, nn
 from conversion import Calibration, InvalidInput, SpikingNetwork, convert, simulate
 from conversion.capture.graph import ConversionGraph, evaluate
 from conversion.codes import Binary, Code, Differential, Held, OneHot, Phase, SignedDigits
+from conversion.counting.operations import MACS_PER_SYNOP
 from conversion.simulation.coded import make_layer
 from conversion.simulation.exit_rules import ConfidenceRule, SettledRule
 from conversion.simulation.neuron import Neuron
@@ -28,10 +29,12 @@ from conversion.stages import (
     Tuning,
     WeightCalibration,
 )
-from conversion.stages.codes import Activations, Reading, candidates
+from conversion.stages.codes import Activations, Reading, Wait, candidates
 from conversion.stages.energy_aware import relative_fan_out
 from conversion.stages.energy_target import measure
-from conversion.stages.tuning import _Fire, augmented
+from conversion.stages.straight_through import HeldSteps
+from conversion.stages.tuning import TAKEN, _Parameters, augmented
+from tests.conversion.simulation.test_waiting import coded
 from tests.conversion.toys import Net, captured, seeded
 
 
@@ -152,24 +155,50 @@ def test_tuning_keeps_to_its_budget() -> None:
     assert measure(tuned, data)[1] < 0.85 * spent
 
 
+@pytest.mark.parametrize(("code", "T", "wait"), [(Held(), 3, 0), (SignedDigits(), 4, "window")])
+def test_tuning_sees_the_answers_of_the_simulation(code: Code, T: int, wait: Wait) -> None:
+    """All steps as one batch, where a shortcut adds a constant to what changes, are the steps one after the other."""
+    network, inputs = coded(code, T, wait)
+    data = Calibration(network.graph, inputs)
+    parameters = _Parameters(network, data, math.inf, window=wait == "window")
+    with torch.no_grad():
+        answers, energy = parameters._answers(network.graph.cast(inputs))
+    readout = simulate(network, inputs)
+    counts = readout.counts
+    assert counts is not None and len(answers) == parameters.passes
+    for t, answer in zip(range(T + 1 - len(answers), T + 1), answers, strict=True):
+        torch.testing.assert_close(answer, readout.mean(t).float(), rtol=1e-4, atol=1e-4)
+    # Shares of the samples that take the first, the second and later steps, or the one pass of a window.
+    spent = [float(counts.total("synops_unary", t).mean()) for t in range(1, T + 1)]
+    taken = (1.0,) * T if wait == "window" else TAKEN
+    steps = sum(share * float(s) for share, s in zip(taken, torch.tensor([0.0, *spent]).diff(), strict=True))
+    whole = replace(network, neurons={}).connectivity.macs
+    total = whole.static + whole.step + whole.head
+    assert float(energy) == pytest.approx(parameters.first + steps * MACS_PER_SYNOP / total, rel=1e-4)
+
+
 def test_gradients_pass_the_rounding() -> None:
     """Against the same in operations that autograd knows: within phi, k = u + (round(u) - u) without a gradient."""
     neuron, price = Neuron(torch.ones(1), 3, torch.zeros(1), code=Held()), seeded((4, 6), 3).abs()
-    current, held, logarithm = 2 * seeded((5, 4, 6), 4), seeded((5, 4, 6), 5).abs(), seeded((1, 4, 1), 6)
-    weight = seeded((5, 4, 6), 7)
+    currents, bias, logarithm = 2 * seeded((3, 5, 4, 6), 4), seeded((3, 6), 5), seeded((3, 6), 6)
+    weight = seeded((3, 5, 4, 6), 7)
 
-    def plain(current: Tensor, held: Tensor, logarithm: Tensor) -> tuple[Tensor, Tensor]:
-        threshold = logarithm.exp()
-        u = (current.relu() - held) / threshold
-        rounded = (u.sign() * (u.abs() + 0.499).floor().clamp(max=3)).detach()
-        k = torch.where(u.abs() < 3.5, u + (rounded - u).detach(), rounded)
-        return held + k * threshold, (k * rounded.sign() * price).sum()
+    def plain(currents: Tensor, bias: Tensor, logarithm: Tensor) -> tuple[Tensor, Tensor]:
+        held, after, spent = torch.zeros_like(currents[0]), [], []
+        for current, offset, threshold in zip(currents, bias, logarithm.exp(), strict=True):
+            u = ((current + offset).relu() - held) / threshold
+            rounded = (u.sign() * (u.abs() + 0.499).floor().clamp(max=3)).detach()
+            k = torch.where(u.abs() < 3.5, u + (rounded - u).detach(), rounded)
+            held = held + k * threshold
+            after.append(held)
+            spent.append((k * rounded.sign() * price).sum())
+        return torch.stack(after), torch.stack(spent)
 
     found = []
-    for function in (plain, lambda *leaves: _Fire.apply(*leaves, price, neuron, False)):
-        leaves = [part.clone().requires_grad_() for part in (current, held, logarithm)]
+    for function in (plain, lambda *leaves: HeldSteps.apply(*leaves, price, neuron, False)):
+        leaves = [part.clone().requires_grad_() for part in (currents, bias, logarithm)]
         after, spent = function(*leaves)
-        ((after * weight).sum() + 2 * spent).backward()
+        ((after * weight).sum() + (spent * torch.tensor([2.0, 3.0, 5.0])).sum()).backward()
         found.append([after, spent, *(leaf.grad for leaf in leaves)])
     for theirs, ours in zip(*found, strict=True):
         torch.testing.assert_close(ours, theirs)
