@@ -187,7 +187,8 @@ class Layer:
         if trial is not None and trial.then == "silence" and self.t == trial.steps:
             potential, _ = self.state
             threshold = self.constants["threshold"]
-            self.state = ((threshold / 2).expand_as(potential), lasting(potential, threshold))
+            silenced = lasting(potential, threshold)
+            self.state = (potential.copy_(threshold / 2), silenced)
         return output, tally
 
     def rehearse(self, currents: Sequence[Tensor]) -> None:
