@@ -130,7 +130,7 @@ Arch = Annotated[
         autocompletion=completion.shipped("networks"),
     ),
 ]  # fmt: skip
-OneSteps = Annotated[int, typer.Option("--T", min=1, help="Timesteps.")]
+OneSteps = Annotated[int, typer.Option("--T", min=1, max=2**31 - 1, help="Timesteps.")]
 Calib = Annotated[choices.CalibrationName | None, typer.Option(help="light when left out.")]
 Maxspike = Annotated[int | None, typer.Option(min=1, help="phi, and the target of --search; as released.")]
 Search = Annotated[bool, typer.Option("--search", help="AdaFire: choose phi for each layer.")]

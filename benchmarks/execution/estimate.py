@@ -38,7 +38,7 @@ def estimate(cells: Sequence[Cell], records: Iterable[Record]) -> dict[str, floa
     is nearest in work; then the median over the methods on that network. Other records are scaled:
     conversion with T, evaluation with T times the number of test samples.
     """
-    done = [record for record in records if record.status == "done"]
+    done = [record for record in records if record.status == "done" and record.primary_metric in record.metrics]
     own = {record.cell.id: record for record in done}
     sizes = {record.cell.task: _samples(record) for record in done if record.cell.limit is None}
     groups: dict[tuple[str, str], list[Record]] = {}

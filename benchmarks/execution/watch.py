@@ -57,8 +57,9 @@ class Watch:
         """Counts a cell that ended, and prints a line on it."""
         self.done += result.status == "done"
         self.failed += result.status == "failed"
-        record = self.store.load(cell) if result.status == "done" else None
-        self.say(f"[{self.done + self.failed}/{self.total}] {cell.label}: {outcome(record, result.reason)}")
+        state, reason, record = self.store.look_up(cell) if result.status == "done" else ("failed", result.reason, None)
+        said = outcome(record if state == "done" else None, reason)
+        self.say(f"[{self.done + self.failed}/{self.total}] {cell.label}: {said}")
 
     def say(self, line: str) -> None:
         """Prints a line above the table, or to the log."""

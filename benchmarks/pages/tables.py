@@ -42,24 +42,21 @@ def collect(suite: Suite, store: Results) -> pd.DataFrame:
 
 def collect_cells(cells: Sequence[Cell], store: Results, price_list: str) -> pd.DataFrame:
     """The tidy table of some cells of a store, with energy at these prices."""
-    states = {cell.id: store.state(cell) for cell in cells}
-    records = {cell.id: store.load(cell) for cell in cells if states[cell.id][0] == "done"}
+    found = [store.look_up(cell) for cell in cells]
     anns = {
         (record.cell.task, record.cell.network, record.cell.profile): record
-        for record in records.values()
-        if record is not None and record.cell.method == "ann"
+        for state, _, record in found
+        if record is not None and state == "done" and record.cell.method == "ann"
     }
     rows: list[dict[str, object]] = []
-    for cell in cells:
-        state, reason = states[cell.id]
-        record = records.get(cell.id)
+    for cell, (state, reason, record) in zip(cells, found, strict=True):
         base: dict[str, object] = {
             "suite": store.folder.name, "task": cell.task, "network": cell.network, "method": cell.recipe.label,
             "T": cell.T, "seed": cell.seed, "profile": cell.profile, "price_list": price_list, "cell": cell.id,
             "calibration": cell.calibration,
         }  # fmt: skip
         ann = anns.get((cell.task, cell.network, cell.profile))
-        if record is None:
+        if record is None or state != "done":
             rows.append(base | {"status": state, "reason": reason or "not run yet"})
         elif ann is not None and (changed := store.differences(record, ann)):
             # Rows of different weights, precision or code are not comparable.

@@ -72,8 +72,13 @@ class PublishedSuite:
 
     def state(self, cell: Cell) -> tuple[State, str]:
         """The state of a cell, and why it has no figures."""
+        state, reason, _ = self.look_up(cell)
+        return state, reason
+
+    def look_up(self, cell: Cell) -> tuple[State, str, Record | None]:
+        """The state of a cell, why it has no figures, and its record if it was published."""
         record = self.load(cell)
-        return ("missing", "") if record is None else (record.state, record.reason)
+        return ("missing", "", None) if record is None else (record.state, record.reason, record)
 
     def records(self) -> Iterator[Record]:
         """All records, by the id of their cell."""

@@ -33,6 +33,10 @@ class Results(Protocol):
         """The state of a cell, and why it has no figures."""
         ...
 
+    def look_up(self, cell: Cell) -> tuple[State, str, Record | None]:
+        """The state of a cell, why it has no figures, and its record if it can be read."""
+        ...
+
     def records(self) -> Iterator[Record]:
         """All records that can be read, by name."""
         ...

@@ -10,6 +10,9 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from conversion.methods import Method, make_method
 
+STEPS = 2**31 - 1
+"""The largest number of timesteps of a cell, as tables and files of converted networks hold it."""
+
 
 class Cell(BaseModel):
     """One measurement, as a frozen value: task x network x method x T x seed x profile.
