@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import secrets
 import time
+from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 
@@ -36,13 +37,16 @@ def sweep(folder: Path, pattern: str) -> int:
     return removed
 
 
-def bound(folder: Path, pattern: str, limit: int) -> list[Path]:
-    """Removes the files that were used longest ago until those that are left are within a number of bytes.
+def bound(files: Iterable[Path], limit: int) -> list[Path]:
+    """Removes those of the files that were used longest ago until the others are within a number of bytes.
 
     A file is used when it is written and when `used` was called. The youngest stays, however large it is.
+
+    Returns:
+        What was removed.
     """
     found = []
-    for path in folder.glob(pattern):
+    for path in files:
         with suppress(FileNotFoundError):
             status = path.stat()
             found.append((status.st_mtime, status.st_size, path))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +14,10 @@ from benchmarks.choices import PUBLISHED
 from benchmarks.pages.comparisons import frontier
 from benchmarks.pages.markdown import table
 from benchmarks.pages.seeds import complete, half_width
+from benchmarks.pages.tables import read_table
 from benchmarks.records.manifest import MANIFEST, check_files, read_manifest
+from benchmarks.text import one_line, page, printable
+from conversion.errors import InvalidInput
 from conversion.files import write_atomically
 from tasks import TASKS
 
@@ -74,8 +78,14 @@ def write_leaderboard(results: Path, path: Path) -> None:
     """
     for manifest in sorted(results.glob(f"*/{MANIFEST}")):
         check_files(manifest.parent, read_manifest(manifest.parent).files, ["results.csv"])
-    frames = [pd.read_csv(file) for file in sorted(results.glob("*/results.csv"))]
-    write_atomically(path, leaderboard(pd.concat(frames, ignore_index=True)).encode())
+    frames = []
+    for file in sorted(results.glob("*/results.csv")):
+        try:
+            frames.append(read_table(file))
+        except InvalidInput as error:  # What somebody left there keeps nobody's results from the page.
+            print(f"{printable(str(error))} The leaderboard is made without it.", file=sys.stderr)
+    if frames:
+        write_atomically(path, leaderboard(pd.concat(frames, ignore_index=True)).encode())
 
 
 def leaderboard(frame: pd.DataFrame) -> str:
@@ -90,15 +100,17 @@ def leaderboard(frame: pd.DataFrame) -> str:
     for board in boards:
         header = ["method", "T", board.metric, "unary, % of ANN", "graded, % of ANN", "unary, mJ"]
         lines += [
-            f"## {board.keys['task']}, {board.keys['network']}: {board.samples}",
+            one_line(f"## {board.keys['task']}, {board.keys['network']}: {board.samples}"),
             "",
-            f"{board.keys['calibration']} calibration samples, {board.keys['precision']}, "
-            f"prices `{board.keys['price_list']}`.",
+            one_line(
+                f"{board.keys['calibration']} calibration samples, {board.keys['precision']}, "
+                f"prices `{board.keys['price_list']}`."
+            ),
             "",
             *table(header, _body(board)),
             "",
         ]
-    return "\n".join(lines)
+    return page("\n".join(lines))
 
 
 def _boards(done: pd.DataFrame) -> Iterator[Board]:
