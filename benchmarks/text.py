@@ -36,9 +36,7 @@ def _without_tags(line: str) -> str:
     parts = line.split("`")
     # Between backticks characters stand for themselves; with an odd number of them nobody knows what is between.
     inside = len(parts) % 2 == 1
-    return "`".join(
-        part if inside and index % 2 else part.replace("<", "&lt;") for index, part in enumerate(parts)
-    )
+    return "`".join(part if inside and index % 2 else part.replace("<", "&lt;") for index, part in enumerate(parts))
 
 
 def in_table(text: str) -> str:

@@ -59,7 +59,9 @@ Device = Annotated[str, typer.Option(help="cpu, cuda, cuda:1 ...")]
 Precision = Annotated[choices.Precision, typer.Option(help="Of weights and activations.")]
 Engine = Annotated[choices.EngineName, typer.Option(help="Where cells are measured.")]
 Workers = Annotated[int | None, typer.Option(min=1, help="Cells measured at once.")]
-Address = Annotated[str | None, typer.Option(help="Of a Ray cluster, for --engine ray, or auto; without it one is started here.")]
+Address = Annotated[
+    str | None, typer.Option(help="Of a Ray cluster, for --engine ray, or auto; without it one is started here.")
+]
 Rerun = Annotated[choices.Rerun, typer.Option(help="Which finished cells to run again.")]
 
 # Of paper, report, gate, publish, verify, list, check, doctor and train.

@@ -208,7 +208,9 @@ def incoherences(record: Record, table: pd.DataFrame) -> list[str]:
         right = float((table["prediction"] == table["target"]).mean())
         pairs["outcomes and predictions"] = float(table["outcome"].mean()), right
         pairs[f"{record.primary_metric} and predictions"] = value.value, 100 * right
-        if not np.array_equal(table["outcome"].to_numpy(float), (table["prediction"] == table["target"]).to_numpy(float)):
+        if not np.array_equal(
+            table["outcome"].to_numpy(float), (table["prediction"] == table["target"]).to_numpy(float)
+        ):
             found.append("outcomes of single samples are not those of their predictions")
     return _disagreeing(pairs) + found
 

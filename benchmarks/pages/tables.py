@@ -34,7 +34,19 @@ OF_CODES = COLUMNS[COLUMNS.index("code") :]
 """Columns that tables from before there were codes do not have."""
 INTEGERS = ["T", "n"]
 TEXTS = ["reason", "departures", "code", "wait"]
-NAMES = ["suite", "task", "network", "method", "profile", "metric", "price_list", "precision", "device", "status", "cell"]
+NAMES = [
+    "suite",
+    "task",
+    "network",
+    "method",
+    "profile",
+    "metric",
+    "price_list",
+    "precision",
+    "device",
+    "status",
+    "cell",
+]
 NUMBERS = [name for name in COLUMNS if name not in (*TEXTS, *NAMES)]
 
 

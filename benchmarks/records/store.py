@@ -195,5 +195,6 @@ def _read(path: Path) -> Record:
     if record.cell.id != path.parent.name:
         raise DamagedRecord(f"The record {path} is damaged (it is that of {record.cell.id}); measure it again.")
     if record.samples and not SAMPLES.fullmatch(record.samples):
-        raise DamagedRecord(f"The record {path} is damaged (it names the samples {record.samples!r}); measure it again.")
+        reason = f"it names the samples {record.samples!r}"
+        raise DamagedRecord(f"The record {path} is damaged ({reason}); measure it again.")
     return record

@@ -105,7 +105,9 @@ class Entry(BaseModel):
     methods: list[Annotated[str | dict[str, dict[str, Any]], BeforeValidator(_method)]] = Field(
         min_length=1, description="a name, or a name with options"
     )
-    T: list[Annotated[int, Field(ge=1, le=STEPS)]] = Field(min_length=1, description="numbers of timesteps to convert for")
+    T: list[Annotated[int, Field(ge=1, le=STEPS)]] = Field(
+        min_length=1, description="numbers of timesteps to convert for"
+    )
     seeds: list[Annotated[int, Field(ge=0, lt=2**63)]] = Field(
         default=[0], min_length=1, description="draw the calibration samples and whatever a method draws"
     )

@@ -306,7 +306,7 @@ def test_a_damaged_cache_is_said_and_made_again(
     made = stored_cells(tmp_path, "some", (600,), lambda: random_cells(3)).read(range(3))
     (path,) = tmp_path.iterdir()
     path.write_bytes(content)
-    with pytest.raises(InvalidInput, match="damaged .*; delete it"):
+    with pytest.raises(InvalidInput, match=r"damaged .*; delete it"):
         CellStore(path, (600,))
     assert torch.equal(stored_cells(tmp_path, "some", (600,), lambda: random_cells(3)).read(range(3)), made)
     assert capsys.readouterr().err.endswith("changed after it was written); it is made again.\n")
