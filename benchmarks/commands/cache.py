@@ -75,7 +75,7 @@ def size_text(size: int) -> str:
     """A number of bytes for people: "12 MiB"."""
     amount = float(size)
     for unit in ("bytes", "KiB", "MiB"):
-        if amount < 1024:
+        if amount < 1000:
             return f"{amount:.3g} {unit}"
         amount /= 1024
     return f"{amount:.3g} GiB"

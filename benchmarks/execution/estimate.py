@@ -53,7 +53,9 @@ def estimate(cells: Sequence[Cell], records: Iterable[Record]) -> dict[str, floa
 
 
 def time_needed(cells: Sequence[Cell], records: Iterable[Record], workers: int) -> TimeEstimate:
-    """The estimated time of measuring cells, from the records of others."""
+    """The estimated time of measuring cells, from the records of others, which are read if there are cells."""
+    if not cells:
+        return TimeEstimate(0.0, 0, 0)
     return total_time(estimate(cells, records).values(), workers)
 
 

@@ -34,7 +34,12 @@ def show(suite: Suite, store: Results, frame: pd.DataFrame, results: Path) -> No
 
     Of a suite that regenerates a table of the paper, that table is all that is printed.
     """
-    page = markdown(suite, frame, store.origin(), details=suite.table is None)
+    details = suite.table is None
+    # Of all cells it is the page that was just written.
+    if details and frame["cell"].nunique() == len(suite.cells()):
+        page = (store.folder / "results.md").read_text(encoding="utf-8")
+    else:
+        page = markdown(suite, frame, store.origin(), details=details)
     console = Console()
     if console.is_terminal:
         console.print(Markdown(page))

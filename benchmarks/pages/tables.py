@@ -12,7 +12,7 @@ from benchmarks.pages.codes import PRICES_OF_CODES, codes_table, has_codes
 from benchmarks.pages.comparisons import ablation, iso_energy
 from benchmarks.pages.markdown import table
 from benchmarks.pages.paper import paper_page
-from benchmarks.pages.seeds import ROW, mean_text, over_seeds
+from benchmarks.pages.seeds import ROW, Rows, mean_text, over_seeds, parts
 from benchmarks.records.reading import Results
 from benchmarks.records.record import Record
 from benchmarks.references.prices import PRICES
@@ -253,10 +253,9 @@ def _section(metric: str, group: pd.DataFrame, *, costs: bool) -> list[str]:
         ("Energy of one sample in mJ, unary / graded", _energy),
         ("Spikes of one sample, thousands", _spikes),
     ]
+    found, methods = parts(timed, ["method", "T"]), list(dict.fromkeys(timed["method"]))
     for title, text in blocks if costs else blocks[:1]:
-        rows = []
-        for method, of_method in timed.groupby("method", sort=False):
-            rows.append([f"`{method}`", *[over_seeds(of_method[of_method["T"] == T], text) for T in steps]])
+        rows = [[f"`{name}`", *(over_seeds(found.get((name, T)), text) for T in steps)] for name in methods]
         lines += [f"{title}:", "", *table(header, rows), ""]
     absent = _absent(group)
     return [*lines, *absent, ""] if absent else lines
@@ -284,35 +283,36 @@ def _several_seeds(frame: pd.DataFrame) -> bool:
     return bool((frame.groupby(ROW)["seed"].nunique() > 1).any())
 
 
-def _value(rows: pd.DataFrame) -> str:
-    first, T, steps = rows.iloc[0], rows["T"].iloc[0], rows["mean_T"].mean()
+def _value(rows: Rows) -> str:
+    T, steps = rows["T"][0], rows["mean_T"].mean()
     # With early exit, T is the largest number of steps of a sample. A quantised twin takes one step.
     notes = [] if steps in (1, T) else [f"{steps:.2f} steps"]
     if len(rows) == 1:
-        return _noted(f"{first['value']:.2f} ±{(first['ci_high'] - first['ci_low']) / 2:.1f}", notes)
+        half = (rows["ci_high"][0] - rows["ci_low"][0]) / 2
+        return _noted(f"{rows['value'][0]:.2f} ±{half:.1f}", notes)
     return _noted(mean_text(rows["value"], ".2f", ".2f"), [_seeds(rows), *notes])
 
 
-def _ratio(rows: pd.DataFrame) -> str:
-    if rows["energy_ann_mJ"].isna().any():
+def _ratio(rows: Rows) -> str:
+    if pd.isna(rows["energy_ann_mJ"]).any():
         return "no ANN"
     shares = [100 * rows[f"energy_{coding}_mJ"] / rows["energy_ann_mJ"] for coding in ("unary", "graded")]
     return _figures(rows, [mean_text(share, ".1f", ".1f") for share in shares])
 
 
-def _energy(rows: pd.DataFrame) -> str:
+def _energy(rows: Rows) -> str:
     return _figures(rows, [mean_text(rows[f"energy_{coding}_mJ"], ".3g", ".2g") for coding in ("unary", "graded")])
 
 
-def _spikes(rows: pd.DataFrame) -> str:
+def _spikes(rows: Rows) -> str:
     return _figures(rows, [mean_text(rows["spikes"] / 1000, ".3g", ".2g")])
 
 
-def _seeds(rows: pd.DataFrame) -> str:
+def _seeds(rows: Rows) -> str:
     return f"{len(rows)} seeds"
 
 
-def _figures(rows: pd.DataFrame, figures: list[str]) -> str:
+def _figures(rows: Rows, figures: list[str]) -> str:
     return _noted(" / ".join(figures), [_seeds(rows)] if len(rows) > 1 else [])
 
 
