@@ -17,7 +17,7 @@ ROW = ["task", "network", "profile", "calibration", "method", "T"]
 
 
 class Rows:
-    """Some rows of a tidy table by column, as `frame["value"]` of them. A page looks at tens of thousands of such parts.
+    """Some rows of a tidy table by column, as `frame["value"]` of them. A page looks at thousands of such parts.
 
     Args:
         columns: the columns of the whole table.
