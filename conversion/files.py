@@ -26,10 +26,14 @@ def write_atomically(path: Path, content: bytes) -> None:
         temporary.unlink(missing_ok=True)
 
 
-def sweep(folder: Path, pattern: str) -> int:
-    """Removes files that are as old as leftovers, or as far in the future, by a pattern; returns their number."""
+def sweep(folder: Path, pattern: str, keep: str = "") -> int:
+    """Removes files that are as old as leftovers, or as far in the future, by a pattern; returns their number.
+
+    Args:
+        keep: the name of a file that stays.
+    """
     removed = 0
-    for path in folder.glob(pattern):
+    for path in (path for path in folder.glob(pattern) if path.name != keep):
         with suppress(FileNotFoundError):  # Somebody else was faster, or the writer is not gone and has renamed it.
             if abs(time.time() - path.stat().st_mtime) > LEFTOVER:
                 path.unlink()

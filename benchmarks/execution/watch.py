@@ -105,8 +105,8 @@ def running_table(running: Sequence[Running]) -> Table:
         bar = ProgressBar(total=item.total or 1, completed=item.done, width=20)
         # A clock that was corrected since must not show less than nothing.
         process = f"{duration(max(time.time() - item.started, 0))}, process {item.pid}{where}"
-        label, what, process = (Text(one_line(said)) for said in (item.label, what, process))
-        table.add_row(label, bar, what, process)
+        label, doing, holder = (Text(one_line(said)) for said in (item.label, what, process))
+        table.add_row(label, bar, doing, holder)
     return table
 
 

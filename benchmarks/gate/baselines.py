@@ -143,8 +143,7 @@ def measured(record: Record, store: Results) -> tuple[Row, NDArray[Any]]:
     """The row of a cell that was measured, and the outcome of every sample, shape (n,).
 
     Raises:
-        Incomparable: the record does not say what it was measured with, its outcomes are not there or not finite, or
-            its figures do not follow from them.
+        Incomparable: the record does not say what it was measured with, or its outcomes are not there or not finite.
     """
     row, samples = row_of(record), store.samples(record)
     if samples is None or "outcome" not in samples or len(samples) != row.n:
@@ -152,9 +151,20 @@ def measured(record: Record, store: Results) -> tuple[Row, NDArray[Any]]:
     outcomes = samples["outcome"].to_numpy()
     if outcomes.dtype.kind not in "fiub" or not np.isfinite(outcomes).all():
         raise Incomparable("outcomes of its samples are not finite")
+    return row.model_copy(update={"order": _order(samples)}), outcomes
+
+
+def believed(record: Record, store: Results) -> tuple[Row, NDArray[Any]]:
+    """The same, of a record whose figures follow from its outcomes.
+
+    Raises:
+        Incomparable: as of `measured`, or they do not.
+    """
+    found, samples = measured(record, store), store.samples(record)
+    assert samples is not None  # Their outcomes are there.
     if said := incoherences(record, samples):
         raise Incomparable(f"its figures contradict each other ({said[0]}); measure it again")
-    return row.model_copy(update={"order": _order(samples)}), outcomes
+    return found
 
 
 def _order(samples: pd.DataFrame) -> str:
@@ -201,7 +211,7 @@ def take_baseline(suite: str, cells: Sequence[Cell], store: Results) -> Baseline
             defects.append(f"{cell.label} failed ({record.reason})")
         else:
             try:
-                row, outcomes[cell.id] = measured(record, store)
+                row, outcomes[cell.id] = believed(record, store)
                 rows.append(row)
             except Incomparable as error:
                 defects.append(f"{cell.label}: {error}")

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from benchmarks.gate.baselines import Baseline, Incomparable, Row, measured
+from benchmarks.gate.baselines import Baseline, Incomparable, Row, believed
 from benchmarks.gate.figures import TOLERANCE
 from benchmarks.gate.paired import LEVEL, Paired, adjusted, compare
 from benchmarks.records.reading import Results
@@ -104,7 +104,7 @@ def _look_up(row: Row, baseline: Baseline, store: Results, record: Record | None
     if 2 * 0.5**row.n > LEVEL:
         return CellVerdict(row, "incomparable", f"{row.n} samples are too few to tell a loss from chance")
     try:
-        now, outcomes = measured(record, store)
+        now, outcomes = believed(record, store)
     except Incomparable as error:
         return CellVerdict(row, "incomparable", str(error))
     if other := [name for name in (*INPUTS, "metric", "n") if getattr(now, name) != getattr(row, name)]:

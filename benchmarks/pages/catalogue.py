@@ -40,8 +40,8 @@ def print_catalogue(kind: Kind, console: Console) -> None:
             table.add_row(*(Text(one_line(text)) for text in row))
     else:
         for network in (NETWORKS[name] for name in NETWORKS):
-            row = (network.name, network.family.kind, _samples(network), _title(network))
-            table.add_row(*(Text(one_line(text)) for text in row))
+            described = (network.name, network.family.kind, _samples(network), _title(network))
+            table.add_row(*(Text(one_line(text)) for text in described))
     console.print(table)
 
 

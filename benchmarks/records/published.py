@@ -20,7 +20,7 @@ import io
 import json
 import zlib
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from pathlib import Path
@@ -80,9 +80,9 @@ class PublishedSuite:
         record = self.load(cell)
         return ("missing", "", None) if record is None else (record.state, record.reason, record)
 
-    def records(self) -> Iterator[Record]:
-        """All records, by the id of their cell."""
-        yield from self._records.values()
+    def records(self, besides: Container[str] = ()) -> Iterator[Record]:
+        """All records, by the id of their cell; but those of cells with these ids."""
+        yield from (record for id, record in self._records.items() if id not in besides)
 
     def samples(self, record: Record) -> pd.DataFrame | None:
         """One row for each test sample, see `Measurement`; None where they were not kept.

@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 import io
 import re
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Container, Iterator
 from contextlib import suppress
 from pathlib import Path
 
@@ -76,13 +77,14 @@ class Store:
             return "failed", f"its record does not say its {' and '.join(absent)}; measure it again.", record
         return record.state, record.reason, record
 
-    def records(self) -> Iterator[Record]:
-        """All records that can be read, whichever suite they belong to, by name."""
+    def records(self, besides: Container[str] = ()) -> Iterator[Record]:
+        """All records that can be read, whichever suite they belong to, by name; but those of cells with these ids."""
         for folder in sorted(self.cells.glob("*")):
-            with suppress(DamagedRecord):
-                record = _latest(folder)
-                if record is not None:
-                    yield record
+            if folder.name not in besides:
+                with suppress(DamagedRecord):
+                    record = _latest(folder)
+                    if record is not None:
+                        yield record
 
     def samples(self, record: Record) -> pd.DataFrame | None:
         """One row for each test sample, see `Measurement`; None where they were not kept, or are damaged."""
@@ -114,10 +116,24 @@ class Store:
             self.cells.mkdir(parents=True, exist_ok=True)
             write_atomically(self.folder / "probe", b"")
             (self.folder / "probe").unlink(missing_ok=True)
+            sweep(self.folder.parent, "*.tmp")
             for pattern in ("*.tmp", "cells/*/*.tmp", "leases/*.tmp", "leases/*.json.*"):
                 sweep(self.folder, pattern)
+            self._sweep_samples()
         except OSError as error:
             raise BenchmarkError(f"Results cannot be written to {self.folder}: {error.strerror}.") from None
+
+    def _sweep_samples(self) -> None:
+        """Removes tables of samples whose writer was killed before it wrote their record."""
+        counts = Counter(path.parent for path in self.cells.glob("*/samples-*.parquet"))
+        for folder in (folder for folder, count in counts.items() if count > 1 or not (folder / RECORD).is_file()):
+            try:
+                named = _read(folder / RECORD).samples
+            except FileNotFoundError:
+                named = ""
+            except BenchmarkError:  # It is damaged, and nobody knows which is which.
+                continue
+            sweep(folder, "samples-*.parquet", keep=named)
 
     def save(self, record: Record, samples: pd.DataFrame | None = None) -> Record:
         """Writes a cell's record; returns it with the name of its samples' file.

@@ -59,7 +59,7 @@ def shown(console: Console) -> str:
 
 def suite_pages(folder: Path, capsys: pytest.CaptureFixture[str]) -> str:
     """Tables and leaderboard of a suite whose title, a reason and a device are nasty."""
-    suite = load_suite("smoke").model_copy(update={"title": NASTY, "note": NASTY})
+    suite = load_suite("smoke").model_copy(update={"title": NASTY, "note": f"**ours** {NASTY.partition(chr(10))[0]}"})
     store = Store(folder, suite.name)
     first, second, *_ = suite.cells()
     record = save(store, first, right(200, 20))

@@ -86,13 +86,16 @@ def test_a_baseline_is_of_all_cells_or_none(runs: Runs) -> None:
     assert "is missing" in said
 
 
-def edited(change: Callable[[dict[str, Any]], object]) -> Callable[[Path], None]:
+def edited(change: Callable[[dict[str, Any]], object]) -> Callable[[Path], object]:
     """An edit by somebody who makes the digest fit."""
     return lambda folder: edit(folder / "toy.json", change)
 
 
-def text(content: str) -> Callable[[Path], None]:
-    return lambda folder: (folder / "toy.json").write_text(content) and None
+def text(content: str) -> Callable[[Path], object]:
+    def write(folder: Path) -> None:
+        (folder / "toy.json").write_text(content)
+
+    return write
 
 
 @pytest.mark.parametrize(

@@ -210,7 +210,7 @@ INCONCLUSIVE: dict[str, Change] = {
     "samples that are gone c8": lambda bench: bench.samples().unlink(),
     "a flipped bit in samples c8": flip(Bench.samples, 0.5),
     "samples of another cell": lambda bench: (
-        bench.save(LOSS, index=1), bench.samples().write_bytes(bench.samples(1).read_bytes())
+        bench.save(NOISE, index=1), bench.samples().write_bytes(bench.samples(1).read_bytes())
     ),
     "samples elsewhere c2": field(samples="/etc/passwd"),
     "samples above c2": field(samples="../record.json"),

@@ -124,8 +124,9 @@ def of_converted(suffix: str) -> Callable[[Path], tuple[Path, Reader]]:
             return not asked
 
         convert()
-        path = max(folder.glob(f"*{suffix}"), key=lambda found: (folder / found).stat().st_size)
-        return path, taken
+        # Of the last stage, whose report makes it the larger one; with it the first is not read.
+        last = max(folder.glob("*.json"), key=lambda found: found.stat().st_size)
+        return last.with_suffix(suffix), taken
 
     return made
 

@@ -158,6 +158,21 @@ def test_leftovers_of_killed_runs_are_swept_and_nothing_else(store: Store) -> No
         young.unlink()
 
 
+def test_samples_whose_record_was_never_written_are_swept(store: Store) -> None:
+    """The run was killed in between; also where it would have been the first record of its cell."""
+    (kept,) = store.cells.glob("*/samples-*.parquet")
+    other = store.cells / "other"
+    other.mkdir()
+    for folder in (kept.parent, other):
+        (folder / "samples-0123456789ab.parquet").write_bytes(b"")
+    store.prepare()
+    assert len(list(store.cells.glob("*/samples-*"))) == 3  # They may be those of a run that is about to write.
+    for path in store.cells.glob("*/samples-*"):
+        os.utime(path, (0, 0))
+    store.prepare()
+    assert list(store.cells.glob("*/samples-*")) == [kept] and store.state(CELL) == ("done", "")
+
+
 def test_a_record_from_before_digests_is_read_and_gets_one_when_it_is_saved(store: Store) -> None:
     record = store.load(CELL)
     assert record is not None
