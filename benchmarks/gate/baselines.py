@@ -145,13 +145,8 @@ def measured(record: Record, store: Results) -> tuple[Row, NDArray[Any]]:
     Raises:
         Incomparable: the record does not say what it was measured with, or its outcomes are not there or not finite.
     """
-    row, samples = row_of(record), store.samples(record)
-    if samples is None or "outcome" not in samples or len(samples) != row.n:
-        raise Incomparable("the outcomes of its samples are not beside its record; measure it again")
-    outcomes = samples["outcome"].to_numpy()
-    if outcomes.dtype.kind not in "fiub" or not np.isfinite(outcomes).all():
-        raise Incomparable("outcomes of its samples are not finite")
-    return row.model_copy(update={"order": _order(samples)}), outcomes
+    row, outcomes, _ = _with_samples(record, store)
+    return row, outcomes
 
 
 def believed(record: Record, store: Results) -> tuple[Row, NDArray[Any]]:
@@ -160,11 +155,20 @@ def believed(record: Record, store: Results) -> tuple[Row, NDArray[Any]]:
     Raises:
         Incomparable: as of `measured`, or they do not.
     """
-    found, samples = measured(record, store), store.samples(record)
-    assert samples is not None  # Their outcomes are there.
+    row, outcomes, samples = _with_samples(record, store)
     if said := incoherences(record, samples):
         raise Incomparable(f"its figures contradict each other ({said[0]}); measure it again")
-    return found
+    return row, outcomes
+
+
+def _with_samples(record: Record, store: Results) -> tuple[Row, NDArray[Any], pd.DataFrame]:
+    row, samples = row_of(record), store.samples(record)
+    if samples is None or "outcome" not in samples or len(samples) != row.n:
+        raise Incomparable("the outcomes of its samples are not beside its record; measure it again")
+    outcomes = samples["outcome"].to_numpy()
+    if outcomes.dtype.kind not in "fiub" or not np.isfinite(outcomes).all():
+        raise Incomparable("outcomes of its samples are not finite")
+    return row.model_copy(update={"order": _order(samples)}), outcomes, samples
 
 
 def _order(samples: pd.DataFrame) -> str:

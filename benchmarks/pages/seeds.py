@@ -40,7 +40,8 @@ def parts(frame: pd.DataFrame, keys: Sequence[str]) -> dict[Any, Rows]:
     Rows without a value in one of them are left out.
     """
     columns = {name: frame[name].to_numpy() for name in frame}
-    return {key: Rows(columns, places) for key, places in frame.groupby(list(keys), sort=False).indices.items()}
+    found = frame.groupby(list(keys), sort=False).indices
+    return {key: Rows(columns, np.asarray(places)) for key, places in found.items()}
 
 
 def half_width(values: Iterable[float]) -> float:

@@ -147,5 +147,5 @@ def test_a_log_that_knows_ascii_only_gets_other_characters_c12(tmp_path: Path, m
         assert not end.value.code
         out.flush()
         err.flush()
-        said = out.buffer.getvalue() + err.buffer.getvalue()  # type: ignore[attr-defined]
+        said = out.buffer.getvalue() + err.buffer.getvalue()
         assert b"13 missing" in said and b"??" in said

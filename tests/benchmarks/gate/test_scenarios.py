@@ -130,7 +130,20 @@ def all_of(*changes: Change) -> Change:
 
 
 def all_cells(**changes: Any) -> Change:
-    return all_of(*(lambda bench, index=index: bench.save(index=index, **changes) for index in range(3)))  # type: ignore[misc]
+    return all_of(*(lambda bench, index=index: bench.save(index=index, **changes) for index in range(3)))
+
+
+def exchanged(bench: Bench) -> None:
+    """The samples of another cell under the name of this one's."""
+    bench.save(NOISE, index=1)
+    bench.samples().write_bytes(bench.samples(1).read_bytes())
+
+
+def few(bench: Bench) -> None:
+    """A baseline of cells with five samples each, of which no loss can be told from chance."""
+    for index in range(3):
+        bench.save(right(5, 1), index)
+    write_baseline(take_baseline("toy", cells(3), bench.store), bench.baseline)
 
 
 def refused_by_another(bench: Bench) -> None:
@@ -209,9 +222,7 @@ INCONCLUSIVE: dict[str, Change] = {
     "samples that are cut c8": lambda bench: bench.samples().write_bytes(bench.samples().read_bytes()[:-9]),
     "samples that are gone c8": lambda bench: bench.samples().unlink(),
     "a flipped bit in samples c8": flip(Bench.samples, 0.5),
-    "samples of another cell": lambda bench: (
-        bench.save(NOISE, index=1), bench.samples().write_bytes(bench.samples(1).read_bytes())
-    ),
+    "samples of another cell": exchanged,
     "samples elsewhere c2": field(samples="/etc/passwd"),
     "samples above c2": field(samples="../record.json"),
     "all samples shuffled c5": rebased(lambda bench: with_targets(bench, SHUFFLED)),
@@ -253,10 +264,7 @@ INCONCLUSIVE: dict[str, Change] = {
     "a baseline that is no JSON": written(lambda bench: bench.baseline, b"{"),
     "a baseline nested 10,000 deep c7": written(lambda bench: bench.baseline, b"[" * 10_000),
     "a baseline without outcomes": written(lambda bench: bench.baseline.with_suffix(".parquet"), b""),
-    "a baseline of cells with few samples": lambda bench: (
-        all_of(*(lambda bench, index=index: bench.save(right(5, 1), index) for index in range(3)))(bench),  # type: ignore[misc]
-        write_baseline(take_baseline("toy", cells(3), bench.store), bench.baseline),
-    ),
+    "a baseline of cells with few samples": few,
 }  # fmt: skip
 SCENARIOS = {
     **{name: (4, change) for name, change in REGRESSIONS.items()},
