@@ -64,6 +64,7 @@ class Workbench:
         self.network = lru_cache(maxsize=1)(self._network)
         self.calibration = lru_cache(maxsize=2)(self._calibration)
         self.source = Sources()
+        self._methods: dict[tuple[Sources, type, str], str] = {}
         self.conversions = ConversionCache(converted, self.source, self._now)
 
     def _task(self, name: str) -> Task:
@@ -87,7 +88,7 @@ class Workbench:
         `method` is the code of the method and its stages, `evaluation` that of everything else that decides a figure.
         """
         return {
-            "method": self.source.combined(*_recipe(cell)) + _settings(cell),
+            "method": self._method(cell),
             "evaluation": self.source.combined(*self._roots(cell, prepare, calibration_set, evaluate)),
             **self._inputs(cell),
         }
@@ -95,6 +96,13 @@ class Workbench:
     def sources(self, cell: Cell) -> dict[str, str]:
         """The code that the cell's result depends on: a digest for each module."""
         return self.source.of(*self._roots(cell, prepare, calibration_set, evaluate), *_recipe(cell))
+
+    def _method(self, cell: Cell) -> str:
+        """The entry `method` of a fingerprint, which cells of one method with the same options share."""
+        recipe = self.source, type(cell.recipe), cell.recipe.model_dump_json()
+        if recipe not in self._methods:
+            self._methods[recipe] = self.source.combined(*_recipe(cell)) + _settings(cell)
+        return self._methods[recipe]
 
     def _roots(self, cell: Cell, *others: Callable[..., Any]) -> tuple[Callable[..., Any], ...]:
         """The classes of the cell's task and network, and others."""

@@ -174,6 +174,16 @@ def parse_record(content: Any, path: Path, advice: str = "measure it again.") ->
     return record
 
 
+def parse_whole(text: bytes) -> Record | None:
+    """The record in a JSON text, if nothing is wrong with it and it is of this version: a third of the time that
+    `parse_record` takes, which says what is wrong with all others."""
+    try:
+        record = Record.model_validate_json(text)
+    except (ValidationError, BenchmarkError):
+        return None
+    return record if record.schema_version == SCHEMA and not _out_of_range(record) else None
+
+
 def first_error(error: ValidationError) -> str:
     """The place and the reason of the first of the errors, as in "metrics.accuracy.n: it should be above 0"."""
     first = error.errors()[0]

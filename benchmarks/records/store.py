@@ -13,8 +13,8 @@ from pathlib import Path
 import pandas as pd
 import pyarrow as pa
 
-from benchmarks.records.record import SCHEMA, SEALED, DamagedRecord, Record, State, parse_record, unsaid
-from benchmarks.records.sealed import Damaged, opened, seal
+from benchmarks.records.record import SCHEMA, SEALED, DamagedRecord, Record, State, parse_record, parse_whole, unsaid
+from benchmarks.records.sealed import Damaged, opened, seal, unseal
 from benchmarks.suites.cell import Cell
 from conversion.errors import BenchmarkError
 from conversion.files import sweep, write_atomically
@@ -203,11 +203,14 @@ def _read(path: Path) -> Record:
         DamagedRecord: it is no record, is not as it was written, or is that of another cell.
         BenchmarkError: it was written by a newer version.
     """
+    content = path.read_bytes()
     try:
-        content = opened(path.read_bytes(), "schema_version", SEALED)
+        text = unseal(content)
+        record = None if text is None else parse_whole(text)
+        if record is None:  # It is of an earlier version, or a sentence is needed.
+            record = parse_record(opened(content, "schema_version", SEALED), path)
     except Damaged as error:
         raise DamagedRecord(f"The record {path} is damaged ({error}); measure it again.") from None
-    record = parse_record(content, path)
     if record.cell.id != path.parent.name:
         raise DamagedRecord(f"The record {path} is damaged (it is that of {record.cell.id}); measure it again.")
     if record.samples and not SAMPLES.fullmatch(record.samples):
