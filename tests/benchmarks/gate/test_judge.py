@@ -282,7 +282,7 @@ def test_junit_counts_what_the_gate_found(every_verdict: Gate) -> None:
         "name": "calibration T=4 seed=0",
         "time": "0",
     }
-    assert (suite[5][0].text or "").endswith("fails now: no | way,\n?[31mred <&>")
+    assert (suite[5][0].text or "").endswith("fails now: no | way,\n\\x1b[31mred <&>")
 
 
 def test_markdown_has_a_row_for_every_cell(every_verdict: Gate) -> None:
