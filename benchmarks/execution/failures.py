@@ -9,6 +9,7 @@ import torch
 from pydantic import ValidationError
 
 from benchmarks.records.record import Cause, first_error
+from benchmarks.text import printable
 from conversion.errors import BenchmarkError
 
 MEMORY = (
@@ -28,7 +29,11 @@ NUMBERS = {
 
 
 def explain(error: BaseException) -> str:
-    """An error in one line."""
+    """An error in one line; in its own words, if it is one of ours."""
+    return printable(_said_of(error))
+
+
+def _said_of(error: BaseException) -> str:
     if isinstance(error, BenchmarkError):
         return str(error)
     text = _text(error)

@@ -12,6 +12,7 @@ import re
 from typing import Any
 
 ENTRY = re.compile(rb',(?:\n )?"digest": "[0-9a-f]{64}"(\n?\}\n?)\Z')
+SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
 LONGEST = 96
 """Bytes that the entry and the end of the object have at most."""
 END = re.compile(rb"\n?\}\n?\Z")
@@ -52,8 +53,11 @@ def parsed(content: bytes) -> Any:
         Damaged: it is no JSON.
     """
     try:
-        return json.loads(content.decode())
-    except UnicodeDecodeError:
+        found = json.loads(content.decode())
+        if SURROGATE.search(content):  # Pairs of them are characters, single ones cannot be written anywhere.
+            json.dumps(found, ensure_ascii=False).encode()
+        return found
+    except UnicodeError:
         raise Damaged("it is no text") from None
     except RecursionError:
         raise Damaged("it is nested too deeply") from None

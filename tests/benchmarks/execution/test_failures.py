@@ -13,7 +13,7 @@ from benchmarks.execution.failures import cause_of, explain
 from benchmarks.execution.plan import cells_to_run, plan
 from benchmarks.execution.workbench import Workbench
 from benchmarks.execution.worker import Job, Settings
-from benchmarks.records.record import UNMEASURED
+from benchmarks.records.record import UNMEASURED, Record
 from benchmarks.records.store import Store
 from conversion.errors import CheckpointError, InvalidInput
 from tests.benchmarks.conftest import CellOf
@@ -59,6 +59,14 @@ def test_resources_have_a_cause_of_their_own_c6(name: str) -> None:
 @pytest.mark.parametrize("name", OTHERS)
 def test_other_errors_are_the_codes_c6(name: str) -> None:
     assert cause_of(OTHERS[name]) == "error"
+
+
+def test_a_reason_can_be_written_whatever_a_file_is_called_c9(tmp_path: Path, digits_cell: CellOf) -> None:
+    """Names of files are bytes, and a record is text: a failure is stored all the same."""
+    reason = explain(InvalidInput(f"The image {b'bad-\xff.png'.decode(errors='surrogateescape')} is \x1b[2J damaged."))
+    store = Store(tmp_path, "own")
+    store.save(Record(cell=digits_cell(), status="failed", reason=reason, cause="refused"))
+    assert store.state(digits_cell()) == ("failed", "The image bad-\\udcff.png is \\x1b[2J damaged.")
 
 
 def test_a_refusal_that_speaks_of_memory_is_one_c6() -> None:

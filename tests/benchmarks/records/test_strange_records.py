@@ -78,6 +78,7 @@ CHANGES: dict[str, Callable[[dict[str, Any]], object]] = {
     "10^300 spikes": lambda record: record["totals"].update(spikes=1e300),
     "10^30 departures": lambda record: record.update(departures={"x": 10**30}),
     "status as a number": lambda record: record.update(status=1),
+    "half a character": lambda record: record["metrics"].update({"\ud800": record["metrics"]["accuracy"]}),
     "a cell that is a list": lambda record: record.update(cell=[]),
     "a cause that nobody knows": lambda record: record.update(cause="magic"),
     "a text of a million letters": lambda record: record.update(primary_metric="x" * 1_000_000),
