@@ -63,7 +63,8 @@ def test_other_errors_are_the_codes_c6(name: str) -> None:
 
 def test_a_reason_can_be_written_whatever_a_file_is_called_c9(tmp_path: Path, digits_cell: CellOf) -> None:
     """Names of files are bytes, and a record is text: a failure is stored all the same."""
-    reason = explain(InvalidInput(f"The image {b'bad-\xff.png'.decode(errors='surrogateescape')} is \x1b[2J damaged."))
+    name = b"bad-\xff.png".decode(errors="surrogateescape")
+    reason = explain(InvalidInput(f"The image {name} is \x1b[2J damaged."))
     store = Store(tmp_path, "own")
     store.save(Record(cell=digits_cell(), status="failed", reason=reason, cause="refused"))
     assert store.state(digits_cell()) == ("failed", "The image bad-\\udcff.png is \\x1b[2J damaged.")
