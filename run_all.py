@@ -7,6 +7,7 @@ completion answer without loading torch.
 
 from __future__ import annotations
 
+import io
 import sys
 from typing import cast
 
@@ -16,6 +17,8 @@ from typer.core import TyperGroup
 from benchmarks.choices import PUBLISHED, RESULTS, WEIGHTS
 from benchmarks.commands import options as opt
 from benchmarks.commands.config import user_defaults
+from benchmarks.commands.stopping import Stopped, stoppable
+from benchmarks.text import printable
 
 app = typer.Typer(no_args_is_help=False, pretty_exceptions_enable=False)
 
@@ -93,7 +96,7 @@ def status(
     ):  # fmt: skip
         show_status(selected.cells, selected.store, Console())
         if selected.absence:
-            print(selected.absence, file=sys.stderr)
+            print(printable(selected.absence), file=sys.stderr)
 
 
 @app.command()
@@ -243,7 +246,7 @@ def list_(kind: opt.Listed) -> None:
     registry = REGISTRIES.get(kind.removesuffix("s"))
     for name in sorted((*suite_names(), *GROUPS)) if registry is None else registry:
         source = None if registry is None else origin(registry[name])
-        print(name if source is None else f"{name}  (plug-in {source})")
+        print(printable(name if source is None else f"{name}  (plug-in {source})"))
 
 
 @app.command()
@@ -286,7 +289,19 @@ def doctor(
     if suite is not None:
         task = [*(task or ()), *dict.fromkeys(cell.task for each in load_suites(suite) for cell in each.cells())]
     for line in checkup(data_root, weights, task):
-        print(line)
+        print(printable(line))
+
+
+@app.command()
+def cache(
+    results: opt.Results = RESULTS, data_root: opt.Data = None, keep: opt.Keep = None, clean: opt.Clean = False
+) -> None:
+    """Says what is kept to save time, converted networks and encoded recordings, and removes it if asked to."""
+    from benchmarks.commands.cache import cache as show_caches
+
+    if clean and keep is not None:
+        raise typer.BadParameter("it keeps something, and --clean nothing; drop one of the two.", param_hint="--keep")
+    show_caches(results, data_root, 0.0 if clean else keep)
 
 
 @app.command()
@@ -319,17 +334,30 @@ def train(
 
 def main() -> None:
     """Runs the command line; what the user can mend is one sentence and exit status 2."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            # A terminal or log that lacks a character gets another one; the work is not lost over it.
+            stream.reconfigure(errors="replace")
+    try:
+        with stoppable():
+            _run()
+    except Stopped as stopped:
+        stopped.say()
+        raise SystemExit(stopped.status) from None
+
+
+def _run() -> None:
     try:
         app()
     except OSError as error:
-        print(f"{error.filename or 'A file'} cannot be read or written: {error.strerror}.", file=sys.stderr)
+        print(printable(f"{error.filename or 'A file'} cannot be read or written: {error.strerror}."), file=sys.stderr)
         raise SystemExit(2) from None
     except Exception as error:
         from conversion.errors import BenchmarkError  # Here, because its package loads torch.
 
         if not isinstance(error, BenchmarkError):
             raise
-        print(error, file=sys.stderr)
+        print(printable(str(error)), file=sys.stderr)
         raise SystemExit(2) from None
 
 

@@ -31,6 +31,7 @@ from benchmarks.suites.plugins import load_plugins
 from benchmarks.suites.selection import NothingSelected, select
 from benchmarks.suites.shipped import members
 from benchmarks.suites.suite import Suite
+from benchmarks.text import printable
 from conversion.errors import BenchmarkError
 
 
@@ -233,7 +234,7 @@ def _measure(selected: Selected, settings: Settings, pool: Engine, rerun: Rerun)
     # A table of the paper is of use without a cell of ours: it quotes.
     impossible = impossible_cells(planned, refuse_all=suite.table is None)
     for reason in dict.fromkeys(item.reason for item in impossible):
-        print(f"Impossible: {reason}", file=sys.stderr)
+        print(f"Impossible: {printable(reason)}", file=sys.stderr)
     to_run = cells_to_run(planned, rerun)
     needed = time_needed(to_run, store.records(), pool.workers)
     print(f"Suite {suite.name}: {summary(planned)}; {len(to_run)} to run, {needed}", file=sys.stderr)

@@ -57,6 +57,18 @@ class Target(ABC):
             seen: number of samples of the test split before this batch.
         """
 
+    def recomputed(self, samples: Mapping[str, NDArray[Any]]) -> dict[str, float]:
+        """Metrics that follow from the table of samples alone, by name, in their own unit.
+
+        Args:
+            samples: the columns of the table; `outcome` is one of them.
+        """
+        return {}
+
+    def in_order(self, samples: Mapping[str, NDArray[Any]]) -> bool:
+        """Whether the table of samples can be in the order of the test split, as far as it shows."""
+        return True
+
     @abstractmethod
     def pictures(
         self, runs: Sequence[Run], classes: Sequence[str], first: Callable[[], tuple[Tensor, Any]]
@@ -125,6 +137,13 @@ class DrawnTarget(Target):
         for index, prediction in enumerate(predictions[: max(0, KEPT - seen)]):
             answers[index] = self.write(prediction)
         return {"answer": answers}
+
+    def in_order(self, samples: Mapping[str, NDArray[Any]]) -> bool:
+        """Predictions are kept of the first samples, so that they are in the first rows."""
+        if "answer" not in samples:
+            return True
+        kept = [answer is not None for answer in samples["answer"]]
+        return kept == [index < KEPT for index in range(len(kept))]
 
     def pictures(
         self, runs: Sequence[Run], classes: Sequence[str], first: Callable[[], tuple[Tensor, Any]]

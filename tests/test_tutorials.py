@@ -48,7 +48,7 @@ def follow(page: str, files: list[str], folder: Path, capsys: pytest.CaptureFixt
     for name, text in zip(files, texts, strict=True):
         assert name == "test_own.py" or f"`{name}`" in (DOCS / page).read_text()
         (folder / name).write_text(text)
-    printed = {}
+    printed: dict[str, str] = {}
     for command in "".join(text for language, text in blocks if not language).splitlines():
         program, *arguments = shlex.split(command)
         if program == "pip":

@@ -8,8 +8,8 @@ from pathlib import Path
 from rich.console import Console
 
 from benchmarks.gate import reports
-from benchmarks.gate.baselines import read_baseline, take_baseline, write_baseline
-from benchmarks.gate.judge import PASS, judge_all
+from benchmarks.gate.baselines import DamagedBaseline, read_baseline, take_baseline, write_baseline
+from benchmarks.gate.judge import INCONCLUSIVE, PASS, judge_all
 from benchmarks.records.reading import open_results
 from benchmarks.suites.files import load_suite
 from benchmarks.suites.plugins import load_plugins
@@ -46,7 +46,11 @@ def gate(
         samples = write_baseline(taken, baseline)
         print(f"Baseline of suite {taken.suite}, {len(taken.rows)} cells: {baseline}, {samples}")
         return PASS
-    kept = read_baseline(baseline)
+    try:
+        kept = read_baseline(baseline)
+    except DamagedBaseline as error:  # Nothing can be compared, and that is no pass.
+        print(error, file=sys.stderr)
+        return INCONCLUSIVE
     found = judge_all(kept, open_results(results, chosen.name if chosen else kept.suite))
     if markdown is not None:
         write_atomically(markdown, reports.markdown(found).encode())

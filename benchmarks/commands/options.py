@@ -59,7 +59,9 @@ Device = Annotated[str, typer.Option(help="cpu, cuda, cuda:1 ...")]
 Precision = Annotated[choices.Precision, typer.Option(help="Of weights and activations.")]
 Engine = Annotated[choices.EngineName, typer.Option(help="Where cells are measured.")]
 Workers = Annotated[int | None, typer.Option(min=1, help="Cells measured at once.")]
-Address = Annotated[str | None, typer.Option(help="Of a Ray cluster, for --engine ray.")]
+Address = Annotated[
+    str | None, typer.Option(help="Of a Ray cluster, for --engine ray, or auto; without it one is started here.")
+]
 Rerun = Annotated[choices.Rerun, typer.Option(help="Which finished cells to run again.")]
 
 # Of paper, report, gate, publish, verify, list, check, doctor and train.
@@ -136,7 +138,7 @@ Arch = Annotated[
         autocompletion=completion.shipped("networks"),
     ),
 ]  # fmt: skip
-OneSteps = Annotated[int, typer.Option("--T", min=1, help="Timesteps.")]
+OneSteps = Annotated[int, typer.Option("--T", min=1, max=2**31 - 1, help="Timesteps.")]
 Calib = Annotated[choices.CalibrationName | None, typer.Option(help="light when left out.")]
 Maxspike = Annotated[int | None, typer.Option(min=1, help="phi, and the target of --search; as released.")]
 Search = Annotated[bool, typer.Option("--search", help="AdaFire: choose phi for each layer.")]
@@ -165,3 +167,9 @@ OneMethod = Annotated[
 Calibration = Annotated[int, typer.Option(min=1, help="Training samples that the conversion may look at.")]
 Output = Annotated[Path | None, typer.Option(help="Write records and report to this file as JSON.")]
 Save = Annotated[Path | None, typer.Option(help="Keep the converted network; conversion.load reads it.")]
+
+# Of cache.
+Keep = Annotated[
+    float | None, typer.Option(min=0, help="Remove what was used longest ago until so many GiB of each cache are left.")
+]
+Clean = Annotated[bool, typer.Option("--clean", help="Remove all of it; it is made again when it is needed.")]

@@ -8,6 +8,7 @@ from benchmarks.engines import usual_workers
 from benchmarks.execution.estimate import time_needed
 from benchmarks.execution.plan import cells_to_run, plan, summary
 from benchmarks.execution.worker import Settings, workbench
+from benchmarks.text import one_line
 
 
 def print_plan(
@@ -21,7 +22,8 @@ def print_plan(
     """
     planned = plan(selected.cells, workbench(settings), selected.working)
     for item in planned if cells else ():
-        print(f"{item.state:10} {item.cell.label}" + f": {item.reason}" * bool(item.reason))
+        said = item.cell.label + f": {item.reason}" * bool(item.reason)
+        print(f"{item.state:10} {one_line(said)}")
     to_run = cells_to_run(planned, rerun)
     needed = time_needed(to_run, selected.store.records(), workers or usual_workers(settings.device))
     print(f"{summary(planned)}; {len(to_run)} to run, {needed}")

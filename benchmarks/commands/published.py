@@ -15,6 +15,7 @@ from benchmarks.records.published import PublishedSuite
 from benchmarks.records.reading import working_store
 from benchmarks.suites.files import load_suite
 from benchmarks.suites.plugins import load_plugins
+from benchmarks.text import one_line
 from conversion.errors import BenchmarkError
 
 
@@ -67,7 +68,7 @@ def verify(
     published = PublishedSuite(results, chosen.name)
     found = measure_again(chosen, published, cells, seed, data_root, weights, engine, workers)
     for line in (*found.faults, *found.cells):
-        print(line)
+        print(one_line(str(line)))
     print(found.conclusion)
     if record:
         published.add(verification(found))

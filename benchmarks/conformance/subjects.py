@@ -17,6 +17,7 @@ from benchmarks.conformance import codes, methods, networks, simulation, tasks
 from benchmarks.conformance.kit import Result, check_name, judge
 from benchmarks.references.released import named_method
 from benchmarks.suites.plugins import load_plugins
+from benchmarks.text import one_line, printable
 from conversion.codes import CODES
 from conversion.errors import InvalidInput, UnknownName
 from conversion.methods import METHODS, make_method
@@ -71,7 +72,7 @@ def check(name: str, kind: Kind | None = None, data_root: Path | None = None) ->
 
 def print_results(name: str, results: list[Result], console: Console) -> None:
     """Prints a table of the results, and the number of checks of each verdict."""
-    table = Table(title=f"Conformance of {name}", title_justify="left", show_lines=False)
+    table = Table(title=Text(f"Conformance of {one_line(name)}"), title_justify="left", show_lines=False)
     for column in ("check", "result", "what must hold, or why it does not"):
         table.add_column(column, overflow="fold")
     for result in results:
@@ -80,7 +81,7 @@ def print_results(name: str, results: list[Result], console: Console) -> None:
             text += f" Does not apply: {result.reason}"
         elif result.verdict == "failed":
             text = f"{result.promise} Failed: {result.reason}"
-        table.add_row(result.name, Text(result.verdict, STYLES[result.verdict]), Text(text))
+        table.add_row(Text(one_line(result.name)), Text(result.verdict, STYLES[result.verdict]), Text(printable(text)))
     console.print(table)
     counts = {verdict: sum(result.verdict == verdict for result in results) for verdict in STYLES}
     console.print(", ".join(f"{count} {verdict}" for verdict, count in counts.items()), highlight=False)

@@ -13,14 +13,13 @@ from concurrent.futures import FIRST_COMPLETED, Future, wait
 from contextlib import suppress
 from pathlib import Path
 
-import psutil
 import torch
 from pebble import ProcessExpired, ProcessPool
 
 from benchmarks.engines.base import threads
 from benchmarks.engines.processes import process_context
 from benchmarks.execution.worker import Job, JobResult, fail, finished_since, run_job
-from benchmarks.records.leases import watch_over
+from benchmarks.records.leases import born, watch_over
 from benchmarks.records.record import Cause
 from conversion.errors import InvalidInput
 
@@ -90,7 +89,7 @@ class _Slot:
         self.pool = self._start()
 
     def _start(self) -> ProcessPool:
-        arguments = (self.number, self.engine.workers, self.engine.gpus, os.getpid(), psutil.Process().create_time())
+        arguments = (self.number, self.engine.workers, self.engine.gpus, os.getpid(), born(os.getpid()))
         context = process_context(["__main__", __name__])
         return ProcessPool(1, initializer=_initialise_worker, initargs=arguments, context=context)
 
@@ -162,7 +161,7 @@ def _choose(waiting: Sequence[Job], slot: _Slot, busy: Collection[_Slot]) -> int
     return next((index for index, network in enumerate(networks) if network not in taken), 0)
 
 
-def _initialise_worker(number: int, workers: int, gpus: int, run: int, born: float) -> None:
+def _initialise_worker(number: int, workers: int, gpus: int, run: int, since: float) -> None:
     """Prepares a new process: sets its share of the cores and its GPU, and ends it when its run is gone."""
     torch.set_num_threads(threads(workers))
     # torch.fx uses tqdm if it is installed. Its lock between processes leaks when a process is killed, and Python warns
@@ -176,4 +175,4 @@ def _initialise_worker(number: int, workers: int, gpus: int, run: int, born: flo
         visible = os.environ.get("CUDA_VISIBLE_DEVICES", "")
         names = visible.split(",") if visible else [str(gpu) for gpu in range(gpus)]
         os.environ["CUDA_VISIBLE_DEVICES"] = names[number % len(names)]
-    watch_over(run, born, lambda: os._exit(1))
+    watch_over(run, since, lambda: os._exit(1))

@@ -28,7 +28,8 @@ class Ray:
         threads: CPU cores of one job.
         gpus: GPUs of one job; a fraction shares one.
         time_limit: seconds that a job may take.
-        address: of the cluster, as `ray.init` takes it; None joins the one that RAY_ADDRESS names, or starts one here.
+        address: of the cluster, as `ray.init` takes it; "auto" is the one that RAY_ADDRESS names or that runs here.
+            None starts one on this machine: a cluster that happens to run here is somebody else's.
 
     Raises:
         EngineMissing: Ray is not installed.
@@ -52,7 +53,7 @@ class Ray:
             path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH", "")]))
             environment = {"env_vars": {"PYTHONPATH": path}}
             try:
-                ray.init(self.address, log_to_driver=False, include_dashboard=False, runtime_env=environment)
+                ray.init(self.address or "local", log_to_driver=False, include_dashboard=False, runtime_env=environment)
             except (ValueError, RuntimeError, OSError) as error:
                 where = f"at {self.address}" if self.address else "here"
                 raise BenchmarkError(f"There is no Ray cluster {where} (--address): {error}") from None

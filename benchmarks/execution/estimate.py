@@ -38,7 +38,7 @@ def estimate(cells: Sequence[Cell], records: Iterable[Record]) -> dict[str, floa
     is nearest in work; then the median over the methods on that network. Other records are scaled:
     conversion with T, evaluation with T times the number of test samples.
     """
-    done = [record for record in records if record.status == "done"]
+    done = [record for record in records if record.status == "done" and record.primary_metric in record.metrics]
     own = {record.cell.id: record for record in done}
     sizes = {record.cell.task: _samples(record) for record in done if record.cell.limit is None}
     groups: dict[tuple[str, str], list[Record]] = {}
@@ -53,7 +53,9 @@ def estimate(cells: Sequence[Cell], records: Iterable[Record]) -> dict[str, floa
 
 
 def time_needed(cells: Sequence[Cell], records: Iterable[Record], workers: int) -> TimeEstimate:
-    """The estimated time of measuring cells, from the records of others."""
+    """The estimated time of measuring cells, from the records of others, which are read if there are cells."""
+    if not cells:
+        return TimeEstimate(0.0, 0, 0)
     return total_time(estimate(cells, records).values(), workers)
 
 

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 from benchmarks.choices import Rerun
+from benchmarks.execution.failures import explain
 from benchmarks.execution.workbench import Workbench
-from benchmarks.execution.worker import explain
 from benchmarks.records.record import Record
 from benchmarks.records.store import Store
 from benchmarks.suites.cell import Cell
@@ -40,14 +40,13 @@ def plan(cells: Sequence[Cell], bench: Workbench, store: Store) -> list[Planned]
 
 
 def _state(cell: Cell, bench: Workbench, store: Store) -> Planned:
-    state, reason = store.state(cell)
+    state, reason, record = store.look_up(cell)
     try:
         fingerprint = bench.fingerprint(cell)
     except Exception as error:  # A network or task may break in any way; the others go on.
         # A record that was measured elsewhere stays valid.
         return Planned(cell, "done" if state == "done" else "impossible", explain(error))
-    record = store.load(cell) if state == "done" else None
-    if record is None:  # What was impossible, and is no more, was never measured.
+    if record is None or state != "done":  # What was impossible, and is no more, was never measured.
         return Planned(cell, "failed", reason) if state == "failed" else Planned(cell, "new")
     changed = [key for key, value in fingerprint.items() if record.fingerprint.get(key) != value]
     if not changed:

@@ -13,8 +13,10 @@ def foreign_profiles(suite: Suite, store: Results) -> list[Record]:
 
     Records of cells that the suite no longer has, but of a profile that it has, are not foreign.
     """
-    own = {(cell.profile, cell.calibration) for cell in suite.cells()}
-    return [record for record in store.records() if (record.cell.profile, record.cell.calibration) not in own]
+    cells = {cell.id: (cell.profile, cell.calibration) for cell in suite.cells()}
+    own = set(cells.values())
+    # Those of the suite's cells are its own, and need not be read for that.
+    return [record for record in store.records(cells) if (record.cell.profile, record.cell.calibration) not in own]
 
 
 def refuse_foreign_profiles(suite: Suite, store: Results) -> None:

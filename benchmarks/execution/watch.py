@@ -20,6 +20,7 @@ from benchmarks.records.reading import Results
 from benchmarks.records.record import Record
 from benchmarks.records.store import Store
 from benchmarks.suites.cell import Cell
+from benchmarks.text import one_line, printable
 
 
 class Watch:
@@ -57,11 +58,13 @@ class Watch:
         """Counts a cell that ended, and prints a line on it."""
         self.done += result.status == "done"
         self.failed += result.status == "failed"
-        record = self.store.load(cell) if result.status == "done" else None
-        self.say(f"[{self.done + self.failed}/{self.total}] {cell.label}: {outcome(record, result.reason)}")
+        state, reason, record = self.store.look_up(cell) if result.status == "done" else ("failed", result.reason, None)
+        said = outcome(record if state == "done" else None, reason)
+        self.say(f"[{self.done + self.failed}/{self.total}] {cell.label}: {said}")
 
     def say(self, line: str) -> None:
         """Prints a line above the table, or to the log."""
+        line = printable(line)
         if self.live.is_started:
             self.console.print(line, highlight=False, markup=False)
         else:
@@ -100,7 +103,10 @@ def running_table(running: Sequence[Running]) -> Table:
         what = "loads data" if not item.total else item.doing or f"{item.done} of {item.total} samples"
         where = "" if item.host == socket.gethostname() else f" on {item.host}"
         bar = ProgressBar(total=item.total or 1, completed=item.done, width=20)
-        table.add_row(item.label, bar, what, f"{duration(time.time() - item.started)}, process {item.pid}{where}")
+        # A clock that was corrected since must not show less than nothing.
+        process = f"{duration(max(time.time() - item.started, 0))}, process {item.pid}{where}"
+        label, doing, holder = (Text(one_line(said)) for said in (item.label, what, process))
+        table.add_row(label, bar, doing, holder)
     return table
 
 
@@ -118,9 +124,9 @@ def status(cells: Sequence[Cell], store: Results, console: Console) -> None:
     running = list(Leases(store).running())
     console.print(f"{len(cells)} cells: " + ", ".join(f"{count} {state}" for state, count in counts.items()))
     for line in failed:
-        console.print(f"failed: {line}", highlight=False, markup=False)
+        console.print(f"failed: {one_line(line)}", highlight=False, markup=False)
     for reason, count in impossible.items():
-        console.print(f"impossible: {count} cells: {reason}", highlight=False, markup=False)
+        console.print(f"impossible: {count} cells: {one_line(reason)}", highlight=False, markup=False)
     console.print(f"{len(running)} running" if running else "nothing is running")
     if running:
         console.print(running_table(running))

@@ -20,7 +20,7 @@ from adapters import NETWORKS, find_weights, resolve_device
 from benchmarks.choices import Precision
 from benchmarks.execution.evaluate import Prepared, calibration_set, evaluate, prepare
 from benchmarks.execution.listening import listening
-from benchmarks.freshness.sources import Sources, combined
+from benchmarks.freshness.sources import Sources
 from benchmarks.records.converted import ConversionCache, Converted, spec, stage_parts
 from benchmarks.records.machine import this_machine
 from benchmarks.records.record import Measurement, Record
@@ -64,6 +64,7 @@ class Workbench:
         self.network = lru_cache(maxsize=1)(self._network)
         self.calibration = lru_cache(maxsize=2)(self._calibration)
         self.source = Sources()
+        self._methods: dict[tuple[Sources, type, str], str] = {}
         self.conversions = ConversionCache(converted, self.source, self._now)
 
     def _task(self, name: str) -> Task:
@@ -87,18 +88,26 @@ class Workbench:
         `method` is the code of the method and its stages, `evaluation` that of everything else that decides a figure.
         """
         return {
-            "method": combined(self.source.of(*_recipe(cell))) + _settings(cell),
-            "evaluation": combined(self._sources(cell, prepare, calibration_set, evaluate)),
+            "method": self._method(cell),
+            "evaluation": self.source.combined(*self._roots(cell, prepare, calibration_set, evaluate)),
             **self._inputs(cell),
         }
 
     def sources(self, cell: Cell) -> dict[str, str]:
         """The code that the cell's result depends on: a digest for each module."""
-        return self._sources(cell, prepare, calibration_set, evaluate, *_recipe(cell))
+        return self.source.of(*self._roots(cell, prepare, calibration_set, evaluate), *_recipe(cell))
 
-    def _sources(self, cell: Cell, *roots: Callable[..., Any]) -> dict[str, str]:
+    def _method(self, cell: Cell) -> str:
+        """The entry `method` of a fingerprint, which cells of one method with the same options share."""
+        recipe = self.source, type(cell.recipe), cell.recipe.model_dump_json()
+        if recipe not in self._methods:
+            self._methods[recipe] = self.source.combined(*_recipe(cell)) + _settings(cell)
+        return self._methods[recipe]
+
+    def _roots(self, cell: Cell, *others: Callable[..., Any]) -> tuple[Callable[..., Any], ...]:
+        """The classes of the cell's task and network, and others."""
         prepared = self.network(cell.task, cell.network)
-        return self.source.of(type(prepared.task), type(prepared.adapter), *roots)
+        return type(prepared.task), type(prepared.adapter), *others
 
     def _inputs(self, cell: Cell) -> dict[str, str]:
         prepared = self.network(cell.task, cell.network)
@@ -131,7 +140,7 @@ class Workbench:
         """All that a conversion depends on besides T and the stages."""
         return {
             "task": cell.task, "network": cell.network, "calibration": cell.calibration, "seed": cell.seed,
-            "code": combined(self._sources(cell, prepare, calibration_set)), **self._inputs(cell),
+            "code": self.source.combined(*self._roots(cell, prepare, calibration_set)), **self._inputs(cell),
         }  # fmt: skip
 
     def measure(

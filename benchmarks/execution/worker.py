@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import traceback
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -10,13 +9,11 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Literal
 
-import torch
-from pydantic import ValidationError
-
 from benchmarks.choices import Precision
+from benchmarks.execution.failures import cause_of, explain
 from benchmarks.execution.workbench import Workbench
 from benchmarks.records.leases import Lease, Leases
-from benchmarks.records.record import Cause, Record, first_error
+from benchmarks.records.record import Cause, Record
 from benchmarks.records.store import DamagedRecord, Store
 from benchmarks.suites.cell import Cell
 from benchmarks.suites.plugins import load_plugins
@@ -104,10 +101,10 @@ def _measure(job: Job, lease: Lease) -> JobResult:
             return JobResult("done")
         measured = bench.measure(job.cell, lease.advance, lease.say)
     except Exception as error:  # Whatever goes wrong in one cell, the others go on.
-        foreseen = isinstance(error, BenchmarkError)
-        if not foreseen:
+        cause, foreseen = cause_of(error), isinstance(error, BenchmarkError)
+        if cause == "error":
             traceback.print_exc()
-        return fail(job, explain(error), "refused" if foreseen else "error", fingerprint, broken=not foreseen)
+        return fail(job, explain(error), cause, fingerprint, broken=not foreseen)
     provenance = measured.record.provenance | _run_provenance(job)
     job.store.save(measured.record.model_copy(update={"provenance": provenance}), measured.samples)
     return JobResult("done")
@@ -147,18 +144,6 @@ def finished_since(job: Job, since: float) -> bool:
         return False
     finished = record.provenance.get("finished") if record is not None and record.status == "done" else None
     return finished is not None and datetime.fromisoformat(finished).timestamp() >= since
-
-
-def explain(error: Exception) -> str:
-    """An error in one line."""
-    if isinstance(error, BenchmarkError):
-        return str(error)
-    text = first_error(error) if isinstance(error, ValidationError) else next(iter(str(error).splitlines()), "")
-    if isinstance(error, (MemoryError, torch.OutOfMemoryError)) or "can't allocate memory" in text:
-        return f"out of memory: {text}" if text else "out of memory"
-    if isinstance(error, OSError) and error.errno == errno.ENOSPC:
-        return f"the disk is full: {error.filename or text}"
-    return f"{type(error).__name__}: {text}" if text else type(error).__name__
 
 
 def _fresh(job: Job, fingerprint: dict[str, str]) -> bool:

@@ -29,6 +29,7 @@ class Sources:
         self._folder = folder
         self._closures: dict[frozenset[str], Closure] = {}
         self._reached: dict[tuple[Any, ...], dict[str, str]] = {}
+        self._combined: dict[int, str] = {}
 
     def of(self, *roots: Callable[..., Any]) -> dict[str, str]:
         """Digests of the code that classes, functions and the classes of other objects reach, by module.
@@ -53,6 +54,13 @@ class Sources:
                     )
             self._reached[parts] = closure.of(names)
         return self._reached[parts]
+
+    def combined(self, *roots: Callable[..., Any]) -> str:
+        """One digest of all code that roots reach, see `of`; cells share theirs, so that it is made once."""
+        reached = self.of(*roots)  # Which is kept, so that no other has its address.
+        if id(reached) not in self._combined:
+            self._combined[id(reached)] = combined(reached)
+        return self._combined[id(reached)]
 
     def _closure(self, modules: set[str]) -> Closure:
         """The closure for roots in these modules, made once for each set of plug-ins."""

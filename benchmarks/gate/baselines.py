@@ -1,38 +1,53 @@
 """Baselines: committed results of a suite, which the gate compares later runs with.
 
 `NAME.json` holds the figures, one a line, readable in a diff. `NAME.parquet` beside it holds the outcome of every
-sample, for paired comparison; the first file holds the digest of the second.
+sample, for paired comparison; the first file holds the digest of the second, and one of its own content. Both are
+taken from a run (`gate --update`) and never edited.
 """
 
 from __future__ import annotations
 
 import hashlib
 import io
-import json
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Annotated, Any, Literal, Self, get_args
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, StrictInt, ValidationError, model_validator
 
+from benchmarks.gate.figures import incoherences
 from benchmarks.records.reading import Results
-from benchmarks.records.record import INPUTS, Record
-from benchmarks.suites.cell import Cell
+from benchmarks.records.record import INPUTS, ROUNDING, Record
+from benchmarks.records.sealed import Damaged, opened, seal
+from benchmarks.suites.cell import STEPS, Cell
 from conversion.errors import BenchmarkError, InvalidInput
 from conversion.files import write_atomically
+from tasks import TASKS
 
-SCHEMA = 1
+SCHEMA = 2
+SEALED = 2
+"""The first version whose files carry a digest of their content."""
 Operation = Literal["synops_unary", "synops_smallest", "synops_binary", "synops_graded", "macs", "flops"]
 OPERATIONS: tuple[Operation, ...] = get_args(Operation)
+HIGHEST = 100 + ROUNDING
+
+
+Count = Annotated[FiniteFloat, Field(ge=0)]
 
 
 class Incomparable(BenchmarkError):
     """A record that cannot be compared."""
+
+
+class DamagedBaseline(InvalidInput):
+    """A baseline that is not as it was written, or says what no measurement gives: nothing can be compared with it."""
 
 
 class Row(BaseModel):
@@ -46,6 +61,7 @@ class Row(BaseModel):
         operations: mean counts of a sample, by kind.
         steps: mean number of steps of a sample.
         latency_first, latency_final: steps until the first and the final answer.
+        order: digest of the samples' targets in their order; "" where targets were not kept, or in older baselines.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -53,20 +69,21 @@ class Row(BaseModel):
     task: str
     network: str
     method: str
-    T: int | None
+    T: Annotated[StrictInt, Field(ge=1, le=STEPS)] | None
     seed: int
     profile: str
     calibration: int
-    n: int
+    n: Annotated[StrictInt, Field(ge=1)]
     metric: str
-    value: float
+    value: FiniteFloat
     weights: str
     data: str
     precision: str
-    operations: dict[Operation, float] = Field(min_length=len(OPERATIONS))
-    steps: float
-    latency_first: float
-    latency_final: float
+    operations: dict[Operation, Count] = Field(min_length=len(OPERATIONS))
+    steps: Count
+    latency_first: Count
+    latency_final: Count
+    order: str = ""
 
     @model_validator(mode="before")
     @classmethod
@@ -86,6 +103,14 @@ class Row(BaseModel):
         if isinstance(first, int | float) and isinstance(steps, int | float):
             content = {"latency_final": first - 1 + steps} | content
         return content
+
+    @model_validator(mode="after")
+    def _possible(self) -> Self:
+        """Raises ValueError for a percentage that is none; the unit of a plug-in's task may not be known here."""
+        percentage = self.task in TASKS and TASKS[self.task].perfect == 100
+        if percentage and self.metric == TASKS[self.task].primary_metric and not -ROUNDING <= self.value <= HIGHEST:
+            raise ValueError(f"{self.metric} is {self.value:g}, and it is a percentage")
+        return self
 
     def compared(self) -> dict[str, float]:
         """The figures of which less is better, by name."""
@@ -124,13 +149,38 @@ def measured(record: Record, store: Results) -> tuple[Row, NDArray[Any]]:
     Raises:
         Incomparable: the record does not say what it was measured with, or its outcomes are not there or not finite.
     """
+    row, outcomes, _ = _with_samples(record, store)
+    return row, outcomes
+
+
+def believed(record: Record, store: Results) -> tuple[Row, NDArray[Any]]:
+    """The same, of a record whose figures follow from its outcomes.
+
+    Raises:
+        Incomparable: as of `measured`, or they do not.
+    """
+    row, outcomes, samples = _with_samples(record, store)
+    if said := incoherences(record, samples):
+        raise Incomparable(f"its figures contradict each other ({said[0]}); measure it again")
+    return row, outcomes
+
+
+def _with_samples(record: Record, store: Results) -> tuple[Row, NDArray[Any], pd.DataFrame]:
     row, samples = row_of(record), store.samples(record)
     if samples is None or "outcome" not in samples or len(samples) != row.n:
         raise Incomparable("the outcomes of its samples are not beside its record; measure it again")
     outcomes = samples["outcome"].to_numpy()
-    if not np.isfinite(outcomes).all():
+    if outcomes.dtype.kind not in "fiub" or not np.isfinite(outcomes).all():
         raise Incomparable("outcomes of its samples are not finite")
-    return row, outcomes
+    return row.model_copy(update={"order": _order(samples)}), outcomes, samples
+
+
+def _order(samples: pd.DataFrame) -> str:
+    """The field `order` of a row."""
+    targets = samples["target"].to_numpy() if "target" in samples else np.empty(0)
+    if targets.dtype.kind not in "iu":
+        return ""
+    return hashlib.sha256(np.ascontiguousarray(targets, "<i8").tobytes()).hexdigest()[:16]
 
 
 def row_of(record: Record) -> Row:
@@ -143,13 +193,16 @@ def row_of(record: Record) -> Row:
     unsaid = [name for name in INPUTS if not record.fingerprint.get(name)]
     if unsaid or totals is None or value is None:
         raise Incomparable(f"its record does not say its {' and '.join(unsaid or ['figures'])}; measure it again")
-    return Row(
-        id=cell.id, task=cell.task, network=cell.network, method=cell.recipe.label, T=cell.T, seed=cell.seed,
-        profile=cell.profile, calibration=cell.calibration, n=value.n, metric=record.primary_metric, value=value.value,
-        operations={name: getattr(totals, name) for name in OPERATIONS}, steps=totals.steps,
-        latency_first=totals.latency_first, latency_final=totals.latency_final,
-        **{name: record.fingerprint[name] for name in INPUTS},
-    )  # fmt: skip
+    try:
+        return Row(
+            id=cell.id, task=cell.task, network=cell.network, method=cell.recipe.label, T=cell.T, seed=cell.seed,
+            profile=cell.profile, calibration=cell.calibration, n=value.n, metric=record.primary_metric,
+            value=value.value, operations={name: getattr(totals, name) for name in OPERATIONS}, steps=totals.steps,
+            latency_first=totals.latency_first,
+            latency_final=totals.latency_final, **{name: record.fingerprint[name] for name in INPUTS},
+        )  # fmt: skip
+    except ValidationError as error:
+        raise Incomparable(f"its record says what cannot be ({_describe(error)}); measure it again") from None
 
 
 def take_baseline(suite: str, cells: Sequence[Cell], store: Results) -> Baseline:
@@ -167,7 +220,7 @@ def take_baseline(suite: str, cells: Sequence[Cell], store: Results) -> Baseline
             defects.append(f"{cell.label} failed ({record.reason})")
         else:
             try:
-                row, outcomes[cell.id] = measured(record, store)
+                row, outcomes[cell.id] = believed(record, store)
                 rows.append(row)
             except Incomparable as error:
                 defects.append(f"{cell.label}: {error}")
@@ -196,7 +249,7 @@ def write_baseline(baseline: Baseline, path: Path) -> Path:
         suite=baseline.suite, samples_sha256=hashlib.sha256(content).hexdigest(), cells=list(baseline.rows)
     )
     write_atomically(samples_path, content)
-    write_atomically(path, (stored.model_dump_json(indent=1) + "\n").encode())
+    write_atomically(path, seal((stored.model_dump_json(indent=1) + "\n").encode()))
     return samples_path
 
 
@@ -204,7 +257,8 @@ def read_baseline(path: Path) -> Baseline:
     """Reads both files.
 
     Raises:
-        InvalidInput: one is missing, damaged or of a newer version, or the two do not belong together; says which.
+        InvalidInput: one is missing or of a newer version.
+        DamagedBaseline: one is damaged, the two do not belong together, or a value does not follow from its outcomes.
     """
     samples_path = _samples_path(path)
     for file in (path, samples_path):
@@ -215,18 +269,38 @@ def read_baseline(path: Path) -> Baseline:
     stored = _read_json(path)
     content = samples_path.read_bytes()
     if hashlib.sha256(content).hexdigest() != stored.samples_sha256:
-        raise InvalidInput(
+        raise DamagedBaseline(
             f"{samples_path.name} is not the file that {path} was written with; take both of {path.parent} from one "
             "revision, or write the baseline again."
         )
-    samples = pd.read_parquet(io.BytesIO(content))
-    outcomes = {str(id): group.to_numpy() for id, group in samples.groupby("cell", observed=True)["outcome"]}
+    outcomes = _outcomes(content, samples_path)
     for row in stored.cells:
         if len(outcomes.get(row.id, ())) != row.n:
-            raise InvalidInput(
+            raise DamagedBaseline(
                 f"{samples_path} does not hold the {row.n} samples of {row.id}; write the baseline again."
             )
+        if row.task in TASKS:
+            found = TASKS[row.task].target.recomputed({"outcome": outcomes[row.id]}).get(row.metric)
+            if found is not None and not np.isclose(found, row.value, rtol=1e-5):
+                raise DamagedBaseline(
+                    f"The baseline {path} says {row.metric} {row.value:.6g} of {row.id}, and its samples "
+                    f"{found:.6g}; write the baseline again."
+                )
     return Baseline(stored.suite, stored.cells, outcomes)
+
+
+def _outcomes(content: bytes, path: Path) -> dict[str, NDArray[Any]]:
+    """The outcomes of every cell's samples in a file."""
+    try:
+        samples = pd.read_parquet(io.BytesIO(content))
+        outcomes = {str(id): group.to_numpy() for id, group in samples.groupby("cell", observed=True)["outcome"]}
+    except (pa.ArrowException, ValueError, KeyError, OSError) as error:
+        reason = next(iter(str(error).splitlines()), type(error).__name__)
+        raise DamagedBaseline(f"{path} is no table of samples ({reason}); write the baseline again.") from None
+    for id, found in outcomes.items():
+        if found.dtype.kind not in "fiub" or not np.isfinite(found).all():
+            raise DamagedBaseline(f"{path} holds outcomes of {id} that are not finite; write the baseline again.")
+    return outcomes
 
 
 def _samples_path(path: Path) -> Path:
@@ -237,21 +311,21 @@ def _samples_path(path: Path) -> Path:
 
 def _read_json(path: Path) -> BaselineFile:
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except json.JSONDecodeError as error:
-        raise InvalidInput(f"The baseline {path} is no valid JSON: {error}.") from None
-    except UnicodeDecodeError:
-        raise InvalidInput(f"The baseline {path} is no text; write it again.") from None
+        content = opened(path.read_bytes(), "schema_version", SEALED)
+    except Damaged as error:
+        raise DamagedBaseline(
+            f"The baseline {path} is damaged ({error}). Take it from its revision, or write it again with --update."
+        ) from None
     version = content.get("schema_version") if isinstance(content, dict) else None
     if isinstance(version, int) and version > SCHEMA:
         raise InvalidInput(f"The baseline {path} was written by a newer version of this benchmark; update it.")
     try:
         stored = BaselineFile.model_validate(content)
     except ValidationError as error:
-        raise InvalidInput(f"The baseline {path}: {_describe(error)}") from None
+        raise DamagedBaseline(f"The baseline {path}: {_describe(error)}") from None
     ids = [row.id for row in stored.cells]
-    if twice := next((id for id in ids if ids.count(id) > 1), None):
-        raise InvalidInput(f"The baseline {path} holds {twice} twice; write it again.")
+    if twice := next((id for id, count in Counter(ids).items() if count > 1), None):
+        raise DamagedBaseline(f"The baseline {path} holds {twice} twice; write it again.")
     return stored
 
 

@@ -14,10 +14,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from benchmarks.gate.judge import TOLERANCE
 from benchmarks.records.record import Record
 from conversion.counting.operations import KINDS
+from tasks import TASKS
 
+TOLERANCE = 1e-3
+"""Relative tolerance of counts, which are deterministic but for spikes that rounding moves across a threshold."""
 MEASURED = ("metrics", "curve", "totals", "layers", "exits", "activity", "report", "departures")
 """The fields of a record that hold what was measured."""
 ROUNDING = 1e-6
@@ -171,27 +173,51 @@ def contradictions(record: Record, table: pd.DataFrame | None) -> list[str]:
     totals = record.totals
     if totals is None:
         return []
+    if table is not None and (absent := [name for name in ("outcome", "steps") if name not in table]):
+        return [f"its samples have no {' and no '.join(absent)}"]
     pairs: dict[str, tuple[float, float]] = {}
     for kind in KINDS:
         pairs[f"{kind} in all and of the layers"] = getattr(totals, kind), sum(getattr(a, kind) for a in record.layers)
     value = record.metrics[record.primary_metric]
-    if table is not None and (absent := [name for name in ("outcome", "steps") if name not in table]):
-        return [f"its samples have no {' and no '.join(absent)}"]
     if record.curve:
         pairs[f"{record.primary_metric} and its curve"] = value.value, record.curve[max(record.curve)]
     if record.exits:
         pairs["the exits and one"] = sum(record.exits), 1.0
-    if table is not None:
-        pairs["test samples and rows of them"] = value.n, len(table)
+    return _disagreeing(pairs) + ([] if table is None else incoherences(record, table))
+
+
+def incoherences(record: Record, table: pd.DataFrame) -> list[str]:
+    """Sentences on figures of a record that do not follow from its samples, or that no measurement gives."""
+    totals, value = record.totals, record.metrics[record.primary_metric]
+    assert totals is not None  # Of a cell that was measured.
+    pairs: dict[str, tuple[float, float]] = {"test samples and rows of them": (value.n, len(table))}
+    found = []
+    if "steps" in table:
         pairs["steps and those of the samples"] = totals.steps, float(table["steps"].mean())
-        for kind in (kind for kind in KINDS if kind in table):
-            pairs[f"{kind} and those of the samples"] = getattr(totals, kind), float(table[kind].mean())
-        if {"prediction", "target"} <= set(table):
-            right = float((table["prediction"] == table["target"]).mean())
-            pairs["outcomes and predictions"] = float(table["outcome"].mean()), right
-            pairs[f"{record.primary_metric} and predictions"] = value.value, 100 * right
+    for kind in (kind for kind in KINDS if kind in table):
+        pairs[f"{kind} and those of the samples"] = getattr(totals, kind), float(table[kind].mean())
+    if record.cell.task in TASKS:
+        target = TASKS[record.cell.task].target
+        columns = {str(name): table[name].to_numpy() for name in table}
+        for metric, again in target.recomputed(columns).items():
+            if metric in record.metrics:
+                pairs[f"{metric} and outcomes"] = record.metrics[metric].value, again
+        if not target.in_order(columns):
+            found.append("its samples are not in the order of the test split")
+    if {"prediction", "target"} <= set(table):
+        right = float((table["prediction"] == table["target"]).mean())
+        pairs["outcomes and predictions"] = float(table["outcome"].mean()), right
+        pairs[f"{record.primary_metric} and predictions"] = value.value, 100 * right
+        if not np.array_equal(
+            table["outcome"].to_numpy(float), (table["prediction"] == table["target"]).to_numpy(float)
+        ):
+            found.append("outcomes of single samples are not those of their predictions")
+    return _disagreeing(pairs) + found
+
+
+def _disagreeing(pairs: dict[str, tuple[float, float]]) -> list[str]:
     return [
         f"{name} disagree: {a:.6g} and {b:.6g}"
         for name, (a, b) in pairs.items()
-        if not math.isclose(a, b, rel_tol=1e-5)
+        if not math.isclose(a, b, rel_tol=1e-5, abs_tol=1e-9)
     ]

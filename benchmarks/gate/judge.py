@@ -8,18 +8,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from benchmarks.gate.baselines import Baseline, Incomparable, Row, measured
+from benchmarks.gate.baselines import Baseline, Incomparable, Row, believed
+from benchmarks.gate.figures import TOLERANCE
 from benchmarks.gate.paired import LEVEL, Paired, adjusted, compare
 from benchmarks.records.reading import Results
-from benchmarks.records.record import INPUTS, Record
+from benchmarks.records.record import INPUTS, UNMEASURED, Record
 from benchmarks.records.store import RECORD
 
 Verdict = Literal["pass", "regressed", "improved", "missing", "incomparable"]
-# Counts are deterministic but for spikes that rounding moves across a threshold.
-TOLERANCE = 1e-3
 PASS, REGRESSION, INCONCLUSIVE = 0, 4, 5
-# Causes of failure that are not the code's: no data, no memory, no time.
-UNMEASURED = {"impossible", "killed", "time limit"}
 
 
 @dataclass(frozen=True)
@@ -98,7 +95,7 @@ def _look_up(row: Row, baseline: Baseline, store: Results, record: Record | None
     """The comparison of a cell, or its verdict where it cannot be compared."""
     if record is None:
         if (store.folder / "cells" / row.id / RECORD).is_file():
-            return CellVerdict(row, "incomparable", "its record is damaged; measure it again")
+            return CellVerdict(row, "incomparable", "its record or its samples are damaged; measure it again")
         return CellVerdict(row, "missing", f"there is no record of it in {store.folder}")
     if record.status == "failed":
         if record.cause in UNMEASURED:
@@ -107,12 +104,14 @@ def _look_up(row: Row, baseline: Baseline, store: Results, record: Record | None
     if 2 * 0.5**row.n > LEVEL:
         return CellVerdict(row, "incomparable", f"{row.n} samples are too few to tell a loss from chance")
     try:
-        now, outcomes = measured(record, store)
+        now, outcomes = believed(record, store)
     except Incomparable as error:
         return CellVerdict(row, "incomparable", str(error))
     if other := [name for name in (*INPUTS, "metric", "n") if getattr(now, name) != getattr(row, name)]:
         shown = [name if name in ("weights", "data") else f"{name} ({_change(row, now, name)})" for name in other]
         return CellVerdict(row, "incomparable", f"measured with other {' and '.join(shown)}")
+    if row.order and row.order != now.order:
+        return CellVerdict(row, "incomparable", "its samples are others than the baseline's, or in another order")
     return Comparison(row, now, compare(baseline.outcomes[row.id], outcomes))
 
 

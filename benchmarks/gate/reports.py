@@ -8,10 +8,12 @@ from xml.etree import ElementTree
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from benchmarks.gate.baselines import OPERATIONS, Row
 from benchmarks.gate.judge import CellVerdict, Gate, relative
 from benchmarks.pages.markdown import table
+from benchmarks.text import one_line, page, printable
 
 COLUMNS = [
     "cell", "before -> now", "points", "lost / won", "p", "p among all",
@@ -35,17 +37,18 @@ def print_verdicts(found: Gate, console: Console) -> None:
         grid.add_column(column.replace(": ", "\n"), no_wrap=column != "cell", overflow="fold")
     for cell in found.cells:
         line = dict(zip(COLUMNS, _line(cell), strict=True))
-        grid.add_row(*(line[column] for column in ON_SCREEN), style=COLOURS[cell.verdict])
+        grid.add_row(*(Text(one_line(line[column])) for column in ON_SCREEN), style=COLOURS[cell.verdict])
     reasons = [f"{cell.row.label}: {cell.verdict}, {cell.reason}." for cell in found.cells if _notable(cell)]
     console.print(grid)
     for text in (*reasons, *_new(found)):
-        console.print(text, markup=False, highlight=False)
+        console.print(Text(one_line(text)))
 
 
 def markdown(found: Gate) -> str:
     """The page of a gate: the conclusion, a row for each cell, and what is new."""
-    rows = [[_escaped(text) for text in _line(cell)] for cell in found.cells]
-    return "\n".join(["# Gate", "", found.conclusion, "", *table(COLUMNS, rows), "", *_new(found), ""])
+    rows = map(_line, found.cells)
+    said = map(one_line, _new(found))
+    return page("\n".join(["# Gate", "", one_line(found.conclusion), "", *table(COLUMNS, rows), "", *said, ""]))
 
 
 def junit(found: Gate) -> bytes:
@@ -58,12 +61,13 @@ def junit(found: Gate) -> bytes:
     errors = verdicts.count("missing") + verdicts.count("incomparable")
     counts = {"tests": str(len(verdicts)), "failures": str(failures), "errors": str(errors)}
     root = ElementTree.Element("testsuites", counts)
-    suite = ElementTree.SubElement(root, "testsuite", {"name": f"gate {found.suite}", **counts, "skipped": "0"})
+    name = _xml(f"gate {found.suite}")
+    suite = ElementTree.SubElement(root, "testsuite", {"name": name, **counts, "skipped": "0"})
     for cell in found.cells:
         row = cell.row
-        place = ".".join((found.suite, row.task, row.network, row.profile))
-        case = ElementTree.SubElement(suite, "testcase", {"classname": place, "name": _name(row), "time": "0"})
-        said = FORBIDDEN.sub("?", f"{cell.verdict}: {cell.reason}")
+        place = _xml(".".join((found.suite, row.task, row.network, row.profile)))
+        case = ElementTree.SubElement(suite, "testcase", {"classname": place, "name": _xml(_name(row)), "time": "0"})
+        said = _xml(f"{cell.verdict}: {cell.reason}")
         if cell.verdict == "regressed":
             ElementTree.SubElement(case, "failure", {"message": said, "type": cell.verdict}).text = said
         elif cell.verdict in ("missing", "incomparable"):
@@ -72,6 +76,11 @@ def junit(found: Gate) -> bytes:
             ElementTree.SubElement(case, "system-out").text = said
     ElementTree.indent(root)
     return bytes(ElementTree.tostring(root, encoding="utf-8", xml_declaration=True))
+
+
+def _xml(text: str) -> str:
+    """A text as XML can hold it; what its own syntax needs is escaped by the writer."""
+    return FORBIDDEN.sub("?", printable(text))
 
 
 def _notable(cell: CellVerdict) -> bool:
@@ -122,7 +131,3 @@ def _percent(change: float) -> str:
 
 def _new(found: Gate) -> Sequence[str]:
     return [f"Not in the baseline, without a verdict: {', '.join(found.new)}."] if found.new else []
-
-
-def _escaped(text: str) -> str:
-    return " ".join(text.replace("|", "\\|").split())

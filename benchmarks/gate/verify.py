@@ -17,7 +17,8 @@ from scipy.stats import binomtest
 from benchmarks.choices import EngineName
 from benchmarks.engines import make_engine
 from benchmarks.engines.runner import run as run_jobs
-from benchmarks.execution.worker import Job, Settings, explain, fail, workbench
+from benchmarks.execution.failures import explain
+from benchmarks.execution.worker import Job, Settings, fail, workbench
 from benchmarks.gate.baselines import Incomparable, measured, row_of
 from benchmarks.gate.figures import (
     beyond_tolerance,
@@ -28,7 +29,7 @@ from benchmarks.gate.figures import (
     other_outcomes,
     unrecorded,
 )
-from benchmarks.gate.judge import PASS, REGRESSION, UNMEASURED, Comparison, judge
+from benchmarks.gate.judge import PASS, REGRESSION, Comparison, judge
 from benchmarks.gate.paired import Paired, adjusted, compare
 from benchmarks.pages.tables import collect, pages
 from benchmarks.records.machine import this_machine
@@ -36,7 +37,7 @@ from benchmarks.records.manifest import LIBRARIES, Verification
 from benchmarks.records.manifest import Verdict as Measured
 from benchmarks.records.published import PublishedSuite
 from benchmarks.records.reading import Results
-from benchmarks.records.record import INPUTS, Record
+from benchmarks.records.record import INPUTS, UNMEASURED, Record
 from benchmarks.records.store import Store
 from benchmarks.suites.suite import Suite
 from conversion.errors import BenchmarkError

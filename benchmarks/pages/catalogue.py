@@ -14,11 +14,13 @@ from typing import Literal
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from adapters import NETWORKS, Network
 from adapters.base import NetworkInfo, shown
 from adapters.weights import SHIPPED
 from benchmarks.suites.plugins import origin
+from benchmarks.text import one_line
 from conversion.files import write_atomically
 from tasks import TASKS, Task
 from tasks.base import TaskInfo
@@ -34,11 +36,12 @@ def print_catalogue(kind: Kind, console: Console) -> None:
         table.add_column(column, overflow="fold")
     if kind == "tasks":
         for task in (TASKS[name]() for name in TASKS):
-            row = (task.kind, str(len(task.classes)), shown(task.input_shape), _title(type(task)))
-            table.add_row(task.name, *row)
+            row = (task.name, task.kind, str(len(task.classes)), shown(task.input_shape), _title(type(task)))
+            table.add_row(*(Text(one_line(text)) for text in row))
     else:
         for network in (NETWORKS[name] for name in NETWORKS):
-            table.add_row(network.name, network.family.kind, _samples(network), _title(network))
+            described = (network.name, network.family.kind, _samples(network), _title(network))
+            table.add_row(*(Text(one_line(text)) for text in described))
     console.print(table)
 
 

@@ -8,7 +8,7 @@ from functools import partial
 import pandas as pd
 
 from benchmarks.pages.markdown import table
-from benchmarks.pages.seeds import mean_text, over_seeds
+from benchmarks.pages.seeds import Rows, mean_text, over_seeds, parts
 from benchmarks.references.prices import Coding
 from conversion.codes import RATE
 
@@ -33,7 +33,7 @@ def has_codes(frame: pd.DataFrame) -> bool:
 def codes_table(group: pd.DataFrame) -> list[str]:
     """The table of the networks of one task and network: a row for each method and T, means over seeds."""
     rows = []
-    for (method, T), seeds in group[group["T"].notna()].groupby(["method", "T"], sort=False):
+    for (method, T), seeds in parts(group[group["T"].notna()], ["method", "T"]).items():
         # Of a row that lacks a seed the first figure says so, and the others stay empty.
         first, *others = (over_seeds(seeds, figure) for figure in FIGURES)
         done = bool((seeds["status"] == "done").all())
@@ -41,19 +41,19 @@ def codes_table(group: pd.DataFrame) -> list[str]:
     return ["Codes, and what they cost:", "", *table(HEADER, rows), ""]
 
 
-def _share(coding: Coding, seeds: pd.DataFrame) -> str:
-    if seeds["energy_ann_mJ"].isna().any():
+def _share(coding: Coding, seeds: Rows) -> str:
+    if pd.isna(seeds["energy_ann_mJ"]).any():
         return "no ANN"
     return mean_text(100 * seeds[f"energy_{coding}_mJ"] / seeds["energy_ann_mJ"], ".1f", ".1f")
 
 
-def _thousands(column: str, seeds: pd.DataFrame) -> str:
-    return "not counted" if seeds[column].isna().any() else mean_text(seeds[column] / 1000, ".3g", ".2g")
+def _thousands(column: str, seeds: Rows) -> str:
+    return "not counted" if pd.isna(seeds[column]).any() else mean_text(seeds[column] / 1000, ".3g", ".2g")
 
 
-FIGURES: tuple[Callable[[pd.DataFrame], str], ...] = (
-    lambda seeds: str(seeds["code"].iloc[0]),
-    lambda seeds: str(seeds["wait"].iloc[0]),
+FIGURES: tuple[Callable[[Rows], str], ...] = (
+    lambda seeds: str(seeds["code"][0]),
+    lambda seeds: str(seeds["wait"][0]),
     *(partial(_share, coding) for coding in CODINGS),
     *(partial(_thousands, column) for column in THOUSANDS),
     lambda seeds: mean_text(seeds["latency_first"], ".4g", ".2g"),

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from benchmarks.choices import PUBLISHED
 from benchmarks.pages.comparisons import frontier
 from benchmarks.pages.markdown import table
-from benchmarks.pages.seeds import complete, half_width
+from benchmarks.pages.seeds import Rows, complete, half_width, parts
+from benchmarks.pages.tables import read_table
 from benchmarks.records.manifest import MANIFEST, check_files, read_manifest
+from benchmarks.text import one_line, page, printable
+from conversion.errors import InvalidInput
 from conversion.files import write_atomically
 from tasks import TASKS
 
@@ -74,8 +80,14 @@ def write_leaderboard(results: Path, path: Path) -> None:
     """
     for manifest in sorted(results.glob(f"*/{MANIFEST}")):
         check_files(manifest.parent, read_manifest(manifest.parent).files, ["results.csv"])
-    frames = [pd.read_csv(file) for file in sorted(results.glob("*/results.csv"))]
-    write_atomically(path, leaderboard(pd.concat(frames, ignore_index=True)).encode())
+    frames = []
+    for file in sorted(results.glob("*/results.csv")):
+        try:
+            frames.append(read_table(file))
+        except InvalidInput as error:  # What somebody left there keeps nobody's results from the page.
+            print(f"{printable(str(error))} The leaderboard is made without it.", file=sys.stderr)
+    if frames:
+        write_atomically(path, leaderboard(pd.concat(frames, ignore_index=True)).encode())
 
 
 def leaderboard(frame: pd.DataFrame) -> str:
@@ -89,15 +101,17 @@ def leaderboard(frame: pd.DataFrame) -> str:
     for board in boards:
         header = ["method", "T", board.metric, "unary, % of ANN", "graded, % of ANN", "unary, mJ"]
         lines += [
-            f"## {board.keys['task']}, {board.keys['network']}: {board.samples}",
+            one_line(f"## {board.keys['task']}, {board.keys['network']}: {board.samples}"),
             "",
-            f"{board.keys['calibration']} calibration samples, {board.keys['precision']}, "
-            f"prices `{board.keys['price_list']}`.",
+            one_line(
+                f"{board.keys['calibration']} calibration samples, {board.keys['precision']}, "
+                f"prices `{board.keys['price_list']}`."
+            ),
             "",
             *table(header, _body(board)),
             "",
         ]
-    return "\n".join(lines)
+    return page("\n".join(lines))
 
 
 def summary(frame: pd.DataFrame) -> list[str]:
@@ -114,7 +128,9 @@ def _ranked(frame: pd.DataFrame) -> pd.DataFrame:
 
 def _boards(done: pd.DataFrame) -> Iterator[Board]:
     for keys, group in done.groupby(KEYS):
-        rows = pd.DataFrame([_row(of_row) for _, of_row in group.groupby(["method", "T"], dropna=False, sort=False)])
+        # The ANN has no T.
+        found = parts(group.assign(T=group["T"].astype(float).fillna(-1.0)), ["method", "T"])
+        rows = pd.DataFrame([_row(of_row) for of_row in found.values()])
         ann, twins = rows["method"] == "ann", rows["method"].str.startswith("quantised_ann")
         if ann.any() and not (ann | twins).all():
             named = dict(zip(KEYS, keys, strict=True))
@@ -143,14 +159,21 @@ def _summary_entry(row: pd.Series[Any]) -> str:
     return f"{row['value']:.2f} at {share:.1f} %: `{row['method']}`, T={row['T']:.0f}"
 
 
-def _row(seeds: pd.DataFrame) -> dict[str, object]:
+def _row(seeds: Rows) -> dict[str, object]:
     """The mean over the seeds of a row; with several, its interval is that over seeds."""
-    row = {"method": seeds["method"].iloc[0], "T": seeds["T"].iloc[0], "seeds": len(seeds)}
-    row |= {str(name): mean for name, mean in seeds[FIGURES].mean().items()}
+    T = float(seeds["T"][0])
+    row: dict[str, Any] = {"method": seeds["method"][0], "T": None if T < 0 else T, "seeds": len(seeds)}
+    row |= {name: _mean(seeds[name].astype(float)) for name in FIGURES}
     if len(seeds) > 1:
         half = half_width(seeds["value"])
         row |= {"ci_low": row["value"] - half, "ci_high": row["value"] + half}
     return row
+
+
+def _mean(values: NDArray[np.float64]) -> float:
+    """The mean of those that are numbers."""
+    known = values[~np.isnan(values)]
+    return float(known.mean()) if len(known) else float("nan")
 
 
 def _body(board: Board) -> list[list[str]]:

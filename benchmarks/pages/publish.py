@@ -37,7 +37,13 @@ def show(suite: Suite, store: Results, frame: pd.DataFrame, results: Path) -> No
 
     Of a suite that regenerates a table of the paper, that table is all that is printed.
     """
-    _print(markdown(suite, frame, store.origin(), details=suite.table is None), suite, store, results)
+    details = suite.table is None
+    # Of all cells it is the page that was just written.
+    if details and frame["cell"].nunique() == len(suite.cells()):
+        page = (store.folder / "results.md").read_text(encoding="utf-8")
+    else:
+        page = markdown(suite, frame, store.origin(), details=details)
+    _print(page, suite, store, results)
 
 
 def show_screenful(suite: Suite, store: Results, frame: pd.DataFrame, results: Path) -> None:

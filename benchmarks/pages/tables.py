@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -12,12 +12,13 @@ from benchmarks.pages.codes import PRICES_OF_CODES, codes_table, has_codes
 from benchmarks.pages.comparisons import ablation, iso_energy
 from benchmarks.pages.markdown import table
 from benchmarks.pages.paper import paper_page
-from benchmarks.pages.seeds import ROW, mean_text, over_seeds
+from benchmarks.pages.seeds import ROW, Rows, mean_text, over_seeds, parts
 from benchmarks.records.reading import Results
 from benchmarks.records.record import Record
 from benchmarks.references.prices import PRICES
 from benchmarks.suites.cell import Cell
 from benchmarks.suites.suite import Suite
+from benchmarks.text import in_csv, one_line, page
 from conversion.codes import RATE
 from conversion.errors import InvalidInput
 from tasks import TASKS
@@ -33,6 +34,20 @@ OF_CODES = COLUMNS[COLUMNS.index("code") :]
 """Columns that tables from before there were codes do not have."""
 INTEGERS = ["T", "n"]
 TEXTS = ["reason", "departures", "code", "wait"]
+NAMES = [
+    "suite",
+    "task",
+    "network",
+    "method",
+    "profile",
+    "metric",
+    "price_list",
+    "precision",
+    "device",
+    "status",
+    "cell",
+]
+NUMBERS = [name for name in COLUMNS if name not in (*TEXTS, *NAMES)]
 
 
 def collect(suite: Suite, store: Results) -> pd.DataFrame:
@@ -42,24 +57,21 @@ def collect(suite: Suite, store: Results) -> pd.DataFrame:
 
 def collect_cells(cells: Sequence[Cell], store: Results, price_list: str) -> pd.DataFrame:
     """The tidy table of some cells of a store, with energy at these prices."""
-    states = {cell.id: store.state(cell) for cell in cells}
-    records = {cell.id: store.load(cell) for cell in cells if states[cell.id][0] == "done"}
+    found = [store.look_up(cell) for cell in cells]
     anns = {
         (record.cell.task, record.cell.network, record.cell.profile): record
-        for record in records.values()
-        if record is not None and record.cell.method == "ann"
+        for state, _, record in found
+        if record is not None and state == "done" and record.cell.method == "ann"
     }
     rows: list[dict[str, object]] = []
-    for cell in cells:
-        state, reason = states[cell.id]
-        record = records.get(cell.id)
+    for cell, (state, reason, record) in zip(cells, found, strict=True):
         base: dict[str, object] = {
             "suite": store.folder.name, "task": cell.task, "network": cell.network, "method": cell.recipe.label,
             "T": cell.T, "seed": cell.seed, "profile": cell.profile, "price_list": price_list, "cell": cell.id,
             "calibration": cell.calibration,
         }  # fmt: skip
         ann = anns.get((cell.task, cell.network, cell.profile))
-        if record is None:
+        if record is None or state != "done":
             rows.append(base | {"status": state, "reason": reason or "not run yet"})
         elif ann is not None and (changed := store.differences(record, ann)):
             # Rows of different weights, precision or code are not comparable.
@@ -129,8 +141,10 @@ def read_table(path: Path) -> pd.DataFrame:
             frame = _of_rates(frame)
         if absent := [name for name in COLUMNS if name not in frame]:
             raise ValueError(f"it has no column {absent[0]}")
+        for name in NUMBERS:
+            pd.to_numeric(frame[name])
         return frame.astype(dict.fromkeys(INTEGERS, "Int64")).fillna(dict.fromkeys(TEXTS, ""))
-    except (ValueError, TypeError) as error:  # Also of what pandas cannot parse.
+    except (ValueError, TypeError, OverflowError) as error:  # Also of what pandas cannot parse.
         raise InvalidInput(f"{path} is no table of results: {str(error).strip().rstrip('.')}.") from None
 
 
@@ -147,10 +161,22 @@ def _of_rates(frame: pd.DataFrame) -> pd.DataFrame:
 
 def pages(suite: Suite, store: Results, frame: pd.DataFrame) -> dict[str, bytes]:
     """The contents of results.csv and results.md, by the name of the file."""
+    written = _texts(frame, in_csv)
     return {
-        "results.csv": frame.to_csv(index=False, float_format="%.6g").encode(),
+        "results.csv": written.to_csv(index=False, float_format="%.6g").encode(),
         "results.md": markdown(suite, frame, store.origin()).encode(),
     }
+
+
+def _texts(frame: pd.DataFrame, change: Callable[[str], str]) -> pd.DataFrame:
+    """The table with each of its texts changed."""
+    changed = {}
+    for name in frame.columns[frame.dtypes.map(lambda kind: not pd.api.types.is_numeric_dtype(kind))]:
+        # Thousands of rows hold few different texts.
+        texts = {text: change(text) for text in frame[name].unique() if isinstance(text, str)}
+        if any(text != new for text, new in texts.items()):
+            changed[name] = frame[name].map(lambda value, texts=texts: texts.get(value, value))
+    return frame.assign(**changed)
 
 
 def markdown(suite: Suite, frame: pd.DataFrame, origin: str = "", *, details: bool = True) -> str:
@@ -160,14 +186,18 @@ def markdown(suite: Suite, frame: pd.DataFrame, origin: str = "", *, details: bo
         origin: a line on where and when it was measured; "" for a working store.
         details: whether a suite that regenerates a table of the paper has more than that table.
     """
+    return page("\n".join(_lines(suite, _texts(frame, one_line), origin, details)))
+
+
+def _lines(suite: Suite, frame: pd.DataFrame, origin: str, details: bool) -> list[str]:
     prices = PRICES[suite.price_list]
-    lines = [f"# {suite.title}", ""]
+    lines = [f"# {one_line(suite.title)}", ""]
     if suite.note:
         lines += [suite.note.strip(), ""]
     if suite.table is not None:
         lines += paper_page(suite, frame)
         if not details:
-            return "\n".join(lines)
+            return lines
     lines += [
         f"Calibration looks at {suite.calibration} training samples at most. Energy is priced by `{suite.price_list}`: "
         f"{prices.source}. A burst of n spikes is priced as n spikes (unary) / as one graded event. Accuracies carry "
@@ -201,7 +231,7 @@ def markdown(suite: Suite, frame: pd.DataFrame, origin: str = "", *, details: bo
                 lines += iso_energy(of_metric, suite.iso_energy)
     lines += [origin, ""] if origin else []
     lines += ["Generated by `run_all.py`; every figure is a row of results.csv beside this file.", ""]
-    return "\n".join(lines)
+    return lines
 
 
 def _section(metric: str, group: pd.DataFrame, *, costs: bool) -> list[str]:
@@ -223,10 +253,9 @@ def _section(metric: str, group: pd.DataFrame, *, costs: bool) -> list[str]:
         ("Energy of one sample in mJ, unary / graded", _energy),
         ("Spikes of one sample, thousands", _spikes),
     ]
+    found, methods = parts(timed, ["method", "T"]), list(dict.fromkeys(timed["method"]))
     for title, text in blocks if costs else blocks[:1]:
-        rows = []
-        for method, of_method in timed.groupby("method", sort=False):
-            rows.append([f"`{method}`", *[over_seeds(of_method[of_method["T"] == T], text) for T in steps]])
+        rows = [[f"`{name}`", *(over_seeds(found.get((name, T)), text) for T in steps)] for name in methods]
         lines += [f"{title}:", "", *table(header, rows), ""]
     absences = absent(group)
     return [*lines, *absences, ""] if absences else lines
@@ -254,35 +283,36 @@ def _several_seeds(frame: pd.DataFrame) -> bool:
     return bool((frame.groupby(ROW)["seed"].nunique() > 1).any())
 
 
-def _value(rows: pd.DataFrame) -> str:
-    first, T, steps = rows.iloc[0], rows["T"].iloc[0], rows["mean_T"].mean()
+def _value(rows: Rows) -> str:
+    T, steps = rows["T"][0], rows["mean_T"].mean()
     # With early exit, T is the largest number of steps of a sample. A quantised twin takes one step.
     notes = [] if steps in (1, T) else [f"{steps:.2f} steps"]
     if len(rows) == 1:
-        return _noted(f"{first['value']:.2f} ±{(first['ci_high'] - first['ci_low']) / 2:.1f}", notes)
+        half = (rows["ci_high"][0] - rows["ci_low"][0]) / 2
+        return _noted(f"{rows['value'][0]:.2f} ±{half:.1f}", notes)
     return _noted(mean_text(rows["value"], ".2f", ".2f"), [_seeds(rows), *notes])
 
 
-def _ratio(rows: pd.DataFrame) -> str:
-    if rows["energy_ann_mJ"].isna().any():
+def _ratio(rows: Rows) -> str:
+    if pd.isna(rows["energy_ann_mJ"]).any():
         return "no ANN"
     shares = [100 * rows[f"energy_{coding}_mJ"] / rows["energy_ann_mJ"] for coding in ("unary", "graded")]
     return _figures(rows, [mean_text(share, ".1f", ".1f") for share in shares])
 
 
-def _energy(rows: pd.DataFrame) -> str:
+def _energy(rows: Rows) -> str:
     return _figures(rows, [mean_text(rows[f"energy_{coding}_mJ"], ".3g", ".2g") for coding in ("unary", "graded")])
 
 
-def _spikes(rows: pd.DataFrame) -> str:
+def _spikes(rows: Rows) -> str:
     return _figures(rows, [mean_text(rows["spikes"] / 1000, ".3g", ".2g")])
 
 
-def _seeds(rows: pd.DataFrame) -> str:
+def _seeds(rows: Rows) -> str:
     return f"{len(rows)} seeds"
 
 
-def _figures(rows: pd.DataFrame, figures: list[str]) -> str:
+def _figures(rows: Rows, figures: list[str]) -> str:
     return _noted(" / ".join(figures), [_seeds(rows)] if len(rows) > 1 else [])
 
 

@@ -33,8 +33,7 @@ def rates(task: RecordedEvents) -> tuple[float, float]:
             yield task.encoding.cells(task.events(recording), task.sensor)
 
     with TemporaryDirectory() as folder:
-        write_cells(Path(folder, "train.cells"), encoded())
-        store = CellStore(Path(folder, "train.cells"), task.input_shape)
+        store = CellStore(write_cells(Path(folder), "train", encoded()), task.input_shape)
         found = []
         for work in (lambda: sum(1 for _ in encoded()), lambda: _read(store)):
             durations = []

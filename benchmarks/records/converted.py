@@ -1,7 +1,8 @@
 """Networks as the stages of a method left them, kept apart from what was measured with them.
 
 Every stage's result is kept under a digest of all that it depends on, so that methods which begin with the same stages
-share them, across suites, processes and runs, and more test samples never recalibrate.
+share them, across suites, processes and runs, and more test samples never recalibrate. Beside a network's file stands a
+sealed JSON file with its key and digest; what does not verify is made again.
 """
 
 from __future__ import annotations
@@ -13,20 +14,25 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, fields, is_dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, ValidationError
 
 from benchmarks.freshness.sources import Sources, combined
+from benchmarks.records.sealed import Damaged, opened, seal
 from conversion import Calibration, SpikingNetwork, load, save
 from conversion.capture.graph import ConversionGraph
 from conversion.errors import CheckpointError
-from conversion.files import write_atomically
+from conversion.files import bound, sweep, used, write_atomically
 from conversion.report.layers import LayerReport, explain
 from conversion.stages import Stage
 
 # Of the network's file, and of the sidecar file beside it.
 SUFFIXES = (".safetensors", ".json")
+LIMIT = 20 << 30
+"""Bytes that the folder of converted networks may have; those used longest ago go first."""
+BOUNDED = 64
+"""After how many networks a process looks at the size of the folder again."""
 
 
 @dataclass(frozen=True)
@@ -44,10 +50,20 @@ class Converted:
 
 
 class _Sidecar(BaseModel):
-    """The JSON file beside a network's file; `explained` is the digest of the code that made the report."""
+    """The JSON file beside a network's file.
+
+    Attributes:
+        version: of this format; the first, which had none, had no digests either.
+        key: the name of both files.
+        network: SHA-256 of the network's file.
+        explained: the digest of the code that made the report.
+    """
 
     model_config = ConfigDict(extra="forbid")
-    seconds: float
+    version: Literal[2] = 2
+    key: str
+    network: str
+    seconds: Annotated[FiniteFloat, Field(ge=0)]
     report: list[LayerReport] | None = None
     explained: str = ""
 
@@ -67,6 +83,7 @@ class ConversionCache:
     def __init__(self, folder: Path | None, sources: Sources, now: Callable[[], float]) -> None:
         self.folder, self.sources, self.now = folder, sources, now
         self._memory: dict[str, Converted] = {}
+        self._saved = 0
 
     @cached_property
     def _explained(self) -> str:
@@ -141,11 +158,15 @@ class ConversionCache:
             return None
         network, sidecar = (self.folder / f"{key}{suffix}" for suffix in SUFFIXES)
         try:
-            found = _Sidecar.model_validate_json(sidecar.read_bytes())
+            found = _Sidecar.model_validate(opened(sidecar.read_bytes(), "version", 2))
+            if found.key != key or found.network != _digest(network):
+                return None  # Another network under this name.
             report = found.report if found.explained == self._explained else None
             kept = Converted(load(graph, network), found.seconds, report)
-        except (OSError, ValidationError, CheckpointError):
+        except (OSError, Damaged, ValidationError, CheckpointError):
             return None  # Not there yet, or damaged: it is made again.
+        for path in (network, sidecar):
+            used(path)
         self._remember(key, kept)
         return kept
 
@@ -154,11 +175,17 @@ class ConversionCache:
         if self.folder is None:
             return
         network, sidecar = (self.folder / f"{key}{suffix}" for suffix in SUFFIXES)
-        about = _Sidecar(seconds=found.seconds, report=found.report, explained=self._explained)
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             save(found.network, network)
-            write_atomically(sidecar, about.model_dump_json().encode())
+            about = _Sidecar(
+                key=key, network=_digest(network), seconds=found.seconds, report=found.report, explained=self._explained
+            )
+            write_atomically(sidecar, seal(about.model_dump_json().encode()))
+            if self._saved % BOUNDED == 0:
+                sweep(self.folder, "*.tmp")
+                bound((path for suffix in SUFFIXES for path in self.folder.glob(f"*{suffix}")), LIMIT)
+            self._saved += 1
         except OSError as error:
             print(
                 f"Converted networks are not kept from here on: {self.folder} cannot be written ({error.strerror}).",
@@ -170,6 +197,11 @@ class ConversionCache:
         if any(other.network.graph is not found.network.graph for other in self._memory.values()):
             self._memory.clear()  # Cells of one network follow each other.
         self._memory[key] = found
+
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def stage_parts(value: object) -> Iterator[Any]:

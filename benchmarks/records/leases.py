@@ -1,4 +1,8 @@
-"""Leases with a heartbeat: they give a cell to one of the runs that share a store, and show which are measured."""
+"""Leases with a heartbeat: they give a cell to one of the runs that share a store, and show which are measured.
+
+Whether a holder on this machine still lives is a matter of its process, whatever any clock says: clocks are corrected,
+and processes are stopped. Of a holder elsewhere only its heartbeat is known, by the clock of the store's disk.
+"""
 
 from __future__ import annotations
 
@@ -8,14 +12,18 @@ import secrets
 import socket
 import threading
 import time
+import uuid
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import cache
 from pathlib import Path
-from typing import Any, Self
+from typing import Annotated, Self
 
 import psutil
+from pydantic import ConfigDict, Field, FiniteFloat, TypeAdapter, ValidationError, with_config
 
 from benchmarks.records.reading import Results
+from benchmarks.records.sealed import Damaged, seal, unseal
 from benchmarks.suites.cell import Cell
 
 HEARTBEAT = 1.0
@@ -23,6 +31,23 @@ HEARTBEAT = 1.0
 EXPIRY = 60.0
 
 
+Count = Annotated[int, Field(ge=0, lt=2**63)]
+
+
+@cache
+def this_system() -> str:
+    """Where process numbers mean the same: this boot of this machine, and in it this container.
+
+    A host name says neither: containers get the same ones, and machines are started again.
+    """
+    try:
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+        return f"{boot} {os.stat('/proc/self/ns/pid').st_ino}"
+    except OSError:  # Not Linux, or all of it is hidden.
+        return f"{socket.gethostname()} {uuid.getnode()}"
+
+
+@with_config(ConfigDict(extra="forbid"))
 @dataclass(frozen=True)
 class Running:
     """The content of a lease: a cell that is being measured.
@@ -31,7 +56,8 @@ class Running:
         cell: id of the cell.
         label: the cell in a few words.
         host, pid: host and number of the process that measures it.
-        born: start of that process, since process numbers are reused, in seconds since the epoch.
+        system: see `this_system`.
+        born: start of that process, since process numbers are reused, see `born`.
         started: start of the measurement, in seconds since the epoch.
         done, total: numbers of test samples; total is 0 while data are loaded.
         doing: what is being done before test samples are simulated, in a few words.
@@ -41,19 +67,23 @@ class Running:
     cell: str
     label: str
     host: str = field(default_factory=socket.gethostname)
-    pid: int = field(default_factory=os.getpid)
-    born: float = field(default_factory=lambda: psutil.Process().create_time())
-    started: float = field(default_factory=time.time)
-    done: int = 0
-    total: int = 0
+    pid: Annotated[int, Field(ge=1, lt=2**31)] = field(default_factory=os.getpid)
+    born: FiniteFloat = field(default_factory=lambda: born(os.getpid()))
+    started: FiniteFloat = field(default_factory=time.time)
+    done: Count = 0
+    total: Count = 0
     doing: str = ""
     token: str = field(default_factory=lambda: secrets.token_hex(8))
+    system: str = field(default_factory=this_system)
 
     def expired(self, age: float) -> bool:
-        """Whether its holder is gone, given the seconds since the last heartbeat."""
-        if self.host != socket.gethostname():
-            return age > EXPIRY
-        return not alive(self.pid, self.born) or age > EXPIRY
+        """Whether its holder is gone, given the seconds since the last heartbeat.
+
+        A heartbeat that is to come by more than clocks differ is that of no process: its age says nothing.
+        """
+        if self.system == this_system():
+            return not alive(self.pid, self.born)
+        return not -EXPIRY <= age <= EXPIRY
 
 
 class Leases:
@@ -112,7 +142,7 @@ class Lease:
 
     def create(self) -> bool:
         """Creates the lease's file; False if there is one."""
-        content = json.dumps(vars(self.running)).encode()
+        content = _text(self.running)
         temporary = self.path.with_name(f"{self.path.name}.{secrets.token_hex(4)}.tmp")
         temporary.write_bytes(content)
         try:
@@ -150,19 +180,28 @@ class Lease:
             if found is not None and found[0].token != self.running.token:
                 return  # It expired while this process was suspended, and somebody else has it.
             try:
-                progress = {"done": self.done, "total": self.total, "doing": self.doing}
-                temporary.write_text(json.dumps(vars(self.running) | progress))
+                running = replace(self.running, done=self.done, total=self.total, doing=self.doing)
+                temporary.write_bytes(_text(running))
                 os.replace(temporary, self.path)
             except OSError:  # A full disk: the work goes on, and the record will say what is wrong.
                 continue
 
 
+_RUNNING = TypeAdapter(Running)
+
+
+def _text(running: Running) -> bytes:
+    return seal(json.dumps(vars(running)).encode())
+
+
 def _read(path: Path) -> tuple[Running, float] | None:
-    """A lease and the seconds since its last heartbeat; None where there is none."""
+    """A lease and the seconds since its last heartbeat; None where there is none, or what is there is no lease."""
     try:
-        content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        return Running(**content), time.time() - path.stat().st_mtime
-    except (OSError, ValueError, TypeError):
+        text = unseal(path.read_bytes())
+        if text is None:
+            return None
+        return _RUNNING.validate_json(text, strict=True), time.time() - path.stat().st_mtime
+    except (OSError, Damaged, ValidationError):
         return None
 
 
@@ -172,19 +211,43 @@ def _live(path: Path) -> Running | None:
     return None if found is None or found[0].expired(found[1]) else found[0]
 
 
-def alive(pid: int, born: float) -> bool:
-    """Whether a process exists and was started at `born`, but for a correction of the clock since."""
+def alive(pid: int, since: float) -> bool:
+    """Whether a process exists on this system and was started at `since`, see `born`."""
     try:
-        return abs(psutil.Process(pid).create_time() - born) < EXPIRY
-    except psutil.NoSuchProcess:
+        return born(pid) == since
+    except (psutil.Error, OSError):
         return False
 
 
-def watch_over(pid: int, born: float, end: Callable[[], None]) -> threading.Thread:
+def born(pid: int) -> float:
+    """When a process of this system was started: clock ticks after the machine was, which no clock changes.
+
+    On systems without /proc it is seconds since the epoch.
+
+    Raises:
+        psutil.NoSuchProcess: there is no such process.
+        OSError: it is of somebody else, and hidden.
+    """
+    try:
+        content = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
+    except FileNotFoundError:
+        if Path("/proc/self/stat").exists():
+            raise psutil.NoSuchProcess(pid) from None
+        return psutil.Process(pid).create_time()
+    except ProcessLookupError:
+        raise psutil.NoSuchProcess(pid) from None
+    # Behind the name of the program, which may hold brackets and blanks, the first field is the third of all.
+    state, *fields = content.rpartition(")")[2].split()
+    if state in ("Z", "X"):
+        raise psutil.NoSuchProcess(pid, msg="it has ended, and nobody has asked for its status")
+    return float(fields[18])
+
+
+def watch_over(pid: int, since: float, end: Callable[[], None]) -> threading.Thread:
     """Calls `end` once the process `pid` is gone, so that workers end with a run that was killed."""
 
     def watch() -> None:
-        while alive(pid, born):
+        while alive(pid, since):
             time.sleep(HEARTBEAT)
         end()
 

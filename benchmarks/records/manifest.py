@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import date
@@ -15,11 +14,15 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, NonNegativeIn
 
 from benchmarks.records.machine import Machine
 from benchmarks.records.record import Record, first_error
+from benchmarks.records.sealed import Damaged, opened, seal
 from conversion.errors import InvalidInput
 from conversion.files import write_atomically
 
 MANIFEST = "suite.json"
-FORMAT = 1
+FORMAT = 2
+SEALED = 2
+"""The first format that carries a digest of its content. Of earlier ones the digests of the files are all there is;
+`report` writes the manifest again, with its digest."""
 LIBRARIES = ("python", "torch", "torchvision", "numpy")
 Verdict = Literal["equal", "within tolerance", "different"]
 Digest = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
@@ -148,7 +151,8 @@ def digest(content: bytes) -> str:
 
 def write_manifest(manifest: Manifest, folder: Path) -> None:
     """Writes or replaces the manifest of a folder."""
-    write_atomically(folder / MANIFEST, (manifest.model_dump_json(indent=1) + "\n").encode())
+    current = manifest.model_copy(update={"format": FORMAT})
+    write_atomically(folder / MANIFEST, seal((current.model_dump_json(indent=1) + "\n").encode()))
 
 
 def read_manifest(folder: Path) -> Manifest:
@@ -159,12 +163,12 @@ def read_manifest(folder: Path) -> Manifest:
     """
     path = folder / MANIFEST
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = opened(path.read_bytes(), "format", SEALED)
     except OSError as error:
         raise InvalidInput(
             f"There is no published suite in {folder}: {MANIFEST} cannot be read ({error.strerror})."
         ) from None
-    except (ValueError, RecursionError) as error:
+    except Damaged as error:
         raise InvalidInput(f"The manifest {path} is damaged ({error}); {restore(folder)}") from None
     version = content.get("format") if isinstance(content, dict) else None
     if isinstance(version, int) and version > FORMAT:

@@ -20,7 +20,7 @@ import io
 import json
 import zlib
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from pathlib import Path
@@ -72,12 +72,17 @@ class PublishedSuite:
 
     def state(self, cell: Cell) -> tuple[State, str]:
         """The state of a cell, and why it has no figures."""
-        record = self.load(cell)
-        return ("missing", "") if record is None else (record.state, record.reason)
+        state, reason, _ = self.look_up(cell)
+        return state, reason
 
-    def records(self) -> Iterator[Record]:
-        """All records, by the id of their cell."""
-        yield from self._records.values()
+    def look_up(self, cell: Cell) -> tuple[State, str, Record | None]:
+        """The state of a cell, why it has no figures, and its record if it was published."""
+        record = self.load(cell)
+        return ("missing", "", None) if record is None else (record.state, record.reason, record)
+
+    def records(self, besides: Container[str] = ()) -> Iterator[Record]:
+        """All records, by the id of their cell; but those of cells with these ids."""
+        yield from (record for id, record in self._records.items() if id not in besides)
 
     def samples(self, record: Record) -> pd.DataFrame | None:
         """One row for each test sample, see `Measurement`; None where they were not kept.

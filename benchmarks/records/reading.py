@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from pathlib import Path
 from typing import Protocol
 
@@ -33,8 +33,12 @@ class Results(Protocol):
         """The state of a cell, and why it has no figures."""
         ...
 
-    def records(self) -> Iterator[Record]:
-        """All records that can be read, by name."""
+    def look_up(self, cell: Cell) -> tuple[State, str, Record | None]:
+        """The state of a cell, why it has no figures, and its record if it can be read."""
+        ...
+
+    def records(self, besides: Container[str] = ()) -> Iterator[Record]:
+        """All records that can be read, by name; but those of cells with these ids."""
         ...
 
     def samples(self, record: Record) -> pd.DataFrame | None:

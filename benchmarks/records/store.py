@@ -4,24 +4,26 @@ from __future__ import annotations
 
 import hashlib
 import io
-import json
-import time
-from collections.abc import Iterator
+import re
+from collections import Counter
+from collections.abc import Container, Iterator
 from contextlib import suppress
 from pathlib import Path
 
 import pandas as pd
+import pyarrow as pa
 
-from benchmarks.records.record import DamagedRecord, Record, State, parse_record
+from benchmarks.records.record import SCHEMA, SEALED, DamagedRecord, Record, State, parse_record, parse_whole, unsaid
+from benchmarks.records.sealed import Damaged, opened, seal, unseal
 from benchmarks.suites.cell import Cell
 from conversion.errors import BenchmarkError
-from conversion.files import write_atomically
+from conversion.files import sweep, write_atomically
 
 __all__ = ["FAILURE", "RECORD", "DamagedRecord", "Store"]
 
 RECORD, FAILURE = "record.json", "failed.json"
-# Age in seconds at which a temporary file is a leftover of a run that was killed.
-LEFTOVER = 3600.0
+SAMPLES = re.compile(r"samples-[0-9a-f]{12}\.parquet")
+"""The names of tables of samples. A record that names any other file is damaged: nothing else is read or removed."""
 
 
 class Store:
@@ -31,6 +33,10 @@ class Store:
     samples. That file is written first, under a name made of its content, and the record replaced in one step. So a
     crash leaves the old record with its samples or the new one with its own. A failure is kept apart, in `failed.json`,
     so that copying one store over another merges the two and loses nothing that was measured.
+
+    A record is believed if its digest is that of its content (`benchmarks.records.sealed`), it is that of its folder's
+    cell, and its samples are those that it was saved with. Any other is damaged, and its cell is measured again.
+    Records from before there were digests are believed by their samples, which their names always were a digest of.
     """
 
     def __init__(self, root: Path, suite: str) -> None:
@@ -41,14 +47,10 @@ class Store:
         """The record of a cell, if there is one.
 
         Raises:
-            DamagedRecord: the file is damaged.
+            DamagedRecord: the file or that of its samples is damaged.
             BenchmarkError: it was written by a newer version.
         """
-        record = _latest(self.cells / cell.id)
-        if record is not None and record.cell != cell:
-            path = self.cells / cell.id
-            raise DamagedRecord(f"The record in {path} is damaged (it is that of {record.cell.id}); measure it again.")
-        return record
+        return _latest(self.cells / cell.id)
 
     def state(self, cell: Cell) -> tuple[State, str]:
         """The state of a cell, and why it has no figures; a damaged record counts as failed.
@@ -56,27 +58,43 @@ class Store:
         Raises:
             BenchmarkError: the record was written by a newer version.
         """
+        state, reason, _ = self.look_up(cell)
+        return state, reason
+
+    def look_up(self, cell: Cell) -> tuple[State, str, Record | None]:
+        """The state of a cell, why it has no figures, and its record unless it is damaged.
+
+        Raises:
+            BenchmarkError: the record was written by a newer version.
+        """
         try:
             record = self.load(cell)
         except DamagedRecord as error:
-            return "failed", str(error)
-        return ("missing", "") if record is None else (record.state, record.reason)
+            return "failed", str(error), None
+        if record is None:
+            return "missing", "", None
+        if record.status == "done" and (absent := unsaid(record)):
+            return "failed", f"its record does not say its {' and '.join(absent)}; measure it again.", record
+        return record.state, record.reason, record
 
-    def records(self) -> Iterator[Record]:
-        """All records that can be read, whichever suite they belong to, by name."""
+    def records(self, besides: Container[str] = ()) -> Iterator[Record]:
+        """All records that can be read, whichever suite they belong to, by name; but those of cells with these ids."""
         for folder in sorted(self.cells.glob("*")):
-            with suppress(DamagedRecord):
-                record = _latest(folder)
-                if record is not None:
-                    yield record
+            if folder.name not in besides:
+                with suppress(DamagedRecord):
+                    record = _latest(folder)
+                    if record is not None:
+                        yield record
 
     def samples(self, record: Record) -> pd.DataFrame | None:
         """One row for each test sample, see `Measurement`; None where they were not kept, or are damaged."""
-        path = self.cells / record.cell.id / record.samples
-        if not record.samples or not path.is_file():
+        content = _samples(self.cells / record.cell.id, record)
+        if content is None:
             return None
-        content = path.read_bytes()
-        return pd.read_parquet(io.BytesIO(content)) if path.name == _name(content) else None
+        try:
+            return pd.read_parquet(io.BytesIO(content))
+        except (pa.ArrowException, ValueError, OSError):  # A file of another kind under a digest that fits.
+            return None
 
     def differences(self, record: Record, reference: Record) -> list[str]:
         """The inputs besides the method in which a record differs from its reference, the ANN."""
@@ -98,12 +116,24 @@ class Store:
             self.cells.mkdir(parents=True, exist_ok=True)
             write_atomically(self.folder / "probe", b"")
             (self.folder / "probe").unlink(missing_ok=True)
-            for path in self.cells.glob("*/*.tmp"):  # Of runs that were killed while they wrote.
-                with suppress(FileNotFoundError):  # Of runs that write now.
-                    if time.time() - path.stat().st_mtime > LEFTOVER:
-                        path.unlink()
+            sweep(self.folder.parent, "*.tmp")
+            for pattern in ("*.tmp", "cells/*/*.tmp", "leases/*.tmp", "leases/*.json.*"):
+                sweep(self.folder, pattern)
+            self._sweep_samples()
         except OSError as error:
             raise BenchmarkError(f"Results cannot be written to {self.folder}: {error.strerror}.") from None
+
+    def _sweep_samples(self) -> None:
+        """Removes tables of samples whose writer was killed before it wrote their record."""
+        counts = Counter(path.parent for path in self.cells.glob("*/samples-*.parquet"))
+        for folder in (folder for folder, count in counts.items() if count > 1 or not (folder / RECORD).is_file()):
+            try:
+                named = _read(folder / RECORD).samples
+            except FileNotFoundError:
+                named = ""
+            except BenchmarkError:  # It is damaged, and nobody knows which is which.
+                continue
+            sweep(folder, "samples-*.parquet", keep=named)
 
     def save(self, record: Record, samples: pd.DataFrame | None = None) -> Record:
         """Writes a cell's record; returns it with the name of its samples' file.
@@ -112,8 +142,9 @@ class Store:
         """
         folder = self.cells / record.cell.id
         folder.mkdir(parents=True, exist_ok=True)
+        record = record.model_copy(update={"schema_version": SCHEMA})
         if record.status == "failed":
-            write_atomically(folder / FAILURE, record.model_dump_json(indent=1).encode())
+            write_atomically(folder / FAILURE, _text(record))
             return record
         name = ""
         if samples is not None:
@@ -125,7 +156,7 @@ class Store:
         except (OSError, BenchmarkError):
             before = ""
         record = record.model_copy(update={"samples": name})
-        write_atomically(folder / RECORD, record.model_dump_json(indent=1).encode())
+        write_atomically(folder / RECORD, _text(record))
         (folder / FAILURE).unlink(missing_ok=True)
         if before not in ("", name):
             (folder / before).unlink(missing_ok=True)
@@ -138,6 +169,10 @@ def _latest(folder: Path) -> Record | None:
     A cell that is impossible on one machine stays valid as measured on another.
     """
     record, failure = (_read(path) if path.is_file() else None for path in (folder / RECORD, folder / FAILURE))
+    if record is not None and record.samples and _samples(folder, record) is None:
+        raise DamagedRecord(
+            f"The samples {folder / record.samples} are missing or are not those of their record; measure it again."
+        )
     if record is None or failure is None:
         return record or failure
     since = failure.provenance.get("finished", "") >= record.provenance.get("finished", "")
@@ -148,9 +183,37 @@ def _name(content: bytes) -> str:
     return f"samples-{hashlib.sha256(content).hexdigest()[:12]}.parquet"
 
 
+def _samples(folder: Path, record: Record) -> bytes | None:
+    """The file of a record's samples; None where there is none, or it is another one."""
+    path = folder / record.samples
+    if not record.samples or not path.is_file():
+        return None
+    content = path.read_bytes()
+    return content if path.name == _name(content) else None
+
+
+def _text(record: Record) -> bytes:
+    return seal(record.model_dump_json(indent=1).encode())
+
+
 def _read(path: Path) -> Record:
+    """The record in a file of a cell's folder.
+
+    Raises:
+        DamagedRecord: it is no record, is not as it was written, or is that of another cell.
+        BenchmarkError: it was written by a newer version.
+    """
+    content = path.read_bytes()
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:
+        text = unseal(content)
+        record = None if text is None else parse_whole(text)
+        if record is None:  # It is of an earlier version, or a sentence is needed.
+            record = parse_record(opened(content, "schema_version", SEALED), path)
+    except Damaged as error:
         raise DamagedRecord(f"The record {path} is damaged ({error}); measure it again.") from None
-    return parse_record(content, path)
+    if record.cell.id != path.parent.name:
+        raise DamagedRecord(f"The record {path} is damaged (it is that of {record.cell.id}); measure it again.")
+    if record.samples and not SAMPLES.fullmatch(record.samples):
+        reason = f"it names the samples {record.samples!r}"
+        raise DamagedRecord(f"The record {path} is damaged ({reason}); measure it again.")
+    return record

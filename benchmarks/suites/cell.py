@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import json
+from functools import cached_property
 from typing import Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from conversion.methods import Method, make_method
+
+STEPS = 2**31 - 1
+"""The largest number of timesteps of a cell, as tables and files of converted networks hold it."""
 
 
 class Cell(BaseModel):
@@ -39,7 +43,20 @@ class Cell(BaseModel):
         object.__setattr__(self, "options", given)
         return self
 
-    @property
+    def __copy__(self) -> Self:
+        """What a copy with other fields is made from, which has another recipe and another name."""
+        copied = super().__copy__()
+        for name in ("recipe", "label", "id"):
+            copied.__dict__.pop(name, None)
+        return copied
+
+    def __getstate__(self) -> dict[Any, Any]:
+        """Without what is made of the fields: methods of plug-ins are loaded anew where it is read."""
+        state = super().__getstate__()
+        fields = type(self).model_fields
+        return state | {"__dict__": {name: value for name, value in state["__dict__"].items() if name in fields}}
+
+    @cached_property
     def recipe(self) -> Method:
         """The conversion method, ready to run."""
         return make_method(self.method, **self.options)
@@ -49,14 +66,14 @@ class Cell(BaseModel):
         """The part of the test split that is measured, "full" or "first-N"; profiles are never mixed in one table."""
         return "full" if self.limit is None else f"first-{self.limit}"
 
-    @property
+    @cached_property
     def label(self) -> str:
         """The cell in a few words, for logs."""
         steps = [] if self.T is None else [f"T={self.T}"]
         seed = [f"seed={self.seed}"] if self.seed else []
         return " ".join([self.task, self.network, self.recipe.label, *steps, *seed, self.profile])
 
-    @property
+    @cached_property
     def id(self) -> str:
         """A stable name: the main fields in plain text, and a hash of all of them."""
         spec = json.dumps(self.model_dump(mode="json"), sort_keys=True)

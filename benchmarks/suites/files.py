@@ -98,7 +98,14 @@ class _Loader(yaml.SafeLoader):
 
     def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
         try:
-            return super().construct_object(node, deep)
+            found = super().construct_object(node, deep)
+            if isinstance(found, str):
+                found.encode()  # An escape can stand for half a character, which is none and can be written nowhere.
+            return found
+        except UnicodeEncodeError:
+            raise yaml.constructor.ConstructorError(
+                None, None, "a text holds half a character, an escape from \\ud800 to \\udfff", node.start_mark
+            ) from None
         except ValueError as error:  # A date with a thirteenth month, a number without digits.
             raise yaml.constructor.ConstructorError(None, None, str(error), node.start_mark) from None
 

@@ -21,7 +21,7 @@ from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from adapters import NETWORKS
 from benchmarks.references.prices import PRICES
-from benchmarks.suites.cell import Cell
+from benchmarks.suites.cell import STEPS, Cell
 from benchmarks.suites.comparisons import Ablation, IsoEnergy, Problem
 from benchmarks.suites.paper import PaperTable
 from conversion.errors import BenchmarkError, InvalidInput, UnknownName
@@ -105,7 +105,9 @@ class Entry(BaseModel):
     methods: list[Annotated[str | dict[str, dict[str, Any]], BeforeValidator(_method)]] = Field(
         min_length=1, description="a name, or a name with options"
     )
-    T: list[Annotated[int, Field(ge=1)]] = Field(min_length=1, description="numbers of timesteps to convert for")
+    T: list[Annotated[int, Field(ge=1, le=STEPS)]] = Field(
+        min_length=1, description="numbers of timesteps to convert for"
+    )
     seeds: list[Annotated[int, Field(ge=0, lt=2**63)]] = Field(
         default=[0], min_length=1, description="draw the calibration samples and whatever a method draws"
     )

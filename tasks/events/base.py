@@ -21,7 +21,7 @@ from tasks.base import TASKS, Split, Task
 from tasks.disk import SPLITS, DiskTask, Sample, file_hash
 from tasks.events import encoding as event_encoding
 from tasks.events import files as event_files
-from tasks.events.cache import CellStore, write_cells
+from tasks.events.cache import CellStore, stored_cells
 from tasks.events.encoding import (
     Cells,
     Encoding,
@@ -147,10 +147,8 @@ class EncodedEvents(EventTask, DiskTask[Sample]):
     def split(self, name: Split) -> EncodedRecordings:
         if name not in self._made:
             recordings = self.listed(name)
-            path = self._cache / f"{self.name}-{name}-{self._key(name)}.cells"
-            if not path.is_file():
-                write_cells(path, self._encoded(recordings))
-            store = CellStore(path, self.input_shape)
+            stored = f"{self.name}-{name}-{self._key(name)}"
+            store = stored_cells(self._cache, stored, self.input_shape, lambda: self._encoded(recordings))
             labels = torch.tensor([self.label(recording) for recording in recordings], dtype=torch.int64)
             self._made[name] = EncodedRecordings(store, labels)
         return self._made[name]
@@ -209,10 +207,14 @@ class EncodedEvents(EventTask, DiskTask[Sample]):
     def _cache(self) -> Path:
         """The folder of the cache: beside the data, or in the user's cache where the data root is not writable."""
         assert self.data_root is not None
-        if os.access(self.data_root, os.W_OK):
-            return self.data_root / ".cache" / "events"
-        home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-        return home / "adaptive-calibration-bench" / "events"
+        beside, users = cache_folders(self.data_root)
+        return beside if os.access(self.data_root, os.W_OK) else users
+
+
+def cache_folders(data_root: Path) -> tuple[Path, Path]:
+    """The folders of encoded recordings: beside the data, and the user's, for data roots that are not writable."""
+    home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    return data_root / ".cache" / "events", home / "adaptive-calibration-bench" / "events"
 
 
 class RecordedEvents(EncodedEvents[Recording]):

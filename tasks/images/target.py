@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -50,6 +50,10 @@ class ClassTarget(LabelTarget):
 
     def columns(self, predictions: Tensor, targets: Tensor, seen: int) -> dict[str, NDArray[Any]]:
         return {"prediction": predictions.int().numpy(), "target": targets.int().numpy()}
+
+    def recomputed(self, samples: Mapping[str, NDArray[Any]]) -> dict[str, float]:
+        """Accuracy is the mean of right and wrong."""
+        return {"accuracy": 100 * float(samples["outcome"].mean(dtype=float))}
 
     def pictures(
         self, runs: Sequence[Run], classes: Sequence[str], first: Callable[[], tuple[Tensor, Any]]

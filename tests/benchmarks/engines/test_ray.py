@@ -16,6 +16,7 @@ from benchmarks.engines.runner import run
 from benchmarks.execution.worker import Job, Settings
 from benchmarks.records.leases import Leases
 from benchmarks.records.store import Store
+from conversion.errors import BenchmarkError
 from tests.benchmarks.conftest import CellOf
 
 ray = pytest.importorskip("ray", reason="Ray comes with the extra 'cluster'")
@@ -68,6 +69,25 @@ def test_a_job_that_takes_too_long_is_ended(cluster: Any, tmp_path: Path, digits
     record = store.load(cell)
     assert record is not None
     assert (record.status, record.reason) == ("failed", "took longer than the time limit of 5 s")
+
+
+@pytest.mark.parametrize(("address", "joined"), [(None, "local"), ("auto", "auto"), ("10.0.0.1:6379", "10.0.0.1:6379")])
+def test_only_a_cluster_that_was_named_is_joined_c11(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, digits_cell: CellOf, address: str | None, joined: str
+) -> None:
+    """Somebody's cluster on this machine, or in RAY_ADDRESS, is none of ours."""
+    asked: list[Any] = []
+
+    def init(given: Any, **_: Any) -> None:
+        asked.append(given)
+        raise RuntimeError("no cluster, for this test")
+
+    monkeypatch.setenv("RAY_ADDRESS", "10.9.9.9:6379")
+    monkeypatch.setattr(ray, "is_initialized", lambda: False)
+    monkeypatch.setattr(ray, "init", init)
+    with pytest.raises(BenchmarkError, match="There is no Ray cluster"):
+        next(Ray(None, 60, address=address).run([Job(digits_cell(), tmp_path, "own", Settings())]))
+    assert asked == [joined]
 
 
 def test_a_missing_engine_says_how_to_install_it(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -127,7 +127,7 @@ def test_a_network_that_breaks_is_impossible_and_the_others_are_planned(
 
     real = bench.fingerprint
     monkeypatch.setattr(bench, "fingerprint", lambda cell: broken() if cell == cells[0] else real(cell))
-    monkeypatch.setattr(store, "state", lambda cell: ("missing", ""))
+    monkeypatch.setattr(store, "look_up", lambda cell: ("missing", "", None))
     assert [(item.state, item.reason) for item in plan(cells, bench, store)] == [
         ("impossible", "ValueError: a bug in somebody's network"), ("new", ""), ("new", ""),
     ]  # fmt: skip

@@ -53,9 +53,10 @@ def save(
     count = n if n is not None else 1000 if outcomes is None else len(outcomes)
     record = Record(
         cell=cell, status="done", primary_metric="accuracy", totals=totals, fingerprint=inputs,
+        provenance={"device": "cpu (x86_64)"},
         metrics={"accuracy": Value(value=value, ci_low=value - 1, ci_high=value + 1, n=count)},
     )  # fmt: skip
-    return store.save(record, None if outcomes is None else pd.DataFrame({"outcome": outcomes, "steps": 4}))
+    return store.save(record, None if outcomes is None else pd.DataFrame({"outcome": outcomes, "steps": steps}))
 
 
 class Runs:

@@ -16,6 +16,7 @@ from benchmarks.records.record import Record
 from benchmarks.suites.files import load_suite
 from conversion.errors import BenchmarkError, InvalidInput
 from tests.benchmarks.gate.measurements import Runs, cells, flipped, save
+from tests.benchmarks.records.edits import edit
 
 SHIPPED = ROOT / "benchmarks" / "baselines" / "smoke.json"
 
@@ -53,14 +54,18 @@ def test_a_changed_figure_is_one_line_of_a_diff(tmp_path: Path, runs: Runs) -> N
     write_baseline(take_baseline("toy", runs.cells, runs.store), tmp_path / "toy.json")
     after = (tmp_path / "toy.json").read_text().splitlines()
     changed = [(old.strip(), new.strip()) for old, new in zip(before, after, strict=True) if old != new]
-    assert changed == [('"synops_unary": 20000.0,', '"synops_unary": 12345.0,')]
+    figure, digest = changed
+    assert figure == ('"synops_unary": 20000.0,', '"synops_unary": 12345.0,')
+    assert all(line.startswith('"digest": ') for line in digest)
 
 
 def test_a_baseline_from_before_there_were_codes_is_of_rates(tmp_path: Path, runs: Runs) -> None:
     write_baseline(runs.baseline, tmp_path / "toy.json")
     content = json.loads((tmp_path / "toy.json").read_text())
+    del content["digest"]
+    content["schema_version"] = 1  # Which had none.
     for row in content["cells"]:
-        del row["latency_first"], row["operations"]["synops_smallest"]
+        del row["latency_first"], row["order"], row["operations"]["synops_smallest"]
     (tmp_path / "toy.json").write_text(json.dumps(content))
     assert list(read_baseline(tmp_path / "toy.json").rows) == list(runs.baseline.rows)
     del content["cells"][0]["operations"]["synops_graded"]
@@ -81,20 +86,16 @@ def test_a_baseline_is_of_all_cells_or_none(runs: Runs) -> None:
     assert "is missing" in said
 
 
-def edited(change: Callable[[dict[str, Any]], object]) -> Callable[[Path], None]:
-    def edit(folder: Path) -> None:
-        content = json.loads((folder / "toy.json").read_text())
-        change(content)
-        (folder / "toy.json").write_text(json.dumps(content))
-
-    return edit
+def edited(change: Callable[[dict[str, Any]], object]) -> Callable[[Path], object]:
+    """An edit by somebody who makes the digest fit."""
+    return lambda folder: edit(folder / "toy.json", change)
 
 
-def text(content: str) -> Callable[[Path], None]:
-    def edit(folder: Path) -> None:
+def text(content: str) -> Callable[[Path], object]:
+    def write(folder: Path) -> None:
         (folder / "toy.json").write_text(content)
 
-    return edit
+    return write
 
 
 @pytest.mark.parametrize(
@@ -102,9 +103,9 @@ def text(content: str) -> Callable[[Path], None]:
     [
         (lambda folder: (folder / "toy.json").unlink(), "There is no .*toy.json. Write a baseline with: .*--update"),
         (lambda folder: (folder / "toy.parquet").unlink(), "There is no .*toy.parquet"),
-        (lambda folder: (folder / "toy.json").write_bytes(b"\xff\xfe\x00"), "no text"),
-        (text('{\n "suite": "toy",\n}'), "toy.json is no valid JSON: .*line (2|3)"),
-        (text("[]"), "toy.json: 'it' is wrong: .*dictionary"),
+        (lambda folder: (folder / "toy.json").write_bytes(b"\xff\xfe\x00"), "it is no text"),
+        (text('{\n "suite": "toy",\n}'), "toy.json is damaged .it is no JSON: .*line (2|3)"),
+        (text("[]"), "toy.json is damaged .it has no digest"),
         (edited(lambda page: page.update(schema_version=99)), "newer version"),
         (edited(lambda page: page.update(suit="x")), "no key 'suit'; did you mean 'suite'"),
         (edited(lambda page: page["cells"][1].update(metrics="x")), r"no key 'cells.1.metrics'; did you mean 'metric'"),

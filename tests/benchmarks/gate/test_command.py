@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from pathlib import Path
 from xml.etree import ElementTree
@@ -17,6 +16,7 @@ from benchmarks.suites.files import load_suite
 from run_all import app
 from tests.benchmarks.conftest import Cli
 from tests.benchmarks.gate.measurements import SYNOPS, flipped, right, save
+from tests.benchmarks.records.edits import edit
 
 SUITE = load_suite("smoke")
 
@@ -98,7 +98,7 @@ def test_usage_errors_end_with_2_and_leave_the_baseline(
 
 def test_a_record_of_a_newer_version_is_a_usage_error(tmp_path: Path, cli: Cli) -> None:
     path = store_of(tmp_path).cells / SUITE.cells()[2].id / RECORD
-    path.write_text(json.dumps(json.loads(path.read_text()) | {"schema_version": 99}))
+    edit(path, lambda content: content.update(schema_version=99))
     code, _, error = cli(*GATE)
     assert code == 2
     assert "newer version" in error

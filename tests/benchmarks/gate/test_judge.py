@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 from rich.console import Console
 
 from benchmarks.gate.baselines import OPERATIONS, Row, take_baseline
-from benchmarks.gate.judge import INCONCLUSIVE, PASS, REGRESSION, TOLERANCE, Comparison, Gate, judge, judge_all
+from benchmarks.gate.figures import TOLERANCE
+from benchmarks.gate.judge import INCONCLUSIVE, PASS, REGRESSION, Comparison, Gate, judge, judge_all
 from benchmarks.gate.paired import adjusted, compare
 from benchmarks.gate.reports import COLUMNS, junit, markdown, print_verdicts
 from benchmarks.records.record import Cause, Record
@@ -146,7 +147,7 @@ def other(key: str, value: str = "other") -> Callable[[Store, Cell], None]:
     ("change", "verdict", "reason"),
     [
         (gone, "missing", "there is no record of it in"),
-        (damaged, "incomparable", "its record is damaged"),
+        (damaged, "incomparable", "its record or its samples are damaged"),
         (without_outcomes, "incomparable", "the outcomes of its samples are not beside its record"),
         (cut, "incomparable", "the outcomes of its samples are not beside its record"),
         (not_finite, "incomparable", "not finite"),
@@ -188,7 +189,7 @@ def test_a_cell_that_fails_to_run_is_regressed(tmp_path: Path) -> None:
     assert found.cells[0].reason == "it ran when the baseline was taken, and fails now: out of memory"
 
 
-@pytest.mark.parametrize("cause", ["impossible", "killed", "time limit"])
+@pytest.mark.parametrize("cause", ["impossible", "killed", "time limit", "resources"])
 def test_a_cell_that_could_not_be_measured_says_nothing_of_the_code(tmp_path: Path, cause: Cause) -> None:
     runs = Runs(tmp_path, 2)
     shutil.rmtree(runs.store.cells / runs.cells[0].id)
@@ -281,7 +282,7 @@ def test_junit_counts_what_the_gate_found(every_verdict: Gate) -> None:
         "name": "calibration T=4 seed=0",
         "time": "0",
     }
-    assert (suite[5][0].text or "").endswith("fails now: no | way,\n?[31mred <&>")
+    assert (suite[5][0].text or "").endswith("fails now: no | way,\n\\x1b[31mred <&>")
 
 
 def test_markdown_has_a_row_for_every_cell(every_verdict: Gate) -> None:

@@ -20,10 +20,12 @@ from benchmarks.pages.publication import publish_suite
 from benchmarks.records.manifest import MANIFEST
 from benchmarks.records.published import RECORDS, SAMPLES, PublishedSuite
 from benchmarks.records.reading import open_results
+from benchmarks.records.sealed import seal
 from benchmarks.records.store import Store
 from benchmarks.suites.files import load_suite
 from conversion.errors import BenchmarkError, InvalidInput
 from tests.benchmarks.conftest import Cli
+from tests.benchmarks.records.edits import edit
 from tests.benchmarks.records.made_up import AGAIN, CELLS, PAGES
 
 pytestmark = pytest.mark.slow
@@ -63,7 +65,7 @@ def test_the_leaderboard_takes_no_table_that_was_changed_by_hand(
     ("content", "said"),
     [
         ("{", "is damaged"), ("[]", "is damaged"), ('{"format": 1, "suite": "smoke"}', "is damaged (files: "),
-        ('{"format": 2}', "newer version"),
+        ('{"format": 2}', "it has no digest"), (seal(b'{"format": 3}').decode(), "newer version"),
     ],
 )  # fmt: skip
 def test_a_manifest_that_cannot_be_used_is_named(published: PublishedSuite, content: str, said: str) -> None:
@@ -193,11 +195,21 @@ def test_the_advice_on_a_damaged_suite_works(published: PublishedSuite, cli: Cli
 def test_a_manifest_with_other_names_versions_or_dates_is_refused(
     published: PublishedSuite, change: dict[str, Any], said: str
 ) -> None:
-    path = published.folder / MANIFEST
-    path.write_text(json.dumps(json.loads(path.read_text()) | change))
+    edit(published.folder / MANIFEST, lambda content: content.update(change))
     with pytest.raises(InvalidInput, match=MANIFEST) as error:
         PublishedSuite(published.folder.parent, "smoke")
     assert said in str(error.value)
+
+
+def test_a_manifest_from_before_it_had_a_digest_is_read_and_gets_one(published: PublishedSuite) -> None:
+    path = published.folder / MANIFEST
+    content = json.loads(path.read_text()) | {"format": 1}
+    del content["digest"]
+    path.write_text(json.dumps(content))
+    older = PublishedSuite(published.folder.parent, "smoke")
+    older.write("results.md", (published.folder / "results.md").read_bytes())
+    renewed = PublishedSuite(published.folder.parent, "smoke").manifest
+    assert renewed == published.manifest and json.loads(path.read_text())["digest"]
 
 
 def test_a_nested_manifest_is_damaged(published: PublishedSuite) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import threading
@@ -13,13 +12,21 @@ import pytest
 
 from benchmarks.records.record import Record, Value
 from benchmarks.records.store import DamagedRecord, Store
+from benchmarks.references.prices import Totals
 from benchmarks.suites.files import load_suite
 from conversion.errors import BenchmarkError
+from tests.benchmarks.records.edits import edit
 
 CELL = load_suite("smoke").cells()[1]
 RECORD = Record(
     cell=CELL, status="done", metrics={"accuracy": Value(value=90, ci_low=88, ci_high=92, n=10)},
-    primary_metric="accuracy", curve={1: 80.0, 2: 90.0}, convert_s=1.5,
+    primary_metric="accuracy", curve={1: 80.0, 2: 90.0}, convert_s=1.5, fingerprint={"precision": "float32"},
+    provenance={"device": "cpu (x86_64)"},
+    totals=Totals(
+        steps=2, neurons=10, spikes=20, digits=20, events=20, units=20, synops_unary=200, synops_smallest=200,
+        synops_binary=200, synops_graded=200, macs_once=100, macs_step=0, neuron_updates=20, latency_first=1,
+        latency_final=2,
+    ),
 )  # fmt: skip
 
 
@@ -65,7 +72,7 @@ def test_a_record_of_a_newer_version_is_refused(tmp_path: Path) -> None:
     store = Store(tmp_path, "smoke")
     store.save(RECORD)
     path = next(store.cells.rglob("*.json"))
-    path.write_text(json.dumps(json.loads(path.read_text()) | {"schema_version": 99}))
+    edit(path, lambda content: content.update(schema_version=99))
     with pytest.raises(BenchmarkError, match="newer version"):
         store.load(CELL)
 
@@ -100,7 +107,7 @@ def test_a_failure_never_takes_the_place_of_what_was_measured(tmp_path: Path) ->
     # Measuring it again failed: that is what there is to say, and the old figures stay on disk.
     here.save(failure.model_copy(update={"cause": "error", "reason": "it broke"}))
     assert here.state(CELL) == ("failed", "it broke")
-    later = RECORD.model_copy(update={"provenance": {"finished": "2026-11-21T16:00:00"}})
+    later = RECORD.model_copy(update={"provenance": RECORD.provenance | {"finished": "2026-11-21T16:00:00"}})
     shutil.rmtree(here.cells)
     here.save(later)
     here.save(failure.model_copy(update={"cause": "error", "provenance": {"finished": "2026-11-20T00:00:00"}}))
@@ -146,7 +153,7 @@ def test_a_record_of_a_method_that_is_not_here_is_named(tmp_path: Path) -> None:
     store = Store(tmp_path, "smoke")
     store.save(RECORD)
     path = next(store.cells.rglob("*.json"))
-    path.write_text(path.read_text().replace('"method": "calibration"', '"method": "gone"'))
+    edit(path, lambda content: content["cell"].update(method="gone"))
     with pytest.raises(DamagedRecord, match=f"{path.name} cannot be used here: There is no method called 'gone'"):
         store.load(CELL)
     assert list(store.records()) == []

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
+import random
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,9 +17,10 @@ from torch import Tensor
 from conversion.errors import DataMissing, InvalidInput
 from tasks import TASKS
 from tasks.base import Split
+from tasks.events import cache
 from tasks.events.base import EventTask, RecordedEvents
-from tasks.events.cache import CellStore, write_cells
-from tasks.events.encoding import Cells, Sensor
+from tasks.events.cache import CellStore, stored_cells, write_cells
+from tasks.events.encoding import Cells, Sensor, dense
 from tests.tasks.events import recorded
 
 DATASETS: dict[str, Callable[[Path], Path]] = {
@@ -222,7 +226,7 @@ def test_what_cannot_be_encoded_is_named(tmp_path: Path) -> None:
 def test_the_cache_is_used_and_made_anew_when_a_recording_changes(tmp_path: Path) -> None:
     recorded.nmnist(tmp_path, 6, 1)
     first = inputs("test", task("nmnist", tmp_path))
-    (cached,) = (tmp_path / ".cache/events").glob("nmnist-test-*.cells")
+    (cached,) = (tmp_path / ".cache/events").glob("nmnist-test-*.arrow")
     inode = cached.stat().st_ino
     assert torch.equal(inputs("test", task("nmnist", tmp_path)), first) and cached.stat().st_ino == inode
     # Other encodings and splits have files of their own.
@@ -239,7 +243,7 @@ def test_without_write_access_the_cache_is_the_users(tmp_path: Path, monkeypatch
     allowed = os.access
     monkeypatch.setattr(os, "access", lambda path, mode: Path(path) != tmp_path / "data" and allowed(path, mode))
     inputs("test", task("nmnist", tmp_path / "data"))
-    assert not (tmp_path / "data/.cache").exists() and any((tmp_path / "home").rglob("*.cells"))
+    assert not (tmp_path / "data/.cache").exists() and any((tmp_path / "home").rglob("*.arrow"))
 
 
 def cells(*samples: dict[int, float]) -> list[Cells]:
@@ -256,9 +260,7 @@ def cells(*samples: dict[int, float]) -> list[Cells]:
     [([1, 255], torch.uint8), ([1, 256], torch.int16), ([40_000, 2], torch.int32), ([0.5, -1.0], torch.float32)],
 )
 def test_the_cache_takes_the_smallest_exact_type(values: list[float], dtype: torch.dtype, tmp_path: Path) -> None:
-    path = tmp_path / "some.cells"
-    write_cells(path, cells({0: values[0]}, {}, {1: values[0], 5: values[1]}))
-    store = CellStore(path, (2, 3))
+    store = CellStore(write_cells(tmp_path, "some", cells({0: values[0]}, {}, {1: values[0], 5: values[1]})), (2, 3))
     assert len(store) == 3 and store.dtype == dtype
     expected = [[values[0], 0, 0, 0, 0, 0], [0] * 6, [0, values[0], 0, 0, 0, values[1]]]
     assert torch.equal(store.read([0, 1, 2]).flatten(1), torch.tensor(expected, dtype=dtype))
@@ -267,7 +269,7 @@ def test_the_cache_takes_the_smallest_exact_type(values: list[float], dtype: tor
 
 def test_counts_are_never_clipped(tmp_path: Path) -> None:
     with pytest.raises(InvalidInput, match="counts 2147483648 events"):
-        write_cells(tmp_path / "some.cells", cells({0: 2**31}))
+        write_cells(tmp_path, "some", cells({0: 2**31}))
     assert list(tmp_path.iterdir()) == []
 
 
@@ -277,16 +279,72 @@ def test_a_cache_that_was_interrupted_leaves_nothing(tmp_path: Path) -> None:
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        write_cells(tmp_path / "some.cells", interrupted())  # type: ignore[arg-type]
+        write_cells(tmp_path, "some", interrupted())  # type: ignore[arg-type]
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("content", [b"", b"something else entirely", b"event-cells-1\n" + bytes(8)])
-def test_a_damaged_cache_is_said(content: bytes, tmp_path: Path) -> None:
-    path = tmp_path / "some.cells"
+def random_cells(count: int) -> list[Cells]:
+    generator = np.random.default_rng(0)
+    return [
+        Cells(np.sort(generator.choice(600, 40, replace=False)), generator.integers(1, 200, 40)) for _ in range(count)
+    ]
+
+
+def test_batches_of_recordings_are_one_row_of_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    samples = random_cells(7)
+    whole = CellStore(write_cells(tmp_path, "whole", samples), (600,)).read(range(7))
+    monkeypatch.setattr(cache, "BATCH", 100)
+    assert torch.equal(CellStore(write_cells(tmp_path, "batches", samples), (600,)).read(range(7)), whole)
+    assert torch.equal(whole, torch.stack([torch.from_numpy(dense(sample, (600,))) for sample in samples]))
+    assert len(CellStore(write_cells(tmp_path, "none", []), (600,))) == 0
+
+
+@pytest.mark.parametrize("content", [b"", b"something else entirely", b"ARROW1\0\0" + bytes(64) + b"ARROW1"])
+def test_a_damaged_cache_is_said_and_made_again(
+    content: bytes, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    made = stored_cells(tmp_path, "some", (600,), lambda: random_cells(3)).read(range(3))
+    (path,) = tmp_path.iterdir()
     path.write_bytes(content)
-    with pytest.raises(InvalidInput, match="damaged; delete it"):
-        CellStore(path, (2, 3))
+    with pytest.raises(InvalidInput, match=r"damaged .*; delete it"):
+        CellStore(path, (600,))
+    assert torch.equal(stored_cells(tmp_path, "some", (600,), lambda: random_cells(3)).read(range(3)), made)
+    assert capsys.readouterr().err.endswith("changed after it was written); it is made again.\n")
+    # Another digest that fits the content, as a damaged file never has one.
+    path.rename(named := tmp_path / f"some-{hashlib.sha256(content).hexdigest()[:16]}.arrow")
+    named.write_bytes(content)
+    with pytest.raises(InvalidInput, match="damaged"):
+        CellStore(named, (600,))
+
+
+def test_one_flipped_bit_in_the_event_cache_c3(tmp_path: Path) -> None:
+    path = write_cells(tmp_path, "some", random_cells(3))
+    content = path.read_bytes()
+    for bit in random.Random(0).sample(range(8 * len(content)), 40):
+        flipped = bytearray(content)
+        flipped[bit // 8] ^= 1 << bit % 8
+        path.write_bytes(flipped)
+        with pytest.raises(InvalidInput, match="changed after it was written"):
+            CellStore(path, (600,))
+
+
+def test_recordings_of_another_name_are_not_taken_c3(tmp_path: Path) -> None:
+    path = write_cells(tmp_path, "these", random_cells(3))
+    other = path.rename(path.with_name(path.name.replace("these", "those")))
+    with pytest.raises(InvalidInput, match="holds other recordings than its name says"):
+        CellStore(other, (600,))
+    assert stored_cells(tmp_path, "those", (600,), lambda: random_cells(2)).read([0]).shape == (1, 600)
+    assert len(list(tmp_path.iterdir())) == 1
+
+
+def test_recordings_that_were_used_longest_ago_make_room_c3(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for age, name in ((300, "old"), (200, "new")):
+        path = write_cells(tmp_path, name, random_cells(3))
+        os.utime(path, (time.time() - age,) * 2)
+    stored_cells(tmp_path, "old", (600,), lambda: [])  # It is there, and now the one that was used last.
+    monkeypatch.setattr(cache, "LIMIT", 2 * path.stat().st_size + 100)
+    stored_cells(tmp_path, "third", (600,), lambda: random_cells(3))
+    assert sorted(found.name.partition("-")[0] for found in tmp_path.iterdir()) == ["old", "third"]
 
 
 def test_every_dataset_has_every_encoding() -> None:
