@@ -7,6 +7,7 @@ the batch on its first axis and leave it one axis of channels, as neurons expect
 from __future__ import annotations
 
 import copy
+import re
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
@@ -98,7 +99,7 @@ def _export(model: nn.Module, batch: Tensor) -> ExportedProgram:
     except Exception as error:  # torch.export passes on whatever the model's own code raised.
         reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
         own = {parameter.dtype for parameter in model.parameters() if parameter.is_floating_point()}
-        if own and batch.dtype not in own and "dtype" in str(error):
+        if own and batch.dtype not in own and re.search("same|dtype|scalar type", str(error)):
             names = ", ".join(sorted(str(dtype).removeprefix("torch.") for dtype in own))
             given = str(batch.dtype).removeprefix("torch.")
             raise InvalidInput(

@@ -66,7 +66,7 @@ def unify_precision(module: fx.GraphModule, dtype: torch.dtype) -> None:
     (output,) = module.graph.find_nodes(op="output")
     for node in list(module.graph.nodes):
         if not node.meta["signal"]:
-            _narrow(module, node, dtype)
+            _narrow(node, dtype)
             continue
         if packet(node) in (aten.to, aten._to_copy):
             source: Any = node.args[0]
@@ -86,16 +86,18 @@ def unify_precision(module: fx.GraphModule, dtype: torch.dtype) -> None:
     module.recompile()
 
 
-def _narrow(module: fx.GraphModule, node: fx.Node, dtype: torch.dtype) -> None:
-    """Casts a constant of a wider type where signals meet it, which would take it on."""
+def _narrow(node: fx.Node, dtype: torch.dtype) -> None:
+    """Casts a constant of a wider type to that of the input where signals meet it, which would take its type on."""
     value = node.meta.get("val")
     readers = [user for user in node.users if user.op == "call_function" and user.meta["signal"]]
     if node.op != "call_function" or not readers or not isinstance(value, Tensor) or not value.is_floating_point():
         return
     if torch.promote_types(value.dtype, dtype) == dtype:
         return
-    with module.graph.inserting_after(node):
-        cast = module.graph.call_function(aten._to_copy.default, (node,), {"dtype": dtype})
+    (inputs,) = node.graph.find_nodes(op="placeholder")
+    # Constants may come before the input in the graph, and the first reader comes after both.
+    with node.graph.inserting_before(min(readers)):
+        cast = node.graph.call_function(aten.type_as.default, (node, inputs))
     cast.meta = {"val": value.to(dtype), "stack_trace": node.meta.get("stack_trace", ""), "signal": False}
     for reader in readers:
         reader.replace_input_with(node, cast)

@@ -215,8 +215,9 @@ def given_arguments(node: fx.Node) -> dict[str, Any]:
         return {}
     listed = node.target._schema.arguments
     given = dict(zip((argument.name for argument in listed), node.args, strict=False)) | node.kwargs
-    defaults = {argument.name: argument.default_value for argument in listed if argument.has_default_value()}
-    return {name: value for name, value in given.items() if name not in defaults or value != defaults[name]}
+    # What has no default is left out by None.
+    defaults = {argument.name: argument.default_value for argument in listed}
+    return {name: value for name, value in given.items() if value != defaults[name]}
 
 
 def _is_signal(argument: Any) -> bool:
