@@ -81,7 +81,7 @@ def _step(
     part = [] if step.part is None else [program.parts[step.part]]
     if step.kind in (Kind.FIRE, Kind.NONLINEAR, Kind.PRODUCT):
         # Spikes are added up where they arrive; a value that is read twice arrives once.
-        for source in dict.fromkeys(step.sources):
+        for source in {_uncast(program, source) for source in step.sources}:
             counted.charge(values[source].events)
         size = program.apply_step(step, *arguments).numel()
         changing = any(source.changing for source in sources)
@@ -133,6 +133,13 @@ def _table(function: Function, part: list[torch.nn.Module], arguments: list[Tens
         # More than rounding: other batch sizes are computed by other kernels.
         found += ((after - before).abs() > SEEN * shift).reshape(size, -1).double()
     return (found > 0).double()
+
+
+def _uncast(program: Program, value: int) -> int:
+    """The value that another one is but for casts."""
+    while value and program.steps[value - 1].cast:
+        (value,) = program.steps[value - 1].sources
+    return value
 
 
 def _drives_weights(program: Program, value: int) -> bool:

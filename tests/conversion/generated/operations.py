@@ -189,20 +189,20 @@ def scale(d: Drawing, source: int) -> Step:
     along = d.weight(*[shape[0], *[1] * (len(shape) - 1)])
     other = torch.float32 if d.dtype == torch.float64 else torch.float64
     base = d.dtype
-    text, function, loose = d.one_of(
+    text, function, cast, loose = d.one_of(
         [
-            (f"* {factor}", lambda v: v * factor, False),
-            (f"/ {factor}", lambda v: v / factor, False),
-            ("* constant", lambda v: along * v, False),
-            ("/ constant", lambda v: torch.div(v, along), False),
-            ("neg", lambda v: -v, False),
-            ("contiguous clone", lambda v: v.contiguous().clone(), False),
-            ("double and back", lambda v: v.to(other).to(base), other == torch.float32),
-            ("half and back", lambda v: v.half().to(base), True),
-            ("bfloat16 and back", lambda v: v.bfloat16().type(base), True),
+            (f"* {factor}", lambda v: v * factor, False, False),
+            (f"/ {factor}", lambda v: v / factor, False, False),
+            ("* constant", lambda v: along * v, False, False),
+            ("/ constant", lambda v: torch.div(v, along), False, False),
+            ("neg", lambda v: -v, False, False),
+            ("contiguous clone", lambda v: v.contiguous().clone(), False, False),
+            ("double and back", lambda v: v.to(other).to(base), True, other == torch.float32),
+            ("half and back", lambda v: v.half().to(base), True, True),
+            ("bfloat16 and back", lambda v: v.bfloat16().type(base), True, True),
         ]
     )
-    return _alone(Kind.PASS, text, source, function, loose=loose)
+    return _alone(Kind.PASS, text, source, function, cast=cast, loose=loose)
 
 
 def merge(d: Drawing, source: int) -> Step:

@@ -6,14 +6,12 @@ again. Values are used again (residual and shared structure) and so are layers w
 
 from __future__ import annotations
 
-import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
 import torch
-from hypothesis import strategies as st
 from torch import Tensor, nn
 
 LARGEST = 120
@@ -46,6 +44,7 @@ class Step:
         part: the layer that it applies, by its number among those of the program.
         function: applied to the layer, if there is one, and the values.
         phases: for counting, the operation in several parts, each of a kind; none where it is one.
+        cast: it changes the type of a value and back, which is no operation of a spiking network.
         loose: it rounds, so that the network is not computed as exactly as others.
     """
 
@@ -55,6 +54,7 @@ class Step:
     function: Function
     part: int | None = None
     phases: tuple[tuple[Kind, Function], ...] = ()
+    cast: bool = False
     loose: bool = False
 
 
@@ -172,40 +172,3 @@ class Drawing:
         self.steps.append(step)
         self.values.append(value)
         return True
-
-
-@st.composite
-def programs(draw: Callable[[st.SearchStrategy[int]], int]) -> Program:
-    """Networks, as hypothesis draws and shrinks them."""
-    return drawn(lambda low, high: draw(st.integers(low, high)))
-
-
-def seeded_program(seed: int) -> Program:
-    """The network of a seed, which has nothing to do with that of the next."""
-    return drawn(random.Random(seed).randint)
-
-
-def drawn(between: Callable[[int, int], int]) -> Program:
-    """A network of up to a dozen operations with at least one activation, if one fits."""
-    from tests.conversion.generated.operations import OPERATIONS, REFUSED, activation
-
-    names = list(OPERATIONS)
-    with torch.random.fork_rng(devices=[]):
-        drawing = Drawing(between)
-        for _ in range(drawing.between(2, 11)):
-            for _ in range(6):
-                operation = REFUSED if drawing.chance(300) else OPERATIONS[drawing.one_of(names)]
-                step = operation(drawing, _source(drawing))
-                if step is not None and drawing.try_step(step):
-                    break
-        if not any(step.kind is Kind.FIRE for step in drawing.steps):
-            drawing.try_step(activation(drawing, len(drawing.steps)))
-        return Program(drawing.steps, drawing.parts, drawing.x)
-
-
-def _source(drawing: Drawing) -> int:
-    """A value to read: mostly the latest, at times an older one, and never whole numbers."""
-    floats = [
-        i for i, value in enumerate(drawing.values) if value.is_floating_point() and (i or value.dtype == drawing.dtype)
-    ]
-    return int(drawing.one_of(floats)) if drawing.chance(4) else floats[-1]

@@ -9,7 +9,8 @@ import argparse
 import re
 from collections import Counter
 
-from tests.conversion.generated.programs import Kind, seeded_program
+from tests.conversion.generated.networks import seeded_program
+from tests.conversion.generated.programs import Kind
 from tests.conversion.generated.verdict import judge
 
 
