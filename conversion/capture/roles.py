@@ -227,7 +227,7 @@ def _is_signal(argument: Any) -> bool:
 def pads_with_constant(node: fx.Node) -> bool:
     """Whether a node pads with a constant; padding of other modes copies what is there."""
     if packet(node) is aten.pad:
-        return len(node.args) < 3 or node.args[2] == "constant"
+        return bool(len(node.args) < 3 or node.args[2] == "constant")
     return packet(node) is aten.constant_pad_nd
 
 

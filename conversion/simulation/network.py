@@ -161,7 +161,7 @@ def _rebuilt(
 ) -> SpikingNetwork:  # fmt: skip
     """A network from its parts by the names of their nodes."""
     nodes = {node.name: node for node in graph.rules}
-    found: tuple[Mapping[fx.Node, Any], ...] = tuple(
-        MappingProxyType({nodes[name]: value for name, value in part.items()}) for part in (neurons, weights)
-    )
-    return SpikingNetwork(graph, T, *found, exit, nonlinear, readout_start)
+    return SpikingNetwork(
+        graph, T, MappingProxyType({nodes[name]: neuron for name, neuron in neurons.items()}),
+        MappingProxyType({nodes[name]: weight for name, weight in weights.items()}), exit, nonlinear, readout_start,
+    )  # fmt: skip

@@ -148,7 +148,8 @@ def _not_its_role(node: fx.Node, rule: OpRule, values: Values) -> str:
         assert activation is not None
         value = 5 * next(iter(a.values()))
         curve = torch.where(value > 0, value, activation.slope * value).clamp(max=activation.ceiling)
-        return "" if _close(*at({sources[0]: value}), curve) else "is another activation than the table says"
+        (found,) = at({sources[0]: value})
+        return "" if _close(found, curve) else "is another activation than the table says"
     again, once = at(a, a)
     if not _close(again, once):
         return "is random"

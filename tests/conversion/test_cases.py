@@ -8,6 +8,7 @@ from __future__ import annotations
 import copy
 import math
 import pickle
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -142,12 +143,12 @@ PADDINGS = ("zeros", "reflect", "replicate", "circular")
 
 
 @pytest.mark.parametrize("mode", PADDINGS)
-def test_padding_that_copies_makes_connections_a3(mode: str) -> None:
-    """Of 36 x 9 positions in each of 2 x 4 kernels, zero padding takes 36 - 36 + ... : (3 * 6 - 2)^2 are left."""
-    conv: Any = nn.Conv2d(2, 4, 3, padding=1, padding_mode=mode)
+def test_padding_that_copies_makes_connections_a3(mode: Any) -> None:
+    """A kernel of 3 meets 6 positions 18 times on an axis, and 16 times where the two ends of the padding are zeros."""
+    conv = nn.Conv2d(2, 4, 3, padding=1, padding_mode=mode)
     graph = captured(nn.Sequential(conv, nn.ReLU()), seeded((2, 2, 6, 6)))
     assert connect(graph, graph.firing).macs.static == (2048 if mode == "zeros" else 2592)
-    line: Any = nn.Conv1d(2, 4, 3, padding=1, padding_mode=mode)
+    line = nn.Conv1d(2, 4, 3, padding=1, padding_mode=mode)
     graph = captured(nn.Sequential(line, nn.ReLU()), seeded((2, 2, 9)))
     assert connect(graph, graph.firing).macs.static == (200 if mode == "zeros" else 216)
 
@@ -390,7 +391,7 @@ class AnyNumber(nn.Module):
         return self.inner(xs[0])
 
 
-WRAPPED = {
+WRAPPED: dict[str, Callable[[], Any]] = {
     "parallel": lambda: nn.DataParallel(_classifier()),
     "compiled": lambda: torch.compile(_classifier()),
     "both": lambda: torch.compile(nn.DataParallel(_classifier())),
@@ -401,7 +402,7 @@ WRAPPED = {
 
 @pytest.mark.parametrize("name", WRAPPED)
 def test_wrappers_are_taken_off_a9(name: str) -> None:
-    graph = capture(WRAPPED[name]().eval(), IMAGES)  # type: ignore[no-untyped-call]
+    graph = capture(WRAPPED[name]().eval(), IMAGES)
     torch.testing.assert_close(graph.run(IMAGES), _classifier()(IMAGES))
 
 
@@ -450,7 +451,8 @@ def test_what_is_no_whole_number_is_named_a10(converted: SpikingNetwork, T: Any)
 
 def test_whole_numbers_of_numpy_and_torch_a10(converted: SpikingNetwork) -> None:
     expected = simulate(converted, IMAGES).mean(8)
-    for T in (np.int64(8), torch.tensor(8)):
+    whole: list[Any] = [np.int64(8), torch.tensor(8)]
+    for T in whole:
         again = convert(converted.graph, IMAGES, "burst", T=T, phi=4)
         assert torch.equal(simulate(again, IMAGES, T=T).mean(8), expected)
 
@@ -495,7 +497,7 @@ def test_networks_of_all_kinds_are_copied_a11(method: str) -> None:
         return net.fc((q @ k.transpose(1, 2)).softmax(-1).flatten(1))
 
     graph = capture(Net(function, **head()).eval(), IMAGES)
-    options = {"phi": 4} if method == "quantised_ann" else {}
+    options: dict[str, Any] = {"phi": 4} if method == "quantised_ann" else {}
     network = convert(graph, IMAGES, method, T=4, **options)
     found = simulate(pickle.loads(pickle.dumps(network)), IMAGES).mean(network.T)
     assert torch.equal(found, simulate(network, IMAGES).mean(network.T))
