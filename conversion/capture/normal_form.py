@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, fx
 from torch.utils import _pytree as pytree
 
-from conversion.capture.graph import source_line
+from conversion.capture.graph import attribute, source_line
 from conversion.capture.roles import CASTS, aten, packet
 from conversion.capture.signals import LIKE_A_SIGNAL, is_tensor, mark_signals
 from conversion.errors import UnsupportedOp
@@ -23,6 +23,7 @@ from conversion.errors import UnsupportedOp
 def normalise(module: fx.GraphModule) -> None:
     """Rewrites operations that export records in several ways in one way, in place."""
     (inputs,) = module.graph.find_nodes(op="placeholder")
+    _own_constants(module)
     # The graph is pure, so a node without readers does nothing: assertions about types, and what only they read.
     for node in reversed(list(module.graph.nodes)):
         if node.op == "call_function" and not node.users:
@@ -45,6 +46,20 @@ def normalise(module: fx.GraphModule) -> None:
     for node in module.graph.nodes:
         if node.meta["signal"] and packet(node) not in CASTS and is_tensor(node):
             _drop_type(node)
+
+
+def _own_constants(module: fx.GraphModule) -> None:
+    """Makes buffers of tensors that forward functions bring along, so that they move, cast and copy with the graph."""
+    owned = {name for name, _ in (*module.named_parameters(remove_duplicate=False), *module.named_buffers())}
+    for node in module.graph.find_nodes(op="get_attr"):
+        value = attribute(module, node)
+        if node.target in owned or not isinstance(value, Tensor):
+            continue
+        path, _, name = str(node.target).rpartition(".")
+        holder = module.get_submodule(path)
+        delattr(holder, name)
+        holder.register_buffer(name, value, persistent=False)
+        owned.add(node.target)
 
 
 def working_dtype(module: fx.GraphModule, example: Tensor) -> torch.dtype:

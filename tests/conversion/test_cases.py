@@ -72,6 +72,17 @@ def test_casts_between_floats_are_linear_a1(name: str) -> None:
     assert copy.deepcopy(graph).to(torch.bfloat16).run(IMAGES).dtype == torch.bfloat16
 
 
+def test_constants_of_the_forward_function_have_the_type_of_the_graph_a1() -> None:
+    """A tensor that is neither parameter nor buffer moves, casts and copies with the graph, too (random network 214)."""
+    matrix = seeded((4, 4))
+    model = Net(lambda net, x: F.relu6((matrix @ (x.to(torch.float64) / 4)).movedim(1, -1))).eval()
+    x = seeded((4, 4, 9)).half()
+    graph = capture(model, x)
+    assert graph.dtype == torch.float64
+    torch.testing.assert_close(pickle.loads(pickle.dumps(graph)).run(x), model(x))
+    assert graph.to(torch.float32).run(x).dtype == torch.float32
+
+
 def test_the_type_of_the_output_is_the_networks_a1() -> None:
     model = Net(lambda net, x: net.fc(net.conv(x).relu().mean((2, 3))).double(), **head()).eval()
     graph = capture(model, IMAGES)

@@ -17,8 +17,9 @@ from tests.conversion.generated.programs import Kind, Program, Step
 from tests.conversion.generated.verdict import judge
 from tests.conversion.toys import conv_connections, seeded
 
-# Residual and shared structure, bytes as input, copied padding, products, encoders; the last one is refused (a sort).
-SEEDS = (2, 4, 5, 11, 26, 28, 32, 125, 16)
+# 214 and 233 have constants that are neither parameters nor buffers, and an input of another type, which failed once; the
+# others have residual and shared structure, bytes as input, copied padding, a square written with a cast.
+SEEDS = (4, 26, 32, 125, 214, 233, 244)
 
 
 @pytest.mark.parametrize("seed", SEEDS)
@@ -29,7 +30,7 @@ def test_a_network_by_its_seed(seed: int) -> None:
 
 
 # The same networks in every run: what a commit breaks, it breaks for everybody.
-@settings(max_examples=15, derandomize=True, suppress_health_check=list(HealthCheck), deadline=None)
+@settings(max_examples=12, derandomize=True, suppress_health_check=list(HealthCheck), deadline=None)
 @given(programs())
 def test_networks_that_hypothesis_draws(program: Program) -> None:
     assume(any(step.kind is Kind.FIRE for step in program.steps))
