@@ -81,7 +81,8 @@ def _step(
     part = [] if step.part is None else [program.parts[step.part]]
     if step.kind in (Kind.FIRE, Kind.NONLINEAR, Kind.PRODUCT):
         # Spikes are added up where they arrive; a value that is read twice arrives once.
-        for source in {_uncast(program, source) for source in step.sources}:
+        read = [_uncast(program, source) for source in step.sources]
+        for source in read if step.apart else set(read):
             counted.charge(values[source].events)
         size = program.apply_step(step, *arguments).numel()
         changing = any(source.changing for source in sources)

@@ -313,7 +313,7 @@ def product(d: Drawing, source: int) -> Step:
         ("attention", Kind.PRODUCT, lambda a, b: F.scaled_dot_product_attention(a, b, b)),
     ]
     text, kind, function = d.one_of(ways)
-    return Step(kind, text, (source, other), function)
+    return Step(kind, text, (source, other), function, apart="transposed" in text)
 
 
 def refused(d: Drawing, source: int) -> Step:

@@ -45,6 +45,7 @@ class Step:
         function: applied to the layer, if there is one, and the values.
         phases: for counting, the operation in several parts, each of a kind; none where it is one.
         cast: it changes the type of a value and back, which is no operation of a spiking network.
+        apart: a value that it reads twice arrives in two places, once as it is and once moved.
         loose: it rounds, so that the network is not computed as exactly as others.
     """
 
@@ -55,6 +56,7 @@ class Step:
     part: int | None = None
     phases: tuple[tuple[Kind, Function], ...] = ()
     cast: bool = False
+    apart: bool = False
     loose: bool = False
 
 
