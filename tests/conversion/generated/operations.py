@@ -106,6 +106,8 @@ def norm(d: Drawing, source: int) -> Step | None:
     shape = _shape(d, source)
     batch: Any = {1: nn.BatchNorm1d, 2: nn.BatchNorm1d, 3: nn.BatchNorm2d, 4: nn.BatchNorm3d}.get(len(shape))
     instance: Any = {2: nn.InstanceNorm1d, 3: nn.InstanceNorm2d, 4: nn.InstanceNorm3d}.get(len(shape))
+    if batch is None:
+        return None
     if d.chance(3) and instance is not None:
         part = instance(shape[0], affine=d.chance(2), track_running_stats=True)
     else:

@@ -35,7 +35,7 @@ def main() -> None:
             reasons[operation[1] if operation else verdict.reason] += 1
         if verdict.kind == "wrong":
             print(f"seed {seed - 1}:\n{program}\n=> {verdict.reason}\n", flush=True)
-        if sum(kinds.values()) % 100 == 0:
+        if sum(kinds.values()) % 50 == 0:
             print(dict(kinds), flush=True)
     print(f"{sum(kinds.values())} networks, seeds {options.first} to {seed - 1}: {dict(kinds)}")
     for reason, number in reasons.most_common():
