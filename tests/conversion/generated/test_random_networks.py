@@ -17,9 +17,9 @@ from tests.conversion.generated.programs import Kind, Program, Step
 from tests.conversion.generated.verdict import judge
 from tests.conversion.toys import conv_connections, seeded
 
-# 214 and 244 failed once: constants that are neither parameters nor buffers, and an input of another type. In the others
-# are residual and shared structure, bytes as input, copied padding, a square written with a cast (125), a product of a
-# value with itself (264).
+# 214 and 244 failed once: constants that are neither parameters nor buffers, and an input of another type. In the
+# others are residual and shared structure, bytes as input, copied padding, a square written with a cast (125), a
+# product of a value with itself (264).
 SEEDS = (4, 26, 32, 125, 214, 244, 264)
 
 
