@@ -73,7 +73,7 @@ def test_casts_between_floats_are_linear_a1(name: str) -> None:
 
 
 def test_constants_of_the_forward_function_have_the_type_of_the_graph_a1() -> None:
-    """A tensor that is neither parameter nor buffer moves, casts and copies with the graph (random network 214)."""
+    """A tensor that is neither parameter nor buffer moves, casts and copies with the graph."""
     matrix = seeded((4, 4))
     model = Net(lambda net, x: F.relu6((matrix @ (x.to(torch.float64) / 4)).movedim(1, -1))).eval()
     x = seeded((4, 4, 9)).half()

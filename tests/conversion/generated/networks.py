@@ -30,7 +30,7 @@ def drawn(between: Callable[[int, int], int]) -> Program:
         drawing = Drawing(between)
         for _ in range(drawing.between(2, 11)):
             for _ in range(6):
-                operation = REFUSED if drawing.chance(300) else OPERATIONS[drawing.one_of(names)]
+                operation = REFUSED if drawing.chance(600) else OPERATIONS[drawing.one_of(names)]
                 step = operation(drawing, _source(drawing))
                 if step is not None and drawing.try_step(step):
                     break

@@ -314,7 +314,8 @@ def product(d: Drawing, source: int) -> Step:
         ("maximum", Kind.NONLINEAR, torch.maximum),
         ("attention", Kind.PRODUCT, lambda a, b: F.scaled_dot_product_attention(a, b, b)),
     ]
-    text, kind, function = d.one_of(ways)
+    # Of one axis, products of matrices would be of the samples with each other.
+    text, kind, function = d.one_of(ways if len(shape) > 1 else [ways[0], ways[2]])
     return Step(kind, text, (source, other), function, apart="transposed" in text)
 
 

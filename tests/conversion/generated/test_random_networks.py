@@ -1,6 +1,6 @@
 """Random small networks: converted as torch computes them, with connections counted one by one, or refused by name.
 
-`python -m tests.conversion.generated.run` tries thousands; a wrong one is kept here by its seed or written out.
+`python -m tests.conversion.generated.run` tries thousands; a wrong one is written out as a test of its own.
 """
 
 from __future__ import annotations
@@ -17,10 +17,9 @@ from tests.conversion.generated.programs import Kind, Program, Step
 from tests.conversion.generated.verdict import judge
 from tests.conversion.toys import conv_connections, seeded
 
-# 214 and 244 failed once: constants that are neither parameters nor buffers, and an input of another type. In the
-# others are residual and shared structure, bytes as input, copied padding, a square written with a cast (125), a
-# product of a value with itself (264).
-SEEDS = (4, 26, 32, 125, 214, 244, 264)
+# The first of those that the command tries. What it found wrong is written out, in tests/conversion/test_cases.py: a
+# network whose constants are neither parameters nor buffers, and whose input has another type.
+SEEDS = range(7)
 
 
 @pytest.mark.parametrize("seed", SEEDS)
