@@ -65,9 +65,13 @@ def _own_constants(module: fx.GraphModule) -> None:
 def working_dtype(module: fx.GraphModule, example: Tensor) -> torch.dtype:
     """The floating-point type in which a network computes: the widest of its parameters.
 
-    Without parameters it is the widest of its buffers and its input.
+    Without parameters it is the widest of its buffers, its input and its outputs.
     """
-    types = [value.dtype for value in module.parameters()] or [value.dtype for value in (*module.buffers(), example)]
+    types = [value.dtype for value in module.parameters()]
+    if not types:
+        (output,) = module.graph.find_nodes(op="output")
+        outputs = [node.meta["val"] for node in output.all_input_nodes]
+        types = [value.dtype for value in (*module.buffers(), example, *outputs) if isinstance(value, Tensor)]
     found = [dtype for dtype in types if dtype.is_floating_point]
     widest = found[0] if found else torch.get_default_dtype()
     for dtype in found[1:]:

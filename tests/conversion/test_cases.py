@@ -83,6 +83,15 @@ def test_constants_of_the_forward_function_have_the_type_of_the_graph_a1() -> No
     assert graph.to(torch.float32).run(x).dtype == torch.float32
 
 
+def test_a_network_without_parameters_has_the_type_of_its_output_a2() -> None:
+    """Of a half-precision input, cast to float64, it computes in float64 (and inside wider types stay inside)."""
+    x = seeded((4, 3, 4)).half()
+    model = Net(lambda net, x: F.leaky_relu(x.to(torch.float64) / 3, 0.2)).eval()
+    torch.testing.assert_close(capture(model, x).run(x), model(x), rtol=1e-12, atol=0)
+    inner = Net(lambda net, x: x.double().relu().float()).eval()
+    assert capture(inner, x.float()).dtype == torch.float32
+
+
 def test_the_type_of_the_output_is_the_networks_a1() -> None:
     model = Net(lambda net, x: net.fc(net.conv(x).relu().mean((2, 3))).double(), **head()).eval()
     graph = capture(model, IMAGES)
