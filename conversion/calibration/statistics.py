@@ -9,10 +9,11 @@ import torch
 from torch import Tensor, fx
 
 from conversion.calibration.histogram import ChannelHistogram
+from conversion.calibration.inputs import input_batches, network_input
 from conversion.calibration.normal import Moments
 from conversion.capture.graph import ConversionGraph
 from conversion.errors import InvalidInput
-from conversion.simulation.frames import Frames, NetworkInput, concatenate, input_steps, mean_input, split_batches
+from conversion.simulation.frames import NetworkInput, concatenate, input_steps, mean_input, split_batches
 
 # Numbers in a batch of inputs: 32 small images, one large one. Activations then stay near the cores from step to step.
 SWEEP_SIZE = 32 * 3 * 32 * 32
@@ -26,7 +27,8 @@ class Calibration:
 
     Args:
         graph: the captured ANN.
-        batches: network inputs, each of shape (N, ...), or frames in time; one of them alone is one batch.
+        batches: network inputs, each of shape (N, ...), or frames in time; one of them alone is one batch. A loader
+            may give them with labels, which are left out.
         held_out: inputs of other training samples with their classes, shapes (M, ...) and (M,), or (M, H, W) where
             every position has a class; on them early exit learns how sure a correct prediction is.
         seed: seed of the random draws of stages.
@@ -39,14 +41,11 @@ class Calibration:
         self, graph: ConversionGraph, batches: Iterable[NetworkInput] | NetworkInput,
         held_out: tuple[NetworkInput, Tensor] | None = None, seed: int = 0,
     ) -> None:  # fmt: skip
-        batches = [batches] if isinstance(batches, (Tensor, Frames)) else list(batches)
-        if not batches or not sum(len(batch) for batch in batches):
+        batches = input_batches(batches)
+        if not sum(len(batch) for batch in batches):
             raise InvalidInput("The calibration set is empty; give at least one batch of training inputs.")
-        if odd := [batch for batch in batches if not isinstance(batch, (Tensor, Frames))]:
-            raise InvalidInput(
-                f"A calibration batch is a {type(odd[0]).__name__}; give tensors or Frames of inputs, without labels: "
-                "(inputs for inputs, _ in loader)."
-            )
+        if held_out is not None:
+            held_out = (network_input(held_out[0], "The held-out inputs"), held_out[1])
         expected = tuple(graph.example.shape[1:])
         self.held_out = None if held_out is None else (held_out[0], torch.as_tensor(held_out[1]))
         others = [] if held_out is None else [held_out[0]]

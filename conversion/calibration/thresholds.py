@@ -24,6 +24,8 @@ from conversion.calibration.quantisers import Quantisers
 
 ThresholdRule = Literal["max", "percentile", "mse", "mse_floor"]
 PERCENTILE = 0.999
+# Of a layer's largest threshold: what float32 cannot tell from zero beside it.
+SILENT = torch.finfo(torch.float32).eps
 # Neighbouring candidates differ by 3 %: the error is flat to second order at its minimum.
 SATURATION_GRID = torch.logspace(math.log10(0.02), math.log10(1.2), 128, dtype=torch.float64)
 PAPER_GRID = 1 - 0.01 * torch.arange(95, dtype=torch.float64)
@@ -42,8 +44,8 @@ def choose_threshold(
         channelwise: one threshold for each channel.
         ceiling: value at which the ANN's own activation saturates (6 for ReLU6); phi V never exceeds it.
 
-    A channel that is zero on the whole calibration set takes the largest threshold of its layer, so that it fires few
-    spikes on other inputs; a layer that is zero throughout takes 1.
+    A channel that is silent on the whole calibration set (`positive`) takes the largest threshold of its layer, so that
+    it fires few spikes on other inputs; a layer that is zero throughout takes 1.
     """
     largest = histogram.maximum if channelwise else histogram.maximum.max().view(1)
     if rule == "max":
@@ -58,9 +60,14 @@ def choose_threshold(
 
 
 def positive(threshold: Tensor) -> Tensor:
-    """Thresholds of a layer, of which zeros take the largest, so that they fire few spikes; 1 where all are zero."""
-    spare = threshold.max() if bool((threshold > 0).any()) else threshold.new_tensor(1.0)
-    return torch.where(threshold > 0, threshold, spare)
+    """Thresholds of a layer, of which those of silent channels are the largest one; 1 where all are zero.
+
+    A channel is silent at zero, or so far below the loudest that it may be the rounding error of that one's sums. With
+    a threshold of its own it would fire at its full rate on any other input, and say nothing by it.
+    """
+    if not bool((threshold > 0).any()):
+        return torch.ones_like(threshold)
+    return torch.where(threshold > SILENT * threshold.max(), threshold, threshold.max())
 
 
 def search_thresholds(largest: Tensor, fractions: Tensor, cost: Callable[[Tensor], Tensor]) -> Tensor:

@@ -7,51 +7,53 @@ the batch on its first axis and leave it one axis of channels, as neurons expect
 from __future__ import annotations
 
 import copy
-import operator
+import re
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
 import torch
 from torch import Tensor, fx, nn
-from torch.export import Dim, ExportedProgram
+from torch.export import Dim, ExportedProgram, ShapesCollection
 
+from conversion.capture.assignment import assign_roles
 from conversion.capture.channels import find_channels
-from conversion.capture.encoders import AT_OUTPUT, insert_encoders, insert_output_encoders
+from conversion.capture.encoders import insert_encoders, insert_output_encoders
 from conversion.capture.folding import fold_batch_norm
-from conversion.capture.graph import ConversionGraph, source_line
+from conversion.capture.graph import ConversionGraph
+from conversion.capture.inputs import example_tensor, unwrapped
 from conversion.capture.layout import find_layouts
+from conversion.capture.normal_form import normalise, unify_precision, working_dtype
 from conversion.capture.purify import pure_module
 from conversion.capture.qcfs import QCFS
-from conversion.capture.roles import OpRule, Role, packet, rule_of
+from conversion.capture.roles import aten, packet
 from conversion.errors import InvalidInput, UnsupportedOp
-
-aten = torch.ops.aten
-# Operations that make a constant with the type of a signal, by the position of that signal.
-LIKE_A_SIGNAL = {aten.new_zeros: 0, aten.new_ones: 0, aten.new_full: 0, aten.type_as: 1}
 
 
 def capture(model: nn.Module, example: Tensor) -> ConversionGraph:
     """Captures an inference-mode network with a free batch size.
 
     Args:
-        model: the trained network; it is copied and left as it is.
-        example: a batch that the network accepts, shape (N, ...); all but N is fixed from here on.
+        model: the trained network; it is copied and left as it is. Wrappers (DataParallel, torch.compile) are taken
+            off.
+        example: a batch that the network accepts, shape (N, ...), a tensor or a numpy array; all but N is fixed from
+            here on. Whole numbers, as of images that the network scales itself, are taken as floating-point numbers.
 
     Returns:
-        The graph, in topological order, every node with its role.
+        The graph, in topological order, every node with its role. It computes in one precision, the widest of the
+        network's parameters.
 
     Raises:
-        InvalidInput: the model is in training mode, holds a parameter or buffer that is not finite, or a QCFS
-            activation whose threshold is not one positive number.
+        InvalidInput: the model is no network, in training mode, or holds a value that is not finite (buffers may hold
+            -inf, as masks do), or a QCFS activation whose threshold is not one positive number; the example is no batch
+            of one input.
         UnsupportedOp: torch.export fails, an operation has no rule, or one mixes the samples of a batch. The message
             names the operation, the source line and what to do.
     """
+    model, example = unwrapped(model), example_tensor(example)
     if model.training:
         raise InvalidInput("The network is in training mode; call model.eval() before capture.")
-    for name, tensor in (*model.named_parameters(), *model.named_buffers()):
-        if tensor.is_floating_point() and not torch.isfinite(tensor).all():
-            raise InvalidInput(f"The network's '{name}' holds values that are not finite; the checkpoint is damaged.")
+    _check_finite(model)
 
     sample = example[:1]
     # A batch of one would be specialised to one.
@@ -59,108 +61,55 @@ def capture(model: nn.Module, example: Tensor) -> ConversionGraph:
     # A copy, so that moving or casting the graph never changes the caller's network.
     program = _export(copy.deepcopy(model), batch)
     module = pure_module(program)
-    _normalise(module)
+    normalise(module)
     fold_batch_norm(module)
-    insert_encoders(module, _assign_roles(module))
-    insert_output_encoders(module, _assign_roles(module))
+    # Before casts are dropped, since those to whole numbers are refused.
+    assign_roles(module)
+    dtype = working_dtype(module, sample)
+    unify_precision(module, dtype)
+    insert_encoders(module, assign_roles(module))
+    insert_output_encoders(module, assign_roles(module))
     out_spec = program.call_spec.out_spec
     assert out_spec is not None
-    graph = ConversionGraph(module, _assign_roles(module), sample.detach().clone(), out_spec)
+    graph = ConversionGraph(module, assign_roles(module), sample.to(dtype).clone(), out_spec)
     _check_trained_thresholds(graph)
     return _with_plain_activations(graph)
 
 
+def _check_finite(model: nn.Module) -> None:
+    for name, tensor in (*model.named_parameters(), *model.named_buffers()):
+        if tensor.is_floating_point():
+            # Masks of attention are buffers of -inf.
+            masked = not isinstance(tensor, nn.Parameter)
+            if not bool((torch.isfinite(tensor) | (tensor.isneginf() if masked else False)).all()):
+                raise InvalidInput(
+                    f"The network's '{name}' holds values that are not finite; the checkpoint is damaged."
+                )
+
+
 def _export(model: nn.Module, batch: Tensor) -> ExportedProgram:
+    shapes = ShapesCollection()
+    shapes[batch] = {0: Dim("batch", min=1)}
     try:
         with torch.no_grad():
-            return torch.export.export(model, (batch,), dynamic_shapes=({0: Dim("batch", min=1)},), strict=False)
+            # However the forward function names its input, as one argument or as one of any number.
+            return torch.export.export(
+                model, (batch,), dynamic_shapes=shapes.dynamic_shapes(model, (batch,)), strict=False
+            )
     except Exception as error:  # torch.export passes on whatever the model's own code raised.
         reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
+        own = {parameter.dtype for parameter in model.parameters() if parameter.is_floating_point()}
+        if own and batch.dtype not in own and re.search("same|dtype|scalar type", str(error)):
+            names = ", ".join(sorted(str(dtype).removeprefix("torch.") for dtype in own))
+            given = str(batch.dtype).removeprefix("torch.")
+            raise InvalidInput(
+                f"The example input is of type {given}, the network's parameters of {names}, and the network does not "
+                f"cast its input; pass an example of {names}."
+            ) from error
         raise UnsupportedOp(
             f"torch.export cannot capture the network for any batch size and inputs of shape "
             f"(N, {', '.join(map(str, batch.shape[1:]))}): {reason}"
         ) from error
-
-
-def _normalise(module: fx.GraphModule) -> None:
-    """Rewrites operations that export records in several ways in one way."""
-    (inputs,) = module.graph.find_nodes(op="placeholder")
-    for node in list(module.graph.nodes):
-        if node.op != "call_function":
-            continue
-        op = packet(node)
-        if op in (aten.view, aten._unsafe_view):
-            # A view recorded for one memory format fails on channels-last activations; a reshape never does.
-            node.target = aten.reshape.default
-        elif op in LIKE_A_SIGNAL:
-            args = list(node.args)
-            args[LIKE_A_SIGNAL[op]] = inputs
-            node.args = tuple(args)
-        elif node.target in (aten.max.dim, aten.min.dim):
-            _only_values(module, node)
-
-
-def _only_values(module: fx.GraphModule, node: fx.Node) -> None:
-    """Replaces a maximum over a dimension by one without positions, which spikes cannot carry."""
-    if any(user.target is not operator.getitem or user.args[1] != 0 for user in node.users):
-        raise UnsupportedOp(
-            f"The positions that {node.target} at {source_line(node)} finds are used, but only its values are a "
-            "signal. Use the values, or take the positions from the network's output."
-        )
-    extremum = aten.amax.default if packet(node) is aten.max else aten.amin.default
-    source, dim, *keepdim = node.args
-    for part in list(node.users):
-        with module.graph.inserting_before(part):
-            values = module.graph.call_function(extremum, (source, [dim], *keepdim))
-        values.meta = {key: part.meta[key] for key in ("val", "stack_trace") if key in part.meta}
-        part.replace_all_uses_with(values)
-        module.graph.erase_node(part)
-    module.graph.erase_node(node)
-
-
-def _assign_roles(module: fx.GraphModule) -> dict[fx.Node, OpRule]:
-    rules: dict[fx.Node, OpRule] = {}
-    for node in module.graph.nodes:
-        signals = _signals(node)
-        made = packet(node) in LIKE_A_SIGNAL and not _reads_signal(node)
-        node.meta["signal"] = node.op == "placeholder" or (signals > 0 and _is_tensor(node) and not made)
-        if node.op == "placeholder":
-            rules[node] = OpRule(Role.INPUT)
-        elif node.op == "output":
-            rules[node] = OpRule(Role.OUTPUT)
-        elif not node.meta["signal"]:
-            # Parameters, what is computed from them alone, and batch sizes.
-            rules[node] = OpRule(Role.CONSTANT)
-        elif AT_OUTPUT in node.meta:
-            rules[node] = OpRule(Role.OUTPUT_ENCODER)
-        else:
-            rule = rule_of(node, signals)
-            if rule is None:
-                raise UnsupportedOp(
-                    f"The operation {node.target} at {source_line(node)} has no rule. Add it to the table in "
-                    "conversion/capture/roles.py, in the row that says what it does in time, or replace it in the "
-                    "network."
-                )
-            rules[node] = rule
-    return rules
-
-
-def _signals(node: fx.Node) -> int:
-    """Number of a node's arguments that are signals; x * x has two."""
-    arguments: list[fx.Node] = []
-    fx.node.map_arg((node.args, node.kwargs), arguments.append)
-    return sum(argument.meta["signal"] for argument in arguments)
-
-
-def _reads_signal(node: fx.Node) -> bool:
-    """Whether an operation of LIKE_A_SIGNAL casts a signal to the type of another, which carries it on."""
-    value = node.args[0]
-    return packet(node) is aten.type_as and isinstance(value, fx.Node) and bool(value.meta["signal"])
-
-
-def _is_tensor(node: fx.Node) -> bool:
-    value = node.meta.get("val")
-    return isinstance(value, Tensor) or (isinstance(value, (tuple, list)) and any(isinstance(v, Tensor) for v in value))
 
 
 def _check_trained_thresholds(graph: ConversionGraph) -> None:
@@ -189,7 +138,7 @@ def _with_plain_activations(graph: ConversionGraph) -> ConversionGraph:
         axis = layout.axis
         before = [(aten.unflatten.int, axis, [layout.outer, -1, layout.inner]), (aten.movedim.int, axis + 1, 0)]
         _surround(node, before, [(aten.movedim.int, 0, axis + 1), (aten.flatten.using_ints, axis, axis + 2)])
-    graph = replace(graph, rules=_assign_roles(graph.module)) if folded else graph
+    graph = replace(graph, rules=assign_roles(graph.module)) if folded else graph
     channels = find_channels(graph)
     mixed = [node for node in graph.firing if channels[node] is None]
     for node in mixed:
@@ -197,7 +146,7 @@ def _with_plain_activations(graph: ConversionGraph) -> ConversionGraph:
         _surround(node, [(aten.unsqueeze.default, -1)], [(aten.squeeze.dim, -1)])
     for node, axis in channels.items():
         node.meta["channel_axis"] = node.meta["val"].dim() - 1 if axis is None else axis
-    graph = replace(graph, rules=_assign_roles(graph.module)) if mixed else graph
+    graph = replace(graph, rules=assign_roles(graph.module)) if mixed else graph
     if folded or mixed:
         find_layouts(graph)
     return graph

@@ -1,7 +1,7 @@
-"""Batch normalisation, folded into the layer before it or replaced by the affine map that it is.
+"""Normalisation with running statistics, folded into the layer before it or replaced by the affine map that it is.
 
 W <- W g / sqrt(var + eps), b <- (b - mean) g / sqrt(var + eps) + beta, over the output channels of any convolution,
-transposed convolution or linear layer.
+transposed convolution or linear layer. Batch norms of any kind are such maps, and instance norms that track statistics.
 """
 
 from __future__ import annotations
@@ -12,16 +12,23 @@ from typing import Any
 import torch
 from torch import Tensor, fx
 
-from conversion.capture.roles import SYNAPSES, packet
+from conversion.capture.graph import attribute, evaluate, source_line
+from conversion.capture.roles import SYNAPSES, aten, packet
+from conversion.errors import InvalidInput
 
-aten = torch.ops.aten
 TRANSPOSED = (aten.conv_transpose1d, aten.conv_transpose2d, aten.conv_transpose3d)
 
 
 def fold_batch_norm(module: fx.GraphModule) -> None:
-    """Removes every inference-mode batch norm of a captured graph, in place. SyncBatchNorm exports as one too."""
+    """Removes every normalisation with running statistics of a captured graph, in place.
+
+    SyncBatchNorm exports as a batch norm.
+
+    Raises:
+        InvalidInput: its statistics are not finite.
+    """
     for node in list(module.graph.nodes):
-        if node.op != "call_function" or packet(node) is not aten._native_batch_norm_legit_no_training:
+        if not is_affine(node):
             continue
         scale, shift = _affine(module, node)
         source = node.args[0]
@@ -29,7 +36,9 @@ def fold_batch_norm(module: fx.GraphModule) -> None:
             result = _fold(module, source, scale, shift)
         else:
             result = _standalone(module, node, scale, shift)
-        # Only the first of (normalised, mean, rstd) is ever used at inference.
+        # Of a batch norm only the first of (normalised, mean, rstd) is ever used at inference.
+        if packet(node) is aten.instance_norm:
+            node.replace_all_uses_with(result)
         for user in list(node.users):
             assert user.target is operator.getitem and user.args[1] == 0
             user.replace_all_uses_with(result)
@@ -39,13 +48,29 @@ def fold_batch_norm(module: fx.GraphModule) -> None:
     module.recompile()
 
 
+def is_affine(node: fx.Node) -> bool:
+    """Whether a node normalises with running statistics, not with those of its input."""
+    if node.op != "call_function":
+        return False
+    fixed = packet(node) is aten._native_batch_norm_legit_no_training
+    fixed = fixed or (packet(node) is aten.instance_norm and node.args[5] is False)
+    return fixed and not any(isinstance(arg, fx.Node) and arg.meta["signal"] for arg in node.args[1:5])
+
+
 def _affine(module: fx.GraphModule, node: fx.Node) -> tuple[Tensor, Tensor]:
-    """Per-channel scale and shift of a batch norm, in float64."""
+    """Per-channel scale and shift of a normalisation, in float64."""
     weight, bias, mean, var = (_value(module, arg) for arg in node.args[1:5])
-    scale = (var.double() + node.args[6]).rsqrt()
+    eps: Any = node.args[7 if packet(node) is aten.instance_norm else 6]
+    scale = (var.double() + eps).rsqrt()
     scale = scale if weight is None else scale * weight.double()
     shift = -mean.double() * scale
-    return scale, shift if bias is None else shift + bias.double()
+    shift = shift if bias is None else shift + bias.double()
+    if not bool((torch.isfinite(scale) & torch.isfinite(shift)).all()):
+        raise InvalidInput(
+            f"The running statistics of the normalisation at {source_line(node)} make values that are not finite; the "
+            "checkpoint is damaged."
+        )
+    return scale, shift
 
 
 def _foldable(source: Any, channels: int) -> bool:
@@ -71,8 +96,8 @@ def _fold(module: fx.GraphModule, source: fx.Node, scale: Tensor, shift: Tensor)
         folded_weight = weight.double() * scale.view(-1, *[1] * (weight.dim() - 1))
     with module.graph.inserting_before(source):
         # New attributes: the old ones may be shared with another layer.
-        new_weight = _attribute(module, f"{source.name}_folded_weight", folded_weight.to(weight.dtype))
-        new_bias = _attribute(module, f"{source.name}_folded_bias", folded_bias.to(weight.dtype))
+        new_weight = _register(module, f"{source.name}_folded_weight", folded_weight.to(weight.dtype))
+        new_bias = _register(module, f"{source.name}_folded_bias", folded_bias.to(weight.dtype))
     source.args = (source.args[0], new_weight, new_bias, *source.args[3:])
     return source
 
@@ -81,8 +106,8 @@ def _standalone(module: fx.GraphModule, node: fx.Node, scale: Tensor, shift: Ten
     value = node.args[0].meta["val"]  # type: ignore[union-attr]
     shape = (-1, *[1] * (value.dim() - 2))
     with module.graph.inserting_before(node):
-        factor = _attribute(module, f"{node.name}_scale", scale.view(shape).to(value.dtype))
-        offset = _attribute(module, f"{node.name}_shift", shift.view(shape).to(value.dtype))
+        factor = _register(module, f"{node.name}_scale", scale.view(shape).to(value.dtype))
+        offset = _register(module, f"{node.name}_shift", shift.view(shape).to(value.dtype))
         scaled = module.graph.call_function(aten.mul.Tensor, (node.args[0], factor))
         shifted = module.graph.call_function(aten.add.Tensor, (scaled, offset))
     for made in (scaled, shifted):
@@ -90,7 +115,7 @@ def _standalone(module: fx.GraphModule, node: fx.Node, scale: Tensor, shift: Ten
     return shifted
 
 
-def _attribute(module: fx.GraphModule, name: str, value: Tensor) -> fx.Node:
+def _register(module: fx.GraphModule, name: str, value: Tensor) -> fx.Node:
     module.register_buffer(name, value)
     node = module.graph.get_attr(name)
     node.meta["val"] = value
@@ -98,9 +123,10 @@ def _attribute(module: fx.GraphModule, name: str, value: Tensor) -> fx.Node:
 
 
 def _value(module: fx.GraphModule, arg: Any) -> Any:
-    if arg is None:
-        return None
-    value: Any = module
-    for name in str(arg.target).split("."):
-        value = getattr(value, name)
-    return value.detach()
+    """A parameter, or what the network computes from parameters alone."""
+    if not isinstance(arg, fx.Node):
+        return arg
+    if arg.op == "get_attr":
+        return attribute(module, arg).detach()
+    with torch.no_grad():
+        return evaluate(arg, {source: _value(module, source) for source in arg.all_input_nodes})

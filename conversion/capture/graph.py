@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -12,6 +13,7 @@ import torch
 from torch import Tensor, fx
 from torch.utils import _pytree as pytree
 
+from conversion.capture.copying import PackedGraph, pack, unpack
 from conversion.capture.roles import Activation, OpRule, Role, activation_of
 
 Values = dict[fx.Node, Any]
@@ -19,9 +21,11 @@ Values = dict[fx.Node, Any]
 Observer = Callable[[fx.Node, Tensor], Tensor | None]
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, repr=False)
 class ConversionGraph:
     """A captured network: topologically ordered, batch-norm folded, each node with its role.
+
+    It can be copied and pickled; a copy has parameters and nodes of its own.
 
     Attributes:
         module: the graph with its parameters.
@@ -34,6 +38,20 @@ class ConversionGraph:
     rules: dict[fx.Node, OpRule]
     example: Tensor
     out_spec: pytree.TreeSpec
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _unpacked, (pack(self.module, self.rules), self.example, self.out_spec)
+
+    def __repr__(self) -> str:
+        kinds = Counter(self.rules[node].role for node in self.body if node not in self.output_encoders)
+        parts = ", ".join(f"{number} {role}" for role, number in kinds.items())
+        shape = ", ".join(["N", *map(str, self.example.shape[1:])])
+        numbers = sum(parameter.numel() for parameter in self.module.state_dict().values())
+        dtype = str(self.dtype).removeprefix("torch.")
+        return (
+            f"ConversionGraph of an input of shape ({shape}) in {dtype}:\n"
+            f"  {sum(kinds.values())} operations ({parts}), {numbers:,} parameters"
+        )
 
     @cached_property
     def firing(self) -> tuple[fx.Node, ...]:
@@ -75,7 +93,7 @@ class ConversionGraph:
     def constant(self, node: Any) -> Any:
         """The value of a node that depends on parameters alone."""
         if node.op == "get_attr":
-            return _attribute(self.module, node).detach()
+            return attribute(self.module, node).detach()
         return evaluate(node, {source: self.constant(source) for source in node.all_input_nodes})
 
     def channel_axis(self, node: fx.Node) -> int:
@@ -110,7 +128,7 @@ class ConversionGraph:
         values: Values = {self.input: inputs, **(weights or {})}
         for node, rule in self.rules.items():
             if rule.role is Role.CONSTANT and node not in values:
-                values[node] = _attribute(self.module, node) if node.op == "get_attr" else evaluate(node, values)
+                values[node] = attribute(self.module, node) if node.op == "get_attr" else evaluate(node, values)
         return values
 
     def finish(self, values: Values) -> Any:
@@ -148,6 +166,10 @@ class ConversionGraph:
         return self
 
 
+def _unpacked(packed: PackedGraph, example: Tensor, out_spec: pytree.TreeSpec) -> ConversionGraph:
+    return ConversionGraph(*unpack(packed), example, out_spec)
+
+
 def evaluate(node: fx.Node, values: Values) -> Any:
     """Computes a node's value from those of its inputs."""
     args = fx.node.map_arg(node.args, values.__getitem__)
@@ -181,7 +203,8 @@ def source_line(node: fx.Node) -> str:
     return f"{path}:{line} in {function}: {code.strip()}"
 
 
-def _attribute(module: Any, node: fx.Node) -> Any:
+def attribute(module: Any, node: fx.Node) -> Any:
+    """The parameter or buffer that a node of a module's graph gets."""
     for name in str(node.target).split("."):
         module = getattr(module, name)
     return module

@@ -61,49 +61,81 @@ class OpRule:
     transport: Transport | None = None
 
 
-SYNAPSES = (
-    aten.conv1d, aten.conv2d, aten.conv3d, aten.conv_transpose1d, aten.conv_transpose2d, aten.conv_transpose3d,
-    aten.linear, aten.addmm,
-)  # fmt: skip
+# Each operation with the names of the arguments that its rule understands, in whichever overload they come; with any
+# other argument that is not at its default the operation is another function, and refused.
+_CONVOLUTION = "input weight bias stride padding dilation groups"
+_TRANSPOSED = "input weight bias stride padding output_padding groups dilation"
+SYNAPSES = {
+    aten.conv1d: _CONVOLUTION, aten.conv2d: _CONVOLUTION, aten.conv3d: _CONVOLUTION,
+    aten.conv_transpose1d: _TRANSPOSED, aten.conv_transpose2d: _TRANSPOSED, aten.conv_transpose3d: _TRANSPOSED,
+    aten.linear: "input weight bias", aten.addmm: "self mat1 mat2 beta alpha",
+}  # fmt: skip
 # Linear in one signal and a constant, nonlinear in two signals.
 PRODUCTS = {
-    aten.mul: Transport.SCALE, aten.div: Transport.SCALE,
-    aten.matmul: Transport.SYNAPSE, aten.mm: Transport.SYNAPSE, aten.bmm: Transport.SYNAPSE,
-    aten.einsum: Transport.SYNAPSE,
+    aten.mul: "self other", aten.div: "self other", aten.matmul: "self other", aten.mm: "self mat2",
+    aten.bmm: "self mat2", aten.einsum: "equation tensors path",
 }  # fmt: skip
-RESAMPLERS = (
-    aten.avg_pool1d, aten.avg_pool2d, aten.avg_pool3d,
-    aten.adaptive_avg_pool1d, aten.adaptive_avg_pool2d, aten.adaptive_avg_pool3d,
-    aten.upsample_nearest1d, aten.upsample_nearest2d, aten.upsample_nearest3d,
-    aten.upsample_linear1d, aten.upsample_bilinear2d, aten.upsample_trilinear3d,
-)  # fmt: skip
-REDUCTIONS = (aten.mean, aten.sum)
-SCALES = (
-    aten.neg, aten.to, aten.type_as, aten._to_copy, aten.clone, aten.contiguous, aten.alias, aten.detach,
-)  # fmt: skip
-MERGES = (aten.add, aten.sub, aten.rsub)
-MOVES = (
-    operator.getitem, aten.view, aten._unsafe_view, aten.reshape, aten.flatten, aten.unflatten, aten.squeeze,
-    aten.unsqueeze, aten.permute, aten.transpose, aten.t, aten.expand, aten.repeat, aten.movedim, aten.roll, aten.flip,
-    aten.slice, aten.select, aten.narrow, aten.split, aten.split_with_sizes, aten.chunk, aten.unbind,
-    aten.index_select, aten.cat, aten.stack, aten.pad, aten.constant_pad_nd, aten.reflection_pad2d,
-    aten.replication_pad2d, aten.pixel_shuffle, aten.pixel_unshuffle, aten.channel_shuffle,
-)  # fmt: skip
-FIRING = (aten.relu, aten.relu6, aten.hardtanh, aten.clamp, aten.clamp_min, aten.leaky_relu, QCFS)
+_AVERAGE = "self kernel_size stride padding ceil_mode count_include_pad divisor_override"
+_UPSAMPLING = "self input output_size scale_factors scales scales_d scales_h scales_w align_corners"
+RESAMPLERS = {
+    aten.avg_pool1d: _AVERAGE, aten.avg_pool2d: _AVERAGE, aten.avg_pool3d: _AVERAGE,
+    aten.adaptive_avg_pool1d: "self output_size", aten.adaptive_avg_pool2d: "self output_size",
+    aten.adaptive_avg_pool3d: "self output_size",
+    aten.upsample_nearest1d: _UPSAMPLING, aten.upsample_nearest2d: _UPSAMPLING, aten.upsample_nearest3d: _UPSAMPLING,
+    aten.upsample_linear1d: _UPSAMPLING, aten.upsample_bilinear2d: _UPSAMPLING, aten.upsample_trilinear3d: _UPSAMPLING,
+}  # fmt: skip
+REDUCTIONS = {aten.mean: "self dim keepdim", aten.sum: "self dim keepdim"}
+_CAST = "self other dtype device layout pin_memory non_blocking copy memory_format"
+# To another floating-point type; casts to whole numbers round, and are refused.
+CASTS = {aten.to: _CAST, aten.type_as: _CAST, aten._to_copy: _CAST}
+SCALES = {
+    **CASTS, aten.neg: "self", aten.clone: "self memory_format", aten.contiguous: "self memory_format",
+    aten.alias: "self", aten.detach: "self",
+}  # fmt: skip
+MERGES = {aten.add: "self other alpha", aten.sub: "self other alpha", aten.rsub: "self other alpha"}
+MOVES = {
+    operator.getitem: "", aten.view: "self size", aten._unsafe_view: "self size", aten.reshape: "self shape",
+    aten.flatten: "self start_dim end_dim", aten.unflatten: "self dim sizes", aten.squeeze: "self dim",
+    aten.unsqueeze: "self dim", aten.permute: "self dims", aten.transpose: "self dim0 dim1", aten.t: "self",
+    aten.expand: "self size implicit", aten.repeat: "self repeats", aten.movedim: "self source destination",
+    aten.roll: "self shifts dims", aten.flip: "self dims", aten.slice: "self dim start end step",
+    aten.select: "self dim index", aten.narrow: "self dim start length", aten.split: "self split_size split_sizes dim",
+    aten.split_with_sizes: "self split_sizes dim", aten.chunk: "self chunks dim", aten.unbind: "self dim",
+    aten.index_select: "self dim index", aten.cat: "tensors dim", aten.stack: "tensors dim",
+    aten.pad: "self pad mode value", aten.constant_pad_nd: "self pad value",
+    aten.reflection_pad1d: "self padding", aten.reflection_pad2d: "self padding", aten.reflection_pad3d: "self padding",
+    aten.replication_pad1d: "self padding", aten.replication_pad2d: "self padding",
+    aten.replication_pad3d: "self padding", aten.pixel_shuffle: "self upscale_factor",
+    aten.pixel_unshuffle: "self downscale_factor", aten.channel_shuffle: "self groups",
+}  # fmt: skip
+FIRING = {
+    aten.relu: "self", aten.relu6: "self", aten.hardtanh: "self min_val max_val", aten.clamp: "self min max",
+    aten.clamp_min: "self min", aten.leaky_relu: "self negative_slope", QCFS: "x threshold levels",
+}  # fmt: skip
+_MAXIMUM = "self kernel_size stride padding dilation ceil_mode"
 # Maxima of sums of spikes are sums of spikes.
-POOLS = (
-    aten.max_pool1d, aten.max_pool2d, aten.max_pool3d,
-    aten.adaptive_max_pool1d, aten.adaptive_max_pool2d, aten.adaptive_max_pool3d,
-)  # fmt: skip
-MAXIMA = (aten.amax, aten.amin)
-NORMS = (aten.layer_norm, aten.group_norm, aten.instance_norm, aten.rms_norm)
-SOFTMAXES = (aten.softmax, aten.log_softmax)
-ATTENTION = (aten.scaled_dot_product_attention,)
-ELEMENTWISE = (
-    aten.sigmoid, aten.log_sigmoid, aten.tanh, aten.silu, aten.mish, aten.gelu, aten.hardsigmoid, aten.hardswish,
-    aten.elu, aten.selu, aten.celu, aten.softplus, aten.exp, aten.log, aten.sqrt, aten.rsqrt, aten.reciprocal, aten.pow,
-    aten.abs, aten.maximum, aten.minimum, aten.sin, aten.cos, aten.erf,
-)  # fmt: skip
+POOLS = {
+    aten.max_pool1d: _MAXIMUM, aten.max_pool2d: _MAXIMUM, aten.max_pool3d: _MAXIMUM,
+    aten.adaptive_max_pool1d: "self output_size", aten.adaptive_max_pool2d: "self output_size",
+    aten.adaptive_max_pool3d: "self output_size",
+}  # fmt: skip
+MAXIMA = {aten.amax: "self dim keepdim", aten.amin: "self dim keepdim"}
+NORMS = {
+    aten.layer_norm: "input normalized_shape weight bias eps cudnn_enable",
+    aten.group_norm: "input num_groups weight bias eps cudnn_enabled",
+    aten.instance_norm: "input weight bias use_input_stats momentum eps cudnn_enabled",
+    aten.rms_norm: "input normalized_shape weight eps",
+}  # fmt: skip
+SOFTMAXES = {aten.softmax: "self dim", aten.log_softmax: "self dim"}
+ATTENTION = {aten.scaled_dot_product_attention: "query key value attn_mask is_causal scale enable_gqa"}
+ELEMENTWISE = {
+    aten.sigmoid: "self", aten.log_sigmoid: "self", aten.tanh: "self", aten.silu: "self", aten.mish: "self",
+    aten.gelu: "self approximate", aten.hardsigmoid: "self", aten.hardswish: "self",
+    aten.elu: "self alpha scale input_scale", aten.selu: "self", aten.celu: "self alpha",
+    aten.softplus: "self beta threshold", aten.exp: "self", aten.log: "self", aten.sqrt: "self", aten.rsqrt: "self",
+    aten.reciprocal: "self", aten.pow: "self exponent", aten.abs: "self", aten.maximum: "self other",
+    aten.minimum: "self other", aten.sin: "self", aten.cos: "self", aten.erf: "self",
+}  # fmt: skip
 # t f(sum / t) = f(sum): no division is needed.
 HOMOGENEOUS = (*POOLS, *MAXIMA, aten.abs)
 
@@ -119,6 +151,14 @@ _TABLE: dict[Any, OpRule] = {
     **{op: OpRule(Role.NONLINEAR, Transport.REDUCE) for op in MAXIMA},
     **{op: OpRule(Role.NONLINEAR) for op in (*NORMS, *SOFTMAXES, *ATTENTION, *ELEMENTWISE)},
 }
+
+
+_UNDERSTOOD: dict[Any, frozenset[str]] = {
+    op: frozenset(names.split())
+    for row in (SYNAPSES, PRODUCTS, RESAMPLERS, REDUCTIONS, SCALES, MERGES, MOVES, FIRING, POOLS, MAXIMA, NORMS,
+                SOFTMAXES, ATTENTION, ELEMENTWISE)
+    for op, names in row.items()
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -139,17 +179,56 @@ def packet(node: fx.Node) -> Any:
 
 
 def rule_of(node: fx.Node, signals: int) -> OpRule | None:
-    """The table's row for a call node that reads `signals` time-varying inputs; None when there is none."""
+    """The table's row for a call node that reads `signals` time-varying inputs; None when there is none.
+
+    A row holds for the arguments that it understands alone (`not_understood`).
+    """
     op = packet(node)
     if op in PRODUCTS:
-        divides_by_signal = op is aten.div and isinstance(node.args[1], fx.Node) and node.args[1].meta["signal"]
-        linear = signals == 1 and not divides_by_signal
-        return OpRule(Role.LINEAR, PRODUCTS[op]) if linear else OpRule(Role.NONLINEAR)
+        divides_by_signal = op is aten.div and _is_signal(node.args[1])
+        transport = Transport.SCALE if op in (aten.mul, aten.div) else Transport.SYNAPSE
+        return OpRule(Role.LINEAR, transport) if signals == 1 and not divides_by_signal else OpRule(Role.NONLINEAR)
     rule = _TABLE.get(op)
     weights_change = rule is not None and rule.transport is Transport.SYNAPSE and signals > 1
     if weights_change or (op in FIRING and activation_of(node) is None):
         return OpRule(Role.NONLINEAR)
     return rule
+
+
+def not_understood(node: fx.Node) -> dict[str, Any]:
+    """Arguments of a call node in the table that are not at their default and that its rule does not know, by name.
+
+    So is a signal where a layer of weights has its bias.
+    """
+    op, given = packet(node), given_arguments(node)
+    bias = "self" if op is aten.addmm else "bias" if op in SYNAPSES else None
+    return {
+        name: value
+        for name, value in given.items()
+        if name not in _UNDERSTOOD[op] or (name == bias and _is_signal(value))
+    }
+
+
+def given_arguments(node: fx.Node) -> dict[str, Any]:
+    """Arguments of a call node by their names in ATen's schema, without those at their default."""
+    if not isinstance(node.target, torch._ops.OpOverload):
+        return {}
+    listed = node.target._schema.arguments
+    given = dict(zip((argument.name for argument in listed), node.args, strict=False)) | node.kwargs
+    # What has no default is left out by None.
+    defaults = {argument.name: argument.default_value for argument in listed}
+    return {name: value for name, value in given.items() if value != defaults[name]}
+
+
+def _is_signal(argument: Any) -> bool:
+    return isinstance(argument, fx.Node) and bool(argument.meta["signal"])
+
+
+def pads_with_constant(node: fx.Node) -> bool:
+    """Whether a node pads with a constant; padding of other modes copies what is there."""
+    if packet(node) is aten.pad:
+        return bool(len(node.args) < 3 or node.args[2] == "constant")
+    return packet(node) is aten.constant_pad_nd
 
 
 def is_product(node: fx.Node, rule: OpRule) -> bool:
@@ -168,13 +247,15 @@ def activation_of(node: fx.Node) -> Activation | None:
         return Activation()
     if op is aten.relu6:
         return Activation(ceiling=6.0)
-    if op is aten.leaky_relu:
-        slope = _number(bounds, 0, 0.01)
-        return Activation(slope=slope) if slope >= 0 else None
     if op is QCFS:
         threshold, levels = bounds
         learnt = isinstance(threshold, fx.Node) and not threshold.meta["signal"]
         return Activation(levels=levels) if learnt else None
+    if any(isinstance(bound, fx.Node) for bound in bounds):
+        return None
+    if op is aten.leaky_relu:
+        slope = _number(bounds, 0, 0.01)
+        return Activation(slope=slope) if slope >= 0 else None
     # hardtanh's bounds are -1 and 1 when left out, clamp's are none.
     low = _number(bounds, 0, -1.0 if op is aten.hardtanh else -math.inf)
     high = _number(bounds, 1, 1.0 if op is aten.hardtanh else math.inf)
@@ -183,4 +264,4 @@ def activation_of(node: fx.Node) -> Activation | None:
 
 def _number(args: tuple[Any, ...], position: int, default: float) -> float:
     value = args[position] if len(args) > position else None
-    return default if value is None or isinstance(value, fx.Node) else float(value)
+    return default if value is None else float(value)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, fx
 
+from conversion.arguments import whole_number
 from conversion.counting.fanout import Connectivity
 from conversion.counting.operations import KINDS, AnalogOperations
 from conversion.errors import InvalidInput, UnknownName
@@ -62,7 +63,8 @@ class Counts:
             InvalidInput: the simulation had no such step.
         """
         if kind not in KINDS:
-            raise UnknownName("kind of operation", kind, KINDS)
+            raise UnknownName("kind of operation", str(kind), KINDS)
+        t = whole_number("The step", t)
         if not 1 <= t <= self.tally.shape[1]:
             raise InvalidInput(f"Step {t} was not simulated; the steps are 1 to {self.tally.shape[1]}.")
         return self.tally[:, t - 1, :, KINDS.index(kind)].sum(0)

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, fx
 
 from conversion.capture.graph import Values, evaluate
-from conversion.capture.roles import ATTENTION, PRODUCTS, OpRule, Transport, is_product, packet
+from conversion.capture.roles import ATTENTION, PRODUCTS, OpRule, Transport, is_product, packet, pads_with_constant
 from conversion.errors import UnsupportedOp
 
 aten = torch.ops.aten
@@ -38,8 +38,9 @@ def carry(node: fx.Node, transport: Transport, signals: Values, values: Values) 
         if packet(node) not in PRODUCTS:
             args[2:3] = [None]
         return target(*args)
-    if packet(node) in (aten.pad, aten.constant_pad_nd):
-        args = [*args[:2], *(["constant"] if packet(node) is aten.pad else [])]
+    if pads_with_constant(node):
+        # With zeros, which nobody multiplies. Padding of any other mode copies events.
+        args = args[:2]
     return target(*args, **node.kwargs)
 
 

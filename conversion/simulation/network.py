@@ -12,6 +12,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, fx
 
+from conversion.arguments import number_of_steps
 from conversion.capture.graph import ConversionGraph, Values, evaluate
 from conversion.counting.fanout import Connectivity, connect
 from conversion.errors import InvalidInput
@@ -21,9 +22,9 @@ from conversion.simulation.neuron import Neuron
 Nonlinear = Literal["difference", "instantaneous"]
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class SpikingNetwork:
-    """A converted network. Without neurons it is the ANN itself.
+    """A converted network. Without neurons it is the ANN itself. It can be copied and pickled, with its graph.
 
     Attributes:
         graph: the captured ANN.
@@ -52,8 +53,8 @@ class SpikingNetwork:
     readout_end: int | None = None
 
     def __post_init__(self) -> None:
-        if self.T < 1:
-            raise InvalidInput(f"T is {self.T}, but a simulation has at least 1 step; give T >= 1.")
+        # Whole numbers of numpy, too; the class is frozen.
+        object.__setattr__(self, "T", number_of_steps(self.T))
         if not 0 <= self.readout_start < self.T:
             raise InvalidInput(
                 f"The readout leaves out {self.readout_start} steps of {self.T}; give 0 or more, and fewer than all."
@@ -81,6 +82,18 @@ class SpikingNetwork:
                 "Neurons whose receivers hold a value need nonlinear operations of that value, nonlinear="
                 "'instantaneous', and a readout of its last state, readout_start=0."
             )
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        neurons, weights = ({node.name: value for node, value in part.items()} for part in (self.neurons, self.weights))
+        return _rebuilt, (self.graph, self.T, neurons, weights, self.exit, self.nonlinear, self.readout_start)
+
+    def __repr__(self) -> str:
+        phi = sorted({neuron.phi for neuron in self.neurons.values()})
+        kinds = sorted({neuron.coding for neuron in self.neurons.values()})
+        spikes = f" ({', '.join(kinds)} code, up to {phi[-1]} spikes per step)" if self.neurons else ""
+        leaving = "" if self.exit is None else f", samples leave by {type(self.exit).__name__}"
+        layers = f"{len(self.neurons)} layers of neurons{spikes}{leaving}"
+        return f"SpikingNetwork for T = {self.T}: {layers}\nof a {self.graph!r}"
 
     def with_neurons(self, neurons: Mapping[fx.Node, Neuron]) -> SpikingNetwork:
         return replace(self, neurons=MappingProxyType(dict(neurons)))
@@ -158,3 +171,15 @@ class SpikingNetwork:
         weights = {node: weight.to(target) for node, weight in self.weights.items()}
         moved = self.with_neurons({node: neuron.to(device) for node, neuron in self.neurons.items()})
         return replace(moved, weights=MappingProxyType(weights))
+
+
+def _rebuilt(
+    graph: ConversionGraph, T: int, neurons: Mapping[str, Neuron], weights: Mapping[str, Tensor], exit: ExitRule | None,
+    nonlinear: Nonlinear, readout_start: int,
+) -> SpikingNetwork:  # fmt: skip
+    """A network from its parts by the names of their nodes."""
+    nodes = {node.name: node for node in graph.rules}
+    return SpikingNetwork(
+        graph, T, MappingProxyType({nodes[name]: neuron for name, neuron in neurons.items()}),
+        MappingProxyType({nodes[name]: weight for name, weight in weights.items()}), exit, nonlinear, readout_start,
+    )  # fmt: skip

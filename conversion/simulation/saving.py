@@ -99,11 +99,12 @@ class _Header(BaseModel):
     weights: list[str]
 
 
-def save(network: SpikingNetwork, path: Path) -> None:
+def save(network: SpikingNetwork, path: str | Path) -> None:
     """Writes a converted network, whole or not at all; `load` reads it.
 
     The file holds what conversion added. The ANN has to be kept as it always is, as a checkpoint.
     """
+    path = Path(path)
     graph = network.graph
     header = _Header(
         activations=_activations(graph), dtype=str(graph.dtype), parameters=_parameters(graph), T=network.T,
@@ -132,7 +133,7 @@ def save(network: SpikingNetwork, path: Path) -> None:
     write_atomically(path, serialised(tensors, {ENTRY: entry}))
 
 
-def load(graph: ConversionGraph, path: Path) -> SpikingNetwork:
+def load(graph: ConversionGraph, path: str | Path) -> SpikingNetwork:
     """Reads a converted network from a file that `save` wrote.
 
     Args:
@@ -142,6 +143,7 @@ def load(graph: ConversionGraph, path: Path) -> SpikingNetwork:
     Raises:
         CheckpointError: the file is missing, damaged, or does not fit the graph; the message names it.
     """
+    path = Path(path)
     header, tensors = _read(path)
     _check_fit(header, graph, path)
     nodes = {node.name: node for node in graph.rules}

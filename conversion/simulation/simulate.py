@@ -8,14 +8,16 @@ from functools import partial
 from operator import itemgetter
 from typing import Any, Literal
 
+import numpy as np
 import torch
 from torch import Tensor, fx
 from torch.utils._pytree import tree_map
 
+from conversion.arguments import as_tensor, named, number_of_steps, whole_number
 from conversion.counting.counts import Counts
 from conversion.counting.fanout import Connectivity
 from conversion.counting.spikes import count_spikes
-from conversion.errors import InvalidInput
+from conversion.errors import InvalidInput, UnknownName
 from conversion.simulation.coded import make_layer, waited
 from conversion.simulation.exit_rules import is_power_of_two
 from conversion.simulation.frames import Frames, running_means
@@ -28,6 +30,7 @@ from conversion.simulation.timing import timing
 
 # A constant input (N, ...), one for each step, or frames that are grouped to steps.
 Inputs = Tensor | Sequence[Tensor] | Frames
+SCHEDULES = ("step", "sweep")
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,8 +66,8 @@ def simulate(
 
     Args:
         network: the converted network.
-        inputs: shape (N, ...), the same at every step; a sequence of T such tensors, one for each step; or frames in
-            time. Frames of events are counted as the first layer of spikes, with their connections.
+        inputs: shape (N, ...), a tensor or a numpy array, the same at every step; a sequence of T tensors, one for each
+            step; or frames in time. Frames of events are counted as the first layer of spikes, with their connections.
         T: number of steps; the network's own when left out.
         schedule: a schedule of `conversion.simulation.schedules`; both give the same result.
         at: the steps to read out, all of 1..T when left out.
@@ -76,10 +79,10 @@ def simulate(
         InvalidInput: T or a readout step below 1, an empty batch, values that are not finite; early exit together with
             the sweep schedule, which runs all steps of a node before the next node.
     """
-    T = network.T if T is None else T
-    if T < 1:
-        raise InvalidInput(f"T is {T}, but a simulation has at least 1 step; give T >= 1.")
-    read = sorted(set(range(1, T + 1) if at is None else at))
+    T = network.T if T is None else number_of_steps(T)
+    if schedule not in SCHEDULES:
+        raise UnknownName("schedule", str(schedule), SCHEDULES)
+    read = sorted({whole_number("A readout step", t) for t in (range(1, T + 1) if at is None else at)})
     if not read or read[0] < 1 or read[-1] > T:
         raise InvalidInput(f"Readout at steps {read}, but the simulation has steps 1 to {T}.")
     if network.holds and T != network.T:
@@ -96,6 +99,8 @@ def simulate(
         raise InvalidInput("Samples that leave early need the step schedule; sweep runs all steps of every sample.")
     if observe is not None and (network.exit is not None or schedule == "sweep"):
         raise InvalidInput("Outputs are observed in the step schedule, while no sample leaves.")
+    if isinstance(inputs, np.ndarray):
+        inputs = as_tensor(inputs, "The input")
     frames = _frames(network, inputs, T)
     # Without neurons it is an ANN, whose inputs are analog even where they are numbers of events.
     counts_events = isinstance(inputs, Frames) and inputs.event is not None and bool(network.neurons)
@@ -250,7 +255,11 @@ def _put(samples: Tensor, value: Tensor, fresh: Tensor) -> Tensor:
 def _frames(network: SpikingNetwork, inputs: Inputs, T: int) -> list[Tensor]:
     if isinstance(inputs, Frames):
         inputs = inputs.steps(T)
+    if not isinstance(inputs, (Tensor, Sequence)):
+        raise InvalidInput(f"The input is a {named(inputs)}; pass a tensor of shape (N, ...), T of them, or Frames.")
     frames = [inputs] if isinstance(inputs, Tensor) else list(inputs)
+    if odd := [frame for frame in frames if not isinstance(frame, Tensor)]:
+        raise InvalidInput(f"A frame of the input is a {named(odd[0])}; pass tensors of shape (N, ...).")
     if not isinstance(inputs, Tensor) and len(frames) != T:
         raise InvalidInput(f"The input has {len(frames)} frames for T = {T} steps; give one frame for each step.")
     frames = [network.graph.cast(frame) for frame in frames]
