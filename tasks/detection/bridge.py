@@ -7,8 +7,6 @@ from functools import partial
 from pathlib import Path
 from typing import ClassVar
 
-from PIL import Image
-
 from conversion.errors import DataMissing, InvalidInput
 from tasks.base import Split
 from tasks.detection.base import Annotated, AnnotatedDetection, inside
@@ -16,7 +14,7 @@ from tasks.detection.boxes import Boxes
 from tasks.detection.coco import read_coco
 from tasks.detection.voc import Lists, VocLayout
 from tasks.disk import SKIPPED, text_of
-from tasks.images.files import UNREADABLE
+from tasks.images.files import opened
 
 SUFFIXES = (".jpg", ".jpeg", ".png")
 
@@ -104,11 +102,8 @@ def read_yolo(path: Path, image: Path, classes: Sequence[str]) -> Boxes:
     Raises:
         InvalidInput: a line is malformed or names no class, or a box is outside of the image; names file and line.
     """
-    try:
-        with Image.open(image) as opened:  # Of which only the header is read.
-            width, height = opened.size
-    except UNREADABLE as error:
-        raise InvalidInput(f"The image {image} is not readable; replace it.") from error
+    with opened(image, f"image {image}") as header:
+        width, height = header.size
     boxes: list[list[float]] = []
     labels: list[int] = []
     dropped = 0

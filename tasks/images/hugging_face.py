@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import io
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
@@ -12,16 +11,18 @@ from typing import Any, ClassVar
 
 import pyarrow as pa
 import torch
-from PIL import Image
 from pyarrow.parquet import ParquetFile
 from torch import Tensor
 
 from conversion.errors import DataMissing, InvalidInput
 from tasks.base import Split
 from tasks.disk import SPLITS, DiskTask
-from tasks.images.files import UNREADABLE
+from tasks.images.files import opened
 from tasks.images.sized import SizedImages
 from tasks.library import class_index
+
+FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF")
+"""Formats of images that datasets keep in their rows."""
 
 
 @dataclass(frozen=True)
@@ -62,11 +63,8 @@ class HuggingFaceTask(SizedImages, DiskTask[Row]):
         return {split: self._rows(split, part) for split, part in self.parts.items()}
 
     def read(self, sample: Row) -> tuple[Tensor, Tensor]:
-        try:
-            with Image.open(io.BytesIO(self._bytes(sample))) as image:
-                return self.sized(image), torch.tensor(sample.label)
-        except UNREADABLE as error:
-            raise InvalidInput(f"The image in row {sample.number} of {sample.path} cannot be read: {error}.") from error
+        with opened(self._bytes(sample), f"image in row {sample.number} of {sample.path}", FORMATS) as image:
+            return self.sized(image), torch.tensor(sample.label)
 
     def label(self, sample: Row) -> int:
         return sample.label

@@ -18,7 +18,7 @@ from tasks.base import TASKS, Split
 from tasks.detection.coco import CocoLayout
 from tasks.disk import DiskTask, first_missing
 from tasks.segmentation.base import Segmentation, padded
-from tasks.segmentation.masks import read_image, require_fit, require_room
+from tasks.segmentation.masks import read_image, require_fit
 
 PARTS: dict[Split, str] = {"train": "train2017", "test": "val2017"}
 
@@ -130,9 +130,8 @@ class CocoSegmentation(Segmentation, DiskTask[Instanced]):
         return {split: self._images(part) for split, part in PARTS.items()}
 
     def read(self, sample: Instanced) -> tuple[Tensor, Tensor]:
-        image, mask = read_image(sample.path), rasterised(sample.instances, sample.entry)
+        image, mask = read_image(sample.path, self.input_shape), rasterised(sample.instances, sample.entry)
         require_fit(mask, f"of image {sample.entry['id']} in {sample.instances.path}", image, sample.path)
-        require_room(image, sample.path, self.input_shape)
         return padded(image, mask, self.input_shape, self.padding)
 
     def key(self, sample: Instanced) -> str:

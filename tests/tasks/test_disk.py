@@ -136,7 +136,7 @@ def test_a_line_may_name_the_file_and_one_that_names_nothing_is_counted(root: Pa
 
 def test_a_skip_list_that_is_no_text_is_named(root: Path) -> None:
     (root / "numbers/skip.txt").write_bytes(b"33 # \xe9\n")
-    with pytest.raises(InvalidInput, match=r"skip\.txt is no text in UTF-8: .* at byte 5; save it anew\."):
+    with pytest.raises(InvalidInput, match=r"skip\.txt is no text in UTF-8: .* at byte 5, in line 1; save it anew\."):
         Numbers(root).split("train")
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,6 +9,7 @@ import numpy as np
 import pytest
 
 from conversion.errors import InvalidInput
+from tasks.events.aedat4 import read_aedat4
 from tasks.events.encoding import EVENT, Events, Sensor
 from tasks.events.files import (
     checked,
@@ -17,7 +17,6 @@ from tasks.events.files import (
     dvs128,
     read_aedat2,
     read_aedat3,
-    read_aedat4,
     read_bin,
     read_dat,
     read_npy,
@@ -181,13 +180,6 @@ def test_another_version_is_refused_by_its_number(tmp_path: Path) -> None:
 def test_arrays_that_are_no_events_are_refused(rows: np.ndarray, tmp_path: Path) -> None:
     with pytest.raises(InvalidInput, match=r"odd\.npy"):
         read_npy(recorded.npy(tmp_path / "odd.npy", rows), "xytp")
-
-
-def test_a_missing_library_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    path = recorded.dat(tmp_path / "some.dat", recorded.drawn(Sensor(120, 100), 5, seed=0))
-    monkeypatch.setitem(sys.modules, "expelliarmus", None)
-    with pytest.raises(InvalidInput, match=r"needs expelliarmus, .* pip install -e '\.\[events\]'"):
-        read_dat(path)
 
 
 def test_nothing_is_unpickled(tmp_path: Path) -> None:

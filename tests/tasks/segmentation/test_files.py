@@ -144,7 +144,7 @@ def test_a_missing_file_is_named_before_work_starts(
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda path: path.write_bytes(path.read_bytes()[:200]), "not a readable JPEG or PNG"),
+        (lambda path: path.write_bytes(path.read_bytes()[:200]), "not a readable PNG"),
         (lambda path: Image.new("L", (480, 359)).save(path), "480x359 pixels, its image .*480x360"),
         (lambda path: Image.new("L", (480, 360), 12).save(path), "holds class 12; there are 11"),
         (lambda path: Image.new("RGB", (480, 360)).save(path), "give class indices, not colours"),
