@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import ClassVar, NamedTuple
@@ -35,7 +35,7 @@ class MaskedImages(Segmentation, DiskTask[Masked]):
     def read(self, sample: Masked) -> tuple[Tensor, Tensor]:
         image = read_image(sample.image, self.input_shape)
         mask = self.read_mask(sample.mask)
-        require_fit(mask, sample.mask, image, sample.image)
+        require_fit(mask.shape, sample.mask, image, sample.image)
         require_classes(mask, len(self.classes), f"The map {sample.mask}")
         return padded(image, mask, self.input_shape, self.padding)
 
@@ -95,10 +95,10 @@ def read_map(path: Path, renamed: Mapping[int, int] | None = None, shape: tuple[
     return torch.from_numpy(table[values])
 
 
-def require_fit(mask: Tensor, mask_path: Path | str, image: Tensor, image_path: Path) -> None:
-    """Raises InvalidInput unless a map is as large as its image."""
-    if mask.shape != image.shape[1:]:
-        (height, width), (rows, columns) = mask.shape, image.shape[1:]
+def require_fit(size: Sequence[int], mask_path: Path | str, image: Tensor, image_path: Path) -> None:
+    """Raises InvalidInput unless a map, of a height and width, is as large as its image."""
+    (height, width), (rows, columns) = size, image.shape[1:]
+    if (height, width) != (rows, columns):
         raise InvalidInput(
             f"The map {mask_path} is {width}x{height} pixels, its image {image_path} {columns}x{rows}; "
             "they must be of one size."

@@ -135,7 +135,9 @@ def test_a_bad_label_is_named_and_can_be_left_out(line: str, message: str, tmp_p
 
 def test_a_label_that_is_no_text_is_named(tmp_path: Path) -> None:
     (signs(tmp_path) / "signs/labels/val/2.txt").write_bytes(b"0 0.5 0.5 0.2 0.4 \xb5")
-    with pytest.raises(InvalidInput, match=r"2\.txt is no text in UTF-8: .* at byte 18; .* write 2 on a line"):
+    with pytest.raises(
+        InvalidInput, match=r"2\.txt is no text in UTF-8: .* at byte 18, in line 1; .* write 2 on a line"
+    ):
         Signs(tmp_path).split("test")
 
 

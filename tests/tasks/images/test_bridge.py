@@ -388,7 +388,5 @@ def test_an_image_too_large_to_decode_is_named(photographs: Path) -> None:
         struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data)) for name, data in chunks
     )
     path.write_bytes(b"\x89PNG\r\n\x1a\n" + b"".join(parts))
-    with pytest.raises(
-        InvalidInput, match=r"1\.png is twice as large .* or set ACB_MAX_PIXELS to more.*test/dog/1"
-    ):
+    with pytest.raises(InvalidInput, match=r"1\.png is twice as large .* or set ACB_MAX_PIXELS to more.*test/dog/1"):
         list(Photographs(photographs).test(4))

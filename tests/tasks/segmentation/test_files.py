@@ -14,6 +14,7 @@ from PIL import Image
 
 from conversion.errors import DataMissing, InvalidInput
 from tasks import TASKS
+from tasks.detection.coco_file import CocoFile
 from tasks.segmentation.coco import CocoSegmentation, Instances, rasterised
 from tests.tasks.segmentation import drawn
 
@@ -102,8 +103,7 @@ def test_the_first_annotation_lies_on_top() -> None:
     expected = torch.zeros(6, 6, dtype=torch.uint8)
     expected[2:, 2:], expected[:, 4:] = car, car
     expected[:4, :4] = boat
-    instances = Instances(Path("file.json"), content)
-    assert torch.equal(rasterised(instances, instances.images[0]), expected)
+    assert torch.equal(rasterised(Instances(CocoFile(Path("file.json"), content)), 7), expected)
 
 
 @pytest.mark.parametrize("name", LAYOUTS)
@@ -211,7 +211,9 @@ def test_an_image_with_a_bad_polygon_can_be_left_out(tmp_path: Path) -> None:
     gap = CocoSegmentation(root).missing()
     bad = next(i for i in content["images"] if i["id"] == content["annotations"][0]["image_id"])
     stem = Path(bad["file_name"]).stem
-    assert gap is not None and "2 points" in gap and f"write {stem} on a line of {root / 'coco/skip.txt'}" in gap
+    assert (
+        gap is not None and "at least 3 points" in gap and f"write {stem} on a line of {root / 'coco/skip.txt'}" in gap
+    )
     (root / "coco/skip.txt").write_text(stem)
     assert CocoSegmentation(root).missing() is None
 
@@ -224,16 +226,19 @@ def test_a_damaged_file_of_sbd_is_named(tasks: dict[str, Any], tmp_path: Path) -
         split[index]
 
 
-ANNOTATION = {"id": 5, "image_id": 0, "category_id": 1, "segmentation": [[0, 0, 4, 0, 4, 4]]}
+ANNOTATION = {"id": 500, "image_id": 0, "category_id": 1, "segmentation": [[0, 0, 4, 0, 4, 4]]}
 
 
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"segmentation": [[0, 0, 4, 0, 4, 4], [1, 1, 2, 2]]}, "annotation 5: a polygon has 2 points"),
-        ({"segmentation": []}, "annotation 5: it has no segmentation"),
-        ({"category_id": 4}, "annotation 5: there is no category 4"),
-        ({"image_id": 99}, "annotation 5: there is no image 99"),
+        (
+            {"segmentation": [[0, 0, 4, 0, 4, 4], [1, 1, 2, 2]]},
+            "annotation 500: segmentation is .*; it has to be polygons of at least 3 points",
+        ),
+        ({"segmentation": []}, "annotation 500: segmentation is .*; it has to be polygons"),
+        ({"category_id": 4}, "annotation 500: there is no category 4"),
+        ({"image_id": 99}, "annotation 500: there is no image 99"),
         (None, "holds no annotation"),
     ],
 )
@@ -255,7 +260,7 @@ def test_a_bad_annotation_is_named_before_work_starts(
         ("[]", "is no annotation file of COCO"),
         ('{"images": [], "annotations": [], "categories": []}', "holds no image"),
         (
-            '{"images": [{"id": 1, "file_name": "1.jpg"}], "annotations": [0], '
+            '{"images": [{"id": 1, "file_name": "1.jpg"}], "annotations": [{"id": 0, "image_id": 1}], '
             '"categories": [{"id": 2, "name": "unicorn"}]}',
             "'unicorn', is none",
         ),
