@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import scipy.io
 
-from conversion.errors import DataMissing
+from conversion.errors import DataMissing, InvalidInput
 from tasks.disk import text_of
+from tasks.matlab import read_mat
 
 CLASSES = Path(__file__).with_name("imagenet_classes.tsv")
 NUMBERED = re.compile(r"ILSVRC2012_val_(\d{8})$")
@@ -103,10 +103,10 @@ def devkit(kit: Path, names: Sequence[str]) -> dict[str, int]:
             "there; unpack the development kit beside it."
         )
     try:
-        synsets: Any = scipy.io.loadmat(meta, squeeze_me=True)["synsets"]
+        synsets: Any = read_mat(meta, "synsets", "list of classes of the development kit", squeeze_me=True)
         leaves = [row for row in np.atleast_1d(synsets) if int(row["num_children"]) == 0]
         wnids = {int(row["ILSVRC2012_ID"]): str(row["WNID"]) for row in leaves}
-    except Exception as error:  # Whatever a reader of MATLAB files trips over.
+    except (InvalidInput, ValueError, TypeError, IndexError) as error:  # The others: fields that are not there.
         raise DataMissing(f"{meta} is not the list of classes of the development kit: {error}.") from error
     order = class_order()
     if sorted(wnids.values()) != list(order):

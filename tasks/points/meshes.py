@@ -23,6 +23,8 @@ from tasks.points.base import CloudClassification, CloudFile, CloudFiles, Points
 
 Faces = NDArray[np.int64]
 PARTS: tuple[Split, ...] = ("train", "test")
+LARGEST = 1e60
+"""The largest coordinate of a mesh: areas of larger ones overflow."""
 
 
 @dataclass(frozen=True)
@@ -63,9 +65,11 @@ def read_mesh(path: Path) -> Mesh:
             finite, or there are no faces with an area. The message names file and line.
     """
     try:
-        lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+        content = path.read_bytes()
     except OSError as error:
         raise InvalidInput(f"The mesh {path} cannot be read: {error.strerror}.") from error
+    # Names and remarks may be in any encoding; lines end as in files of any system.
+    lines = content.decode("utf-8-sig", errors="replace").replace("\r\n", "\n").replace("\r", "\n").split("\n")
     read = _read_off if path.suffix.lower() == ".off" else _read_obj
     try:
         mesh = read(lines)
@@ -73,6 +77,8 @@ def read_mesh(path: Path) -> Mesh:
         raise InvalidInput(f"{path}, line {fault.line}: {fault}.") from None
     if not len(mesh.faces):
         raise InvalidInput(f"The mesh {path} has no faces, so there is no surface to draw points on.")
+    if np.abs(mesh.vertices).max() > LARGEST:
+        raise InvalidInput(f"The mesh {path} has coordinates beyond {LARGEST:g}; scale it.")
     if not mesh.areas().sum() > 0:
         raise InvalidInput(f"The faces of the mesh {path} have no area.")
     return mesh
@@ -90,7 +96,7 @@ def _read_obj(lines: Sequence[str]) -> Mesh:
     vertices: list[list[float]] = []
     triangles: list[tuple[int, int, int]] = []
     places: list[int] = []
-    for number, line in enumerate(lines, 1):
+    for number, line in _joined(lines):
         kind, *fields = line.split() or [""]
         if kind == "v":
             vertices.append(_coordinates(fields, number))
@@ -144,6 +150,21 @@ def _triangles(rows: Sequence[tuple[int, str]], vertices: int, faces: int) -> Me
     if (counts != 3).any() or (indices < 0).any() or (indices >= vertices).any():
         return None
     return Mesh(points.reshape(-1, 3), indices)
+
+
+def _joined(lines: Sequence[str]) -> Iterator[tuple[int, str]]:
+    """Lines with their numbers and without remarks; one that ends in a backslash goes on in the next."""
+    begun, first = "", 0
+    for number, line in enumerate(lines, 1):
+        text = line.partition("#")[0].rstrip()
+        first = first or number
+        if text.endswith("\\"):
+            begun += text[:-1] + " "
+            continue
+        yield first, begun + text
+        begun, first = "", 0
+    if begun:
+        yield first, begun
 
 
 def _content(lines: Sequence[str]) -> Iterator[tuple[int, str]]:

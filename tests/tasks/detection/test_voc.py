@@ -45,18 +45,27 @@ GOOD: Object = ("RBC", (5, 9, 20, 30), 0)
     [
         ("", r"b1\.xml is empty"),
         ("<annotation><size>", r"b1\.xml is no XML file: .*line 1"),
-        ("<annotation></annotation>", r"b1\.xml: size/height is None where a number belongs"),
+        ("<annotation></annotation>", r"b1\.xml, line 1: size/height is None where a number belongs"),
         (annotation(GOOD, ("Rbc", (5, 9, 20, 30), 0)), r"b1\.xml, line 5: 'Rbc' is no class of the task; they are RBC"),
         (annotation(GOOD, ("RBC", (5, 9, 70, 30), 0)), r"b1\.xml, line 5: the box \(4, 8, 69, 29\) is outside"),
         (annotation(GOOD, ("RBC", (-3, 9, 20, 30), 0)), r"line 5: the box \(-4, 8, 19, 29\) is outside of the image"),
         (annotation(GOOD, ("RBC", (30, 9, 20, 30), 0)), r"line 5: the box \(29, 8, 19, 29\) ends before it begins"),
         (annotation(GOOD, ("RBC", (5, 9, 5, 30), 0)), r"line 5: the box of 'RBC' has no area"),
-        (annotation(GOOD).replace("<ymin>9<", "<ymin>x<"), r"line 2: bndbox/ymin is 'x' where a number belongs"),
-        (annotation(GOOD).replace("<xmax>20<", "<xmax>nan<"), r"line 2: bndbox/xmax is 'nan' where a number belongs"),
-        (annotation(GOOD).replace("<width>64<", "<width>inf<"), r"b1\.xml: size/width is 'inf' where a number belongs"),
-        (annotation().replace("<width>64<", "<width>0<"), r"b1\.xml: height and width are 48 and 0; they have to be"),
-        (annotation().replace("<width>64<", "<width>9.5<"), r"b1\.xml: height and width are 48 and 9\.5"),
-        (annotation(GOOD).replace("<width>64<", "<width>nan<"), r"b1\.xml: size/width is 'nan' where a number belongs"),
+        (annotation(GOOD).replace("<ymin>9<", "<ymin>x<"), r"line 4: bndbox/ymin is 'x' where a number belongs"),
+        (annotation(GOOD).replace("<xmax>20<", "<xmax>nan<"), r"line 4: bndbox/xmax is 'nan' where a number belongs"),
+        (
+            annotation(GOOD).replace("<width>64<", "<width>inf<"),
+            r"b1\.xml, line 1: size/width is 'inf' where a number belongs",
+        ),
+        (
+            annotation().replace("<width>64<", "<width>0<"),
+            r"b1\.xml, line 1: height and width are 48 and 0; they have to be",
+        ),
+        (annotation().replace("<width>64<", "<width>9.5<"), r"b1\.xml, line 1: height and width are 48 and 9\.5"),
+        (
+            annotation(GOOD).replace("<width>64<", "<width>nan<"),
+            r"b1\.xml, line 1: size/width is 'nan' where a number belongs",
+        ),
     ],
 )
 def test_what_is_wrong_is_named_with_file_and_line(text: str, message: str, tmp_path: Path) -> None:
