@@ -23,6 +23,8 @@ from tasks.library import class_index
 
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF")
 """Formats of images that datasets keep in their rows."""
+DAMAGED = (OSError, pa.ArrowException)
+"""Errors of pyarrow, by the place of the damage."""
 
 
 @dataclass(frozen=True)
@@ -134,8 +136,8 @@ class Shard:
                 table = _arrow(path)
                 self.groups, self.columns = 1, table.column_names
                 self._read = lambda _, columns: table.select(columns)
-        except (OSError, pa.ArrowInvalid) as error:
-            raise InvalidInput(f"The file {path} is not readable ({error}); download it again.") from error
+        except DAMAGED as error:
+            raise InvalidInput(f"The file {path} is not readable ({_reason(error)}); download it again.") from error
 
     def column(self, name: str, group: int) -> Any:
         """One column of a group of rows."""
@@ -143,11 +145,15 @@ class Shard:
             raise InvalidInput(f"The file {self.path} has no column {name}; it has {', '.join(self.columns)}.")
         try:
             return self._read(group, columns=[name])[name]
-        except (OSError, pa.ArrowException) as error:
-            reason = " ".join(str(error).split()).rstrip(".")  # Of several lines, some of them.
+        except DAMAGED as error:
             raise InvalidInput(
-                f"Column {name} of the file {self.path} cannot be read ({reason}); download the file again."
+                f"Column {name} of the file {self.path} cannot be read ({_reason(error)}); download the file again."
             ) from error
+
+
+def _reason(error: Exception) -> str:
+    """What pyarrow says, in one line where it writes several."""
+    return " ".join(str(error).split()).rstrip(".")
 
 
 def _arrow(path: Path) -> Any:
