@@ -25,6 +25,8 @@ from conversion.errors import InvalidInput
 
 MAGIC, PROTOCOL = 0x1950A86A20F9469CFC6C, 1001
 """The first two values in files of torch before version 1.6."""
+ARCHIVE = b"PK\x03\x04"
+"""The first bytes of files since."""
 DTYPES = {str(value): value for value in vars(torch).values() if isinstance(value, torch.dtype)}
 OF_STORAGE = {
     "Double": torch.float64, "Float": torch.float32, "Half": torch.float16, "BFloat16": torch.bfloat16,
@@ -51,7 +53,7 @@ def read_state(content: bytes) -> dict[str, Tensor]:
         Damaged: the bytes are no file of torch, or a tensor does not lie within what is stored.
         InvalidInput: it holds no state dict.
     """
-    root, storages = _zipped(content) if zipfile.is_zipfile(io.BytesIO(content)) else _legacy(content)
+    root, storages = _zipped(content) if content.startswith(ARCHIVE) else _legacy(content)
     for key in WRAPPERS:
         inner = None if _is_module(root) else (_mapping(root) or {}).get(key)
         if _is_module(inner) or _mapping(inner) is not None:

@@ -12,7 +12,7 @@ from tasks.base import Split
 from tasks.detection.base import Annotated, AnnotatedDetection, inside
 from tasks.detection.boxes import Boxes
 from tasks.detection.coco import read_coco
-from tasks.detection.voc import Lists, VocLayout
+from tasks.detection.voc import NUMBER, Lists, VocLayout
 from tasks.disk import SKIPPED, text_of
 from tasks.images.files import opened
 
@@ -111,10 +111,10 @@ def read_yolo(path: Path, image: Path, classes: Sequence[str]) -> Boxes:
         where = f"{path}, line {number}"
         if not line.strip():
             continue
-        try:
-            label, x, y, w, h = (float(field) for field in line.split())
-        except ValueError:
-            raise InvalidInput(f"{where}: '{line.strip()}' is no label; it needs class, x, y, width, height.") from None
+        fields = line.split()
+        if len(fields) != 5 or not all(map(NUMBER.fullmatch, fields)):
+            raise InvalidInput(f"{where}: '{line.strip():.60}' is no label; it needs class, x, y, width, height.")
+        label, x, y, w, h = map(float, fields)
         if not (label.is_integer() and 0 <= label < len(classes)):
             raise InvalidInput(f"{where}: there is no class {label:g}; there are {len(classes)}, counted from 0.")
         corners = [(x - w / 2) * width, (y - h / 2) * height, (x + w / 2) * width, (y + h / 2) * height]

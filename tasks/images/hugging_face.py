@@ -144,7 +144,9 @@ class Shard:
         if name not in self.columns:
             raise InvalidInput(f"The file {self.path} has no column {name}; it has {', '.join(self.columns)}.")
         try:
-            return self._read(group, columns=[name])[name]
+            found = self._read(group, columns=[name])[name]
+            found.validate(full=True)  # Offsets of a damaged Arrow file may lie outside of it.
+            return found
         except DAMAGED as error:
             raise InvalidInput(
                 f"Column {name} of the file {self.path} cannot be read ({_reason(error)}); download the file again."

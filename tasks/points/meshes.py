@@ -7,6 +7,7 @@ against torch-geometric.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -140,9 +141,11 @@ def _read_off(lines: Sequence[str]) -> Mesh:
 def _triangles(rows: Sequence[tuple[int, str]], vertices: int, faces: int) -> Mesh | None:
     """The mesh of valid rows of vertices and triangles, many times as fast as `_read_off`; None for other rows."""
     try:
-        points = np.array(" ".join(line for _, line in rows[:vertices]).split(), dtype=np.float64)
-        corners = np.array(" ".join(line for _, line in rows[vertices : vertices + faces]).split(), dtype=np.int64)
-    except ValueError:
+        text = " ".join(line for _, line in rows[:vertices]), " ".join(line for _, line in rows[vertices:][:faces])
+        if not all(part.isascii() and "_" not in part for part in text):
+            return None
+        points, corners = np.array(text[0].split(), dtype=np.float64), np.array(text[1].split(), dtype=np.int64)
+    except (ValueError, OverflowError):
         return None
     if len(points) != 3 * vertices or len(corners) != 4 * faces or not np.isfinite(points).all():
         return None
@@ -193,19 +196,21 @@ def _fan(corners: Sequence[int], number: int) -> list[tuple[int, int, int]]:
 
 def _coordinates(fields: Sequence[str], number: int) -> list[float]:
     try:
+        if not all(field.isascii() and "_" not in field for field in fields[:3]):
+            raise ValueError
         point = [float(field) for field in fields[:3]]
     except ValueError:
-        raise _Fault(number, f"'{' '.join(fields)}' is no point") from None
+        raise _Fault(number, f"'{' '.join(fields):.60}' is no point") from None
     if len(point) != 3 or not np.isfinite(point).all():
-        raise _Fault(number, f"'{' '.join(fields)}' is no point; give three finite numbers")
+        raise _Fault(number, f"'{' '.join(fields):.60}' is no point; give three finite numbers")
     return point
 
 
 def _integer(field: str, number: int) -> int:
-    try:
-        return int(field)
-    except ValueError:
-        raise _Fault(number, f"'{field}' is no whole number") from None
+    # Python also takes digits of other scripts and underscores between them, and numbers of any length.
+    if not re.fullmatch(r"[+-]?[0-9]{1,15}", field):
+        raise _Fault(number, f"'{field:.60}' is no whole number")
+    return int(field)
 
 
 def _checked(

@@ -57,8 +57,8 @@ def _listed(folder: Path, split: Split, places: Mapping[str, str]) -> list[Cloud
     for (name, place), count in zip(places.items(), counts, strict=True):
         if not count:
             raise DataMissing(
-                f"There is no shape of category {name} ({place} by {CATEGORIES}) in {path}; without one it has no "
-                f"{LIST_NAMES[split]} score. Use the complete list."
+                f"There is no shape of category {name} ({place}) in {path}, and without one it has no "
+                f"{LIST_NAMES[split]} score. Use the complete list, and the {CATEGORIES} that belongs to it."
             )
     return files
 

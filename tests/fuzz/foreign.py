@@ -25,6 +25,7 @@ import safetensors.torch
 import scipy.io
 import torch
 from PIL import Image
+from pycocotools import mask as coco_mask
 from torch import nn
 
 from adapters.weights import load_weights
@@ -211,7 +212,9 @@ def cocos(mask: bool) -> str:
     images = [{"id": i, "file_name": f"{i}.jpg", "height": 30, "width": 40} for i in (3, 5)]
     square = [1.5, 2, 11, 2, 11, 12, 1, 12.25]
     runs = {"counts": [100, 300, 800], "size": [30, 40]}
-    text = {"counts": "T3Z9^7", "size": [30, 40]}
+    inside = np.zeros((30, 40), np.uint8, order="F")
+    inside[4:20, 7:31] = inside[22:, 3] = 1
+    text = {"counts": coco_mask.encode(inside)["counts"].decode(), "size": [30, 40]}
     shapes_of = ([square], runs, [square, square], text)
     boxes = [
         {"id": i, "image_id": (3, 5)[i % 2], "category_id": 1, "bbox": [1.5, 2, 10 + i, 8], "iscrowd": 0}

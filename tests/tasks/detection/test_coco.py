@@ -212,3 +212,54 @@ def test_without_pycocotools_the_error_says_how_to_get_it(monkeypatch: pytest.Mo
     monkeypatch.setattr(builtins, "__import__", absent)
     with pytest.raises(InvalidInput, match=r"needs pycocotools.*pip install -e '\.\[detection\]'"):
         CocoAveragePrecision(CLASSES)
+
+
+def without(field: str) -> dict[str, Any]:
+    content = annotation()
+    del content["annotations"][0][field]
+    return content
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (without("bbox"), r"annotation 7: bbox is missing; it has to be \[x, y, width, height\]"),
+        (annotation(bbox=[]), r"annotation 7: bbox is \[\]; it has"),
+        (annotation(bbox=["1", "2", "3", "4"]), r"annotation 7: bbox is \['1', '2', '3', '4'\]; it has"),
+        (annotation(bbox=[float("nan")] * 4), r"annotation 7: bbox is \[nan, nan, nan, nan\]; it has"),
+        (of_images(height="100"), r"image 30: height is '100'; it has to be a number"),
+        (annotation() | {"annotations": {}}, r" is no annotation file of COCO; .* and 'annotations' is dict"),
+        # Two of the same kind: a truth value is no number, nor is infinity a size.
+        (annotation(bbox=[True, 2, 3, 4]), r"annotation 7: bbox is \[True, 2, 3, 4\]; it has"),
+        (of_images(width=float("inf")), r"image 30: width is inf; it has to be a number"),
+    ],
+)
+def test_fields_of_another_kind_are_named_by_id_b6(content: object, message: str, tmp_path: Path) -> None:
+    with pytest.raises(InvalidInput, match=rf"a\.json.*{message}"):
+        read(tmp_path, content)
+
+
+def doubled(which: str, /, **changes: Any) -> dict[str, Any]:
+    """With the first entry of a list once more, changed."""
+    content = annotation()
+    content[which] = [*content[which], content[which][0] | changes]
+    return content
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (doubled("images", file_name="other.jpg"), "gives image 30 twice"),
+        (doubled("categories", name="dog"), "gives category 1 twice"),
+        (annotation(image_id=1), "annotation 7: there is no image 1 in the file"),
+        # Three of the same kind.
+        (doubled("annotations", bbox=[1, 2, 3, 4]), "gives annotation 7 twice"),
+        (doubled("images", id=31), r"image 31: 000000000030\.jpg is the file of image 30, too"),
+        (of_images(file_name="../../secret.jpg"), r"image 30: file_name '../../secret\.jpg' leads out of"),
+        (of_images(file_name="/secret.jpg"), r"image 30: file_name '/secret\.jpg' leads out of"),
+        (of_images(file_name="a\0.jpg"), r"image 30: file_name 'a\\x00\.jpg' is no name of a file"),
+    ],
+)
+def test_ids_are_given_once_and_names_stay_in_the_folder_b7(content: object, message: str, tmp_path: Path) -> None:
+    with pytest.raises(InvalidInput, match=rf"a\.json.* {message}"):
+        read(tmp_path, content)

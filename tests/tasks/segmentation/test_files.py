@@ -277,3 +277,52 @@ def test_a_map_of_another_size_than_its_image_is_named_by_id(tmp_path: Path) -> 
     drawn.photograph(root / "coco/val2017/000000000002.jpg", 31, 40, 0)
     with pytest.raises(InvalidInput, match=r"of image 2 in .*val2017.json is 40x30 pixels, its image .*40x31"):
         CocoSegmentation(root).split("test")[2]
+
+
+def masked(shape: object) -> Instances:
+    content = {
+        "images": [{"id": 7, "file_name": "a.jpg", "height": 30, "width": 40}],
+        "categories": [{"id": 3, "name": "car"}],
+        "annotations": [{"id": 1, "image_id": 7, "category_id": 3, "segmentation": shape}],
+    }
+    return Instances(CocoFile(Path("file.json"), content))
+
+
+def test_run_lengths_are_as_pycocotools_reads_them() -> None:
+    from pycocotools import mask
+
+    for seed in range(5):
+        inside = np.asfortranarray(np.random.default_rng(seed).random((30, 40)) < 0.3 ** (seed + 1)).astype(np.uint8)
+        text = mask.encode(inside)
+        found = rasterised(masked({"size": [30, 40], "counts": text["counts"].decode()}), 7)
+        assert np.array_equal(found.numpy() > 0, inside > 0)
+
+
+@pytest.mark.parametrize(
+    ("shape", "message"),
+    [
+        ({"size": [30, 40], "counts": [100, 1000]}, "its run-length code does not make up 1200 pixels"),
+        ({"size": [30, 40], "counts": "0"}, "its run-length code does not make up 1200 pixels"),
+        ({"size": [30, 40], "counts": "oooooooooooooooooo"}, "its run-length code does not make up"),
+        ({"size": [40, 30], "counts": [1200]}, "its map is 30x40 pixels, the image 40x30"),
+        ({"size": [30, 40], "counts": [-100, 1300]}, "segmentation is .*; it has to be polygons"),
+        ([[0, 0, 1e15, 0, 4, 4]], "a polygon reaches far out of the image, 40x30"),
+        ([[0, 0, 4, 0, 4, 4, 5]], r"a polygon has 3\.5 points"),
+        ([[0, 0, 4, 0, 4, float("nan")]], "segmentation is .*; it has to be polygons"),
+    ],
+)
+def test_a_mask_that_is_none_is_named_by_id_b6(shape: object, message: str) -> None:
+    """pycocotools reads past the end of some, and takes minutes and memory for others."""
+    with pytest.raises(InvalidInput, match=f"file.json, annotation 1: {message}"):
+        rasterised(masked(shape), 7)
+
+
+def test_an_image_of_training_and_test_is_refused_b10(tmp_path: Path) -> None:
+    """It has another map in each list, SegmentationClassAug and SegmentationClass."""
+    root = drawn.voc(tmp_path)
+    base = root / "VOCdevkit/VOC2012"
+    name = "2007_000004"
+    drawn.labels(base / f"SegmentationClassAug/{name}.png", 34, 40, 0, [0, 5])
+    (base / "ImageSets/Segmentation/trainaug.txt").write_text(name)
+    with pytest.raises(InvalidInput, match=rf"lists image {name} twice, in the train and the test split"):
+        TASKS["voc_segmentation"](root).split("test")
