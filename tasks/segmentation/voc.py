@@ -69,8 +69,8 @@ class VocSegmentation(MaskedImages):
         if path.suffix != ".mat":
             return super().read_mask(path)
         truth = read_mat(path, "GTcls", "class map of SBD")
-        fields = getattr(getattr(truth, "dtype", None), "names", None) or ()
-        values = truth.flat[0]["Segmentation"] if "Segmentation" in fields and truth.size == 1 else None
+        one = isinstance(truth, list) and len(truth) == 1 and isinstance(truth[0], dict)
+        values = truth[0].get("Segmentation") if one else None
         if not isinstance(values, np.ndarray) or values.dtype != np.uint8 or values.ndim != 2:
             raise InvalidInput(f"The file {path} is no class map of SBD; unpack its archive again.")
         return torch.from_numpy(values.copy())
