@@ -23,8 +23,8 @@ from tasks.library import class_index
 
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF")
 """Formats of images that datasets keep in their rows."""
-DAMAGED = (OSError, pa.ArrowException)
-"""Errors of pyarrow, by the place of the damage."""
+DAMAGED = (OSError, pa.ArrowException, UnicodeDecodeError)
+"""Errors of pyarrow, by the place of the damage; the last is a name of a column."""
 
 
 @dataclass(frozen=True)

@@ -216,12 +216,12 @@ def cocos(mask: bool) -> str:
     inside[4:20, 7:31] = inside[22:, 3] = 1
     text = {"counts": coco_mask.encode(inside)["counts"].decode(), "size": [30, 40]}
     shapes_of = ([square], runs, [square, square], text)
-    boxes = [
+    boxes: list[dict[str, Any]] = [
         {"id": i, "image_id": (3, 5)[i % 2], "category_id": 1, "bbox": [1.5, 2, 10 + i, 8], "iscrowd": 0}
         for i in range(4)
     ]
-    for box, shape in zip(boxes, shapes_of, strict=True):
-        box |= {"segmentation": shape} if mask else {}
+    if mask:
+        boxes = [box | {"segmentation": shape} for box, shape in zip(boxes, shapes_of, strict=True)]
     categories = [{"id": 1, "name": "person"}, {"id": 18, "name": "dog"}]
     return json.dumps({"images": images, "annotations": boxes, "categories": categories})
 
@@ -249,7 +249,7 @@ def pictures(folder: Path) -> list[Path]:
         "a.jpg": grey.convert("RGB"), "grey.jpg": grey, "cmyk.jpg": grey.convert("CMYK"),
     }  # fmt: skip
     for name, image in made.items():
-        image.save(folder / name, **({"progressive": True} if name == "grey.jpg" else {}))
+        image.save(folder / name, progressive=name == "grey.jpg")
     return [folder / name for name in made]
 
 
@@ -280,11 +280,14 @@ def sbd(folder: Path) -> list[Path]:
     return [folder / "0.mat", folder / "1.mat"]
 
 
-def kits(folder: Path) -> list[Path]:
+@cache
+def kit() -> bytes:
+    """The list of classes in the development kit of ImageNet."""
     kind = np.dtype([("ILSVRC2012_ID", "O"), ("WNID", "O"), ("num_children", "O")])
     rows = np.array([(number, wnid, 0) for number, wnid in enumerate(imagenet_classes(), 1)], kind)
-    scipy.io.savemat(folder / META, {"synsets": rows.reshape(-1, 1)}, do_compression=True)
-    return [folder / META]
+    file = io.BytesIO()
+    scipy.io.savemat(file, {"synsets": rows.reshape(-1, 1)}, do_compression=True)
+    return file.getvalue()
 
 
 def meta(path: Path) -> object:
@@ -293,7 +296,7 @@ def meta(path: Path) -> object:
 
 
 def truth(path: Path) -> object:
-    kits(path.parent)
+    (path.parent / META).write_bytes(kit())
     return devkit(path.parent, ["a.JPEG", "b.JPEG"])
 
 
@@ -395,7 +398,7 @@ PARSERS = (
     Parser("caffe", "val.txt", written("val.txt", "ILSVRC2012_val_00000001.JPEG 65\nb.JPEG 970\n"), caffe),
     Parser("kaggle", "LOC_val_solution.csv",
            written("x.csv", "ImageId,PredictionString\nILSVRC2012_val_00000001,n01440764 1 2 3 4\n"), kaggle),
-    Parser("devkit", META, kits, meta),
+    Parser("devkit", META, lambda folder: written(META, kit())(folder), meta),
     Parser("devkit truth", TRUTH, written("x.txt", "490\n361\n"), truth),
     Parser("parquet", "a.parquet", rows(".parquet"), shard),
     Parser("arrow", "a.arrow", rows(".arrow"), shard),
