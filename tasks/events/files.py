@@ -196,7 +196,7 @@ def read_npy(path: Path, columns: str, microseconds: int = 1) -> Events:
 
 
 HEADER = re.compile(
-    rb"\{'descr': '([<>|=]?[biuf]\d{1,2})', 'fortran_order': (True|False), "
+    rb"\{'descr': '([<>|=]?(?:b1|[iu][1248]|f[248]))', 'fortran_order': (True|False), "
     rb"'shape': \(((?:\d{1,18}L?(?:, \d{1,18}L?)*,?)?)\), \}\s*"
 )
 """How NumPy describes an array of numbers, in versions 1 and 2 of its format."""

@@ -32,6 +32,7 @@ def test_mutated_files_give_results_or_sentences(parser: Parser, tmp_path: Path)
         ("network", 5020),  # An archive of several disks.
         ("off", 10038),  # An index beyond 64 bits.
         ("npy", 10146),  # A shape on which a pattern tried every way to split digits.
+        ("npy", 40369),  # Numbers of no bytes.
         ("arrow", 10157),  # Offsets outside of the file.
         ("parquet", 0),  # An error of several lines.
         ("parquet", 30064),  # A name of a column that is no text.
