@@ -146,6 +146,7 @@ class Shard:
         try:
             found = self._read(group, columns=[name])[name]
             found.validate(full=True)  # Offsets of a damaged Arrow file may lie outside of it.
+            _ = [found.type.field(k).name for k in range(found.type.num_fields)]  # Which may be no text.
             return found
         except DAMAGED as error:
             raise InvalidInput(

@@ -34,6 +34,7 @@ def test_mutated_files_give_results_or_sentences(parser: Parser, tmp_path: Path)
         ("npy", 10146),  # A shape on which a pattern tried every way to split digits.
         ("npy", 40369),  # Numbers of no bytes.
         ("arrow", 10157),  # Offsets outside of the file.
+        ("arrow", 60316),  # A name of a field that is no text.
         ("parquet", 0),  # An error of several lines.
         ("parquet", 30064),  # A name of a column that is no text.
     ],
