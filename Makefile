@@ -7,7 +7,7 @@ STAMP := $(VENV)/.installed
 # File by file in the order of tests/conftest.py, the slow ones first.
 SHARED_OUT := -n auto --maxprocesses 8 --dist loadfile --no-loadscope-reorder
 
-.PHONY: help bench test quick lint docs clean
+.PHONY: help bench test quick fuzz lint docs clean
 .DEFAULT_GOAL := help
 
 help: ## say what there is to make
@@ -23,6 +23,10 @@ test: $(STAMP) ## run all tests
 # What is marked slow trains networks, starts processes, measures suites or tries everything that ships.
 quick: $(STAMP) ## run the tests that take no more than a moment each
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest $(SHARED_OUT) -m "not slow"
+
+# Each minute tries some thousands of changed files; other minutes come with another --seed.
+fuzz: $(STAMP) ## read changed files for five minutes, and print those that are not refused in a sentence
+	OMP_NUM_THREADS=1 $(BIN)/python -m tests.fuzz --seconds 300 --seed 0
 
 lint: $(STAMP) ## check style, types and the layers of imports
 	$(BIN)/ruff check .

@@ -1,25 +1,25 @@
 """Trained weights: finding, reading, checking and writing them.
 
-Nothing is unpickled: files are safetensors, or torch files opened with `weights_only=True`.
+Nothing is unpickled: files are safetensors, or torch files of which tensors alone are taken (`adapters.foreign`).
 """
 
 from __future__ import annotations
 
 import hashlib
-import io
 import json
-import pickle
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import safetensors
 import safetensors.torch
 import torch
 from torch import Tensor, nn
 
 from adapters.base import NETWORKS, Network
-from adapters.foreign import read_modules
+from adapters.foreign import read_state
+from adapters.pickles import Damaged
 from conversion.errors import CheckpointError, InvalidInput
 from conversion.files import write_atomically
 from tasks.base import TASKS, Task
@@ -86,9 +86,10 @@ def _first(folder: Path, patterns: Iterable[str]) -> Path | None:
 def load_weights(model: nn.Module, path: Path, adapter: Network | None = None) -> str:
     """Copies the weights in `path` into `model`; a file that does not fit leaves the model as it was.
 
-    Wrappers ({"state_dict": ...}, {"model": ...}), whole networks of ultralytics and the "module." prefix of
-    data-parallel training are unwrapped. Auxiliary heads, which only training uses, are ignored unless the network has
-    one. Batch norms may lack `num_batches_tracked`, which inference does not use.
+    Wrappers ({"state_dict": ...}, {"model": ...}), whole networks as ultralytics saves them and the "module." prefix of
+    data-parallel training are unwrapped; of a network its tensors are taken, and nothing that it names is imported.
+    Auxiliary heads, which only training uses, are ignored unless the network has one. Batch norms may lack
+    `num_batches_tracked`, which inference does not use.
 
     Args:
         model: receives the weights.
@@ -207,34 +208,16 @@ def _read(path: Path) -> tuple[dict[str, Tensor], str]:
         content = path.read_bytes()
     except OSError as error:
         raise CheckpointError(f"The checkpoint {path} cannot be read: {error.strerror}.") from error
-    return _unwrap(_parse(content, path), path), hashlib.sha256(content).hexdigest()
+    return _parse(content, path), hashlib.sha256(content).hexdigest()
 
 
-def _parse(content: bytes, path: Path) -> Any:
+def _parse(content: bytes, path: Path) -> dict[str, Tensor]:
     try:
-        if path.suffix == ".safetensors":
-            return safetensors.torch.load(content)
-        try:
-            return torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
-        except pickle.UnpicklingError:  # More than tensors: a network perhaps.
-            return read_modules(content)
+        return safetensors.torch.load(content) if path.suffix == ".safetensors" else read_state(content)
+    except (safetensors.SafetensorError, KeyError, Damaged) as error:  # A KeyError is a type that torch does not have.
+        raise CheckpointError(f"The checkpoint {path} is damaged or no weights file: {error}.") from error
     except InvalidInput as error:
-        raise CheckpointError(f"The checkpoint {path} is not opened: {error}") from error
-    except Exception as error:  # Damaged bytes surface as whatever the parser tripped over.
-        reason = next(iter(str(error).splitlines()), type(error).__name__)
-        raise CheckpointError(f"The checkpoint {path} is damaged or no weights file: {reason}") from error
-
-
-def _unwrap(content: Any, path: Path) -> dict[str, Tensor]:
-    for key in ("state_dict", "ema", "model"):  # ultralytics validates the average of its weights, if there is one.
-        inner = content.get(key) if isinstance(content, Mapping) else None
-        if isinstance(inner, nn.Module):
-            inner = inner.float().state_dict()
-        if isinstance(inner, Mapping):
-            content = inner
-    if not isinstance(content, Mapping) or not all(isinstance(value, Tensor) for value in content.values()):
-        raise CheckpointError(f"The checkpoint {path} holds no state dict, a mapping from names to tensors.")
-    return dict(content)
+        raise CheckpointError(f"The checkpoint {path} {error}") from error
 
 
 def _check_fit(weights: Mapping[str, Tensor], expected: Mapping[str, Tensor], path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import hashlib
 import re
 from abc import abstractmethod
@@ -9,7 +10,7 @@ from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Seq
 from contextlib import contextmanager
 from difflib import get_close_matches
 from functools import cached_property
-from pathlib import Path
+from pathlib import Path, PureWindowsPath
 from typing import Any, ClassVar, Generic, TypeVar
 
 import torch
@@ -287,19 +288,33 @@ def skipped(path: Path) -> frozenset[str]:
 
 
 def text_of(path: Path) -> str:
-    """The text of a file.
+    """The text of a file in UTF-8, or in UTF-16 where its first bytes say so; lines end in a newline alone.
 
     Raises:
-        InvalidInput: it cannot be read, or its bytes are not UTF-8.
+        InvalidInput: it cannot be read, or its bytes are no such text; names the line.
     """
     try:
-        return path.read_text(encoding="utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise InvalidInput(
-            f"{path} is no text in UTF-8: {error.reason} at byte {error.start}; save it anew."
-        ) from error
+        content = path.read_bytes()
     except OSError as error:
         raise InvalidInput(f"{path} cannot be read: {error.strerror}.") from error
+    wide = content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+    try:
+        text = content.decode("utf-16" if wide else "utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        raise InvalidInput(
+            f"{path} is no text in UTF-8: {error.reason} at byte {error.start}, in line {line}; save it anew."
+        ) from error
+    return text.replace("\r\n", "\n").replace("\r", "\n")
+
+
+def name_fault(name: str) -> str | None:
+    """Says why a name in a list or table is no name of a file below a folder; None where it is one."""
+    if not name.strip() or not name.isprintable():  # Surrogates and control characters are not.
+        return "is no name of a file"
+    if name.startswith(("/", "\\")) or PureWindowsPath(name).drive or ".." in re.split(r"[/\\]", name):
+        return "leads out of the dataset's folder"
+    return None
 
 
 def file_hash(path: Path) -> bytes:

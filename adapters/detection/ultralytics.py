@@ -7,15 +7,17 @@ download nor report anything.
 
 from __future__ import annotations
 
+import os
 from types import MethodType
 from typing import Any, ClassVar
 
 import torch
+from PIL import Image
 from torch import Tensor, nn
 from torchvision.ops import batched_nms
 
 from adapters.base import NETWORKS, Network, NetworkInfo, Recipe
-from adapters.foreign import library
+from conversion.errors import InvalidInput
 from tasks.detection.base import Detection
 from tasks.detection.boxes import Boxes, Detections
 
@@ -23,6 +25,24 @@ ARCHITECTURES = ("yolov3-tiny", "yolov5n", "yolov8n", "yolov8s", "yolo11n")
 LEAST_SCORE, NMS, BEFORE_NMS, AFTER_NMS = 0.001, 0.7, 30000, 300
 """Least score, IoU of suppression, and most boxes of an image before and after it, as in ultralytics' validation."""
 SIDES = 4
+
+
+def library() -> Any:
+    """`ultralytics.nn.tasks`, imported when it is needed: the import takes a second and writes a settings file.
+
+    Raises:
+        InvalidInput: ultralytics is not installed.
+    """
+    os.environ.update(YOLO_OFFLINE="true", YOLO_AUTOINSTALL="false")
+    opened = Image.open
+    try:
+        from ultralytics.nn import tasks
+    except ImportError as error:
+        raise InvalidInput(
+            "These detectors need ultralytics, which is not installed: pip install -e '.[detection]'."
+        ) from error
+    Image.open = opened  # Its own looks for a package to install when an image is damaged.
+    return tasks
 
 
 def detector(architecture: str, classes: int, activation: type[nn.Module]) -> nn.Module:

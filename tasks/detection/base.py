@@ -54,12 +54,15 @@ def read_image(path: Path, original: tuple[int, int], size: tuple[int, int]) -> 
     Raises:
         InvalidInput: the file is missing, damaged, or of another size than its annotation says.
     """
-    image = decoded(path)
-    if (image.height, image.width) != original:
-        raise InvalidInput(
-            f"The image {path} is {image.width}x{image.height} pixels; its annotation says {original[1]}x{original[0]}."
-        )
-    pixels = np.asarray(image.resize(size[::-1], Image.Resampling.BILINEAR))
+
+    def check(image: Image.Image) -> None:
+        if (image.height, image.width) != original:
+            raise InvalidInput(
+                f"The image {path} is {image.width}x{image.height} pixels; its annotation says "
+                f"{original[1]}x{original[0]}."
+            )
+
+    pixels = np.asarray(decoded(path, check=check).resize(size[::-1], Image.Resampling.BILINEAR))
     return torch.from_numpy(pixels.copy()).permute(2, 0, 1).contiguous()
 
 

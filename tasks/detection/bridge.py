@@ -7,16 +7,14 @@ from functools import partial
 from pathlib import Path
 from typing import ClassVar
 
-from PIL import Image
-
 from conversion.errors import DataMissing, InvalidInput
 from tasks.base import Split
 from tasks.detection.base import Annotated, AnnotatedDetection, inside
 from tasks.detection.boxes import Boxes
 from tasks.detection.coco import read_coco
-from tasks.detection.voc import Lists, VocLayout
+from tasks.detection.voc import NUMBER, Lists, VocLayout
 from tasks.disk import SKIPPED, text_of
-from tasks.images.files import UNREADABLE
+from tasks.images.files import opened
 
 SUFFIXES = (".jpg", ".jpeg", ".png")
 
@@ -104,11 +102,8 @@ def read_yolo(path: Path, image: Path, classes: Sequence[str]) -> Boxes:
     Raises:
         InvalidInput: a line is malformed or names no class, or a box is outside of the image; names file and line.
     """
-    try:
-        with Image.open(image) as opened:  # Of which only the header is read.
-            width, height = opened.size
-    except UNREADABLE as error:
-        raise InvalidInput(f"The image {image} is not readable; replace it.") from error
+    with opened(image, f"image {image}") as header:
+        width, height = header.size
     boxes: list[list[float]] = []
     labels: list[int] = []
     dropped = 0
@@ -116,10 +111,10 @@ def read_yolo(path: Path, image: Path, classes: Sequence[str]) -> Boxes:
         where = f"{path}, line {number}"
         if not line.strip():
             continue
-        try:
-            label, x, y, w, h = (float(field) for field in line.split())
-        except ValueError:
-            raise InvalidInput(f"{where}: '{line.strip()}' is no label; it needs class, x, y, width, height.") from None
+        fields = line.split()
+        if len(fields) != 5 or not all(map(NUMBER.fullmatch, fields)):
+            raise InvalidInput(f"{where}: '{line.strip():.60}' is no label; it needs class, x, y, width, height.")
+        label, x, y, w, h = map(float, fields)
         if not (label.is_integer() and 0 <= label < len(classes)):
             raise InvalidInput(f"{where}: there is no class {label:g}; there are {len(classes)}, counted from 0.")
         corners = [(x - w / 2) * width, (y - h / 2) * height, (x + w / 2) * width, (y + h / 2) * height]

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
-import json
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -23,13 +22,12 @@ from tasks.detection.average_precision import (
     mean_with_interval,
     score,
 )
-from tasks.detection.base import Annotated, AnnotatedDetection, inside, size_in_pixels
+from tasks.detection.base import Annotated, AnnotatedDetection, inside
 from tasks.detection.boxes import Boxes, Detections, require_same_images
+from tasks.detection.coco_file import BOX, CocoFile, fault, read_file
 
 MOST = 100
 """Number of detections of one image that COCO's metric counts."""
-LARGEST = 2**53
-"""The largest number in an annotation: whole numbers up to it are exact as floats."""
 
 
 class CocoAveragePrecision:
@@ -164,87 +162,37 @@ def read_coco(path: Path, images: Path, classes: Sequence[str]) -> list[Annotate
         classes: names; a class's position here is its label, whatever its id in the file.
 
     Raises:
-        InvalidInput: the file is damaged, or an annotation is of an unknown image.
+        InvalidInput: the file is damaged, an id is given twice, or an annotation is of an unknown image.
     """
-    try:
-        content = json.loads(path.read_bytes())
-        entries = {entry["id"]: entry for entry in content["images"]}
-        names = {entry["id"]: entry["name"] for entry in content["categories"]}
-        annotations = list(content["annotations"])
-        ordered = sorted(entries)
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
-        raise InvalidInput(f"{path} is no annotation file of COCO ({error}); unpack it again.") from error
-    if len(entries) < len(content["images"]):
-        raise InvalidInput(f"{path} has two images of one id; unpack it again.")
-    of_image: dict[Any, list[dict[str, Any]]] = {identity: [] for identity in entries}
-    for number, annotation in enumerate(annotations):
-        if not isinstance(annotation, dict):
-            raise InvalidInput(f"{path}: entry {number} of annotations is {annotation!r:.60}; it has to be an object.")
-        image = annotation.get("image_id")
-        if not isinstance(image, Hashable) or image not in of_image:
-            raise InvalidInput(f"{path}, annotation {annotation.get('id')}: there is no image {image} in the file.")
-        of_image[image].append(annotation)
+    file = read_file(path)
     return [
-        Annotated(
-            images / _file_name(entries[identity], path),
-            partial(_boxes, path, entries[identity], of_image[identity], names, tuple(classes)),
-        )
-        for identity in ordered
+        Annotated(images / entry["file_name"], partial(_boxes, file, key, tuple(classes)))
+        for key, entry in file.images.items()
     ]
 
 
-def _file_name(image: Mapping[str, Any], path: Path) -> str:
-    name = image.get("file_name")
-    if not isinstance(name, str) or not name.strip():
-        raise InvalidInput(f"{path}, image {image['id']}: file_name is {name!r:.60}; it has to be a name.")
-    return name
-
-
-def _numbers(values: object, count: int) -> bool:
-    """Whether this is a list of so many numbers."""
-    if not isinstance(values, list) or len(values) != count:
-        return False
-    return all(isinstance(value, float) or (type(value) is int and abs(value) <= LARGEST) for value in values)
-
-
-def _size(image: Mapping[str, Any], path: Path) -> tuple[int, int]:
-    """Height and width of an image."""
-    height: Any = image.get("height")
-    width: Any = image.get("width")
-    where = f"{path}, image {image['id']}"
-    if not _numbers([height, width], 2):
-        raise InvalidInput(f"{where}: height and width are {height!r:.60} and {width!r:.60}; give numbers.")
-    return size_in_pixels(height, width, where)
-
-
-def _boxes(
-    path: Path, image: Mapping[str, Any], annotations: Sequence[Mapping[str, Any]], names: Mapping[Any, str],
-    classes: tuple[str, ...],
-) -> Boxes:  # fmt: skip
+def _boxes(file: CocoFile, image: int, classes: tuple[str, ...]) -> Boxes:
     """The true boxes of one image, from its annotations."""
-    size = _size(image, path)
+    size = file.size(image)
     boxes: list[list[float]] = []
-    kept = []
-    for annotation in annotations:
-        where = f"{path}, annotation {annotation.get('id')}"
-        category = annotation.get("category_id", -1)
-        name = names.get(category) if isinstance(category, Hashable) else None
+    labels: list[int] = []
+    crowds: list[bool] = []
+    for annotation in file.annotations[image]:
+        where = f"{file.path}, annotation {annotation['id']}"
+        wrong = fault(BOX, annotation)
+        if wrong is not None:
+            raise InvalidInput(f"{where}: {wrong}")
+        name = file.names.get(annotation["category_id"])
         if name not in classes:
-            raise InvalidInput(f"{where}: category {annotation.get('category_id')} ({name}) is no class of the task.")
-        if not _numbers(annotation.get("bbox"), 4):
-            raise InvalidInput(f"{where}: bbox is {annotation.get('bbox')!r:.60}; it has to be [x, y, width, height].")
-        if annotation.get("iscrowd", 0) not in (0, 1, None):
-            raise InvalidInput(f"{where}: iscrowd is {annotation['iscrowd']!r:.60}; it has to be 0 or 1.")
+            raise InvalidInput(f"{where}: category {annotation['category_id']} ({name}) is no class of the task.")
         x, y, width, height = annotation["bbox"]
         box = inside([x, y, x + width, y + height], size, where)
         if box[0] < box[2] and box[1] < box[3]:
             boxes.append(box)
-            kept.append(annotation)
-    return Boxes.of(
-        boxes, [classes.index(names[annotation["category_id"]]) for annotation in kept],
-        [bool(annotation.get("iscrowd", 0)) for annotation in kept], size, Path(image["file_name"]).stem,
-        len(annotations) - len(kept),
-    )  # fmt: skip
+            labels.append(classes.index(name))
+            crowds.append(bool(annotation.get("iscrowd", 0)))
+    stem = Path(file.images[image]["file_name"]).stem
+    return Boxes.of(boxes, labels, crowds, size, stem, len(file.annotations[image]) - len(boxes))
 
 
 class CocoLayout(AnnotatedDetection):

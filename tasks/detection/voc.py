@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import math
+import re
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import ClassVar
-from xml.etree import ElementTree
-from xml.parsers import expat
 
 from conversion.errors import DataMissing, InvalidInput
 from tasks.base import TASKS, Split, TaskInfo
 from tasks.detection.base import Annotated, AnnotatedDetection, inside, size_in_pixels
 from tasks.detection.boxes import Boxes
-from tasks.disk import text_of
+from tasks.disk import name_fault, text_of
+from tasks.markup import Element, parsed
 
 Lists = Mapping[Split, tuple[tuple[str, str], ...]]
 
@@ -34,28 +33,26 @@ def read_annotation(path: Path, classes: Sequence[str], *, drop_empty: bool = Fa
             image or without area; the message names file and line.
     """
     try:
-        text = path.read_text(encoding="utf-8", errors="replace")
+        content = path.read_bytes()
     except OSError as error:
         raise InvalidInput(f"The annotation {path} cannot be read: {error.strerror}.") from error
-    if not text.strip():
+    if not content.strip():
         raise InvalidInput(f"The annotation {path} is empty; replace it.")
-    try:
-        root = ElementTree.fromstring(text)
-    except ElementTree.ParseError as error:
-        raise InvalidInput(f"The annotation {path} is no XML file: {error}.") from error
-    rows, columns = (_number(root, f"size/{side}", str(path)) for side in ("height", "width"))
-    height, width = size_in_pixels(rows, columns, str(path))
+    root = parsed(content, path)
+    rows, columns = (_number(root, f"size/{side}", path) for side in ("height", "width"))
+    size = root.find("size")
+    height, width = size_in_pixels(rows, columns, f"{path}, line {size.line if size else root.line}")
 
     boxes: list[list[float]] = []
     labels: list[int] = []
     difficult: list[bool] = []
     dropped = 0
-    for item, line in zip(root.iterfind("object"), _object_lines(text), strict=True):
-        where = f"{path}, line {line}"
-        name = (item.findtext("name") or "").strip()
+    for item in root.all("object"):
+        where = f"{path}, line {item.line}"
+        name = _text(item, "name")
         if name not in classes:
             raise InvalidInput(f"{where}: '{name}' is no class of the task; they are {', '.join(classes)}.")
-        corners = [_number(item, f"bndbox/{side}", where) - 1 for side in ("xmin", "ymin", "xmax", "ymax")]
+        corners = [_number(item, f"bndbox/{side}", path) - 1 for side in ("xmin", "ymin", "xmax", "ymax")]
         box = inside(corners, (height, width), where)
         if box[0] == box[2] or box[1] == box[3]:
             if drop_empty:
@@ -64,40 +61,57 @@ def read_annotation(path: Path, classes: Sequence[str], *, drop_empty: bool = Fa
             raise InvalidInput(f"{where}: the box of '{name}' has no area; correct it.")
         boxes.append(box)
         labels.append(classes.index(name))
-        difficult.append((item.findtext("difficult") or "0").strip() == "1")
+        difficult.append(_text(item, "difficult") == "1")
     return Boxes.of(boxes, labels, difficult, (height, width), path.stem, dropped)
 
 
-def _object_lines(text: str) -> list[int]:
-    """The line that each object of an annotation begins on, in their order, as ElementTree does not say it."""
-    parser = expat.ParserCreate(namespace_separator="}")  # With it names differ as they do in ElementTree.
-    lines: list[int] = []
-    depth = 0
-
-    def start(name: str, _: object) -> None:
-        nonlocal depth
-        if depth == 1 and name == "object":
-            lines.append(parser.CurrentLineNumber)
-        depth += 1
-
-    def end(_: str) -> None:
-        nonlocal depth
-        depth -= 1
-
-    parser.StartElementHandler, parser.EndElementHandler = start, end
-    parser.Parse(text, True)
-    return lines
+NUMBER = re.compile(r"[+-]?(\d{1,30}(\.\d{0,300})?|\.\d{1,300})([eE][+-]?\d{1,2})?", re.ASCII)
+FLAGS = ("-1", "0", "1")
+"""What VOC's lists of one class have behind an image: whether the class is not there, there but difficult, or there."""
 
 
-def _number(element: ElementTree.Element, name: str, where: str) -> float:
-    text = element.findtext(name)
-    try:
-        number = float(text or "")
-    except ValueError:
-        number = math.nan
-    if not math.isfinite(number):
-        raise InvalidInput(f"{where}: {name} is {text!r} where a number belongs; correct it.")
-    return number
+def _text(element: Element, name: str) -> str:
+    found = element.find(name)
+    return "" if found is None else found.text.strip()
+
+
+def _number(element: Element, name: str, path: Path) -> float:
+    found = element.find(name)
+    text = None if found is None else found.text
+    if text is None or not NUMBER.fullmatch(text.strip()):
+        line = element.line if found is None else found.line
+        raise InvalidInput(f"{path}, line {line}: {name} is {text!r:.60} where a number belongs; correct it.")
+    return float(text)
+
+
+def read_list(path: Path, images: Path) -> dict[str, int]:
+    """The images on a list of VOC, one a line, and the line that each is on.
+
+    Args:
+        path: the list.
+        images: the folder of its images, which may have names with spaces.
+
+    Raises:
+        InvalidInput: a line is no name of an image, or one that is on the list already; names list and line.
+    """
+    found: dict[str, int] = {}
+    for number, line in enumerate(text_of(path).splitlines(), 1):
+        name = line.strip()
+        if not name:
+            continue
+        fault = name_fault(name)
+        if fault is None and len(name.split()) > 1 and not (images / f"{name}.jpg").exists():
+            flagged = len(name.split()) == 2 and name.split()[1] in FLAGS
+            fault = (
+                "is an image and a flag, as in lists of one class; give the list of all images of the split"
+                if flagged else f"is no image in {images}; a line is one name, without .jpg"
+            )  # fmt: skip
+        if fault is None and name in found:
+            fault = f"is on line {found[name]}, too; list it once"
+        if fault is not None:
+            raise InvalidInput(f"{path}, line {number}: '{name:.60}' {fault}.")
+        found[name] = number
+    return found
 
 
 class VocLayout(AnnotatedDetection):
@@ -119,14 +133,24 @@ class VocLayout(AnnotatedDetection):
         return None
 
     def listing(self) -> dict[Split, list[Annotated]]:
-        return {split: [s for pair in pairs for s in self._listed_in(*pair)] for split, pairs in self.lists.items()}
+        seen: dict[tuple[str, str], str] = {}
+        return {
+            split: [s for pair in pairs for s in self._listed_in(*pair, seen)] for split, pairs in self.lists.items()
+        }
 
-    def _listed_in(self, folder: str, name: str) -> list[Annotated]:
+    def _listed_in(self, folder: str, name: str, seen: dict[tuple[str, str], str]) -> list[Annotated]:
+        """The images on a list; `seen` says of those on lists before it where they are."""
         base = self.root / folder
         path = base / "ImageSets" / "Main" / f"{name}.txt"
-        images = text_of(path).split()
+        images = read_list(path, base / "JPEGImages")
         if not images:
             raise DataMissing(f"The list {path} names no image.")
+        for image, line in images.items():
+            other = seen.setdefault((folder, image), f"{path}, line {line}")
+            if other != f"{path}, line {line}":
+                raise InvalidInput(
+                    f"{path}, line {line}: the image {image} is of another part, too ({other}); list it once."
+                )
         return [Annotated(base / "JPEGImages" / f"{image}.jpg", partial(self._annotation, base, image))
                 for image in images]  # fmt: skip
 

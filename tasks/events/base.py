@@ -19,6 +19,7 @@ from conversion.errors import InvalidInput
 from tasks.accuracy import Accuracy
 from tasks.base import TASKS, Split, Task
 from tasks.disk import SPLITS, DiskTask, Sample, file_hash
+from tasks.events import aedat4 as event_packets
 from tasks.events import encoding as event_encoding
 from tasks.events import files as event_files
 from tasks.events.cache import CellStore, stored_cells
@@ -199,7 +200,7 @@ class EncodedEvents(EventTask, DiskTask[Sample]):
     def _key(self, split: Split) -> str:
         """The cache key of an encoded split: a digest of recordings, encoding, camera and code."""
         state = hashlib.sha256(f"{self._digest_of(split)} {self.encoding!r} {self.sensor}".encode())
-        for module in (event_encoding, event_files):
+        for module in (event_encoding, event_files, event_packets):
             state.update(Path(str(module.__file__)).read_bytes())
         return state.hexdigest()[:16]
 

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from conversion.errors import InvalidInput
 from tasks.events.base import EncodedEvents
 from tasks.events.encoding import EVENT, Events
-from tasks.events.files import checked
+from tasks.events.files import checked, polarity, whole_numbers
 from tasks.library import Item, LibraryTask
 
 
@@ -44,7 +42,7 @@ class TonicTask(EncodedEvents[Item], LibraryTask):
         wide = np.empty(len(events), [(name, np.int64) for name in EVENT.fields or ()])
         for name in EVENT.fields or ():
             wide[name] = whole_numbers(events[name], name, self.place(sample))
-        wide["p"] = wide["p"] > 0
+        wide["p"] = polarity(wide["p"], self.place(sample))
         return checked(wide, self.sensor, self.place(sample)).astype(EVENT)
 
     def label(self, sample: Item) -> int:
@@ -58,24 +56,3 @@ class TonicTask(EncodedEvents[Item], LibraryTask):
         return (
             f"{self.key(sample)} {self.label(sample)} ".encode() + hashlib.sha256(self.load(sample).tobytes()).digest()
         )
-
-
-def whole_numbers(values: NDArray[Any], name: str, where: str) -> NDArray[np.int64]:
-    """One field of events as int64.
-
-    Raises:
-        InvalidInput: a value is no number, not finite, not whole or too large; the message names the event.
-    """
-    if values.ndim != 1 or values.dtype.kind not in "biuf":
-        raise InvalidInput(f"The field {name} of {where} is {values.dtype} of shape {values.shape}; give one number.")
-    # 2^63 is the first number above int64; as a float it is exact.
-    wrong = ~(np.abs(values.astype(np.float64)) < 2.0**63)
-    if values.dtype.kind == "f":
-        wrong |= values != np.trunc(values)
-    if wrong.any():
-        first = int(wrong.argmax())
-        unit = "numbers"
-        if name == "t":
-            unit = "microseconds: give the dataset a transform that multiplies seconds by 1e6 and rounds"
-        raise InvalidInput(f"Event {first} of {where} has {name} = {values[first]}; {name} is in whole {unit}.")
-    return values.astype(np.int64)

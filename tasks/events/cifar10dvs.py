@@ -6,9 +6,10 @@ import re
 from pathlib import Path
 
 from tasks.base import Split, TaskInfo
+from tasks.events.aedat4 import read_aedat4
 from tasks.events.base import RecordedEvents, Recording, by_class, class_gap, with_encodings
 from tasks.events.encoding import Events, Sensor
-from tasks.events.files import dvs128, read_aedat2, read_aedat4
+from tasks.events.files import dvs128, read_aedat2
 from tasks.images.cifar import Cifar10
 
 TRAINING_SHARE = 0.9

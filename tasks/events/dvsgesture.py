@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import csv
+import re
 from functools import lru_cache
 from pathlib import Path
 
 from conversion.errors import InvalidInput
 from tasks.base import Split, TaskInfo
-from tasks.disk import text_of
+from tasks.disk import name_fault, text_of
 from tasks.events.base import RecordedEvents, Recording, with_encodings
 from tasks.events.encoding import Events, Sensor
 from tasks.events.files import read_aedat3, read_npy
 
 LISTS: dict[Split, str] = {"train": "trials_to_train.txt", "test": "trials_to_test.txt"}
+COLUMNS = ("class", "startTime_usec", "endTime_usec")
 UNPACKED: dict[Split, str] = {"train": "ibmGestureTrain", "test": "ibmGestureTest"}
 
 
@@ -66,7 +68,7 @@ class DvsGesture(RecordedEvents):
                 for split, name in LISTS.items()
             }
         return {
-            split: [Recording(path, self._label(path.stem, path)) for path in _by_number(self.root / name)]
+            split: [Recording(path, self._label(whole(path.stem), str(path))) for path in _by_number(self.root / name)]
             for split, name in UNPACKED.items()
         }
 
@@ -79,27 +81,44 @@ class DvsGesture(RecordedEvents):
     def _parts(self, path: Path) -> list[Recording]:
         """The samples of one recording."""
         table = _table(path)
+        rows = csv.DictReader(text_of(table).splitlines())
+        found: list[Recording] = []
         try:
-            with table.open(newline="") as file:
-                rows = [
-                    (row["class"], int(row["startTime_usec"]), int(row["endTime_usec"])) for row in csv.DictReader(file)
-                ]
-        except (KeyError, TypeError, ValueError) as error:
-            raise InvalidInput(
-                f"The table {table} is not read: it needs the columns class, startTime_usec and endTime_usec, of whole "
-                "numbers."
-            ) from error
-        return [Recording(path, self._label(str(int(number) - 1), table), begin, end) for number, begin, end in rows]
+            for row in rows:
+                number, begin, end = (whole(row.get(name)) for name in COLUMNS)
+                if number is None or begin is None or end is None or begin > end:
+                    raise InvalidInput(
+                        f"{table}, line {rows.line_num}: a row needs {', '.join(COLUMNS)}, whole numbers, of which the "
+                        f"last is not below the one before; it is {','.join(map(str, row.values())):.80}."
+                    )
+                found.append(Recording(path, self._label(number - 1, f"{table}, line {rows.line_num},"), begin, end))
+        except csv.Error as error:
+            raise InvalidInput(f"{table}, line {rows.line_num}, is no row of a table: {error}.") from error
+        return found
 
-    def _label(self, number: str, path: Path) -> int:
+    def _label(self, number: int | None, where: str) -> int:
         """The index of a class; the publisher counts classes from 1, tonic's files from 0."""
-        if not number.isdigit() or int(number) >= len(self.classes):
-            raise InvalidInput(f"{path} names the class {number} counted from 0; there are {len(self.classes)}.")
-        return int(number)
+        if number is None or not 0 <= number < len(self.classes):
+            raise InvalidInput(f"{where} names the class {number} counted from 0; there are {len(self.classes)}.")
+        return number
+
+
+def whole(text: str | None) -> int | None:
+    """The whole number that a text is; None for anything else."""
+    return int(text) if text is not None and re.fullmatch(r"\s*[0-9]{1,18}\s*", text) else None
 
 
 def _trials(path: Path) -> list[Path]:
-    return [path.parent / line.strip() for line in text_of(path).splitlines() if line.strip()]
+    """The recordings on a list. Raises InvalidInput, with its line, for what is no name of a file or is there twice."""
+    found: dict[str, int] = {}
+    for line, name in enumerate(map(str.strip, text_of(path).splitlines()), 1):
+        if not name:
+            continue
+        fault = name_fault(name)
+        if fault is not None or name in found:
+            raise InvalidInput(f"{path}, line {line}: '{name:.60}' {fault or f'is on line {found[name]}, too'}.")
+        found[name] = line
+    return [path.parent / name for name in found]
 
 
 def _table(path: Path) -> Path:

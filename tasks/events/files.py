@@ -1,11 +1,14 @@
-"""Files of event cameras: Prophesee's .dat, the 40-bit .bin of N-MNIST, .aedat 2.0, 3.1 and 4, arrays of events.
+"""Files of event cameras: Prophesee's .dat, the 40-bit .bin of N-MNIST, .aedat 2.0 and 3.1, arrays of events.
 
-Every reader gives events in the order of the file. Errors name the file: it ends within an event, has an unknown header
-or no event at all, times run backwards, or the camera does not have a pixel.
+Every reader gives events in the order of the file, and looks at the numbers as they are stored, before any of them is
+unwrapped or narrowed. Errors name the file: it ends within an event, has an unknown header or no event at all, times
+run backwards, a polarity is neither of two, or the camera does not have a pixel.
 """
 
 from __future__ import annotations
 
+import math
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,9 +17,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from conversion.errors import InvalidInput
-from tasks.events.encoding import EVENT, Events, Sensor, library
+from tasks.events.encoding import EVENT, Events, Sensor
 
 TICKS = 1_000_000
+LONGEST_GAP = 2**28
+"""Microseconds without an event, 4.5 minutes, up to which a clock of 32 bits that steps back has begun anew."""
+LONGEST = 2**48
+"""Microseconds that a recording may take, nine years: beyond, products of times overflow."""
 Address = NDArray[np.uint32]
 Decoded = tuple[NDArray[np.bool_], NDArray[Any], NDArray[Any], NDArray[Any]]
 """Decoded addresses: a mask of those that are events; columns, rows and polarities."""
@@ -36,6 +43,11 @@ def checked(events: Events, sensor: Sensor, path: Path | str) -> Events:
         raise InvalidInput(
             f"The recording {path} runs backwards at event {first}: time {events['t'][first]} follows "
             f"{events['t'][first - 1]}."
+        )
+    if int(events["t"][-1]) - int(events["t"][0]) > LONGEST:
+        raise InvalidInput(
+            f"The recording {path} runs from time {events['t'][0]} to {events['t'][-1]}, which are microseconds and "
+            "would be years; correct its times."
         )
     for axis, size in (("x", sensor.width), ("y", sensor.height)):
         low, high = int(events[axis].min()), int(events[axis].max())
@@ -61,11 +73,31 @@ def read_dat(path: Path) -> Events:
         raise InvalidInput(f"The header of {path} says {said}; only .dat files of version 2 are read.")
     if content[position + 1 : position + 2] != b"\x08":
         raise InvalidInput(f"The header of {path} does not say that an event has 8 bytes.")
-    _refuse_rest(len(content) - position - 2, 8, path)
-    if len(content) == position + 2:
-        return np.empty(0, EVENT)
-    found = library("expelliarmus").Wizard(encoding="dat").read(path)
-    return _events(*(found[name] for name in ("t", "x", "y", "p")))
+    position += 2
+    _refuse_rest(len(content) - position, 8, path)
+    raw = np.frombuffer(content, np.dtype([("t", "<u4"), ("data", "<u4")]), offset=position)
+    data = raw["data"]
+    return events_of(_unwrapped(raw["t"], path), data & 0x3FFF, data >> 14 & 0x3FFF, data >> 28, path)
+
+
+def _unwrapped(t: NDArray[np.uint32], path: Path) -> NDArray[np.int64]:
+    """Times of a clock of 32 bits that begins anew at 2^32.
+
+    Raises:
+        InvalidInput: a time is before the one in front of it, and the clock cannot have begun anew between them.
+    """
+    times = t.astype(np.int64)
+    back = np.flatnonzero(t[1:] < t[:-1]) + 1
+    wrong = back[times[back] + 2**32 - times[back - 1] > LONGEST_GAP]
+    if len(wrong):
+        event = int(wrong[0])
+        raise InvalidInput(
+            f"The recording {path} runs backwards at event {event}: time {t[event]} follows {t[event - 1]}, and that "
+            "is no clock of 32 bits that begins anew; correct the file."
+        )
+    if len(back):
+        times[1:] += np.cumsum(t[1:] < t[:-1]) << 32
+    return times
 
 
 def read_bin(path: Path) -> Events:
@@ -81,7 +113,7 @@ def read_bin(path: Path) -> Events:
     if overflow.any():
         t += np.cumsum(overflow) << 13
         raw, t = raw[~overflow], t[~overflow]
-    return _events(t, raw[:, 0], raw[:, 1], raw[:, 2] >> 7)
+    return events_of(t, raw[:, 0], raw[:, 1], raw[:, 2] >> 7, path)
 
 
 def read_aedat2(path: Path, decode: Callable[[Address], Decoded]) -> Events:
@@ -96,7 +128,8 @@ def read_aedat2(path: Path, decode: Callable[[Address], Decoded]) -> Events:
     _refuse_rest(len(content) - position, 8, path)
     raw = np.frombuffer(content, np.dtype([("address", ">u4"), ("t", ">u4")]), offset=position)
     events, *columns = decode(raw["address"].astype(np.uint32))
-    return _events(raw["t"][events], *(column[events] for column in columns))
+    x, y, p = (column[events] for column in columns)
+    return events_of(raw["t"][events], x, y, p, path)
 
 
 def dvs128(address: Address) -> Decoded:
@@ -137,42 +170,12 @@ def read_aedat3(path: Path) -> Events:
             raw = np.frombuffer(content, np.dtype([("data", "<u4"), ("t", "<u4")]), number, position)
             raw = raw[raw["data"] & 1 == 1]
             data = raw["data"]
-            parts.append(
-                _events(raw["t"].astype(np.int64) + (overflow << 31), data >> 17, data >> 2 & 0x7FFF, data >> 1 & 1)
-            )
+            if overflow < 0 or (raw["t"] >> 31).any():
+                raise InvalidInput(f"The file {path} has a packet of times below zero; correct or replace it.")
+            t = raw["t"].astype(np.int64) + (overflow << 31)
+            parts.append(events_of(t, data >> 17, data >> 2 & 0x7FFF, data >> 1 & 1, path))
         position += size * number
     return np.concatenate(parts) if parts else np.empty(0, EVENT)
-
-
-def read_aedat4(path: Path, sensor: Sensor) -> Events:
-    """AEDAT 4 as DV writes it, in packets that may be compressed; events of the stream with the smallest number.
-
-    Args:
-        sensor: the camera that the file has to be of.
-    """
-    with path.open("rb") as file:
-        if file.read(14) != b"#!AER-DAT4.0\r\n":
-            raise InvalidInput(f"The file {path} does not begin with #!AER-DAT4.0; only AEDAT 4 is read here.")
-    aedat = library("aedat")
-    try:
-        decoder = aedat.Decoder(path)
-        streams = {number: stream for number, stream in decoder.id_to_stream().items() if stream["type"] == "events"}
-        first = min(streams, default=None)
-        packets = [packet["events"] for packet in decoder if packet["stream_id"] == first]
-    except BaseException as error:
-        # For some damage the library, which is written in Rust, panics; that is no Exception.
-        if not isinstance(error, RuntimeError) and type(error).__name__ != "PanicException":
-            raise
-        raise InvalidInput(f"The file {path} ends within a packet or is damaged ({error}); copy it again.") from error
-    if first is None:
-        raise InvalidInput(f"The file {path} has no stream of events.")
-    given = (streams[first]["width"], streams[first]["height"])
-    if given != (sensor.width, sensor.height):
-        raise InvalidInput(
-            f"The file {path} is of a camera of {given[0]}x{given[1]} pixels, not of {sensor.width}x{sensor.height}."
-        )
-    found = np.concatenate(packets) if packets else np.empty(0, [("t", "u8"), ("x", "u2"), ("y", "u2"), ("on", "?")])
-    return _events(*(found[name] for name in ("t", "x", "y", "on")))
 
 
 def read_npy(path: Path, columns: str, microseconds: int = 1) -> Events:
@@ -183,15 +186,72 @@ def read_npy(path: Path, columns: str, microseconds: int = 1) -> Events:
         microseconds: length of the unit of integer times. Floating-point times have no known unit: they are spread over
             a million ticks.
     """
-    try:
-        rows = np.load(path, allow_pickle=False)
-    except (ValueError, EOFError, OSError) as error:
-        raise InvalidInput(f"The file {path} is no readable array of NumPy; copy it again.") from error
+    rows = _array(path)
     if rows.ndim != 2 or rows.shape[1] != len(columns):
         raise InvalidInput(f"The array in {path} has shape {rows.shape}; it should be (events, {len(columns)}).")
     found = {name: rows[:, column] for column, name in enumerate(columns)}
+    x, y, p = (whole_numbers(found[name], name, str(path)) for name in "xyp")
     t = found["t"].astype(np.int64) * microseconds if rows.dtype.kind in "iu" else _ticks(found["t"], path)
-    return _events(t, found["x"], found["y"], found["p"] > 0)
+    return events_of(t, x, y, polarity(p, str(path)), path)
+
+
+HEADER = re.compile(
+    rb"\{'descr': '([<>|=]?(?:b1|[iu][1248]|f[248]))', 'fortran_order': (True|False), "
+    rb"'shape': \(((?:\d{1,18}L?(?:, \d{1,18}L?)*,?)?)\), \}\s*"
+)
+"""How NumPy describes an array of numbers, in versions 1 and 2 of its format."""
+
+
+def _array(path: Path) -> NDArray[Any]:
+    """The array of numbers in a .npy file, whose size is checked against that of the file before it is made."""
+    content = path.read_bytes()
+    length = {b"\x93NUMPY\1\0": 2, b"\x93NUMPY\2\0": 4}.get(content[:8], 0)
+    start = 8 + length + int.from_bytes(content[8 : 8 + length], "little")
+    header = HEADER.fullmatch(content[8 + length : start]) if length else None
+    if header is None:
+        raise InvalidInput(f"The file {path} is no readable array of NumPy that holds numbers; copy it again.")
+    kind, fortran = np.dtype(header[1].decode()), header[2] == b"True"
+    shape = tuple(int(side) for side in re.findall(rb"\d+", header[3]))
+    if math.prod(shape) * kind.itemsize != len(content) - start:
+        raise InvalidInput(f"The file {path} ends within its array of shape {shape}, or after it; copy it again.")
+    return np.frombuffer(content, kind, offset=start).reshape(shape, order="F" if fortran else "C")
+
+
+def whole_numbers(values: NDArray[Any], name: str, where: str) -> NDArray[np.int64]:
+    """One field of events as int64.
+
+    Raises:
+        InvalidInput: a value is no number, not finite, not whole or too large; the message names the event.
+    """
+    if values.ndim != 1 or values.dtype.kind not in "biuf":
+        raise InvalidInput(f"The field {name} of {where} is {values.dtype} of shape {values.shape}; give one number.")
+    # 2^63 is the first number above int64; as a float it is exact.
+    wrong = ~(np.abs(values.astype(np.float64)) < 2.0**63)
+    if values.dtype.kind == "f":
+        wrong |= values != np.trunc(values)
+    if wrong.any():
+        first = int(wrong.argmax())
+        unit = "numbers"
+        if name == "t":
+            unit = "microseconds: give the dataset a transform that multiplies seconds by 1e6 and rounds"
+        raise InvalidInput(f"Event {first} of {where} has {name} = {values[first]}; {name} is in whole {unit}.")
+    return values.astype(np.int64)
+
+
+def polarity(values: NDArray[np.int64], where: str) -> NDArray[np.bool_]:
+    """Whether events are brighter, of polarities 0 and 1, or -1 and 1.
+
+    Raises:
+        InvalidInput: there is another, or both of 0 and -1; the message names the event.
+    """
+    negative = bool((values < 0).any())
+    wrong = (values != 1) & (values != (-1 if negative else 0))
+    if wrong.any():
+        first = int(wrong.argmax())
+        raise InvalidInput(
+            f"Event {first} of {where} has polarity {values[first]}; polarities are 0 and 1, or -1 and 1."
+        )
+    return values > 0
 
 
 def _ticks(t: NDArray[Any], path: Path) -> NDArray[Any]:
@@ -201,7 +261,15 @@ def _ticks(t: NDArray[Any], path: Path) -> NDArray[Any]:
     return np.round(elapsed * (TICKS / max(float(elapsed.max(initial=0)), 1e-300)))
 
 
-def _events(t: NDArray[np.generic], x: NDArray[np.generic], y: NDArray[np.generic], p: NDArray[np.generic]) -> Events:
+def events_of(
+    t: NDArray[np.generic], x: NDArray[np.generic], y: NDArray[np.generic], p: NDArray[Any], path: Path
+) -> Events:
+    """Events of fields of any width; raises InvalidInput for a polarity other than 0 and 1."""
+    if len(p) and int(p.max()) > 1:
+        first = int((p > 1).argmax())
+        raise InvalidInput(
+            f"Event {first} of {path} has polarity {p[first]}; polarities are 0 and 1. Replace the file."
+        )
     found = np.empty(len(t), EVENT)
     found["t"], found["p"] = t, p
     for name, column in (("x", x), ("y", y)):

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from PIL import Image
 
 from conversion.errors import DataMissing, InvalidInput
 from tasks.images.base import LabelledImages
@@ -49,7 +50,11 @@ def _is_png(path: Path) -> bool:
 
 def _decode(path: Path, size: tuple[int, int]) -> NDArray[np.uint8]:
     """One image as RGB of shape (*size, 3)."""
-    image = decoded(path, formats=("PNG",))
-    if (image.height, image.width) != size:
-        raise InvalidInput(f"The image {path} is {image.width}x{image.height} pixels; it must be {size[1]}x{size[0]}.")
-    return np.asarray(image)
+
+    def check(image: Image.Image) -> None:
+        if (image.height, image.width) != size:
+            raise InvalidInput(
+                f"The image {path} is {image.width}x{image.height} pixels; it must be {size[1]}x{size[0]}."
+            )
+
+    return np.asarray(decoded(path, formats=("PNG",), check=check))

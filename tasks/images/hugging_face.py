@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import io
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
@@ -12,16 +11,20 @@ from typing import Any, ClassVar
 
 import pyarrow as pa
 import torch
-from PIL import Image
 from pyarrow.parquet import ParquetFile
 from torch import Tensor
 
 from conversion.errors import DataMissing, InvalidInput
 from tasks.base import Split
 from tasks.disk import SPLITS, DiskTask
-from tasks.images.files import UNREADABLE
+from tasks.images.files import opened
 from tasks.images.sized import SizedImages
 from tasks.library import class_index
+
+FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF")
+"""Formats of images that datasets keep in their rows."""
+DAMAGED = (OSError, pa.ArrowException, UnicodeDecodeError)
+"""Errors of pyarrow, by the place of the damage; the last is a name of a column."""
 
 
 @dataclass(frozen=True)
@@ -62,11 +65,8 @@ class HuggingFaceTask(SizedImages, DiskTask[Row]):
         return {split: self._rows(split, part) for split, part in self.parts.items()}
 
     def read(self, sample: Row) -> tuple[Tensor, Tensor]:
-        try:
-            with Image.open(io.BytesIO(self._bytes(sample))) as image:
-                return self.sized(image), torch.tensor(sample.label)
-        except UNREADABLE as error:
-            raise InvalidInput(f"The image in row {sample.number} of {sample.path} cannot be read: {error}.") from error
+        with opened(self._bytes(sample), f"image in row {sample.number} of {sample.path}", FORMATS) as image:
+            return self.sized(image), torch.tensor(sample.label)
 
     def label(self, sample: Row) -> int:
         return sample.label
@@ -136,20 +136,27 @@ class Shard:
                 table = _arrow(path)
                 self.groups, self.columns = 1, table.column_names
                 self._read = lambda _, columns: table.select(columns)
-        except (OSError, pa.ArrowInvalid) as error:
-            raise InvalidInput(f"The file {path} is not readable ({error}); download it again.") from error
+        except DAMAGED as error:
+            raise InvalidInput(f"The file {path} is not readable ({_reason(error)}); download it again.") from error
 
     def column(self, name: str, group: int) -> Any:
         """One column of a group of rows."""
         if name not in self.columns:
             raise InvalidInput(f"The file {self.path} has no column {name}; it has {', '.join(self.columns)}.")
         try:
-            return self._read(group, columns=[name])[name]
-        except (OSError, pa.ArrowException) as error:
-            reason = " ".join(str(error).split()).rstrip(".")  # Of several lines, some of them.
+            found = self._read(group, columns=[name])[name]
+            found.validate(full=True)  # Offsets of a damaged Arrow file may lie outside of it.
+            _ = [found.type.field(k).name for k in range(found.type.num_fields)]  # Which may be no text.
+            return found
+        except DAMAGED as error:
             raise InvalidInput(
-                f"Column {name} of the file {self.path} cannot be read ({reason}); download the file again."
+                f"Column {name} of the file {self.path} cannot be read ({_reason(error)}); download the file again."
             ) from error
+
+
+def _reason(error: Exception) -> str:
+    """What pyarrow says, in one line where it writes several."""
+    return " ".join(str(error).split()).rstrip(".")
 
 
 def _arrow(path: Path) -> Any:

@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import scipy.io
 
-from conversion.errors import DataMissing
+from conversion.errors import DataMissing, InvalidInput
 from tasks.disk import text_of
+from tasks.matlab import read_mat
 
 CLASSES = Path(__file__).with_name("imagenet_classes.tsv")
 NUMBERED = re.compile(r"ILSVRC2012_val_(\d{8})$")
@@ -90,6 +90,10 @@ def kaggle(path: Path) -> dict[str, int]:
     return labels
 
 
+def _is_number(value: Any) -> bool:
+    return isinstance(value, np.ndarray) and value.size == 1 and bool(np.isfinite(value).all())
+
+
 def devkit(kit: Path, names: Sequence[str]) -> dict[str, int]:
     """The labels of ILSVRC's development kit, a number a line that counts classes from 1 in an order of its own.
 
@@ -103,11 +107,16 @@ def devkit(kit: Path, names: Sequence[str]) -> dict[str, int]:
             "there; unpack the development kit beside it."
         )
     try:
-        synsets: Any = scipy.io.loadmat(meta, squeeze_me=True)["synsets"]
-        leaves = [row for row in np.atleast_1d(synsets) if int(row["num_children"]) == 0]
-        wnids = {int(row["ILSVRC2012_ID"]): str(row["WNID"]) for row in leaves}
-    except Exception as error:  # Whatever a reader of MATLAB files trips over.
-        raise DataMissing(f"{meta} is not the list of classes of the development kit: {error}.") from error
+        synsets = read_mat(meta, "synsets", "list of classes of the development kit")
+    except InvalidInput as error:
+        raise DataMissing(f"{meta} is not the list of classes of the development kit. {error}") from error
+    wnids: dict[int, str] = {}
+    for row in synsets if isinstance(synsets, list) else ():
+        number, wnid, children = (row.get(name) for name in ("ILSVRC2012_ID", "WNID", "num_children"))
+        if not (_is_number(number) and _is_number(children) and isinstance(wnid, str)) or int(number.item()) in wnids:
+            raise DataMissing(f"{meta} is not the list of classes of the development kit; unpack it again.")
+        if int(children.item()) == 0:
+            wnids[int(number.item())] = wnid
     order = class_order()
     if sorted(wnids.values()) != list(order):
         raise DataMissing(f"{meta} does not list the 1,000 classes of ImageNet-1k; unpack the development kit again.")

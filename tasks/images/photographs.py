@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from filecmp import cmp
@@ -22,7 +21,7 @@ from torch.utils.data import Dataset
 
 from conversion.errors import InvalidInput
 from tasks.disk import file_hash
-from tasks.images.files import UNREADABLE, decoded
+from tasks.images.files import decoded, opened
 from tasks.images.hugging_face import embedded
 
 Indices = NDArray[np.int64]
@@ -144,11 +143,8 @@ class Rows(Photographs):
 
     def image(self, index: int) -> Image.Image:
         path, _, _ = self._place(index)
-        try:
-            with Image.open(io.BytesIO(self._bytes(index)), formats=("JPEG", "PNG")) as image:
-                return image.copy()
-        except UNREADABLE as error:
-            raise InvalidInput(f"The image in row {self.rows[index]} ({path}) cannot be read: {error}.") from error
+        with opened(self._bytes(index), f"image in row {self.rows[index]} ({path})") as image:
+            return image.copy()
 
     def name(self, index: int) -> str:
         return f"{self.part}/{self.rows[index]}"

@@ -7,6 +7,7 @@ against torch-geometric.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +24,8 @@ from tasks.points.base import CloudClassification, CloudFile, CloudFiles, Points
 
 Faces = NDArray[np.int64]
 PARTS: tuple[Split, ...] = ("train", "test")
+LARGEST = 1e60
+"""The largest coordinate of a mesh: areas of larger ones overflow."""
 
 
 @dataclass(frozen=True)
@@ -63,9 +66,11 @@ def read_mesh(path: Path) -> Mesh:
             finite, or there are no faces with an area. The message names file and line.
     """
     try:
-        lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+        content = path.read_bytes()
     except OSError as error:
         raise InvalidInput(f"The mesh {path} cannot be read: {error.strerror}.") from error
+    # Names and remarks may be in any encoding; lines end as in files of any system.
+    lines = content.decode("utf-8-sig", errors="replace").replace("\r\n", "\n").replace("\r", "\n").split("\n")
     read = _read_off if path.suffix.lower() == ".off" else _read_obj
     try:
         mesh = read(lines)
@@ -73,6 +78,8 @@ def read_mesh(path: Path) -> Mesh:
         raise InvalidInput(f"{path}, line {fault.line}: {fault}.") from None
     if not len(mesh.faces):
         raise InvalidInput(f"The mesh {path} has no faces, so there is no surface to draw points on.")
+    if np.abs(mesh.vertices).max() > LARGEST:
+        raise InvalidInput(f"The mesh {path} has coordinates beyond {LARGEST:g}; scale it.")
     if not mesh.areas().sum() > 0:
         raise InvalidInput(f"The faces of the mesh {path} have no area.")
     return mesh
@@ -90,7 +97,7 @@ def _read_obj(lines: Sequence[str]) -> Mesh:
     vertices: list[list[float]] = []
     triangles: list[tuple[int, int, int]] = []
     places: list[int] = []
-    for number, line in enumerate(lines, 1):
+    for number, line in _joined(lines):
         kind, *fields = line.split() or [""]
         if kind == "v":
             vertices.append(_coordinates(fields, number))
@@ -134,9 +141,11 @@ def _read_off(lines: Sequence[str]) -> Mesh:
 def _triangles(rows: Sequence[tuple[int, str]], vertices: int, faces: int) -> Mesh | None:
     """The mesh of valid rows of vertices and triangles, many times as fast as `_read_off`; None for other rows."""
     try:
-        points = np.array(" ".join(line for _, line in rows[:vertices]).split(), dtype=np.float64)
-        corners = np.array(" ".join(line for _, line in rows[vertices : vertices + faces]).split(), dtype=np.int64)
-    except ValueError:
+        text = " ".join(line for _, line in rows[:vertices]), " ".join(line for _, line in rows[vertices:][:faces])
+        if not all(part.isascii() and "_" not in part for part in text):
+            return None
+        points, corners = np.array(text[0].split(), dtype=np.float64), np.array(text[1].split(), dtype=np.int64)
+    except (ValueError, OverflowError):
         return None
     if len(points) != 3 * vertices or len(corners) != 4 * faces or not np.isfinite(points).all():
         return None
@@ -144,6 +153,21 @@ def _triangles(rows: Sequence[tuple[int, str]], vertices: int, faces: int) -> Me
     if (counts != 3).any() or (indices < 0).any() or (indices >= vertices).any():
         return None
     return Mesh(points.reshape(-1, 3), indices)
+
+
+def _joined(lines: Sequence[str]) -> Iterator[tuple[int, str]]:
+    """Lines with their numbers and without remarks; one that ends in a backslash goes on in the next."""
+    begun, first = "", 0
+    for number, line in enumerate(lines, 1):
+        text = line.partition("#")[0].rstrip()
+        first = first or number
+        if text.endswith("\\"):
+            begun += text[:-1] + " "
+            continue
+        yield first, begun + text
+        begun, first = "", 0
+    if begun:
+        yield first, begun
 
 
 def _content(lines: Sequence[str]) -> Iterator[tuple[int, str]]:
@@ -172,19 +196,21 @@ def _fan(corners: Sequence[int], number: int) -> list[tuple[int, int, int]]:
 
 def _coordinates(fields: Sequence[str], number: int) -> list[float]:
     try:
+        if not all(field.isascii() and "_" not in field for field in fields[:3]):
+            raise ValueError
         point = [float(field) for field in fields[:3]]
     except ValueError:
-        raise _Fault(number, f"'{' '.join(fields)}' is no point") from None
+        raise _Fault(number, f"'{' '.join(fields):.60}' is no point") from None
     if len(point) != 3 or not np.isfinite(point).all():
-        raise _Fault(number, f"'{' '.join(fields)}' is no point; give three finite numbers")
+        raise _Fault(number, f"'{' '.join(fields):.60}' is no point; give three finite numbers")
     return point
 
 
 def _integer(field: str, number: int) -> int:
-    try:
-        return int(field)
-    except ValueError:
-        raise _Fault(number, f"'{field}' is no whole number") from None
+    # Python also takes digits of other scripts and underscores between them, and numbers of any length.
+    if not re.fullmatch(r"[+-]?[0-9]{1,15}", field):
+        raise _Fault(number, f"'{field:.60}' is no whole number")
+    return int(field)
 
 
 def _checked(

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from conversion.errors import DataMissing, InvalidInput
 from tasks.base import Split
+from tasks.disk import name_fault, text_of
 from tasks.points.base import CloudFile
 
 CATEGORIES, LISTS = "synsetoffset2category.txt", "train_test_split"
@@ -56,8 +57,8 @@ def _listed(folder: Path, split: Split, places: Mapping[str, str]) -> list[Cloud
     for (name, place), count in zip(places.items(), counts, strict=True):
         if not count:
             raise DataMissing(
-                f"There is no shape of category {name} ({place}) in {path}; without one it has no "
-                f"{LIST_NAMES[split]} score. Use the complete list."
+                f"There is no shape of category {name} ({place}) in {path}, and without one it has no "
+                f"{LIST_NAMES[split]} score. Use the complete list, and the {CATEGORIES} that belongs to it."
             )
     return files
 
@@ -67,10 +68,13 @@ def _places(path: Path, categories: Sequence[str]) -> dict[str, str]:
     found: dict[str, str] = {}
     for number, line in enumerate(_text(path).splitlines(), 1):
         fields = line.split()
-        if fields and len(fields) != 2:
-            raise InvalidInput(f"{path}, line {number}: '{line}' is no category and its folder.")
-        if fields:
-            found[fields[0]] = fields[1]
+        if not fields:
+            continue
+        if len(fields) != 2 or name_fault(fields[1]) is not None:
+            raise InvalidInput(f"{path}, line {number}: '{line:.60}' is no category and its folder.")
+        if fields[0] in found or fields[1] in found.values():
+            raise InvalidInput(f"{path}, line {number}: '{line:.60}' repeats a category or a folder; name each once.")
+        found[fields[0]] = fields[1]
     for name in categories:
         if name not in found:
             raise DataMissing(f"The category {name} is not in {path}, which names {', '.join(found)}.")
@@ -130,17 +134,23 @@ def _fault(path: Path, text: str, parts: Collection[int]) -> str:
 def _entries(path: Path) -> Sequence[str]:
     try:
         content: Any = json.loads(_text(path))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:  # The second: brackets in brackets without end.
         raise InvalidInput(f"The list {path} is no JSON: {error}.") from error
-    if not isinstance(content, list) or not all(isinstance(entry, str) and "/" in entry for entry in content):
-        raise InvalidInput(f'The list {path} has to hold names like "shape_data/02691156/<shape>", and nothing else.')
+    if not isinstance(content, list):
+        raise InvalidInput(f"{path} has to be a list of names; it is {type(content).__name__}.")
+    seen: dict[str, int] = {}
+    for number, entry in enumerate(content, 1):
+        if not isinstance(entry, str) or "/" not in entry or name_fault(entry) is not None:
+            raise InvalidInput(
+                f"{path}, entry {number} is {entry!r:.60}; the list has to hold names like "
+                '"shape_data/02691156/<shape>", and nothing else.'
+            )
+        if seen.setdefault(entry, number) != number:
+            raise InvalidInput(f"{path}, entry {number}: '{entry}' is entry {seen[entry]}, too; list it once.")
     return content
 
 
 def _text(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8")
-    except FileNotFoundError as error:
-        raise DataMissing(f"There is no file {path}.") from error
-    except (OSError, UnicodeDecodeError) as error:
-        raise InvalidInput(f"The file {path} cannot be read as text.") from error
+    if not path.exists():
+        raise DataMissing(f"There is no file {path}.")
+    return text_of(path)

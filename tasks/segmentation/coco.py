@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib.util import find_spec
@@ -16,9 +15,10 @@ from torch import Tensor
 from conversion.errors import InvalidInput
 from tasks.base import TASKS, Split
 from tasks.detection.coco import CocoLayout
+from tasks.detection.coco_file import MASK, CocoFile, fault, read_file
 from tasks.disk import DiskTask, first_missing
 from tasks.segmentation.base import Segmentation, padded
-from tasks.segmentation.masks import read_image, require_fit, require_room
+from tasks.segmentation.masks import read_image, require_fit
 
 PARTS: dict[Split, str] = {"train": "train2017", "test": "val2017"}
 
@@ -27,64 +27,42 @@ class Instances:
     """The instances of one annotation file.
 
     Attributes:
-        path: the file.
-        images: its images, by ascending id.
-        by_image: annotations by image id, crowds among them, in the file's order.
+        file: the file.
         faults: the first error in the annotations of an image, in a sentence, by its id.
         index: class index of every category id.
     """
 
-    def __init__(self, path: Path, content: Any) -> None:
-        self.path = path
-        try:
-            self.images: list[dict[str, Any]] = sorted(content["images"], key=lambda image: image["id"])
-            names = {category["id"]: category["name"] for category in content["categories"]}
-            annotations = content["annotations"]
-        except (KeyError, TypeError) as error:
-            raise InvalidInput(
-                f"{path} is no annotation file of COCO; it needs lists 'images', 'annotations' and 'categories'."
-            ) from error
-        if not self.images or not annotations:
-            raise InvalidInput(f"{path} holds no {'annotation' if self.images else 'image'}; unpack the archive again.")
+    def __init__(self, file: CocoFile) -> None:
+        self.file = file
+        if not file.images or not any(file.annotations.values()):
+            what = "annotation" if file.images else "image"
+            raise InvalidInput(f"{file.path} holds no {what}; unpack the archive again.")
         self.index = {}
-        for number, name in names.items():
+        for number, name in file.names.items():
             if name not in CocoSegmentation.classes:
-                raise InvalidInput(f"{path}: the category {number}, '{name}', is none of COCO's 80.")
+                raise InvalidInput(f"{file.path}: the category {number}, '{name}', is none of COCO's 80.")
             self.index[number] = CocoSegmentation.classes.index(name)
-        self.by_image: dict[int, list[dict[str, Any]]] = {image["id"]: [] for image in self.images}
-        self.faults: dict[int, str] = {}
-        for annotation in annotations:
-            image, where = annotation.get("image_id"), f"{path}, annotation {annotation.get('id')}"
-            if image not in self.by_image:
-                raise InvalidInput(f"{where}: there is no image {image} in the file.")
-            self.by_image[image].append(annotation)
-            fault = self._fault(annotation)
-            if fault is not None:
-                self.faults.setdefault(image, f"{where}: {fault}")
+        found = ((image, self._fault(image)) for image in file.images)
+        self.faults = {image: wrong for image, wrong in found if wrong is not None}
 
-    def _fault(self, annotation: Mapping[str, Any]) -> str | None:
-        if annotation.get("category_id") not in self.index:
-            return f"there is no category {annotation.get('category_id')} in the file."
-        shape = annotation.get("segmentation")
-        if isinstance(shape, Mapping) and {"counts", "size"} <= shape.keys():
-            return None
-        if not isinstance(shape, list) or not shape:
-            return "it has no segmentation; give polygons or a run-length code."
-        for polygon in shape:
-            # pycocotools takes a polygon of four numbers for a box.
-            if not isinstance(polygon, list) or len(polygon) < 6 or len(polygon) % 2:
-                points = len(polygon) / 2 if isinstance(polygon, list) else 0
-                return f"a polygon has {points:g} points; it needs at least 3."
+    def _fault(self, image: int) -> str | None:
+        for annotation in self.file.annotations[image]:
+            where = f"{self.file.path}, annotation {annotation['id']}"
+            wrong = fault(MASK, annotation)
+            if wrong is not None:
+                return f"{where}: {wrong}"
+            if annotation["category_id"] not in self.index:
+                return f"{where}: there is no category {annotation['category_id']} in the file."
         return None
 
 
 @dataclass(frozen=True, eq=False)
 class Instanced:
-    """An image on disk and its entry in an annotation file."""
+    """An image on disk and its id in an annotation file."""
 
     path: Path
     instances: Instances
-    entry: Mapping[str, Any]
+    image: int
 
 
 @TASKS.register("coco_segmentation")
@@ -120,9 +98,9 @@ class CocoSegmentation(Segmentation, DiskTask[Instanced]):
         except InvalidInput as error:
             return str(error)
         for sample in samples:
-            fault = sample.instances.faults.get(sample.entry["id"])
-            if fault is not None:
-                return f"{fault} {self.advice(sample)}"
+            wrong = sample.instances.faults.get(sample.image)
+            if wrong is not None:
+                return f"{wrong} {self.advice(sample)}"
         gone = first_missing(sample.path for sample in samples)
         return None if gone is None else f"The image {gone} is not there."
 
@@ -130,10 +108,9 @@ class CocoSegmentation(Segmentation, DiskTask[Instanced]):
         return {split: self._images(part) for split, part in PARTS.items()}
 
     def read(self, sample: Instanced) -> tuple[Tensor, Tensor]:
-        image, mask = read_image(sample.path), rasterised(sample.instances, sample.entry)
-        require_fit(mask, f"of image {sample.entry['id']} in {sample.instances.path}", image, sample.path)
-        require_room(image, sample.path, self.input_shape)
-        return padded(image, mask, self.input_shape, self.padding)
+        file, image = sample.instances.file, read_image(sample.path, self.input_shape)
+        require_fit(file.size(sample.image), f"of image {sample.image} in {file.path}", image, sample.path)
+        return padded(image, rasterised(sample.instances, sample.image), self.input_shape, self.padding)
 
     def key(self, sample: Instanced) -> str:
         return sample.path.stem
@@ -143,47 +120,86 @@ class CocoSegmentation(Segmentation, DiskTask[Instanced]):
 
     def content(self, sample: Instanced) -> bytes:
         """The annotations, and name and size of the image file: reading 19 GB would take minutes."""
-        annotations = sample.instances.by_image[sample.entry["id"]]
-        return repr((sample.entry, sample.path.stat().st_size, annotations)).encode()
+        file = sample.instances.file
+        parts = (file.images[sample.image], sample.path.stat().st_size, file.annotations[sample.image])
+        return repr(parts).encode()
 
     def _images(self, part: str) -> list[Instanced]:
         instances = _parsed(self._annotations(part))
-        return [Instanced(self.root / part / entry["file_name"], instances, entry) for entry in instances.images]
+        images = instances.file.images.items()
+        return [Instanced(self.root / part / entry["file_name"], instances, key) for key, entry in images]
 
     def _annotations(self, part: str) -> Path:
         return self.root / "annotations" / f"instances_{part}.json"
 
 
-def rasterised(instances: Instances, image: Mapping[str, Any]) -> Tensor:
-    """The map of one image, uint8 of shape (H, W): 0 where no instance is, the first annotation on top."""
-    from pycocotools import mask as coco
+def rasterised(instances: Instances, image: int) -> Tensor:
+    """The map of one image, uint8 of shape (H, W): 0 where no instance is, the first annotation on top.
 
-    height, width = image["height"], image["width"]
+    Raises:
+        InvalidInput: an annotation is not as it has to be, or not of the image's size; names file and id.
+    """
+    if image in instances.faults:
+        raise InvalidInput(instances.faults[image])
+    height, width = instances.file.size(image)
     found = torch.zeros(height, width, dtype=torch.uint8)
-    for annotation in instances.by_image[image["id"]]:
+    for annotation in instances.file.annotations[image]:
         if annotation.get("iscrowd", 0):
             continue
-        where = f"{instances.path}, annotation {annotation['id']}"
-        shape = annotation["segmentation"]
-        if isinstance(shape, Mapping) and list(shape["size"]) != [height, width]:
-            rows, columns = shape["size"]
-            raise InvalidInput(f"{where}: its map is {columns}x{rows} pixels, the image {width}x{height}.")
-        try:
-            compressed = isinstance(shape, Mapping) and isinstance(shape["counts"], str)
-            code = shape if compressed else coco.frPyObjects(shape, height, width)
-            inside = torch.from_numpy(coco.decode(code)).bool()
-        except (TypeError, ValueError) as error:
-            raise InvalidInput(f"{where}: its segmentation cannot be read ({error}).") from error
-        if inside.dim() == 3:
-            inside = inside.any(2)
+        shape, where = annotation["segmentation"], f"{instances.file.path}, annotation {annotation['id']}"
+        inside = _runs(shape, (height, width), where) if isinstance(shape, dict) else _filled(
+            shape, (height, width), where
+        )  # fmt: skip
         found[inside & (found == 0)] = instances.index[annotation["category_id"]]
     return found
 
 
+def _filled(polygons: Sequence[Sequence[float]], size: tuple[int, int], where: str) -> Tensor:
+    """The pixels inside of polygons, bool of shape (H, W)."""
+    from pycocotools import mask as coco
+
+    height, width = size
+    for polygon in polygons:
+        if len(polygon) % 2:
+            raise InvalidInput(f"{where}: a polygon has {len(polygon) / 2:g} points; it needs x and y of each.")
+        # What is far outside of the image would overflow in pycocotools.
+        if not all(-side <= value <= 2 * side for k, side in enumerate((width, height)) for value in polygon[k::2]):
+            raise InvalidInput(f"{where}: a polygon reaches far out of the image, {width}x{height} pixels.")
+    inside: Tensor = torch.from_numpy(coco.decode(coco.frPyObjects(polygons, height, width))).bool()
+    return inside.any(2)
+
+
+def _runs(shape: Mapping[str, Any], size: tuple[int, int], where: str) -> Tensor:
+    """The pixels of a run-length code, bool of shape (H, W): runs outside and inside in turn, column by column."""
+    height, width = size
+    if list(shape["size"]) != [height, width]:
+        rows, columns = shape["size"]
+        raise InvalidInput(f"{where}: its map is {columns}x{rows} pixels, the image {width}x{height}.")
+    counts = _lengths(shape["counts"]) if isinstance(shape["counts"], str) else shape["counts"]
+    if counts is None or min(counts, default=0) < 0 or sum(counts) != height * width:
+        raise InvalidInput(f"{where}: its run-length code does not make up {height * width} pixels.")
+    inside = torch.tensor([False, True]).repeat(len(counts) // 2 + 1)[: len(counts)]
+    return inside.repeat_interleave(torch.tensor(counts, dtype=torch.int64)).reshape(width, height).T
+
+
+def _lengths(text: str) -> list[int] | None:
+    """The lengths of runs in a text of pycocotools, five bits a character; None if it is none."""
+    lengths: list[int] = []
+    value = bits = 0
+    for character in text:
+        code = ord(character) - 48
+        if not 0 <= code < 64 or bits > 60:
+            return None
+        value |= (code & 31) << bits
+        bits += 5
+        if not code & 32:
+            value -= (code >> 4 & 1) << bits
+            # From the fourth on, what is written is the difference to the length before the last.
+            lengths.append(value + (lengths[-2] if len(lengths) > 2 else 0))
+            value = bits = 0
+    return None if bits else lengths
+
+
 @lru_cache(maxsize=4)
 def _parsed(path: Path) -> Instances:
-    try:
-        content = json.loads(path.read_bytes())
-    except ValueError as error:
-        raise InvalidInput(f"{path} is damaged or no JSON: {error}") from error
-    return Instances(path, content)
+    return Instances(read_file(path))

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import ClassVar, NamedTuple
 
 import numpy as np
 import torch
+from PIL import Image
 from torch import Tensor
 
 from conversion.errors import DataMissing, InvalidInput
 from tasks.disk import SKIPPED, SPLITS, DiskTask, file_hash, first_missing
-from tasks.images.files import decoded
+from tasks.images.files import Check, decoded, stored_values
 from tasks.segmentation.base import IGNORE, Segmentation, padded
 
 
@@ -32,15 +33,15 @@ class MaskedImages(Segmentation, DiskTask[Masked]):
     """Classes of values in the maps that are no classes themselves, as 255 for void."""
 
     def read(self, sample: Masked) -> tuple[Tensor, Tensor]:
-        image, mask = read_image(sample.image), self.read_mask(sample.mask)
-        require_fit(mask, sample.mask, image, sample.image)
+        image = read_image(sample.image, self.input_shape)
+        mask = self.read_mask(sample.mask)
+        require_fit(mask.shape, sample.mask, image, sample.image)
         require_classes(mask, len(self.classes), f"The map {sample.mask}")
-        require_room(image, sample.image, self.input_shape)
         return padded(image, mask, self.input_shape, self.padding)
 
     def read_mask(self, path: Path) -> Tensor:
         """A map, uint8 of shape (H, W)."""
-        return read_map(path, self.renamed)
+        return read_map(path, self.renamed, self.input_shape)
 
     def gap(self) -> str | None:
         try:
@@ -52,6 +53,9 @@ class MaskedImages(Segmentation, DiskTask[Masked]):
 
     def key(self, sample: Masked) -> str:
         return sample.image.stem
+
+    def source(self, sample: Masked) -> Path:
+        return sample.image
 
     def skip_list(self, sample: Masked) -> Path:
         return sample.image.parent.parent / SKIPPED
@@ -67,33 +71,34 @@ class MaskedImages(Segmentation, DiskTask[Masked]):
         return hashlib.sha256(b"".join(map(self.content, samples))).hexdigest()
 
 
-def read_image(path: Path) -> Tensor:
-    """A photograph as RGB, uint8 of shape (3, H, W)."""
-    return torch.from_numpy(np.array(decoded(path))).permute(2, 0, 1).contiguous()
+def read_image(path: Path, shape: tuple[int, ...]) -> Tensor:
+    """A photograph as RGB, uint8 of shape (3, H, W).
+
+    Raises:
+        InvalidInput: it cannot be decoded, or is larger than the canvas of a shape (3, height, width).
+    """
+    image = decoded(path, check=room(path, shape))
+    return torch.from_numpy(np.array(image)).permute(2, 0, 1).contiguous()
 
 
-def read_map(path: Path, renamed: Mapping[int, int] | None = None) -> Tensor:
-    """A map of class indices, uint8 of shape (H, W), from an image of one byte a pixel: grey, or with a palette.
+def read_map(path: Path, renamed: Mapping[int, int] | None = None, shape: tuple[int, ...] | None = None) -> Tensor:
+    """A map of class indices, uint8 of shape (H, W), from a PNG of one number a pixel: grey, or with a palette.
 
     Args:
         renamed: classes of values in the file that are no classes themselves, as 255 for void.
+        shape: of the canvas, (3, height, width), if it may not be larger.
     """
-    values = np.array(decoded(path, mode=None))
-    if values.ndim != 2 or values.dtype != np.uint8:
-        raise InvalidInput(
-            f"The map {path} is no image of one byte a pixel (it has shape {values.shape} of {values.dtype}); "
-            "give class indices, not colours."
-        )
+    values = stored_values(path, None if shape is None else room(path, shape))
     table = np.arange(256, dtype=np.uint8)
     for found, meant in (renamed or {}).items():
         table[found] = meant
     return torch.from_numpy(table[values])
 
 
-def require_fit(mask: Tensor, mask_path: Path | str, image: Tensor, image_path: Path) -> None:
-    """Raises InvalidInput unless a map is as large as its image."""
-    if mask.shape != image.shape[1:]:
-        (height, width), (rows, columns) = mask.shape, image.shape[1:]
+def require_fit(size: Sequence[int], mask_path: Path | str, image: Tensor, image_path: Path) -> None:
+    """Raises InvalidInput unless a map, of a height and width, is as large as its image."""
+    (height, width), (rows, columns) = size, image.shape[1:]
+    if (height, width) != (rows, columns):
         raise InvalidInput(
             f"The map {mask_path} is {width}x{height} pixels, its image {image_path} {columns}x{rows}; "
             "they must be of one size."
@@ -110,10 +115,14 @@ def require_classes(mask: Tensor, classes: int, what: str) -> None:
         )
 
 
-def require_room(image: Tensor, path: Path, shape: tuple[int, ...]) -> None:
-    """Raises InvalidInput if an image is larger than the canvas that samples are padded to."""
-    if image.shape[1] > shape[1] or image.shape[2] > shape[2]:
-        raise InvalidInput(
-            f"The image {path} is {image.shape[2]}x{image.shape[1]} pixels; this task takes at most "
-            f"{shape[2]}x{shape[1]}. Is it a file of the dataset?"
-        )
+def room(path: Path, shape: tuple[int, ...]) -> Check:
+    """Raises InvalidInput, of an image whose pixels are not yet decoded, if it is larger than a canvas."""
+
+    def check(image: Image.Image) -> None:
+        if image.height > shape[1] or image.width > shape[2]:
+            raise InvalidInput(
+                f"The image {path} is {image.width}x{image.height} pixels; this task takes at most "
+                f"{shape[2]}x{shape[1]}. Is it a file of the dataset?"
+            )
+
+    return check

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Collection
 from pathlib import Path
 
-import scipy.io
+import numpy as np
 import torch
 from torch import Tensor
 
 from conversion.errors import DataMissing, InvalidInput
 from tasks.base import TASKS, Split, TaskInfo
-from tasks.detection.voc import PascalVoc
-from tasks.disk import text_of
+from tasks.detection.voc import PascalVoc, read_list
+from tasks.matlab import read_mat
 from tasks.segmentation.masks import Masked, MaskedImages
 
 LISTS = Path("ImageSets", "Segmentation")
@@ -45,16 +45,20 @@ class VocSegmentation(MaskedImages):
 
     def listing(self) -> dict[Split, list[Masked]]:
         voc = self.root / "VOCdevkit" / "VOC2012"
-        test = [_of_voc(voc, name) for name in _names(voc / LISTS / "val.txt")]
+        images = voc / "JPEGImages"
+        test = [_of_voc(voc, name) for name in _names(voc / LISTS / "val.txt", images)]
         return {"train": self._training({pair.image.stem for pair in test}), "test": test}
 
     def _training(self, tested: Collection[str]) -> list[Masked]:
         """The training set, sorted by name."""
         voc, sbd = self.root / "VOCdevkit" / "VOC2012", self.root / "sbd"
+        images = voc / "JPEGImages"
         if (voc / LISTS / "trainaug.txt").is_file():
-            return sorted(_of_voc(voc, name, "SegmentationClassAug") for name in _names(voc / LISTS / "trainaug.txt"))
-        training = {name: _of_voc(voc, name) for name in _names(voc / LISTS / "train.txt")}
-        for name in (*_names(sbd / "train.txt"), *_names(sbd / "val.txt")):
+            return sorted(
+                _of_voc(voc, name, "SegmentationClassAug") for name in _names(voc / LISTS / "trainaug.txt", images)
+            )
+        training = {name: _of_voc(voc, name) for name in _names(voc / LISTS / "train.txt", images)}
+        for name in (*_names(sbd / "train.txt", sbd / "img"), *_names(sbd / "val.txt", sbd / "img")):
             if name not in tested:
                 # VOC's own maps have the finer borders, so they take precedence.
                 training.setdefault(name, Masked(sbd / "img" / f"{name}.jpg", sbd / "cls" / f"{name}.mat"))
@@ -64,22 +68,23 @@ class VocSegmentation(MaskedImages):
         """A map of VOC, a PNG with a palette, or of SBD, a MATLAB file."""
         if path.suffix != ".mat":
             return super().read_mask(path)
-        try:
-            values = scipy.io.loadmat(path)["GTcls"][0]["Segmentation"][0]
-        # The type of scipy's error depends on where the damage is.
-        except Exception as error:
-            raise InvalidInput(f"The file {path} is no class map of SBD; unpack its archive again.") from error
-        return torch.from_numpy(values.astype("uint8"))
+        truth = read_mat(path, "GTcls", "class map of SBD")
+        one = isinstance(truth, list) and len(truth) == 1 and isinstance(truth[0], dict)
+        values = truth[0].get("Segmentation") if one else None
+        if not isinstance(values, np.ndarray) or values.dtype != np.uint8 or values.ndim != 2:
+            raise InvalidInput(f"The file {path} is no class map of SBD; unpack its archive again.")
+        return torch.from_numpy(values.copy())
 
 
 def _of_voc(voc: Path, name: str, maps: str = "SegmentationClass") -> Masked:
     return Masked(voc / "JPEGImages" / f"{name}.jpg", voc / maps / f"{name}.png")
 
 
-def _names(path: Path) -> list[str]:
+def _names(path: Path, images: Path) -> list[str]:
+    """The images on a list; `images` is their folder."""
     if not path.is_file():
         raise DataMissing(f"The list {path} is not there.")
-    names = text_of(path).split()
+    names = list(read_list(path, images))
     if not names:
         raise DataMissing(f"The list {path} is empty.")
     return names

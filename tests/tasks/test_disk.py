@@ -134,9 +134,21 @@ def test_a_line_may_name_the_file_and_one_that_names_nothing_is_counted(root: Pa
     assert task.departures() == {"numbers on skip.txt": 2, "lines of skip.txt that name no number of this task": 1}
 
 
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-8-sig"])
+def test_a_skip_list_of_any_editor_is_read_b11(encoding: str, root: Path) -> None:
+    (root / "numbers/skip.txt").write_bytes("33 # größer\r\n76\r\n\r\n".encode(encoding))
+    assert Numbers(root).departures() == {"numbers on skip.txt": 2}
+
+
+def test_a_line_that_is_no_text_is_named_b11(root: Path) -> None:
+    (root / "numbers/skip.txt").write_bytes(b"33\r\n76\r\n34 # \xe9\r\n")
+    with pytest.raises(InvalidInput, match=r"skip\.txt is no text in UTF-8: .* in line 3; save it anew"):
+        Numbers(root).split("train")
+
+
 def test_a_skip_list_that_is_no_text_is_named(root: Path) -> None:
     (root / "numbers/skip.txt").write_bytes(b"33 # \xe9\n")
-    with pytest.raises(InvalidInput, match=r"skip\.txt is no text in UTF-8: .* at byte 5; save it anew\."):
+    with pytest.raises(InvalidInput, match=r"skip\.txt is no text in UTF-8: .* at byte 5, in line 1; save it anew\."):
         Numbers(root).split("train")
 
 

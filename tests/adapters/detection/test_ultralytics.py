@@ -14,8 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from adapters import NETWORKS, find_weights, load_weights
-from adapters.detection.ultralytics import UltralyticsYolo
-from adapters.foreign import library
+from adapters.detection.ultralytics import UltralyticsYolo, library
 from benchmarks.conformance.networks import random_model
 from benchmarks.conformance.outputs import flat
 from benchmarks.suites.cell import Cell
@@ -171,7 +170,7 @@ class Payload:
 
 def test_a_file_that_would_run_something_is_refused(tmp_path: Path) -> None:
     torch.save({"model": Payload()}, tmp_path / "yolov8n.pt")
-    with pytest.raises(CheckpointError, match=r"names (posix|nt)\.system, which is no layer"):
+    with pytest.raises(CheckpointError, match=r"names (posix|nt)\.system, which is not called"):
         load_weights(adapter("ultralytics/yolov8n", "coco_detection").build(), tmp_path / "yolov8n.pt")
 
 

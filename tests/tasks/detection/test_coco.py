@@ -60,30 +60,34 @@ def test_images_come_by_id_with_corners_and_labels_of_our_own(tmp_path: Path) ->
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ("", r"a\.json is no annotation file of COCO"),
-        ({"images": []}, r"a\.json is no annotation file of COCO \('categories'\)"),
+        ("", r"a\.json is damaged or no JSON: Expecting value: line 1"),
+        ("[" * 100_000, r"a\.json is damaged or no JSON: maximum recursion"),
+        ('{"images": [], "images": []}', r"a\.json is damaged or no JSON: an object has the key 'images' twice"),
+        ([], r"a\.json is no annotation file of COCO; .* and 'images' is not there"),
+        ({"images": []}, r"a\.json is no annotation file of COCO; .* and 'annotations' is not there"),
         (annotation(bbox=[190, 20, 30, 40]), r"annotation 7: the box \(190, 20, 220, 60\) is outside of the image"),
         (annotation(bbox=[30, 20, -5, 40]), r"annotation 7: the box \(30, 20, 25, 60\) ends before it begins"),
         (annotation(category_id=90), r"annotation 7: category 90 \(toothbrush\) is no class of the task"),
         (annotation(category_id=4), r"annotation 7: category 4 \(None\) is no class of the task"),
         (annotation(image_id=31), r"annotation 7: there is no image 31"),
         (annotation(image_id=[30]), r"annotation 7: there is no image \[30\]"),
-        (annotation(category_id=[18]), r"annotation 7: category \[18\] \(None\) is no class"),
+        (annotation(category_id=[18]), r"annotation 7: category_id is \[18\]; it has to be a whole number"),
         (annotation(bbox=None), r"annotation 7: bbox is None; it has to be \[x, y, width, height\]"),
         (annotation(bbox=[1, 2, 3]), r"annotation 7: bbox is \[1, 2, 3\]; it has"),
         (annotation(bbox=[1, 2, 3, "4"]), r"annotation 7: bbox is \[1, 2, 3, '4'\]; it has"),
         (annotation(bbox=[1, 2, 3, 10**400]), r"annotation 7: bbox is \[1, 2, 3, 10+; it has"),
-        (annotation(bbox=[1, 2, 3, float("nan")]), r"annotation 7: the box \(1, 2, 4, nan\) holds something"),
+        (annotation(bbox=[1, 2, 3, float("nan")]), r"annotation 7: bbox is \[1, 2, 3, nan\]; it has"),
         (annotation(iscrowd="0"), r"annotation 7: iscrowd is '0'; it has to be 0 or 1"),
-        (annotation() | {"annotations": ["x"]}, r"entry 0 of annotations is 'x'; it has to be an object"),
-        (annotation() | {"annotations": None}, r"a\.json is no annotation file of COCO"),
+        (annotation() | {"annotations": ["x"]}, r"annotation number 0 is 'x'; it has to be an object"),
+        (annotation() | {"annotations": None}, r"and 'annotations' is not there"),
+        (annotation() | {"annotations": {"0": {}}}, r"and 'annotations' is dict"),
         (of_images(file_name=None), r"image 30: file_name is None; it has to be a name"),
         (of_images(file_name=5), r"image 30: file_name is 5"),
-        (of_images(height=None), r"image 30: height and width are None and 200; give numbers"),
-        (of_images(width="200"), r"image 30: height and width are 100 and '200'"),
+        (of_images(height=None), r"image 30: height is None; it has to be a number"),
+        (of_images(width="200"), r"image 30: width is '200'; it has to be a number"),
         (of_images(width=0.5), r"image 30: height and width are 100 and 0\.5; they have to be whole numbers"),
-        (of_images(id=9), r"a\.json has two images of one id"),
-        (of_images(id="thirty"), r"a\.json is no annotation file of COCO \('<' not supported"),
+        (of_images(id=9), r"a\.json gives image 9 twice"),
+        (of_images(id="thirty"), r"image number 0: id is 'thirty'; it has to be a whole number"),
     ],
 )  # fmt: skip
 def test_what_is_wrong_is_named_with_file_and_id(content: object, message: str, tmp_path: Path) -> None:
@@ -208,3 +212,54 @@ def test_without_pycocotools_the_error_says_how_to_get_it(monkeypatch: pytest.Mo
     monkeypatch.setattr(builtins, "__import__", absent)
     with pytest.raises(InvalidInput, match=r"needs pycocotools.*pip install -e '\.\[detection\]'"):
         CocoAveragePrecision(CLASSES)
+
+
+def without(field: str) -> dict[str, Any]:
+    content = annotation()
+    del content["annotations"][0][field]
+    return content
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (without("bbox"), r"annotation 7: bbox is missing; it has to be \[x, y, width, height\]"),
+        (annotation(bbox=[]), r"annotation 7: bbox is \[\]; it has"),
+        (annotation(bbox=["1", "2", "3", "4"]), r"annotation 7: bbox is \['1', '2', '3', '4'\]; it has"),
+        (annotation(bbox=[float("nan")] * 4), r"annotation 7: bbox is \[nan, nan, nan, nan\]; it has"),
+        (of_images(height="100"), r"image 30: height is '100'; it has to be a number"),
+        (annotation() | {"annotations": {}}, r" is no annotation file of COCO; .* and 'annotations' is dict"),
+        # Two of the same kind: a truth value is no number, nor is infinity a size.
+        (annotation(bbox=[True, 2, 3, 4]), r"annotation 7: bbox is \[True, 2, 3, 4\]; it has"),
+        (of_images(width=float("inf")), r"image 30: width is inf; it has to be a number"),
+    ],
+)
+def test_fields_of_another_kind_are_named_by_id_b6(content: object, message: str, tmp_path: Path) -> None:
+    with pytest.raises(InvalidInput, match=rf"a\.json.*{message}"):
+        read(tmp_path, content)
+
+
+def doubled(which: str, /, **changes: Any) -> dict[str, Any]:
+    """With the first entry of a list once more, changed."""
+    content = annotation()
+    content[which] = [*content[which], content[which][0] | changes]
+    return content
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (doubled("images", file_name="other.jpg"), "gives image 30 twice"),
+        (doubled("categories", name="dog"), "gives category 1 twice"),
+        (annotation(image_id=1), "annotation 7: there is no image 1 in the file"),
+        # Three of the same kind.
+        (doubled("annotations", bbox=[1, 2, 3, 4]), "gives annotation 7 twice"),
+        (doubled("images", id=31), r"image 31: 000000000030\.jpg is the file of image 30, too"),
+        (of_images(file_name="../../secret.jpg"), r"image 30: file_name '../../secret\.jpg' leads out of"),
+        (of_images(file_name="/secret.jpg"), r"image 30: file_name '/secret\.jpg' leads out of"),
+        (of_images(file_name="a\0.jpg"), r"image 30: file_name 'a\\x00\.jpg' is no name of a file"),
+    ],
+)
+def test_ids_are_given_once_and_names_stay_in_the_folder_b7(content: object, message: str, tmp_path: Path) -> None:
+    with pytest.raises(InvalidInput, match=rf"a\.json.* {message}"):
+        read(tmp_path, content)

@@ -45,18 +45,27 @@ GOOD: Object = ("RBC", (5, 9, 20, 30), 0)
     [
         ("", r"b1\.xml is empty"),
         ("<annotation><size>", r"b1\.xml is no XML file: .*line 1"),
-        ("<annotation></annotation>", r"b1\.xml: size/height is None where a number belongs"),
+        ("<annotation></annotation>", r"b1\.xml, line 1: size/height is None where a number belongs"),
         (annotation(GOOD, ("Rbc", (5, 9, 20, 30), 0)), r"b1\.xml, line 5: 'Rbc' is no class of the task; they are RBC"),
         (annotation(GOOD, ("RBC", (5, 9, 70, 30), 0)), r"b1\.xml, line 5: the box \(4, 8, 69, 29\) is outside"),
         (annotation(GOOD, ("RBC", (-3, 9, 20, 30), 0)), r"line 5: the box \(-4, 8, 19, 29\) is outside of the image"),
         (annotation(GOOD, ("RBC", (30, 9, 20, 30), 0)), r"line 5: the box \(29, 8, 19, 29\) ends before it begins"),
         (annotation(GOOD, ("RBC", (5, 9, 5, 30), 0)), r"line 5: the box of 'RBC' has no area"),
-        (annotation(GOOD).replace("<ymin>9<", "<ymin>x<"), r"line 2: bndbox/ymin is 'x' where a number belongs"),
-        (annotation(GOOD).replace("<xmax>20<", "<xmax>nan<"), r"line 2: bndbox/xmax is 'nan' where a number belongs"),
-        (annotation(GOOD).replace("<width>64<", "<width>inf<"), r"b1\.xml: size/width is 'inf' where a number belongs"),
-        (annotation().replace("<width>64<", "<width>0<"), r"b1\.xml: height and width are 48 and 0; they have to be"),
-        (annotation().replace("<width>64<", "<width>9.5<"), r"b1\.xml: height and width are 48 and 9\.5"),
-        (annotation(GOOD).replace("<width>64<", "<width>nan<"), r"b1\.xml: size/width is 'nan' where a number belongs"),
+        (annotation(GOOD).replace("<ymin>9<", "<ymin>x<"), r"line 4: bndbox/ymin is 'x' where a number belongs"),
+        (annotation(GOOD).replace("<xmax>20<", "<xmax>nan<"), r"line 4: bndbox/xmax is 'nan' where a number belongs"),
+        (
+            annotation(GOOD).replace("<width>64<", "<width>inf<"),
+            r"b1\.xml, line 1: size/width is 'inf' where a number belongs",
+        ),
+        (
+            annotation().replace("<width>64<", "<width>0<"),
+            r"b1\.xml, line 1: height and width are 48 and 0; they have to be",
+        ),
+        (annotation().replace("<width>64<", "<width>9.5<"), r"b1\.xml, line 1: height and width are 48 and 9\.5"),
+        (
+            annotation(GOOD).replace("<width>64<", "<width>nan<"),
+            r"b1\.xml, line 1: size/width is 'nan' where a number belongs",
+        ),
     ],
 )
 def test_what_is_wrong_is_named_with_file_and_line(text: str, message: str, tmp_path: Path) -> None:
@@ -174,3 +183,100 @@ def test_batches_hold_lists_of_boxes_in_order(tmp_path: Path) -> None:
     batches = list(Bccd(devkit(tmp_path)).test(2))
     assert [tuple(batch.inputs.shape) for batch in batches] == [(2, 3, 256, 256), (1, 3, 256, 256)]
     assert [boxes.image for batch in batches for boxes in batch.targets] == ["test00", "test01", "test02"]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (annotation(GOOD).replace("<xmin>5<", "<xmin>nan<"), "line 4: bndbox/xmin is 'nan' where a number belongs"),
+        (annotation(GOOD).replace("<width>64<", "<width>inf<"), "line 1: size/width is 'inf' where a number belongs"),
+        # Two of the same kind: numbers that Python takes and that nobody means, and one that is not there.
+        (annotation(GOOD).replace("<xmin>5<", "<xmin>1_0<"), "line 4: bndbox/xmin is '1_0' where a number belongs"),
+        (annotation(GOOD).replace("<xmin>5</xmin>", ""), "line 2: bndbox/xmin is None where a number belongs"),
+    ],
+)
+def test_what_is_no_number_is_refused_by_line_b8(text: str, message: str, tmp_path: Path) -> None:
+    with pytest.raises(InvalidInput, match=rf"b1\.xml, {message}"):
+        read_annotation(written(tmp_path, text), CLASSES)
+
+
+TWO = annotation(GOOD, ("WBC", (1, 1, 64, 48), 0))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        TWO.replace("<object>", "<object\n>"),
+        TWO.replace("<object>", "<object\tid='1'>"),
+        TWO.replace("<object>", "<object\n  id='1'\n>"),
+        # Two of the same kind: the file's beginning, and line ends of other systems.
+        "\ufeff<?xml version='1.0' encoding='utf-8'?>\n<!-- <object> -->" + TWO,
+        TWO.replace("\n", "\r\n"),
+    ],
+)
+def test_objects_are_read_however_they_are_written_b9(text: str, tmp_path: Path) -> None:
+    boxes = read_annotation(written(tmp_path, text), CLASSES)
+    assert boxes.labels.tolist() == [0, 1] and boxes.boxes[1].tolist() == [0, 0, 63, 47]
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "latin-1"])
+def test_an_encoding_that_the_file_declares_is_read_b9(encoding: str, tmp_path: Path) -> None:
+    path = written(tmp_path, "")
+    text = f"<?xml version='1.0' encoding='{encoding}'?>{annotation(('Zähler', (5, 9, 20, 30), 0))}"
+    path.write_bytes(text.encode(encoding))
+    assert read_annotation(path, ("Zähler",)).labels.tolist() == [0]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("<!DOCTYPE a [<!ENTITY b 'c'>]><annotation>&b;</annotation>", "line 1: it declares entities"),
+        ("<a>" * 200, "line 1: it is nested more than 100 deep"),
+        ("<?xml version='1.0' encoding='no-such'?><a/>", "is no XML file: unknown encoding"),
+    ],
+)
+def test_markup_that_could_grow_is_refused(text: str, message: str, tmp_path: Path) -> None:
+    with pytest.raises(InvalidInput, match=rf"b1\.xml.*{message}"):
+        read_annotation(written(tmp_path, text), CLASSES)
+
+
+def listed(tmp_path: Path, content: bytes, name: str = "test") -> Bccd:
+    root = devkit(tmp_path)
+    (root / f"VOCdevkit/BCCD/ImageSets/Main/{name}.txt").write_bytes(content)
+    return Bccd(root)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"test00\ntest01\ntest00\n", r"test\.txt, line 3: 'test00' is on line 1, too; list it once"),
+        (
+            b"test00\n\ntrain01\n",
+            r"test\.txt, line 3: the image train01 is of another part, too \(.*train\.txt, line 2\)",
+        ),
+        (b"test00 1\ntest01 -1\n", r"test\.txt, line 1: 'test00 1' is an image and a flag"),
+        (b"test00\nno such one\n", r"test\.txt, line 2: 'no such one' is no image in .*JPEGImages"),
+        # Two of the same kind.
+        (b"test00\n../../train01\n", r"test\.txt, line 2: '\.\./\.\./train01' leads out of the dataset's folder"),
+        (b"test00\ntest01\0\n", r"test\.txt, line 2: 'test01\x00' is no name of a file"),
+    ],
+)
+def test_a_list_is_of_images_once_each_b10(content: bytes, message: str, tmp_path: Path) -> None:
+    with pytest.raises(InvalidInput, match=message):
+        listed(tmp_path, content).split("test")
+
+
+@pytest.mark.parametrize("content", [b"\xef\xbb\xbftest00\r\n\r\ntest01\r\n", "test00\ntest01\n".encode("utf-16")])
+def test_a_list_of_any_editor_is_read_b10(content: bytes, tmp_path: Path) -> None:
+    assert [sample.path.stem for sample in listed(tmp_path, content).split("test").samples] == ["test00", "test01"]
+
+
+def test_names_may_have_spaces_b10(tmp_path: Path) -> None:
+    task = listed(tmp_path, b"test 1\ntest01\n")
+    base = tmp_path / "VOCdevkit/BCCD"
+    for folder, suffix in (("JPEGImages", "jpg"), ("Annotations", "xml")):
+        (base / folder / f"test00.{suffix}").rename(base / folder / f"test 1.{suffix}")
+    assert [boxes.image for batch in task.test(2) for boxes in batch.targets] in (
+        ["test 1", "test01"],
+        ["test01", "test 1"],
+    )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,6 +9,7 @@ import numpy as np
 import pytest
 
 from conversion.errors import InvalidInput
+from tasks.events.aedat4 import read_aedat4
 from tasks.events.encoding import EVENT, Events, Sensor
 from tasks.events.files import (
     checked,
@@ -17,7 +17,6 @@ from tasks.events.files import (
     dvs128,
     read_aedat2,
     read_aedat3,
-    read_aedat4,
     read_bin,
     read_dat,
     read_npy,
@@ -183,13 +182,6 @@ def test_arrays_that_are_no_events_are_refused(rows: np.ndarray, tmp_path: Path)
         read_npy(recorded.npy(tmp_path / "odd.npy", rows), "xytp")
 
 
-def test_a_missing_library_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    path = recorded.dat(tmp_path / "some.dat", recorded.drawn(Sensor(120, 100), 5, seed=0))
-    monkeypatch.setitem(sys.modules, "expelliarmus", None)
-    with pytest.raises(InvalidInput, match=r"needs expelliarmus, .* pip install -e '\.\[events\]'"):
-        read_dat(path)
-
-
 def test_nothing_is_unpickled(tmp_path: Path) -> None:
     path = recorded.npy(tmp_path / "object.npy", np.array([{"x": 1}]))
     with pytest.raises(InvalidInput, match="no readable array"):
@@ -224,3 +216,125 @@ def test_a_pixel_that_a_davis_does_not_have_is_seen(tmp_path: Path) -> None:
     path = recorded.aedat2(tmp_path / "wide.aedat", np.array([400 << 12]), np.array([0]))
     with pytest.raises(InvalidInput, match="x = -55"):
         checked(read_aedat2(path, davis346), Sensor(346, 260), path)
+
+
+CARS = Sensor(120, 100)
+
+
+def clocked(path: Path, *times: int) -> Path:
+    """A .dat with events at these times of its clock."""
+    events = recorded.drawn(CARS, len(times), seed=0)
+    events["t"] = times
+    return recorded.dat(path, events)
+
+
+@pytest.mark.parametrize(
+    ("times", "event", "said"),
+    [
+        ((100, 99, 200, 300), 1, "time 99 follows 100"),  # As in the case.
+        ((5, 9, 2**31 + 9, 10), 3, "time 10 follows 2147483657"),  # One flipped bit.
+        ((2**32 - 2**29, 7), 1, "time 7 follows 3758096384"),  # Nine minutes before the clock's end.
+        ((0, 2**31, 2**31 - 1), 2, "time 2147483647 follows 2147483648"),
+    ],
+)
+def test_a_clock_that_steps_back_is_refused_b1(times: tuple[int, ...], event: int, said: str, tmp_path: Path) -> None:
+    with pytest.raises(InvalidInput, match=rf"a\.dat runs backwards at event {event}: {said}"):
+        read_dat(clocked(tmp_path / "a.dat", *times))
+
+
+def test_a_clock_of_32_bits_that_begins_anew_goes_on_b1(tmp_path: Path) -> None:
+    path = clocked(tmp_path / "a.dat", 2**32 - 5, 2**32 - 1, 3, 3, 2**32 - 2, 1)
+    assert read_dat(path)["t"].tolist() == [2**32 - 5, 2**32 - 1, 2**32 + 3, 2**32 + 3, 2**33 - 2, 2**33 + 1]
+
+
+def test_dat_is_as_expelliarmus_reads_it(tmp_path: Path) -> None:
+    theirs = pytest.importorskip("expelliarmus").Wizard(encoding="dat")
+    path = recorded.dat(tmp_path / "a.dat", recorded.drawn(CARS, 500, seed=3))
+    assert all(np.array_equal(read_dat(path)[name], theirs.read(path)[name]) for name in "txyp")
+
+
+@pytest.mark.parametrize("polarity", [2, 3, 15])
+def test_a_polarity_that_is_none_is_refused_in_dat_b2(polarity: int, tmp_path: Path) -> None:
+    events = recorded.drawn(CARS, 5, seed=0)
+    events["p"][3] = polarity
+    with pytest.raises(InvalidInput, match=rf"Event 3 of .*a\.dat has polarity {polarity}; polarities are 0 and 1"):
+        read_dat(recorded.dat(tmp_path / "a.dat", events))
+
+
+ROWS = np.array([[5.0, 3, 0, 1], [6, 4, 1, -1], [7, 5, 2, 1]])
+
+
+def altered(row: int, column: int, value: float) -> np.ndarray:
+    rows = ROWS.copy()
+    rows[row, column] = value
+    return rows
+
+
+@pytest.mark.parametrize(
+    ("rows", "said"),
+    [
+        (altered(1, 3, 2), "Event 1 of .* has polarity 2; polarities are"),
+        (altered(0, 3, 0), "Event 0 of .* has polarity 0; polarities are 0 and 1, or -1 and 1"),
+        (altered(2, 3, 0.5), r"Event 2 of .* has p = 0\.5; p is in whole numbers"),
+        (altered(1, 0, 1.7), r"Event 1 of .* has x = 1\.7; x is in whole numbers"),
+        (altered(2, 1, np.nan), "Event 2 of .* has y = nan"),
+        (altered(0, 0, np.inf), "Event 0 of .* has x = inf"),
+        (altered(0, 2, np.nan), "The times in .* are no finite numbers"),
+    ],
+)
+def test_numbers_that_are_no_events_are_refused_by_event_b2(rows: np.ndarray, said: str, tmp_path: Path) -> None:
+    with pytest.raises(InvalidInput, match=f"{said}"):
+        read_npy(recorded.npy(tmp_path / "a.npy", rows), "xytp")
+
+
+def cut(content: bytes) -> bytes:
+    return content[:-8]
+
+
+def grown(content: bytes) -> bytes:
+    """An array that says it has a million million rows, which NumPy would set aside."""
+    return content.replace(b"(3, 4), }" + b" " * 12, b"(3000000000000, 4), }")
+
+
+@pytest.mark.parametrize("change", [cut, grown, lambda content: content + b"\0", lambda content: content[:40]])
+def test_arrays_of_another_length_are_refused_b2(change: Callable[[bytes], bytes], tmp_path: Path) -> None:
+    path = recorded.npy(tmp_path / "a.npy", ROWS)
+    path.write_bytes(change(path.read_bytes()))
+    with pytest.raises(InvalidInput, match=r"a\.npy (ends within|is no readable array)"):
+        read_npy(path, "xytp")
+
+
+def test_an_archive_of_arrays_is_no_array_b2(tmp_path: Path) -> None:
+    np.savez(tmp_path / "a.npz", ROWS)
+    path = (tmp_path / "a.npz").rename(tmp_path / "a.npy")
+    with pytest.raises(InvalidInput, match=r"a\.npy is no readable array of NumPy"):
+        read_npy(path, "xytp")
+
+
+def test_arrays_are_as_numpy_reads_them_in_any_layout(tmp_path: Path) -> None:
+    for number, rows in enumerate((ROWS, np.asfortranarray(ROWS), ROWS.astype(">f4"), ROWS.astype(np.int8))):
+        path = recorded.npy(tmp_path / f"{number}.npy", rows)
+        found = read_npy(path, "xytp")
+        expected = np.load(path)
+        assert found["x"].tolist() == expected[:, 0].tolist() and found["p"].tolist() == [1, 0, 1]
+
+
+def test_times_of_years_are_refused() -> None:
+    """Products of such times overflow 64 bits, and events would land in bins by chance."""
+    events = recorded.drawn(CARS, 3, seed=0)
+    events["t"] = [0, 1, 2**62]
+    with pytest.raises(InvalidInput, match=r"a\.rec runs from time 0 to 4611686018427387904, .* would be years"):
+        checked(events, CARS, "a.rec")
+
+
+@pytest.mark.parametrize("compression", ["none", "lz4", "zstd"])
+def test_packets_are_as_aedat_reads_them(compression: str, tmp_path: Path) -> None:
+    aedat = pytest.importorskip("aedat")
+    path = recorded.aedat4(
+        tmp_path / "a.aedat4", recorded.drawn(Sensor(128, 128), 130, seed=4), compression=compression
+    )
+    theirs = np.concatenate([packet["events"] for packet in aedat.Decoder(path)])
+    found = read_aedat4(path, Sensor(128, 128))
+    assert all(
+        np.array_equal(found[own], theirs[name]) for own, name in zip("txyp", ("t", "x", "y", "on"), strict=True)
+    )

@@ -196,3 +196,58 @@ def test_what_is_missing(damage: Callable[[Path], object], reason: str, modelnet
     damage(modelnet / "ModelNet10")
     with pytest.raises(DataMissing, match=reason):
         TASKS["modelnet10"](modelnet).split("test")
+
+
+def test_line_ends_and_marks_of_other_editors_are_read_b11(tmp_path: Path) -> None:
+    for write in (shapes.obj, shapes.off):
+        path = write(tmp_path / f"a.{write.__name__}", CUBE, SQUARES)
+        expected, plain = read_mesh(path), path.read_bytes()
+        for content in (
+            plain.replace(b"\n", b"\r\n"), b"\xef\xbb\xbf" + plain, plain + b"\n \n\r\n", plain.replace(b"\n", b"\r"),
+        ):  # fmt: skip
+            path.write_bytes(content)
+            found = read_mesh(path)
+            assert np.array_equal(found.vertices, expected.vertices) and np.array_equal(found.faces, expected.faces)
+
+
+@pytest.mark.parametrize(
+    "faces",
+    [
+        "f 1 2 3 # the first\nf 1 3 4#and another",
+        "f 1 2 \\\n3\nf 1 \\\n  3 \\\n4",
+        # Two of the same kind.
+        "f 1/1 2/1 3/1 # with textures\nf 1//1 \\\r\n3//1 4//1",
+        "f 1 2 3\nf 1 3 4\\",
+    ],
+)
+def test_remarks_and_lines_that_go_on_are_read_b12(faces: str, tmp_path: Path) -> None:
+    path = tmp_path / "a.obj"
+    path.write_text(f"v 0 0 0 # origin\nv 1 \\\n0 0\nv 0 1 0\nv 0 0 1\n{faces}\n")
+    mesh = read_mesh(path)
+    assert mesh.vertices.tolist() == [[0, 0, 0], [1, 0, 0], [0, 1, 0], [0, 0, 1]]
+    assert mesh.faces.tolist() == [[0, 1, 2], [0, 2, 3]]
+
+
+def test_a_fault_in_a_line_that_goes_on_has_the_line_it_begins_on_b12(tmp_path: Path) -> None:
+    path = tmp_path / "a.obj"
+    path.write_text("v 0 0 0\nv 1 0 0\nv 0 1 0\nf 1 \\\n2 \\\n9\n")
+    with pytest.raises(InvalidInput, match=r"a\.obj, line 4: a face names a vertex"):
+        read_mesh(path)
+
+
+@pytest.mark.parametrize("number", ["99999999999999999999", "1_0", "٣"])  # A digit of another script.
+@pytest.mark.parametrize("write", [shapes.obj, shapes.off])
+def test_what_is_no_whole_number_is_refused(write: Callable[..., Path], number: str, tmp_path: Path) -> None:
+    path = write(tmp_path / f"a.{write.__name__}", shapes.vertices(1), shapes.TETRAHEDRON)
+    lines = path.read_text().rstrip().splitlines()
+    last = max(k for k, line in enumerate(lines) if line[:2] in ("f ", "3 "))
+    lines[last] = f"{lines[last][:4]}{number} 2"
+    path.write_text("\n".join(lines))
+    with pytest.raises(InvalidInput, match=rf"line {last + 1}: '{number}' is no whole number"):
+        read_mesh(path)
+
+
+def test_coordinates_whose_areas_overflow_are_refused(tmp_path: Path) -> None:
+    path = shapes.obj(tmp_path / "a.obj", [[0, 0, 0], [1e200, 0, 0], [0, 1e200, 0]], [[0, 1, 2]])
+    with pytest.raises(InvalidInput, match=r"a\.obj has coordinates beyond 1e\+60"):
+        read_mesh(path)

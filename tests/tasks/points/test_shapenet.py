@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -229,3 +230,42 @@ def _without(root: Path, archive: Path, folder: str, names: list[str]) -> None:
         kept = [name for name in listed if name not in {f"shape_data/{folder}/{shape}" for shape in names}]
         (other / "train_test_split" / entry.name).write_text(json.dumps(kept))
     TASKS["shapenet_parts"](root).require()
+
+
+@pytest.mark.parametrize("change", [
+    lambda content: content.replace(b"\n", b"\r\n"),
+    lambda content: b"\xef\xbb\xbf" + content,
+    lambda content: content + b"\n\r\n \n",
+    # Two of the same kind.
+    lambda content: content.decode().encode("utf-16"),
+    lambda content: content.replace(b"\n", b"\r"),
+])  # fmt: skip
+def test_files_of_other_editors_are_read_b11(change: Callable[[bytes], bytes], vases: Path) -> None:
+    expected = TASKS["coseg_vases"](vases.parent).split("test")[0]
+    for path in vases.rglob("*.txt"):
+        path.write_bytes(change(path.read_bytes()))
+    for path in vases.rglob("*.json"):
+        path.write_bytes(change(path.read_bytes()))
+    cloud, parts = TASKS["coseg_vases"](vases.parent).split("test")[0]
+    assert torch.equal(cloud, expected[0]) and torch.equal(parts, expected[1])
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("Vase\t00000001\nVase\t00000002\n", r"synsetoffset2category\.txt, line 2: 'Vase\t00000002' repeats"),
+        ("Vase\t00000001\nCup\t00000001\n", r"synsetoffset2category\.txt, line 2: 'Cup\t00000001' repeats"),
+        ("Vase\t../elsewhere\n", r"line 1: 'Vase\t\.\./elsewhere' is no category and its folder"),
+    ],
+)
+def test_a_category_has_one_folder_below_the_datasets_own(content: str, message: str, vases: Path) -> None:
+    (vases / "synsetoffset2category.txt").write_text(content)
+    assert re.search(message, str(TASKS["coseg_vases"](vases.parent).missing()))
+
+
+def test_a_shape_is_listed_once(vases: Path) -> None:
+    path = vases / "train_test_split/shuffled_test_file_list.json"
+    names = json.loads(path.read_text())
+    path.write_text(json.dumps([*names, names[0]]))
+    message = str(TASKS["coseg_vases"](vases.parent).missing())
+    assert f"shuffled_test_file_list.json, entry {len(names) + 1}: '{names[0]}' is entry 1, too" in message

@@ -14,6 +14,7 @@ from PIL import Image
 
 from conversion.errors import DataMissing, InvalidInput
 from tasks import TASKS
+from tasks.detection.coco_file import CocoFile
 from tasks.segmentation.coco import CocoSegmentation, Instances, rasterised
 from tests.tasks.segmentation import drawn
 
@@ -102,8 +103,7 @@ def test_the_first_annotation_lies_on_top() -> None:
     expected = torch.zeros(6, 6, dtype=torch.uint8)
     expected[2:, 2:], expected[:, 4:] = car, car
     expected[:4, :4] = boat
-    instances = Instances(Path("file.json"), content)
-    assert torch.equal(rasterised(instances, instances.images[0]), expected)
+    assert torch.equal(rasterised(Instances(CocoFile(Path("file.json"), content)), 7), expected)
 
 
 @pytest.mark.parametrize("name", LAYOUTS)
@@ -144,7 +144,7 @@ def test_a_missing_file_is_named_before_work_starts(
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda path: path.write_bytes(path.read_bytes()[:200]), "not a readable JPEG or PNG"),
+        (lambda path: path.write_bytes(path.read_bytes()[:200]), "not a readable PNG"),
         (lambda path: Image.new("L", (480, 359)).save(path), "480x359 pixels, its image .*480x360"),
         (lambda path: Image.new("L", (480, 360), 12).save(path), "holds class 12; there are 11"),
         (lambda path: Image.new("RGB", (480, 360)).save(path), "give class indices, not colours"),
@@ -211,7 +211,9 @@ def test_an_image_with_a_bad_polygon_can_be_left_out(tmp_path: Path) -> None:
     gap = CocoSegmentation(root).missing()
     bad = next(i for i in content["images"] if i["id"] == content["annotations"][0]["image_id"])
     stem = Path(bad["file_name"]).stem
-    assert gap is not None and "2 points" in gap and f"write {stem} on a line of {root / 'coco/skip.txt'}" in gap
+    assert (
+        gap is not None and "at least 3 points" in gap and f"write {stem} on a line of {root / 'coco/skip.txt'}" in gap
+    )
     (root / "coco/skip.txt").write_text(stem)
     assert CocoSegmentation(root).missing() is None
 
@@ -224,16 +226,19 @@ def test_a_damaged_file_of_sbd_is_named(tasks: dict[str, Any], tmp_path: Path) -
         split[index]
 
 
-ANNOTATION = {"id": 5, "image_id": 0, "category_id": 1, "segmentation": [[0, 0, 4, 0, 4, 4]]}
+ANNOTATION = {"id": 500, "image_id": 0, "category_id": 1, "segmentation": [[0, 0, 4, 0, 4, 4]]}
 
 
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"segmentation": [[0, 0, 4, 0, 4, 4], [1, 1, 2, 2]]}, "annotation 5: a polygon has 2 points"),
-        ({"segmentation": []}, "annotation 5: it has no segmentation"),
-        ({"category_id": 4}, "annotation 5: there is no category 4"),
-        ({"image_id": 99}, "annotation 5: there is no image 99"),
+        (
+            {"segmentation": [[0, 0, 4, 0, 4, 4], [1, 1, 2, 2]]},
+            "annotation 500: segmentation is .*; it has to be polygons of at least 3 points",
+        ),
+        ({"segmentation": []}, "annotation 500: segmentation is .*; it has to be polygons"),
+        ({"category_id": 4}, "annotation 500: there is no category 4"),
+        ({"image_id": 99}, "annotation 500: there is no image 99"),
         (None, "holds no annotation"),
     ],
 )
@@ -255,7 +260,7 @@ def test_a_bad_annotation_is_named_before_work_starts(
         ("[]", "is no annotation file of COCO"),
         ('{"images": [], "annotations": [], "categories": []}', "holds no image"),
         (
-            '{"images": [{"id": 1, "file_name": "1.jpg"}], "annotations": [0], '
+            '{"images": [{"id": 1, "file_name": "1.jpg"}], "annotations": [{"id": 0, "image_id": 1}], '
             '"categories": [{"id": 2, "name": "unicorn"}]}',
             "'unicorn', is none",
         ),
@@ -272,3 +277,52 @@ def test_a_map_of_another_size_than_its_image_is_named_by_id(tmp_path: Path) -> 
     drawn.photograph(root / "coco/val2017/000000000002.jpg", 31, 40, 0)
     with pytest.raises(InvalidInput, match=r"of image 2 in .*val2017.json is 40x30 pixels, its image .*40x31"):
         CocoSegmentation(root).split("test")[2]
+
+
+def masked(shape: object) -> Instances:
+    content = {
+        "images": [{"id": 7, "file_name": "a.jpg", "height": 30, "width": 40}],
+        "categories": [{"id": 3, "name": "car"}],
+        "annotations": [{"id": 1, "image_id": 7, "category_id": 3, "segmentation": shape}],
+    }
+    return Instances(CocoFile(Path("file.json"), content))
+
+
+def test_run_lengths_are_as_pycocotools_reads_them() -> None:
+    from pycocotools import mask
+
+    for seed in range(5):
+        inside = np.asfortranarray(np.random.default_rng(seed).random((30, 40)) < 0.3 ** (seed + 1)).astype(np.uint8)
+        text = mask.encode(inside)
+        found = rasterised(masked({"size": [30, 40], "counts": text["counts"].decode()}), 7)
+        assert np.array_equal(found.numpy() > 0, inside > 0)
+
+
+@pytest.mark.parametrize(
+    ("shape", "message"),
+    [
+        ({"size": [30, 40], "counts": [100, 1000]}, "its run-length code does not make up 1200 pixels"),
+        ({"size": [30, 40], "counts": "0"}, "its run-length code does not make up 1200 pixels"),
+        ({"size": [30, 40], "counts": "oooooooooooooooooo"}, "its run-length code does not make up"),
+        ({"size": [40, 30], "counts": [1200]}, "its map is 30x40 pixels, the image 40x30"),
+        ({"size": [30, 40], "counts": [-100, 1300]}, "segmentation is .*; it has to be polygons"),
+        ([[0, 0, 1e15, 0, 4, 4]], "a polygon reaches far out of the image, 40x30"),
+        ([[0, 0, 4, 0, 4, 4, 5]], r"a polygon has 3\.5 points"),
+        ([[0, 0, 4, 0, 4, float("nan")]], "segmentation is .*; it has to be polygons"),
+    ],
+)
+def test_a_mask_that_is_none_is_named_by_id_b6(shape: object, message: str) -> None:
+    """pycocotools reads past the end of some, and takes minutes and memory for others."""
+    with pytest.raises(InvalidInput, match=f"file.json, annotation 1: {message}"):
+        rasterised(masked(shape), 7)
+
+
+def test_an_image_of_training_and_test_is_refused_b10(tmp_path: Path) -> None:
+    """It has another map in each list, SegmentationClassAug and SegmentationClass."""
+    root = drawn.voc(tmp_path)
+    base = root / "VOCdevkit/VOC2012"
+    name = "2007_000004"
+    drawn.labels(base / f"SegmentationClassAug/{name}.png", 34, 40, 0, [0, 5])
+    (base / "ImageSets/Segmentation/trainaug.txt").write_text(name)
+    with pytest.raises(InvalidInput, match=rf"lists image {name} twice, in the train and the test split"):
+        TASKS["voc_segmentation"](root).split("test")
