@@ -113,8 +113,8 @@ class _Parameters:
             )
         # Of one spike of each neuron, shape (positions, channels).
         self.prices = {
-            node: (fan_out * MACS_PER_SYNOP / total).movedim(self.graph.channel_axis(node) - 1, -1).flatten(0, -2)
-            .view(-1, self.graph.channels(node)).to(torch.float32).contiguous()
+            node: (fan_out * MACS_PER_SYNOP / total).movedim(self.graph.channel_axis(node) - 1, -1)
+            .reshape(-1, self.graph.channels(node)).to(torch.float32).contiguous()
             for node, fan_out in connections.fan_out.items()
         }  # fmt: skip
         self.fast = False
