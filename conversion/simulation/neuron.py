@@ -168,6 +168,12 @@ class Layer:
         self.state: tuple[Tensor, ...] = ()
         self.t = 0
 
+    def __copy__(self) -> Layer:
+        """A layer that goes on by itself from the same state, which a step changes in place."""
+        copied = object.__new__(Layer)
+        vars(copied).update(vars(self) | {"state": tuple(part.clone() for part in self.state)})
+        return copied
+
     def step(self, current: Tensor) -> tuple[Tensor, Tensor | None]:
         """Simulates one timestep.
 
