@@ -24,6 +24,7 @@ from benchmarks.references.released import (
 from benchmarks.suites.cell import Cell
 from benchmarks.suites.files import load_suite
 from conversion import InvalidInput
+from conversion.errors import UnknownName
 from tests.benchmarks.conftest import Cli
 from tests.tolerance import points
 
@@ -104,8 +105,13 @@ def test_networks_of_event_cameras_answer_to_their_released_names() -> None:
     assert released_network("ncars", "event_convnet") == "event_convnet"
     assert released_network("cifar10", "resnet18") == "resnet18"
     assert released_network("mini_events", "resnet18") == "event_resnet18"
-    # There is no such network for events; the name stays, and what fits is said later.
-    assert released_network("mini_events", "resnet20") == "resnet20"
+
+
+def test_networks_that_do_not_fit_are_refused_before_anything_is_loaded_d4() -> None:
+    with pytest.raises(UnknownName, match="no network called 'res20'; did you mean resnet20"):
+        released_network("cifar10", "res20")
+    with pytest.raises(InvalidInput, match="resnet20 does not fit task mini_events: it is for image classification"):
+        released_network("mini_events", "resnet20")
 
 
 @pytest.mark.parametrize(

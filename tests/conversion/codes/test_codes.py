@@ -156,7 +156,7 @@ def test_a_code_keeps_to_what_it_says_of_itself(code: Code, T: int, value: float
 
 
 def test_codes_have_names() -> None:
-    assert list(CODES) == ["binary", "differential", "held", "one_hot", "phase", "signed_digits"]
+    assert list(CODES) == ["binary", "differential", "held", "one_hot", "phase", "signed_digits", "unary"]
 
 
 def test_smallest_amplitudes() -> None:
