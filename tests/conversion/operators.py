@@ -52,6 +52,8 @@ def operators(only: Collection[str] | None = None) -> Iterator[tuple[str, list[O
         warnings.simplefilter("ignore")
         from torch.testing._internal.common_methods_invocations import op_db
 
+        # Importing it forbids the whole process to set flags of torch's backends, as other tests and compilers do.
+        torch.backends.flags_frozen.__globals__["__allow_nonbracketed_mutation_flag"] = True
         for info in op_db:
             name = f"{info.name}.{info.variant_test_name}" if info.variant_test_name else info.name
             if only is not None and name not in only:
