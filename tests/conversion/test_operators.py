@@ -1,7 +1,7 @@
 """Torch's own database of operators against the role table: each converts rightly, or is refused by name.
 
-`python -m tests.conversion.operators docs/operations.md` sweeps all of it. Here are those that convert, and the layers
-that do not.
+`python -m tests.conversion.operators docs/operations.md` sweeps all of it. Here are a third of those that convert, and of
+the layers that do not.
 """
 
 from __future__ import annotations
@@ -17,7 +17,9 @@ from tests.conversion.operators import END, START, Outcome, listed, operators, r
 pytest.importorskip("expecttest")
 pytestmark = pytest.mark.slow
 PAGE = Path(__file__).parents[2] / "docs/operations.md"
-ROWS = listed(PAGE.read_text(encoding="utf-8").partition(START)[2].partition(END)[0])
+WHOLE = listed(PAGE.read_text(encoding="utf-8").partition(START)[2].partition(END)[0])
+
+ROWS = {row: names[::3] for row, names in WHOLE.items()}
 
 
 @pytest.fixture(scope="module")
@@ -29,7 +31,7 @@ def test_every_rule_holds_for_what_it_lets_through(swept: dict[str, list[Outcome
     """Linear is additive, an activation is the curve that the table says, the rest is a function of its input alone."""
     faults = {name: outcome.fault for name, outcomes in swept.items() for outcome in outcomes if outcome.fault}
     assert not faults
-    assert sum(outcome.role is not None for outcomes in swept.values() for outcome in outcomes) > 250
+    assert sum(outcome.role is not None for outcomes in swept.values() for outcome in outcomes) > 80
 
 
 def test_what_is_refused_is_named(swept: dict[str, list[Outcome]]) -> None:
@@ -39,7 +41,7 @@ def test_what_is_refused_is_named(swept: dict[str, list[Outcome]]) -> None:
     for reason in reasons:
         named = re.match(r"The (operation|positions that) (aten|prims|<built-in|\w+)", reason)
         assert named or untraced.match(reason), reason
-    assert sum("has no rule" in reason for reason in reasons) > 30
+    assert sum("has no rule" in reason for reason in reasons) > 10
 
 
 def test_the_table_of_the_page_is_that_of_today(swept: dict[str, list[Outcome]]) -> None:

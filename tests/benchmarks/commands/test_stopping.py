@@ -45,8 +45,7 @@ def until(condition: object, process: subprocess.Popen[str]) -> None:
 @pytest.mark.parametrize(
     ("when", "engine", "number"),
     [
-        ("importing", "inline", signal.SIGTERM), ("importing", "inline", signal.SIGINT),
-        ("measuring", "inline", signal.SIGINT), ("measuring", "local", signal.SIGINT),
+        ("importing", "inline", signal.SIGTERM), ("measuring", "inline", signal.SIGINT),
         ("measuring", "local", signal.SIGTERM),
     ],
 )  # fmt: skip
