@@ -1,7 +1,7 @@
 """Torch's own database of operators against the role table: each converts rightly, or is refused by name.
 
-`python -m tests.conversion.operators docs/operations.md` sweeps all of it. Here are a third of those that convert, and of
-the layers that do not.
+`python -m tests.conversion.operators docs/operations.md` sweeps all of it. Here is a third of those that convert, and
+of the layers that do not.
 """
 
 from __future__ import annotations
