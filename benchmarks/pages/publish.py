@@ -13,6 +13,7 @@ from benchmarks.pages.leaderboard import leaderboard_of, summary, write_leaderbo
 from benchmarks.pages.tables import absent, collect, markdown, write_tables
 from benchmarks.records.reading import Results
 from benchmarks.suites.suite import Suite
+from benchmarks.text import one_line, page
 
 SCREENFUL = 24
 """The most cells whose tables are shown after a run."""
@@ -40,10 +41,10 @@ def show(suite: Suite, store: Results, frame: pd.DataFrame, results: Path) -> No
     details = suite.table is None
     # Of all cells it is the page that was just written.
     if details and frame["cell"].nunique() == len(suite.cells()):
-        page = (store.folder / "results.md").read_text(encoding="utf-8")
+        text = (store.folder / "results.md").read_text(encoding="utf-8")
     else:
-        page = markdown(suite, frame, store.origin(), details=details)
-    _print(page, suite, store, results)
+        text = markdown(suite, frame, store.origin(), details=details)
+    _print(text, suite, store, results)
 
 
 def show_screenful(suite: Suite, store: Results, frame: pd.DataFrame, results: Path) -> None:
@@ -56,19 +57,18 @@ def show_screenful(suite: Suite, store: Results, frame: pd.DataFrame, results: P
         f"# {suite.title}",
         "",
         "Best rows: score at its share of the ANN's energy, one accumulation for each spike.",
-        "",
     ]
     for (task, network), group in frame.groupby(["task", "network"], sort=False):
-        lines_of = absent(group[group["metric"].isin([group["metric"].iloc[0]]) | group["metric"].isna()])
-        best += [f"- {task}, {network}: {line.removeprefix('- ')}" for line in lines_of]
-    _print("\n".join([*lines, *best]), suite, store, results)
+        reasons = absent(group[group["metric"].isin([group["metric"].iloc[0]]) | group["metric"].isna()])
+        best += [one_line(f"- {task}, {network}: {reason.removeprefix('- ')}") for reason in reasons]
+    _print(page("\n".join([*map(one_line, lines), "", *best])), suite, store, results)
 
 
-def _print(page: str, suite: Suite, store: Results, results: Path) -> None:
+def _print(text: str, suite: Suite, store: Results, results: Path) -> None:
     console = Console()
     if console.is_terminal:
-        console.print(Markdown(page))
+        console.print(Markdown(text))
     else:
-        print(page)
+        print(text)
     written = (store.folder / "results.csv", store.folder / "results.md", leaderboard_of(results))
     print(f"Written: {', '.join(map(str, written))}", file=sys.stderr)

@@ -285,3 +285,17 @@ def test_many_cells_are_shown_by_their_best_rows_d6(
     assert f"| 99.00 | 98.50 at {100 * 501 * 0.9 / 4600:.1f} %: `{SUITE.cells()[1].recipe.label}`" in shown.out
     assert "missing: not run yet" in shown.out
     assert "results.md" in shown.err
+
+
+def test_a_screenful_escapes_what_comes_from_outside(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    store = Store(tmp_path, SUITE.name)
+    store.save(record(0, 99.0, 0, 1000))
+    store.save(record(1, 98.5, 501, 0))
+    frame = write_pages(SUITE, store, tmp_path)
+    frame.loc[frame["status"] == "missing", "reason"] = "gone \x1b[2J\n# <b>away</b>"
+    monkeypatch.setattr(publish, "SCREENFUL", 2)
+    show_screenful(SUITE, store, frame, tmp_path)
+    shown = capsys.readouterr().out
+    assert "missing: gone \\x1b[2J # &lt;b>away&lt;/b>" in shown and "\x1b" not in shown
