@@ -27,7 +27,7 @@ app = typer.Typer(no_args_is_help=False, pretty_exceptions_enable=False)
 def default(context: typer.Context) -> None:
     """The benchmark of ANN-to-SNN conversion. Without a command: run --suite mini."""
     commands = cast(TyperGroup, context.command)
-    context.default_map = user_defaults(commands, context)
+    context.default_map = user_defaults(commands)
     if context.invoked_subcommand is None:
         command = commands.commands["run"]
         with command.make_context("run", [], parent=context) as own:

@@ -12,7 +12,7 @@ import torch
 from hypothesis import settings
 
 from adapters import NETWORKS
-from benchmarks.engines.base import cores
+from benchmarks.records.machine import cores
 from conversion.methods import METHODS
 from tasks import TASKS
 

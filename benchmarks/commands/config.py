@@ -20,7 +20,7 @@ def config_file() -> Path:
     return Path(named) if named else folder / FILE
 
 
-def user_defaults(commands: TyperGroup, context: typer.Context) -> dict[str, dict[str, Any]]:
+def user_defaults(commands: TyperGroup) -> dict[str, dict[str, Any]]:
     """What the file says of each command's options, by the names of its parameters; nothing where there is no file.
 
     Every command takes those that it has. The command line and environment variables come before the file.
@@ -39,11 +39,8 @@ def user_defaults(commands: TyperGroup, context: typer.Context) -> dict[str, dic
         raise typer.BadParameter(f"The user's defaults in {path} cannot be read: {error}.") from None
     found: dict[str, dict[str, Any]] = {}
     unknown = set(given)
-    for name in commands.list_commands(context):
-        command = commands.get_command(context, name)
-        options = (
-            {option.removeprefix("--"): each.name for each in command.params for option in each.opts} if command else {}
-        )
+    for name, command in commands.commands.items():
+        options = {option.removeprefix("--"): each.name for each in command.params for option in each.opts}
         found[name] = {str(options[key]): value for key, value in given.items() if key in options}
         unknown -= set(options)
     if unknown:

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import math
 import os
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
-from pathlib import Path
 from typing import Protocol
 
 import torch
 
 from benchmarks.execution.worker import Job, JobResult
+from benchmarks.records.machine import cores
 from conversion.errors import BenchmarkError
 
 # The largest default of workers: each holds the data and a network of its own in memory.
@@ -30,26 +28,6 @@ class Engine(Protocol):
     def run(self, jobs: Sequence[Job]) -> Iterator[tuple[Job, JobResult]]:
         """Yields every job once, in whatever order they end. Closing the iterator stops those that run."""
         ...
-
-
-def cores(root: Path = Path("/sys/fs/cgroup")) -> int:
-    """CPU cores that this process may use, at least one: those it may run on, or its container's quota.
-
-    Args:
-        root: where Linux shows the limits of the process's control group.
-    """
-    allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return max(1, math.floor(min(allowed, _quota(root))))
-
-
-def _quota(root: Path) -> float:
-    """Cores' worth of time that a container may use, from either version of control groups."""
-    for files in (("cpu.max",), ("cpu/cpu.cfs_quota_us", "cpu/cpu.cfs_period_us")):
-        with suppress(OSError, ValueError):
-            quota, period = map(float, " ".join((root / file).read_text() for file in files).split())
-            if quota > 0:
-                return quota / period
-    return math.inf
 
 
 def threads(workers: int) -> int:

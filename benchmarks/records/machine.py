@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import os
 import platform
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 
@@ -39,12 +41,31 @@ def this_machine() -> Machine:
     capability = torch.backends.cpu.get_cpu_capability()
     # oneDNN uses the tile instructions independently of the capability of torch's own kernels.
     tiles = " AMX" if "amx_tile" in described.get("flags", "").split() else ""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return Machine(
         processor=described.get("model name") or platform.processor() or platform.machine(),
         isa=f"{platform.machine()} {capability}{tiles}",
-        cores=str(cores),
+        cores=str(cores()),
     )
+
+
+def cores(root: Path = Path("/sys/fs/cgroup")) -> int:
+    """CPU cores that this process may use, at least one: those it may run on, or its container's quota.
+
+    Args:
+        root: where Linux shows the limits of the process's control group.
+    """
+    allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, math.floor(min(allowed, _quota(root))))
+
+
+def _quota(root: Path) -> float:
+    """Cores' worth of time that a container may use, from either version of control groups."""
+    for files in (("cpu.max",), ("cpu/cpu.cfs_quota_us", "cpu/cpu.cfs_period_us")):
+        with suppress(OSError, ValueError):
+            quota, period = map(float, " ".join((root / file).read_text() for file in files).split())
+            if quota > 0:
+                return quota / period
+    return math.inf
 
 
 def _described() -> dict[str, str]:

@@ -16,11 +16,11 @@ import pytest
 import torch
 
 from benchmarks.engines import Inline, Local
-from benchmarks.engines.base import cores
 from benchmarks.engines.runner import run
 from benchmarks.execution.plan import cells_to_run, plan
 from benchmarks.execution.workbench import ROOT, Workbench
 from benchmarks.execution.worker import Job, Settings, workbench
+from benchmarks.records.machine import cores
 from benchmarks.records.record import Record
 from benchmarks.records.store import Store
 from benchmarks.suites.cell import Cell

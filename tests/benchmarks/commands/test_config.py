@@ -26,7 +26,7 @@ def written(monkeypatch: pytest.MonkeyPatch, folder: Path, text: str) -> Path:
 
 
 def defaults() -> dict[str, dict[str, object]]:
-    return user_defaults(GROUP, typer.Context(GROUP))
+    return user_defaults(GROUP)
 
 
 def test_every_command_takes_the_options_that_it_has(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -70,7 +70,7 @@ def test_the_nearest_default_wins(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 
     @app.callback()
     def default(context: typer.Context) -> None:
-        context.default_map = user_defaults(cast(TyperGroup, context.command), context)
+        context.default_map = user_defaults(cast(TyperGroup, context.command))
 
     @app.command()
     def show(data_root: opt.Data = None, weights: opt.Weights = WEIGHTS) -> None:

@@ -13,11 +13,12 @@ import psutil
 import pytest
 
 from benchmarks.engines import Engine, Inline, Local, make_engine
-from benchmarks.engines.base import cores, usual_workers
+from benchmarks.engines.base import usual_workers
 from benchmarks.engines.local import _initialise_worker, exit_reason
 from benchmarks.engines.runner import run
 from benchmarks.execution.worker import Job, JobResult, Settings, run_job, workbench
 from benchmarks.records.leases import Leases
+from benchmarks.records.machine import cores
 from benchmarks.records.store import Store
 from benchmarks.suites.cell import Cell
 from conversion.errors import BenchmarkError

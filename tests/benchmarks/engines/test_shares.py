@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from benchmarks.engines import base
-from benchmarks.engines.base import cores, threads
+from benchmarks.engines.base import threads
+from benchmarks.records.machine import cores
 
 
 @pytest.fixture(autouse=True)

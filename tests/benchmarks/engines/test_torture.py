@@ -15,10 +15,10 @@ import pytest
 import torch
 
 from benchmarks.engines import Inline
-from benchmarks.engines.base import cores
 from benchmarks.engines.runner import run
 from benchmarks.execution.worker import Job, Settings
 from benchmarks.records.leases import Leases
+from benchmarks.records.machine import cores
 from benchmarks.records.store import Store
 from benchmarks.suites.cell import Cell
 from benchmarks.suites.files import load_suite
