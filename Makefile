@@ -7,7 +7,7 @@ STAMP := $(VENV)/.installed
 # File by file in the order of tests/conftest.py, the slow ones first.
 SHARED_OUT := -n auto --maxprocesses 8 --dist loadfile --no-loadscope-reorder
 
-.PHONY: help bench test quick fuzz lint docs clean
+.PHONY: help bench test quick explore fuzz lint docs clean
 .DEFAULT_GOAL := help
 
 help: ## say what there is to make
@@ -23,6 +23,10 @@ test: $(STAMP) ## run all tests
 # What is marked slow trains networks, starts processes, measures suites or tries everything that ships.
 quick: $(STAMP) ## run the tests that take no more than a moment each
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest $(SHARED_OUT) -m "not slow"
+
+# `make test` tries the same examples each time, so that a change is judged by what it changes alone.
+explore: $(STAMP) ## run the tests of properties on examples that no run has tried
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest $(SHARED_OUT) -m hypothesis --hypothesis-profile explore
 
 # Each minute tries some thousands of changed files; other minutes come with another --seed.
 fuzz: $(STAMP) ## read changed files for five minutes, and print those that are not refused in a sentence
