@@ -2,27 +2,18 @@
 
 from __future__ import annotations
 
-import multiprocessing
-import os
 import random
-import sys
 import time
-from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
 
-from benchmarks.engines import Inline
-from benchmarks.engines.runner import run
-from benchmarks.execution.worker import Job, Settings
 from benchmarks.records.leases import Leases
 from benchmarks.records.machine import cores
 from benchmarks.records.store import Store
-from benchmarks.suites.cell import Cell
 from benchmarks.suites.files import load_suite
-from run_all import main
+from tests.benchmarks.engines.killing import contents, recorded, start, undisturbed
 
 pytestmark = [pytest.mark.slow, pytest.mark.waits]
 
@@ -39,7 +30,6 @@ entries:
     limit: 20
 """
 KILLS = 20
-TIMINGS = {"convert_s", "evaluate_s", "provenance"}
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -48,51 +38,23 @@ def few_threads() -> None:
     torch.set_num_threads(1)
 
 
-def command(argv: list[str]) -> None:
-    """The command line in a process of its own, in which torch is imported already."""
-    torch.set_num_threads(1)  # As in the run that is not disturbed.
-    sys.argv = ["run_all.py", *argv]
-    with open(os.devnull, "w") as nowhere, redirect_stdout(nowhere), redirect_stderr(nowhere):
-        main()
-
-
-def contents(store: Store, cells: list[Cell]) -> list[tuple[dict[str, Any], list[list[Any]]]]:
-    found = []
-    for cell in cells:
-        record = store.load(cell)
-        assert record is not None
-        samples = store.samples(record)
-        assert samples is not None
-        found.append((record.model_dump(exclude=TIMINGS), samples.to_numpy().tolist()))
-    return found
-
-
-def recorded(store: Store) -> int:
-    return sum(True for _ in store.cells.glob("*/record.json"))
-
-
 @pytest.mark.usefixtures("misbehaving")
 def test_sixty_cells_survive_a_runner_that_is_killed_twenty_times(tmp_path: Path) -> None:
     path = tmp_path / "torture.yaml"
     path.write_text(SUITE)
     cells = load_suite(str(path)).cells()
     assert len(cells) == 61  # And their ANN.
-    undisturbed = Store(tmp_path / "undisturbed", "torture")
-    run([Job(cell, tmp_path / "undisturbed", "torture", Settings()) for cell in cells], Inline(), undisturbed)
-
+    expected = undisturbed(tmp_path / "undisturbed", "torture", cells)
     chance = random.Random(0)
     store = Store(tmp_path / "out", "torture")
     leases = Leases(store)
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["__main__", "benchmarks.engines.local", "benchmarks.api", "run_all"])
     stored: dict[str, float] = {}
     killed = 0
     while True:
         # Every fourth run has workers, which have to die with it.
         engine = ["local", "--workers", str(max(2, cores()))] if killed % 4 == 0 else ["inline"]
         argv = ["run", "--suite", str(path), "--results", str(tmp_path / "out"), "--engine", *engine]
-        process = context.Process(target=command, args=(argv,))
-        process.start()
+        process = start(argv)
         while process.is_alive() and not any(True for _ in leases.running()):
             time.sleep(0.01)
         if killed < KILLS:
@@ -114,6 +76,6 @@ def test_sixty_cells_survive_a_runner_that_is_killed_twenty_times(tmp_path: Path
         stored = now
     assert killed == KILLS
     assert process.exitcode == 0
-    assert contents(store, cells) == contents(undisturbed, cells)
+    assert contents(store, cells) == expected
     assert recorded(store) == len(cells)
     assert list(leases.running()) == []
