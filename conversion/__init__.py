@@ -11,6 +11,8 @@ from conversion.counting.counts import Counts
 from conversion.errors import BenchmarkError, InvalidInput, UnknownName, UnsupportedOp
 from conversion.methods import METHODS, Method, make_method
 from conversion.methods.convert import convert
+from conversion.modules.module import SpikingModule
+from conversion.report.energy import energy
 from conversion.simulation.network import SpikingNetwork
 from conversion.simulation.saving import load, save
 from conversion.simulation.simulate import Readout, simulate
@@ -24,11 +26,13 @@ __all__ = [
     "InvalidInput",
     "Method",
     "Readout",
+    "SpikingModule",
     "SpikingNetwork",
     "UnknownName",
     "UnsupportedOp",
     "capture",
     "convert",
+    "energy",
     "load",
     "make_method",
     "save",

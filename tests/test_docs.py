@@ -55,6 +55,31 @@ def test_the_library_snippet_runs(page: str, digits: dict[str, object]) -> None:
     assert (readout.mean(8).argmax(1) == ann(images).argmax(1)).float().mean() > 0.95  # type: ignore[attr-defined,operator]
 
 
+def test_the_snippets_of_the_module_run(digits: dict[str, object], capsys: pytest.CaptureFixture[str]) -> None:
+    names, snippets = dict(digits), blocks("docs/module.md", "python")
+    assert len(snippets) == 2
+    for snippet in snippets:
+        exec(snippet, names)
+    printed = capsys.readouterr().out
+    assert "SNN, graded" in printed and "adds most error" in printed
+    snn, logits, ann, images = names["snn"], names["logits"], digits["ann"], digits["images"]
+    assert (logits.argmax(1) == ann(images).argmax(1)).float().mean() > 0.9  # type: ignore[attr-defined,operator]
+    assert all(weight.grad is not None for weight in snn.parameters())  # type: ignore[attr-defined]
+
+
+@pytest.mark.slow
+@pytest.mark.data
+def test_the_example_of_training_through_spikes_runs(
+    real_data: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sizes = ["--images", "50", "--test", "20"]
+    monkeypatch.setattr(
+        sys, "argv", ["finetune.py", "--data-root", str(real_data), "--weights", str(real_data), *sizes]
+    )
+    runpy.run_path(str(ROOT / "docs/examples/finetune.py"), run_name="__main__")
+    assert re.search(r"converted, T = 2: .*\nfine-tuned: ", capsys.readouterr().out)
+
+
 @pytest.mark.slow
 def test_the_snippet_of_running_from_python_runs(tmp_path: Path) -> None:
     """The example runs as a script of its own, since its workers import it."""

@@ -17,7 +17,7 @@ from benchmarks.references.prices import PRICES, Coding
 from benchmarks.suites.cell import Cell
 from conversion.codes import RATE
 from conversion.report.errors import PARTS
-from conversion.report.layers import LayerReport, worst
+from conversion.report.layers import LayerReport, advice, worst
 from conversion.report.roles import RoleGroup, roles
 
 COLUMNS = ["layer", "threshold", "phi", "rho", "rate", "silent", *PARTS, "total"]
@@ -93,6 +93,7 @@ def _summary(found: Conversion, price_list: str) -> list[str]:
         f"`{price_list}`",
         *([f"- code {found.record.code}, wait {found.record.wait}", times] if coded else []),
         f"- {found.worst}",
+        f"- {advice(found.record.report)}",
     ]
 
 

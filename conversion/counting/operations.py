@@ -1,6 +1,6 @@
 """Kinds of operations that are counted: those that spikes cause, and those on analog values (docs/energy.md).
 
-Their energy is a matter of price lists (benchmarks/references/prices.py).
+Their energy is a matter of price lists (`conversion.counting.prices`).
 """
 
 from __future__ import annotations

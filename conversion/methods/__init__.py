@@ -1,6 +1,7 @@
 """Conversion methods: named recipes of stages. A new method is one file here, or a package of your own."""
 
 from conversion.methods.adaptive import AdaFireSSC, Adaptive
+from conversion.methods.auto import Auto, Choice, choose
 from conversion.methods.base import METHODS, Method, make_method
 from conversion.methods.burst import Burst, Spiking
 from conversion.methods.calibration import CalibrationAdvanced, CalibrationLight
@@ -25,11 +26,13 @@ __all__ = [
     "AdaFireSSCIat",
     "Adaptive",
     "Ann",
+    "Auto",
     "BitSerial",
     "Burst",
     "CalibrationAdvanced",
     "CalibrationIat",
     "CalibrationLight",
+    "Choice",
     "Cos",
     "Dcgs",
     "EnergyAware",
@@ -50,6 +53,7 @@ __all__ = [
     "Snm",
     "Spiking",
     "Srp",
+    "choose",
     "make_method",
 ]
 

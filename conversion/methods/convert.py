@@ -15,7 +15,7 @@ from conversion.simulation.network import SpikingNetwork
 
 
 def convert(
-    graph: ConversionGraph, batches: Iterable[NetworkInput] | NetworkInput, method: str, *, T: int,
+    graph: ConversionGraph, batches: Iterable[NetworkInput] | NetworkInput, method: str = "auto", *, T: int,
     held_out: tuple[NetworkInput, Tensor] | None = None, seed: int = 0, **options: Any,
 ) -> SpikingNetwork:  # fmt: skip
     """Converts a captured ANN into a spiking network.
@@ -23,7 +23,7 @@ def convert(
     Args:
         graph: the ANN, captured by `capture`.
         batches: calibration inputs from the training set, each of shape (N, ...), or frames in time.
-        method: a name in METHODS.
+        method: a name in METHODS; "auto" tries several on samples held out and takes the best.
         T: number of timesteps.
         held_out: other training samples with their classes, for methods that stop early.
         seed: seed of the random draws of the method.

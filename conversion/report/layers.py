@@ -139,6 +139,32 @@ def worst(report: Sequence[LayerReport]) -> str:
     )
 
 
+# What helps against each kind of error that layers add.
+REMEDIES = {
+    "clipping": "A larger phi, or thresholds by another rule, let them send more.",
+    "quantisation": "More steps, or a larger phi with smaller thresholds, make it finer.",
+    "unevenness": "Signed neurons (`signed=True`) take back the spikes that came too early.",
+}
+
+
+def advice(report: Sequence[LayerReport]) -> str:
+    """The kind of error that layers add most of, from which layer on, and what removes it."""
+    measured = [(layer, layer.errors) for layer in report if layer.errors is not None]
+    squares = {part: sum(getattr(errors, part).rms ** 2 for _, errors in measured) for part in PARTS[1:]}
+    kind = max(squares, key=lambda part: squares[part])
+    if not squares[kind]:
+        return "No layer adds an error."
+    largest = [max(PARTS[1:], key=lambda part: getattr(errors, part).rms) == kind for _, errors in measured]
+    first = largest.index(True)
+    remedy = REMEDIES[kind]
+    if kind == "unevenness" and all(layer.role == "signed" for layer, _ in measured):
+        remedy = "The neurons are signed already; more steps are left, or a code whose layers wait."
+    return (
+        f"What layers add is mainly {kind}: it is the largest part in {sum(largest)} of {len(largest)}, from "
+        f"{measured[first][0].name} (layer {first + 1}) on. {remedy}"
+    )
+
+
 @dataclass
 class _Sums:
     """Running sums of one layer over samples."""

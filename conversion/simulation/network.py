@@ -85,7 +85,8 @@ class SpikingNetwork:
 
     def __reduce__(self) -> tuple[Any, ...]:
         neurons, weights = ({node.name: value for node, value in part.items()} for part in (self.neurons, self.weights))
-        return _rebuilt, (self.graph, self.T, neurons, weights, self.exit, self.nonlinear, self.readout_start)
+        settings = (self.exit, self.nonlinear, self.readout_start, self.readout_end)
+        return _rebuilt, (self.graph, self.T, neurons, weights, *settings)
 
     def __repr__(self) -> str:
         phi = sorted({neuron.phi for neuron in self.neurons.values()})
@@ -175,11 +176,12 @@ class SpikingNetwork:
 
 def _rebuilt(
     graph: ConversionGraph, T: int, neurons: Mapping[str, Neuron], weights: Mapping[str, Tensor], exit: ExitRule | None,
-    nonlinear: Nonlinear, readout_start: int,
+    nonlinear: Nonlinear, readout_start: int, readout_end: int | None,
 ) -> SpikingNetwork:  # fmt: skip
     """A network from its parts by the names of their nodes."""
     nodes = {node.name: node for node in graph.rules}
     return SpikingNetwork(
         graph, T, MappingProxyType({nodes[name]: neuron for name, neuron in neurons.items()}),
         MappingProxyType({nodes[name]: weight for name, weight in weights.items()}), exit, nonlinear, readout_start,
+        readout_end,
     )  # fmt: skip

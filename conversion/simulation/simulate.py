@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from functools import partial
 from operator import itemgetter
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 import numpy as np
 import torch
@@ -101,7 +101,7 @@ def simulate(
         raise InvalidInput("Outputs are observed in the step schedule, while no sample leaves.")
     if isinstance(inputs, np.ndarray):
         inputs = as_tensor(inputs, "The input")
-    frames = _frames(network, inputs, T)
+    frames = as_frames(network, inputs, T)
     # Without neurons it is an ANN, whose inputs are analog even where they are numbers of events.
     counts_events = isinstance(inputs, Frames) and inputs.event is not None and bool(network.neurons)
     connectivity = network.event_connectivity if counts_events else network.connectivity
@@ -111,7 +111,7 @@ def simulate(
     if schedule == "sweep":
         outputs, steps = _sweep(network, frames, T, layers), torch.full((len(frames[0]),), T, device=frames[0].device)
     else:
-        outputs, steps = _step(network, frames, T, layers, read, observe)
+        outputs, steps = run_steps(network, frames, T, layers, read, observe)
     outputs = {t: outputs[t] for t in read}
     if not count:
         return Readout(outputs, steps, None)
@@ -190,11 +190,30 @@ def _sweep(network: SpikingNetwork, frames: list[Tensor], T: int, layers: LayerS
     return outputs
 
 
-def _step(
-    network: SpikingNetwork, frames: list[Tensor], T: int, layers: LayerStates, read: Collection[int],
-    observe: Callable[[int, Any], None] | None,
+class States(Protocol):
+    """The state of all layers of neurons in the step schedule."""
+
+    def count_input(self, t: int, samples: Tensor) -> None: ...
+
+    def spike(self, node: fx.Node, current: Tensor) -> Tensor: ...
+
+    def rehearse(self, node: fx.Node, currents: Sequence[Tensor]) -> None: ...
+
+    def keep(self, samples: Tensor) -> None: ...
+
+
+def run_steps(
+    network: SpikingNetwork, frames: list[Tensor], T: int, layers: States, read: Collection[int],
+    observe: Callable[[int, Any], None] | None = None,
 ) -> tuple[dict[int, Any], Tensor]:  # fmt: skip
-    """Outputs at the steps in `read`, and how many steps each sample took."""
+    """The step schedule: outputs at the steps in `read`, and how many steps each sample took, int64 of shape (N,).
+
+    Args:
+        network: the converted network.
+        frames: one input for all steps, or one for each, as `as_frames` makes them.
+        layers: the state of its layers of neurons, which it changes.
+        observe: called with t and the output after t steps.
+    """
     schedule = (
         Pipeline(network, frames, layers.spike, layers.rehearse, T)
         if network.waits
@@ -252,7 +271,12 @@ def _put(samples: Tensor, value: Tensor, fresh: Tensor) -> Tensor:
     return value.index_copy(0, samples, fresh)
 
 
-def _frames(network: SpikingNetwork, inputs: Inputs, T: int) -> list[Tensor]:
+def as_frames(network: SpikingNetwork, inputs: Inputs, T: int) -> list[Tensor]:
+    """One input for all steps, or T of them, in the network's precision; of held values, their running means.
+
+    Raises:
+        InvalidInput: they are no tensors, not of the network's shape or not finite, or there are not T of them.
+    """
     if isinstance(inputs, Frames):
         inputs = inputs.steps(T)
     if not isinstance(inputs, (Tensor, Sequence)):

@@ -65,7 +65,8 @@ class RunningDifference:
         """The sum over the steps so far. That of the first is the value itself, which others may hold, too."""
         if self.t == 1:
             return _widened(value)
-        return total + value if self.t == 2 else total.add_(value)
+        # Autograd needs the sums of earlier steps as they were.
+        return total + value if self.t == 2 or value.requires_grad else total.add_(value)
 
     def keep(self, samples: Tensor) -> None:
         """Continues with the samples at the given indices alone."""

@@ -113,7 +113,12 @@ def disturbed(chance: random.Random, suite: Path, folder: Path, cells: list[Cell
         while len(runs) < chance.randint(1, 3):
             engine = ["local", "--workers", str(chance.randint(1, 2))] if chance.random() < 0.6 else ["inline"]
             runs.append(start([*argv, *engine]))
-        time.sleep(chance.uniform(0, 1.2))
+        # From before a run has planned until after it has measured some cells.
+        measured = len(stored) + chance.choice([0, 0, 1, 2, 4])
+        until = time.monotonic() + chance.uniform(0, 20)
+        while time.monotonic() < until and recorded(store) < min(measured, len(cells)):
+            time.sleep(0.02)
+        time.sleep(chance.uniform(0, 0.5))
         found = victim(chance, runs)
         if found is None:
             continue

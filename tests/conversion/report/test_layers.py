@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from conversion import Calibration, InvalidInput, SpikingNetwork, convert, make_method, simulate
 from conversion.report.errors import PARTS
-from conversion.report.layers import LayerReport, explain, worst
+from conversion.report.layers import ErrorParts, ErrorSize, LayerReport, advice, explain, worst
 from conversion.simulation.neuron import Start
 from tests.conversion.toys import (
     ARCHITECTURES,
@@ -103,6 +103,29 @@ def test_more_steps_leave_the_clipping() -> None:
     assert (second.errors.clipping.rms, first.threshold, second.threshold) == (0, (0.3, 0.3), (50.0, 50.0))
     assert worst([first, second]).startswith("0 -> 2 adds most error")
     assert "mainly clipping" in worst([first, second])
+    assert advice([first, second]).startswith(
+        "What layers add is mainly clipping: it is the largest part in 1 of 2, from 0 -> 2 (layer 1) on. A larger phi"
+    )
+
+
+def test_advice_by_the_kind_of_error() -> None:
+    """Bursts out of step are uneven; signed ones are told that they are signed; twins are only too coarse."""
+    graph, inputs = captured_architecture("residual")
+    calibration = Calibration(graph, inputs)
+    uneven = explain(make_method("burst", phi=8).convert(graph, calibration, T=2), calibration)
+    worse = [layer.model_copy(update={"errors": _only(layer, "unevenness")}) for layer in uneven]
+    assert advice(worse).endswith("Signed neurons (`signed=True`) take back the spikes that came too early.")
+    signed = [layer.model_copy(update={"role": "signed"}) for layer in worse]
+    assert "signed already" in advice(signed)
+    coarse = [layer.model_copy(update={"errors": _only(layer, "quantisation")}) for layer in uneven]
+    assert "mainly quantisation: it is the largest part in 5 of 5" in advice(coarse)
+
+
+def _only(layer: LayerReport, part: str) -> ErrorParts:
+    """The errors of a layer that adds no other than one kind."""
+    assert layer.errors is not None
+    none = {other: ErrorSize(rms=0, mean=0) for other in ("clipping", "quantisation", "unevenness")}
+    return layer.errors.model_copy(update=none | {part: ErrorSize(rms=0.1, mean=0)})
 
 
 def test_layers_are_named_by_the_modules_they_stand_for() -> None:
@@ -122,6 +145,7 @@ def test_an_ann_has_no_layer_that_adds_an_error() -> None:
     report = explain(SpikingNetwork(graph, 1), Calibration(graph, inputs))
     assert [layer.role for layer in report] == ["analog", "analog"]
     assert worst(report) == "No layer spikes, so none adds an error."
+    assert advice(report) == "No layer adds an error."
 
 
 def test_a_report_survives_json() -> None:

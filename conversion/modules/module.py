@@ -1,0 +1,164 @@
+"""A converted network as an `nn.Module`."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
+from dataclasses import replace
+from types import MappingProxyType
+from typing import Any, Self
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor, fx, nn
+
+from conversion.arguments import as_tensor
+from conversion.capture.graph import attribute
+from conversion.modules.neurons import Neurons
+from conversion.modules.surrogate import Surrogate
+from conversion.report.energy import energy
+from conversion.report.summary import Summary, summarise
+from conversion.simulation.network import SpikingNetwork
+from conversion.simulation.simulate import Inputs, as_frames, run_steps
+
+
+class SpikingModule(nn.Module):
+    """A converted network that is called like the network it was made from, and trained like any other module.
+
+    `module(images)` runs all T steps from rest and returns the network's output, in the ANN's own structure. It has the
+    same spikes as `conversion.simulate`, and counts nothing. Parameters are the weights and the biases of the neurons;
+    thresholds are buffers. `module.neurons[name]` are the layers: hooks see each step's current and spikes, and
+    `module.neurons[name].state` is the potential after the last step. `state_dict`, `to`, `half`, copies, pickles,
+    `DistributedDataParallel` and optimizers work as with any module.
+
+    Args:
+        network: the converted network; it is copied.
+        surrogate: a step function that has a gradient, for training: `conversion.modules.surrogate.triangle`, or one of
+            snntorch's or SpikingJelly's. None gives outputs without gradients.
+
+    Attributes:
+        steps: number of steps that each sample took in the last call, int64 of shape (N,).
+
+    Raises:
+        InvalidInput: there are no surrogate gradients for a layer's neurons.
+    """
+
+    def __init__(self, network: SpikingNetwork, surrogate: Surrogate | None = None) -> None:
+        super().__init__()
+        self._network = copy.deepcopy(network)
+        self.surrogate = surrogate
+        graph = self._network.graph
+        self.weights = nn.ParameterDict(
+            {
+                node.name: nn.Parameter(value.detach().clone(), requires_grad=surrogate is not None)
+                for node in graph.rules
+                if isinstance(value := _value(self._network, node), Tensor) and value.is_floating_point()
+            }
+        )
+        self.neurons = nn.ModuleDict(
+            {
+                node.name: Neurons(neuron, network.T, graph.channel_axis(node), surrogate)
+                for node, neuron in self._network.neurons.items()
+            }
+        )
+        self.steps: Tensor | None = None
+
+    @property
+    def T(self) -> int:
+        """The number of timesteps."""
+        return self._network.T
+
+    @property
+    def network(self) -> SpikingNetwork:
+        """The network with the parameters of now, for `simulate`, `energy`, `report` and `save`."""
+        with torch.no_grad():
+            weights = {
+                node: weight.detach().clone()
+                for node, weight in self._weights().items()
+                if not torch.equal(weight, attribute(self._network.graph.module, node))
+            }
+            neurons = {node: self._layer(node).neuron for node in self._network.neurons}
+            neurons = {node: replace(neuron, bias=neuron.bias.detach().clone()) for node, neuron in neurons.items()}
+        return replace(self._network.with_neurons(neurons), weights=MappingProxyType(weights))
+
+    def energy(self, inputs: Any, price_list: str = "horowitz45") -> pd.DataFrame:
+        """The energy of one sample in mJ, beside the ANN's, on some inputs; see `conversion.report.energy.energy`."""
+        return energy(self.network, inputs, price_list)
+
+    def report(self, inputs: Any, price_list: str = "horowitz45") -> Summary:
+        """Layers, errors and energy on some inputs, as text, table and plot; see `conversion.report.summary`."""
+        return summarise(self.network, inputs, price_list)
+
+    def reset(self) -> None:
+        """Forgets the state of all layers, which a call leaves for whoever looks at it."""
+        for node in self._network.neurons:
+            self._layer(node).reset()
+
+    def forward(self, inputs: Inputs) -> Any:
+        """Runs all steps from rest.
+
+        Args:
+            inputs: shape (N, ...), the same at every step, or (T, N, ...), one for each step.
+
+        Returns:
+            The network's output after T steps; for a classifier logits of shape (N, classes).
+
+        Raises:
+            InvalidInput: the input has another shape, or holds values that are not finite.
+        """
+        self.reset()
+        trains = self.surrogate is not None and torch.is_grad_enabled()
+        # No sample leaves early in training: a loss wants all of them at the same step.
+        leaving = None if trains else self._network.exit
+        network = replace(self._network, weights=MappingProxyType(self._weights()), exit=leaving)
+        if isinstance(inputs, np.ndarray):
+            inputs = as_tensor(inputs, "The input")
+        if isinstance(inputs, Tensor) and inputs.dim() == network.graph.example.dim() + 1:
+            inputs = list(inputs)
+        with nullcontext() if trains else torch.no_grad():
+            frames = as_frames(network, inputs, self.T)
+            outputs, self.steps = run_steps(network, frames, self.T, self, {self.T})
+        return outputs[self.T]
+
+    def count_input(self, t: int, samples: Tensor) -> None:
+        """Counts nothing; `simulate` does."""
+
+    def spike(self, node: fx.Node, current: Tensor) -> Tensor:
+        """What a layer sends for its current; called through the layer's module, so that its hooks run."""
+        output: Tensor = self.neurons[node.name](current)
+        return output
+
+    def rehearse(self, node: fx.Node, currents: Sequence[Tensor]) -> None:
+        self._layer(node).rehearse(currents)
+
+    def keep(self, samples: Tensor) -> None:
+        for node in self._network.neurons:
+            self._layer(node).keep(samples)
+
+    def extra_repr(self) -> str:
+        return f"T={self.T}"
+
+    def _layer(self, node: fx.Node) -> Neurons:
+        layer = self.neurons[node.name]
+        assert isinstance(layer, Neurons)
+        return layer
+
+    def _weights(self) -> dict[fx.Node, Tensor]:
+        """The weights by the node that holds each."""
+        return {node: self.weights[node.name] for node in self._network.graph.rules if node.name in self.weights}
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
+        result: Self = super()._apply(fn, recurse)
+        graph = self._network.graph
+        graph.module._apply(fn)
+        graph.example = fn(graph.example)
+        return result
+
+
+def _value(network: SpikingNetwork, node: fx.Node) -> Any:
+    """The weight that a node holds, tuned or the ANN's own; None where it holds none."""
+    if node.op != "get_attr":
+        return None
+    return network.weights.get(node, attribute(network.graph.module, node))

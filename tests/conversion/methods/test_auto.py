@@ -1,0 +1,93 @@
+"""The choice among methods: on samples that no candidate sees, by energy or by error, with all that was tried."""
+
+from __future__ import annotations
+
+import logging
+
+import pytest
+import torch
+from torch import Tensor
+
+from conversion import Calibration, InvalidInput, SpikingNetwork, convert, make_method, simulate
+from conversion.methods import Burst, choose
+from conversion.methods.auto import candidates, variants
+from conversion.methods.codes import HeldValue
+from conversion.stages.energy_target import measure
+from tests.conversion.toys import captured_architecture, seeded
+
+
+def test_the_choice_keeps_its_aim() -> None:
+    """Within an error it is the cheapest, within an energy the best, judged as `measure` judges held-out samples."""
+    graph, inputs = captured_architecture("residual")
+    held_out = (seeded(tuple(inputs.shape), 5, inputs.dtype).abs(), torch.zeros(len(inputs), dtype=torch.long))
+    calibration = Calibration(graph, inputs, held_out)
+    tried = choose(graph, calibration, 4, error=0.05).trials
+    working = [trial for trial in tried if not trial.fault]
+    energies = sorted(trial.share for trial in working)
+    for energy in (energies[0], energies[len(energies) // 2]):
+        choice = choose(graph, calibration, 4, energy=energy)
+        within = [trial for trial in choice.trials if trial.share <= energy]
+        assert choice.best.error == min(trial.error for trial in within)
+    for error in (min(trial.error for trial in working), 0.5):
+        choice = choose(graph, calibration, 4, error=error)
+        within = [trial for trial in choice.trials if trial.error <= error]
+        assert choice.best.share == min(trial.share for trial in within)
+    error, share = measure(choice.network, Calibration(graph, held_out[0]))
+    assert (error, share) == pytest.approx((choice.best.error, choice.best.share))
+    assert choice.frame["error"].iloc[0] == min(trial.error for trial in choice.trials)
+
+
+def test_no_sample_that_is_measured_on_was_fitted_to(monkeypatch: pytest.MonkeyPatch) -> None:
+    graph, inputs = captured_architecture("plain")
+    fitted: list[Tensor] = []
+    original = Burst.convert
+
+    def watched(self: Burst, graph_: object, calibration: Calibration, T: int) -> SpikingNetwork:
+        fitted.append(calibration.mean_inputs)
+        return original(self, graph, calibration, T)
+
+    monkeypatch.setattr(Burst, "convert", watched)
+    choose(graph, Calibration(graph, inputs), 2, codes="rate")
+    apart = len(inputs) // 4
+    assert all(torch.equal(seen, inputs[:-apart]) for seen in fitted[:-1])
+    assert torch.equal(fitted[-1], inputs)  # The chosen one gets all of them.
+
+
+def test_it_is_the_default_and_a_method(caplog: pytest.LogCaptureFixture) -> None:
+    graph, inputs = captured_architecture("plain")
+    with caplog.at_level(logging.INFO, "conversion"):
+        network = convert(graph, inputs, T=4)
+    assert "chosen: " in caplog.text and "that it was not fitted to" in caplog.text
+    choice = choose(graph, Calibration(graph, inputs), 4)
+    assert torch.equal(simulate(network, inputs).mean(4), simulate(choice.network, inputs).mean(4))
+    named = convert(graph, inputs, "auto", T=4, energy=2.0, codes="rate")
+    assert {neuron.coding for neuron in named.neurons.values()} == {"rate"}
+
+
+def test_candidates_by_code() -> None:
+    assert {method.name for method in candidates("rate")} == {"burst"}
+    assert {method.name for method in candidates("causal")} == {"burst", "held"}
+    assert {method.name for method in candidates("any")} == {"burst", "held", "sigma_delta", "phase"}
+    assert [method.label for method in variants(Burst(phi=4, signed=True))] == [
+        "burst:phi=8,signed=True", "burst:phi=2,signed=True", "burst:phi=4,channelwise=False,signed=True",
+        "burst:phi=4,start=shift,signed=True",
+    ]  # fmt: skip
+    assert [method.energy for method in variants(HeldValue()) if isinstance(method, HeldValue)] == [0, 0.5, 2]
+
+
+def test_what_cannot_be_reached_is_said() -> None:
+    graph, inputs = captured_architecture("plain")
+    calibration = Calibration(graph, inputs)
+    choice = choose(graph, calibration, 1, error=1e-9, codes="rate")
+    assert any("No candidate errs by 1e-09 or less" in sentence for sentence in choice.said)
+    choice = choose(graph, calibration, 1, energy=1e-9, codes="rate")
+    assert any("No candidate stays within 0.0% of the energy; this is the cheapest" in said for said in choice.said)
+    assert choice.best.share == min(trial.share for trial in choice.trials)
+
+
+def test_wrong_settings() -> None:
+    graph, inputs = captured_architecture("plain")
+    with pytest.raises(InvalidInput, match="has 3 samples, and a quarter of them is needed"):
+        convert(graph, inputs[:3], T=2)
+    with pytest.raises(InvalidInput, match="Give `energy` or `error`, one of the two"):
+        make_method("auto", energy=0.2, error=0.1)

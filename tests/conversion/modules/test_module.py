@@ -1,0 +1,158 @@
+"""A converted network as a module: the spikes of `simulate`, and the habits of every other module."""
+
+from __future__ import annotations
+
+import copy
+import pickle
+from typing import Any
+
+import pytest
+import snntorch.surrogate
+import torch
+from spikingjelly.activation_based import surrogate as spikingjelly_surrogate
+from torch import Tensor, nn
+from torch.utils.data import DataLoader, TensorDataset
+
+from conversion import InvalidInput, SpikingModule, SpikingNetwork, capture, convert, simulate
+from conversion.modules.neurons import Neurons
+from conversion.modules.surrogate import triangle, with_gradient
+from conversion.simulation.neuron import Layer, Neuron
+from tests.conversion.toys import seeded
+
+IMAGES = seeded((6, 3, 8, 8), 0, torch.float64)
+
+
+def classifier() -> nn.Module:
+    """A shared residual branch, batch norm and a maximum pooling."""
+    torch.manual_seed(0)
+    return (
+        nn.Sequential(
+            nn.Conv2d(3, 6, 3, padding=1), nn.BatchNorm2d(6), nn.ReLU(), nn.MaxPool2d(2), nn.Conv2d(6, 6, 3), nn.ReLU(),
+            nn.Flatten(), nn.Linear(24, 4),
+        )
+        .double()
+        .eval()
+    )  # fmt: skip
+
+
+def converted(method: str = "burst", **options: Any) -> SpikingNetwork:
+    graph = capture(classifier(), IMAGES[:1])
+    options = {"phi": 2, **options} if method == "burst" else options
+    held_out = (IMAGES, torch.zeros(len(IMAGES), dtype=torch.long))
+    return convert(graph, IMAGES, method, T=4, held_out=held_out, **options)
+
+
+METHODS: list[tuple[str, dict[str, Any]]] = [
+    ("burst", {"phi": 4}), ("burst", {"phi": 4, "signed": True}), ("calibration", {}), ("snm", {}), ("ltb", {}),
+    ("adafire_iat", {}), ("held", {}), ("sigma_delta", {"wait": 1}), ("hmt", {}),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("method", "options"), METHODS, ids=str)
+def test_it_answers_as_the_simulation_does(method: str, options: dict[str, Any]) -> None:
+    network = converted(method, **options)
+    module, expected = SpikingModule(network), simulate(network, IMAGES)
+    assert torch.equal(module(IMAGES), expected.mean(4))
+    assert module.steps is not None and torch.equal(module.steps, expected.steps)
+    for again in (copy.deepcopy(module), pickle.loads(pickle.dumps(module))):
+        assert torch.equal(again(IMAGES), expected.mean(4))
+    assert torch.equal(simulate(module.network, IMAGES).mean(4), expected.mean(4))
+
+
+def test_frames_are_one_input_for_each_step() -> None:
+    network, frames = converted(), torch.stack([IMAGES, 2 * IMAGES, IMAGES / 2, -IMAGES])
+    assert torch.equal(SpikingModule(network)(frames), simulate(network, list(frames)).mean(4))
+    assert torch.equal(SpikingModule(network)(IMAGES.numpy()), simulate(network, IMAGES).mean(4))
+    with pytest.raises(InvalidInput, match="3 frames for T = 4"):
+        SpikingModule(network)(frames[:3])
+
+
+def test_a_state_carries_all_that_was_trained() -> None:
+    module, other = SpikingModule(converted(), triangle), SpikingModule(converted(), triangle)
+    optimizer = torch.optim.SGD(module.parameters(), 0.1)
+    for images, labels in DataLoader(TensorDataset(IMAGES, torch.arange(6) % 4), batch_size=3):
+        optimizer.zero_grad()
+        nn.functional.cross_entropy(module(images), labels).backward()
+        optimizer.step()
+    assert not torch.equal(module(IMAGES), other(IMAGES))
+    other.load_state_dict(module.state_dict())
+    assert torch.equal(module(IMAGES), other(IMAGES))
+    trained = module.network
+    assert torch.equal(simulate(trained, IMAGES).mean(4), module(IMAGES).detach())
+    assert len(trained.weights) == 6  # Weight and bias of three layers; the network that was given keeps its own.
+    assert torch.equal(simulate(converted(), IMAGES).mean(4), SpikingModule(converted())(IMAGES))
+
+
+def test_hooks_see_every_step_of_a_layer() -> None:
+    module = SpikingModule(converted(phi=2))
+    spikes: list[Tensor] = []
+    layer = module.neurons["relu"]
+    assert isinstance(layer, Neurons)
+    layer.register_forward_hook(lambda _, __, output: spikes.append(output / layer.threshold.view(1, -1, 1, 1)))
+    module(IMAGES)
+    counts = simulate(module.network, IMAGES).counts
+    assert counts is not None and len(spikes) == 4
+    assert torch.stack(spikes).sum((0, 2, 3, 4)).round().tolist() == counts.tally[0, -1, :, 0].tolist()
+    assert layer.state is not None and layer.state.shape == spikes[0].shape
+    module.reset()
+    assert layer.state is None
+
+
+def test_precision_of_weights_and_of_potentials() -> None:
+    """Potentials and thresholds stay at float32 or better, whatever the weights are cast to."""
+    module = SpikingModule(converted())
+    expected = module(IMAGES)
+    assert module.to(torch.bfloat16)(IMAGES).dtype == torch.bfloat16
+    layer = module.neurons["relu"]
+    assert isinstance(layer, Neurons) and layer.threshold.dtype == torch.float64 == layer.bias.dtype
+    assert layer.state is not None and layer.state.dtype == torch.float32
+    # bfloat16 keeps 8 bits: outputs that 24 products lead to differ by a few percent of the largest.
+    assert (module(IMAGES).double() - expected).abs().max() < 0.2 * expected.abs().max()
+    assert module.double()(IMAGES).dtype == torch.float64
+
+
+@pytest.mark.parametrize("signed", [False, True])
+@pytest.mark.parametrize(
+    "surrogate", [triangle, spikingjelly_surrogate.ATan(), snntorch.surrogate.fast_sigmoid()], ids=["ours", "sj", "snn"]
+)
+def test_gradients_leave_the_spikes_as_they_are(surrogate: Any, signed: bool) -> None:
+    network = converted(phi=3, signed=signed)
+    module = SpikingModule(network, surrogate)
+    output = module(IMAGES)
+    torch.testing.assert_close(output, simulate(network, IMAGES).mean(4), rtol=1e-12, atol=1e-12)
+    output.square().sum().backward()
+    assert all(p.grad is not None and bool((p.grad != 0).any()) for p in module.parameters())
+
+
+@pytest.mark.parametrize("signed", [False, True])
+def test_the_gradient_of_a_burst_is_that_of_a_relu(signed: bool) -> None:
+    """With the triangle, between the levels of one step: slope 1 from 1 threshold to phi, 0 beyond both ends."""
+    neuron = Neuron(torch.ones(1), 4, torch.zeros(1), signed=signed)
+    current = torch.tensor([-1.5, 1.3, 2.5, 3.9, 7.0], dtype=torch.float64, requires_grad=True)
+    expected = Layer(neuron, 1, 1).step(current.detach()[None])[0]
+    layer = Layer(neuron, 1, 1)
+    layer.update = with_gradient(neuron, triangle)
+    output = layer.step(current[None])[0]
+    assert torch.equal(output, expected)
+    (gradient,) = torch.autograd.grad(output.sum(), current)
+    torch.testing.assert_close(gradient, torch.tensor([0, 1, 1, 1, 0], dtype=torch.float64))
+
+
+def test_neurons_without_gradients_say_what_to_do_instead() -> None:
+    with pytest.raises(InvalidInput, match="code 'held'; tune it with the method 'held_tuned'"):
+        SpikingModule(converted("held"), triangle)
+    with pytest.raises(InvalidInput, match="Convert with 'burst'"):
+        SpikingModule(converted("snm"), triangle)
+
+
+def test_no_gradients_are_kept_where_none_are_wanted() -> None:
+    module = SpikingModule(converted())
+    assert not module(IMAGES).requires_grad
+    assert not any(weight.requires_grad for weight in module.weights.values())
+    with torch.no_grad():
+        assert not SpikingModule(converted(), triangle)(IMAGES).requires_grad
+
+
+def test_a_module_says_what_it_is() -> None:
+    text = repr(SpikingModule(converted(phi=4)))
+    assert "T=4" in text and "(relu): Neurons(threshold=" in text and "phi=4, code=rate" in text
