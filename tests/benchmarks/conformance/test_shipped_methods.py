@@ -22,6 +22,7 @@ SHIPPED = {
         "approaches the ann", "refuses a network without activations", "refuses another networks calibration",
         "counts up",
     },
+    "auto:codes=rate": NO_EXIT | CODED,
     "burst:phi=4": NO_EXIT,
     "quantised_ann:phi=4": NO_EXIT | {"approaches its answer"},
     "calibration": NO_EXIT,
