@@ -21,11 +21,13 @@ from benchmarks.engines.processes import process_context
 from benchmarks.execution.worker import Job, JobResult, fail, finished_since, run_job
 from benchmarks.records.leases import born, watch_over
 from benchmarks.records.record import Cause
-from conversion.errors import InvalidInput
+from conversion.errors import BenchmarkError, InvalidInput
 
 ROOT = Path(__file__).parent.parent.parent
 # Seconds within which a process must have begun its job.
 START = 120.0
+# How often a process is started before the run gives up.
+STARTS = 5
 
 
 class Local:
@@ -95,8 +97,18 @@ class _Slot:
 
     def begin(self, job: Job) -> Future[JobResult]:
         self.job, self.begun = job, time.time()
-        self.network = (job.cell.task, job.cell.network)
-        return self.pool.schedule(run_job, args=(job,), timeout=self.engine.time_limit)
+        for _ in range(STARTS):
+            try:
+                future = self.pool.schedule(run_job, args=(job,), timeout=self.engine.time_limit)
+            except RuntimeError:  # The process was killed before it could say that it runs.
+                self.renew()
+            else:
+                self.network = (job.cell.task, job.cell.network)
+                return future
+        raise BenchmarkError(
+            f"A worker process was killed {STARTS} times while it started; most often the machine is out of memory. "
+            "Give fewer --workers, or --engine inline."
+        )
 
     def stuck(self, future: Future[JobResult]) -> bool:
         """Whether the process died between taking the job and saying so."""

@@ -7,10 +7,12 @@ import signal
 import threading
 import time
 from collections.abc import Sequence
+from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 
 import psutil
 import pytest
+from pebble.pool.process import WorkerManager
 
 from benchmarks.engines import Engine, Inline, Local, make_engine
 from benchmarks.engines.base import usual_workers
@@ -80,6 +82,25 @@ def test_a_worker_killed_from_outside_loses_its_cell_only(tmp_path: Path, digits
     # A second attempt is all it takes.
     run(jobs(cells[:1], tmp_path), Local(1, AMPLE), Store(tmp_path, "own"))
     assert outcomes(cells[:1], tmp_path) == [("done", "")]
+
+
+def test_a_worker_killed_while_it_starts_is_started_again(
+    tmp_path: Path, digits_cell: CellOf, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Pebble's pool is broken when a process dies before it has said its number."""
+    start, failures = WorkerManager.new_worker, iter([True, True, False])
+
+    def new_worker(self: WorkerManager) -> None:
+        if next(failures, False):
+            raise BrokenProcessPool
+        start(self)
+
+    monkeypatch.setattr(WorkerManager, "new_worker", new_worker)
+    run(jobs([digits_cell()], tmp_path), Local(1, AMPLE), Store(tmp_path, "own"))
+    assert outcomes([digits_cell()], tmp_path) == [("done", "")]
+    failures = iter([True] * 100)
+    with pytest.raises(BenchmarkError, match="killed 5 times while it started"):
+        run(jobs([digits_cell(T=3)], tmp_path), Local(1, AMPLE), Store(tmp_path, "own"))
 
 
 def test_processes_are_used_again_and_gone_afterwards(tmp_path: Path, digits_cell: CellOf) -> None:
