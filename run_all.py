@@ -281,14 +281,14 @@ def doctor(
     suite: opt.CheckedSuite = None,
 ) -> None:  # fmt: skip
     """Says which datasets and trained networks are on disk, and what is missing."""
-    from benchmarks.execution.doctor import checkup
+    from benchmarks.execution.doctor import checkup, overview
     from benchmarks.suites.files import load_suites
     from benchmarks.suites.plugins import load_plugins
 
     load_plugins()
     if suite is not None:
         task = [*(task or ()), *dict.fromkeys(cell.task for each in load_suites(suite) for cell in each.cells())]
-    for line in checkup(data_root, weights, task):
+    for line in overview(data_root, weights) if task is None else checkup(data_root, weights, task):
         print(printable(line))
 
 

@@ -116,7 +116,7 @@ def test_a_method(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
 def test_a_task(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     files = ["make_shapes.py", "shapes.py", "pyproject.toml", "own_shapes.yaml"]
     printed = follow("tutorial-task.md", files, folder, capsys)
-    assert "task shapes: ready" in printed["acb doctor --data-root data"]
+    assert "  shapes: no trained network" in printed["acb doctor --data-root data"]
     assert "17 passed, 0 failed" in printed["acb check shapes --data-root data"]
     assert "13 passed, 0 failed" in printed["acb check shapes_convnet"]
     found = values(folder / "results/own_shapes/results.csv")

@@ -12,52 +12,75 @@ from conversion.errors import BenchmarkError
 from tasks import TASKS, Task
 
 
-def checkup(data_root: Path | None, weights: Path, patterns: Sequence[str] | None) -> Iterator[str]:
-    """Yields lines that name the tasks, their missing data and the networks trained for them; ready tasks come first.
+def overview(data_root: Path | None, weights: Path) -> Iterator[str]:
+    """Yields a few lines for each family of tasks: those whose data are there, with their networks, and the others.
+
+    Variants of a dataset, other encodings of events, say, are counted with it.
 
     Args:
         data_root: folder of the datasets.
         weights: folder of trained networks.
-        patterns: globs of the tasks to describe. None is an overview of all: the variants of a dataset share a line,
-            and layouts and addresses are left out.
+    """
+    tasks = [TASKS[name](data_root) for name in TASKS]
+    gaps = {task.name: task.missing() for task in tasks}
+    groups = _with_variants(tasks, gaps)
+    for kind in sorted({task.kind for task in tasks}):
+        family = [group for group in groups if group[0].kind == kind]
+        ready = [group for group in family if gaps[group[0].name] is None]
+        yield f"{kind}: {len(ready)} of {len(family)} ready"
+        for group in ready:
+            found = dict.fromkeys(name for task in group for name, file in _networks(task, weights) if file is not None)
+            yield f"  {_named(group)}: {', '.join(found) or 'no trained network'}"
+        if lacking := [_named(group) for group in family if gaps[group[0].name] is not None]:
+            yield f"  no data: {', '.join(lacking)}"
+    yield "doctor --task NAME says what a task lacks, where its data are published, and how to train a network for it;"
+    yield "doctor --suite NAME says it of all tasks of a suite."
+
+
+def checkup(data_root: Path | None, weights: Path, patterns: Sequence[str]) -> Iterator[str]:
+    """Yields lines that describe some tasks: their data, or what is missing and where it comes from, and networks.
+
+    Args:
+        data_root: folder of the datasets.
+        weights: folder of trained networks.
+        patterns: globs of the tasks.
 
     Raises:
         BenchmarkError: a glob matches no task.
     """
-    for pattern in patterns or ():
+    for pattern in patterns:
         if not any(fnmatchcase(name, pattern) for name in TASKS):
             raise BenchmarkError(f"There is no task '{pattern}'; `python run_all.py list tasks` names all.")
-    wanted = [name for name in TASKS if patterns is None or any(fnmatchcase(name, pattern) for pattern in patterns)]
-    tasks = [TASKS[name](data_root) for name in wanted]
+    tasks = [TASKS[name](data_root) for name in TASKS if any(fnmatchcase(name, pattern) for pattern in patterns)]
     gaps = {task.name: task.missing() for task in tasks}
-    in_full = patterns is not None
-    groups = [[task] for task in tasks] if in_full else _with_variants(tasks, gaps)
-    groups.sort(key=lambda group: gaps[group[0].name] is not None)
-    for group in groups:
-        task, gap = group[0], gaps[group[0].name]
-        variants = {1: "", 2: " and its variant"}.get(len(group), f" and its {len(group) - 1} variants")
-        layout = f" Expected layout: {task.layout}" * in_full
-        yield f"task {task.name}{variants}: " + ("ready" if gap is None else gap + layout)
-        if gap is not None and task.info.homepage is not None and in_full:
+    for task in sorted(tasks, key=lambda task: gaps[task.name] is not None):
+        gap = gaps[task.name]
+        yield f"task {task.name}: " + ("ready" if gap is None else f"{gap} Expected layout: {task.layout}")
+        if gap is not None and task.info.homepage is not None:
             licence = f", licence: {task.info.licence}" if task.info.licence else ""
             yield f"  published at {task.info.homepage}{licence}"
-        found = [(network, file) for each in group for network, file in _networks(each, weights)]
+        found = list(_networks(task, weights))
         yield from (f"  network {network}: {file}" for network, file in found if file is not None)
-        untrained = [network for network, file in _networks(task, weights) if file is None]
+        untrained = [network for network, file in found if file is None]
         if untrained and gap is None:
-            yield f"  without weights: {', '.join(untrained)}"
-            published = {network: published_files(network, task) for network in untrained}
-            if in_full:
-                yield from (
-                    f"  published for {network}: {' or '.join(files)}" for network, files in published.items() if files
-                )
-            if own := [network for network, files in published.items() if not files]:
-                place = f" --data-root {data_root}" if data_root is not None else ""
-                command = f"python run_all.py train --task {task.name} --network {own[0]}{place} --weights {weights}"
-                yield f"  to train one: {command}"
-    lacking = sum(gaps[group[0].name] is not None for group in groups)
-    if lacking and not in_full:
-        yield f"{lacking} of these lack data; --task NAME says which layout it expects and where they are published."
+            yield from _untrained(task, untrained, data_root, weights)
+
+
+def _untrained(task: Task, networks: Sequence[str], data_root: Path | None, weights: Path) -> Iterator[str]:
+    """Lines on networks without weights: where theirs are published, or the command that trains one."""
+    yield f"  without weights: {', '.join(networks)}"
+    published = {network: published_files(network, task) for network in networks}
+    yield from (f"  published for {network}: {' or '.join(files)}" for network, files in published.items() if files)
+    if own := [network for network, files in published.items() if not files]:
+        place = f" --data-root {data_root}" if data_root is not None else ""
+        command = f"python run_all.py train --task {task.name} --network {own[0]}{place} --weights {weights}"
+        yield f"  to train one: {command}"
+
+
+def _named(group: Sequence[Task]) -> str:
+    """The name of a dataset's first task, and how many variants it has."""
+    variants = len(group) - 1
+    return group[0].name + (f" (and {variants} variant{'s' * (variants > 1)})" if variants else "")
 
 
 def _with_variants(tasks: Iterable[Task], gaps: Mapping[str, str | None]) -> list[list[Task]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -27,6 +28,7 @@ from benchmarks.suites.cell import Cell
 from benchmarks.suites.files import load_suite
 from benchmarks.suites.selection import select
 from conversion.methods import METHODS
+from tasks import TASKS
 from tests.tasks.segmentation import drawn
 from tests.tolerance import points
 
@@ -344,21 +346,26 @@ def test_lists_and_doctor(cli: Cli) -> None:
     assert "resnet20" in cli("list", "networks").stdout.split()
     assert "cifar10" in cli("list", "suites").stdout.split()
     checkup = cli("doctor", "--data-root", ".").stdout
-    assert "task digits: ready\n  network digits_convnet: digits_convnet_digits.safetensors\n" in checkup
-    assert "task cifar10: . holds neither cifar-10-batches-py/ nor cifar10/." in checkup
-    assert checkup.index("task mini_points: ready") < checkup.index("task bccd:")
-    # Nobody trains without data.
-    assert "train --task cifar10" not in checkup
-    # Variants of one dataset share a line, also where they are ready; their networks are listed.
-    assert "task ncars and its 3 variants: There is no folder Prophesee_Dataset_n_cars.\n" in checkup
-    assert "task shapenet_parts and its 16 variants: " in checkup and "ncars_temporal" not in checkup
-    assert "task mini_events and its 3 variants: ready\n" in checkup
-    assert "  network event_convnet: event_convnet_mini_events_temporal.safetensors\n" in checkup
-    # What each expects is told of one that is asked for.
-    assert "Expected layout" not in checkup and "24 of these lack data; --task NAME says" in checkup.splitlines()[-1]
+    assert "image classification: 1 of 5 ready\n  digits: digits_convnet\n  no data: cifar10, cifar100, " in checkup
+    # Nobody trains without data; what each expects is told of one that is asked for.
+    assert "train --task" not in checkup and "Expected layout" not in checkup
+    asked = cli("doctor", "--data-root", ".", "--task", "digits", "--task", "cifar10").stdout
+    assert "task digits: ready\n  network digits_convnet: digits_convnet_digits.safetensors\n" in asked
+    assert "task cifar10: . holds neither cifar-10-batches-py/ nor cifar10/." in asked
     assert "Expected layout: Prophesee_Dataset_n_cars/" in cli("doctor", "--task", "ncars_temporal").stdout
     of_suite = [line for line in cli("doctor", "--suite", "ncars").stdout.splitlines() if line.startswith("task ")]
     assert len(of_suite) == 2 and all("Expected layout: Prophesee_Dataset_n_cars/" in line for line in of_suite)
+
+
+def test_the_overview_is_a_screenful_by_family_d9(cli: Cli) -> None:
+    """Each family once, each dataset once with its variants; it was 108 lines, one layout of them 17 times."""
+    lines = cli("doctor", "--data-root", ".").stdout.splitlines()
+    assert len(lines) <= 30
+    families = [line for line in lines if re.fullmatch(r"[\w -]+: \d+ of \d+ ready", line)]
+    assert len(families) == len({TASKS[name].kind for name in TASKS}) and len(families) > 5
+    text = "\n".join(lines)
+    assert "  mini_events (and 3 variants): event_convnet" in text and "shapenet_parts (and 16 variants)" in text
+    assert all(len(re.findall(rf"\b{name}\b", text)) <= 1 for name in TASKS)
 
 
 def test_doctor_says_how_to_train_what_has_data_and_no_weights(cli: Cli, tmp_path: Path) -> None:
