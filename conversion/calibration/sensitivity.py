@@ -22,6 +22,7 @@ import torch
 from torch import Tensor, fx
 from torch.utils import _pytree as pytree
 
+from conversion.calibration.progress import Progress
 from conversion.capture.graph import ConversionGraph
 from conversion.counting.operations import KINDS
 from conversion.errors import InvalidInput
@@ -83,19 +84,20 @@ def measure_sensitivity(
     values = network.T * sum(map(torch.Tensor.numel, network.connectivity.fan_out.values()))
     samples = max(1, min(samples, VALUES // values))
     fast = worth_compiling(simulations * len(inputs) * values, graph.example.device)
-    base, done = 0.0, 0
-    for batch in split_batches(inputs, samples):
+    base, batches = 0.0, split_batches(inputs, samples)
+    progress = Progress(logger, "sensitivity", len(batches) * len(candidates))
+    for number, batch in enumerate(batches, start=1):
         run = _BaseRun(network, batch, side_inputs, energy, fast)
         base += run.divergence
-        for node, row in candidates.items():
+        for layer, (node, row) in enumerate(candidates.items(), start=1):
             for column, neuron in enumerate(row):
                 if neuron is network.neurons[node]:
                     sums[node][:, column] += torch.tensor([run.divergence, run.energy[node]], dtype=torch.float64)
             changed = [column for column, neuron in enumerate(row) if neuron is not network.neurons[node]]
             for columns in _chunks(changed, max(1, stack // len(batch))):
                 sums[node][:, columns] += run.change(node, [row[column] for column in columns])
-        done += len(batch)
-        logger.info("sensitivity of %d layers: %d of %d samples", len(candidates), done, len(inputs))
+            where = f"layer {layer} of {len(candidates)}, {len(changed)} candidates"
+            progress.finish(f"{where}, batch {number} of {len(batches)}")
     means = [(total / len(inputs)).tolist() for total in sums.values()]
     return Sensitivity(
         tuple(tuple(divergence) for divergence, _ in means), tuple(tuple(energies) for _, energies in means),
