@@ -139,7 +139,7 @@ def row_data(of_boards: Sequence[Board], order: Mapping[str, int]) -> dict[str, 
         **{name: coded(getattr(row, name) for row in rows)
            for name in ("method", "name", "family", "suite", "code", "wait")},
         "kind": [KINDS[row.kind] for row in rows], "chance": [int(row.at_chance) for row in rows],
-        "T": [row.T for row in rows], "n": [row.n for row in rows],
+        "T": [row.T for row in rows], "calibration": [row.calibration for row in rows], "n": [row.n for row in rows],
         **{name: figures(getattr(row, name) for row in rows)
            for name in ("value", "low", "high", "spikes", "first", "final")},
         "share": {name: {coding: shares(name, coding) for coding in CODINGS} for name in PRICES},
@@ -150,7 +150,7 @@ def row_data(of_boards: Sequence[Board], order: Mapping[str, int]) -> dict[str, 
 def _board(board: Board) -> dict[str, Any]:
     ann = board.ann
     return {
-        "task": board.task, "network": board.network, "profile": board.profile, "calibration": board.calibration,
+        "task": board.task, "network": board.network, "profile": board.profile,
         "precision": board.precision, "metric": board.metric, "chance": six(board.chance), "title": board.title,
         "ann": None if ann is None else six(ann.value), "n": board.rows[0].n,
         "millijoules": None if ann is None else {name: six(ann.millijoules[name]["unary"]) for name in PRICES},

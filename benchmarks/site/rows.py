@@ -17,8 +17,8 @@ from benchmarks.references.prices import PRICES, Coding
 from benchmarks.site.sources import Source
 
 CODINGS: tuple[Coding, ...] = ("unary", "smallest", "binary", "graded")
-BOARD = ["task", "network", "profile", "calibration", "precision"]
-"""What rows have in common that compete with each other."""
+BOARD = ["task", "network", "profile", "precision"]
+"""What rows have in common that compete with each other. The number of calibration samples is shown beside each."""
 Kind = Literal["ann", "twin", "spiking"]
 
 
@@ -55,6 +55,7 @@ class Row:
     family: str
     kind: Kind
     T: int | None
+    calibration: int
     suite: str
     value: float
     low: float
@@ -72,12 +73,11 @@ class Row:
 
 @dataclass(frozen=True)
 class Board:
-    """Rows that compete with each other: one task, network, test and calibration samples, and precision."""
+    """Rows that compete with each other: those of one task, network, test samples and precision."""
 
     task: str
     network: str
     profile: str
-    calibration: int
     precision: str
     metric: str
     chance: float
@@ -135,9 +135,9 @@ def boards(frame: pd.DataFrame, cells: dict[str, Measured]) -> list[Board]:
     done = complete(frame).drop_duplicates(["cell", "metric", "precision"])
     done = done[done["metric"] == done.groupby("task")["metric"].transform("first")]
     found = [
-        Board(str(task), str(network), str(profile), int(calibration), str(precision), str(group["metric"].iloc[0]),
+        Board(str(task), str(network), str(profile), str(precision), str(group["metric"].iloc[0]),
               chance(str(task)), list(_rows(group, cells)))
-        for (task, network, profile, calibration, precision), group in done.groupby(BOARD, sort=False)
+        for (task, network, profile, precision), group in done.groupby(BOARD, sort=False)
     ]  # fmt: skip
     return sorted(found, key=lambda board: (-len(board.rows), board.title))
 
@@ -145,7 +145,7 @@ def boards(frame: pd.DataFrame, cells: dict[str, Measured]) -> list[Board]:
 def _rows(group: pd.DataFrame, cells: dict[str, Measured]) -> Iterator[Row]:
     least = chance(str(group["task"].iloc[0]))
     timed = group.assign(T=group["T"].astype(float).fillna(-1.0))  # The ANN has no T.
-    for seeds in parts(timed, ["method", "T"]).values():
+    for seeds in parts(timed, ["calibration", "method", "T"]).values():
         keys = tuple(cell_key(str(cell), str(of)) for cell, of in zip(seeds["cell"], seeds["precision"], strict=True))
         own = [cells[key] for key in keys]
         record = own[0].record
@@ -163,7 +163,7 @@ def _rows(group: pd.DataFrame, cells: dict[str, Measured]) -> Iterator[Row]:
         timed_row = record.cell.T is not None
         yield Row(
             method=str(seeds["method"][0]), name=record.cell.method, family=family(record), kind=kind(record),
-            T=record.cell.T, suite=own[0].source.name, value=value, low=low, high=high, n=int(seeds["n"][0]),
+            T=record.cell.T, calibration=record.cell.calibration, suite=own[0].source.name, value=value, low=low, high=high, n=int(seeds["n"][0]),
             spikes=float(seeds["spikes"].mean()),
             first=float(seeds["latency_first"].mean()) if timed_row else None,
             final=float(seeds["latency_final"].mean()) if timed_row else None,

@@ -26,13 +26,12 @@ def _score(ranking: Ranking) -> str:
     points, low, high = ranking.lead(leader, second)
     wins = ranking.wins(leader)
     gap = ranking.ranks[1] - ranking.ranks[0]
-    apart = "more" if gap >= ranking.critical_difference else "less"
-    told = "tell them apart" if apart == "more" else "tell them apart on so few tasks"
+    told = "tells" if gap >= ranking.critical_difference else "does not tell"
     return (
-        f"Within {ranking.budget:g} % of the ANN's energy `{leader}` leads: of the {_counted(ranking)} it is at the top on "
-        f"{len(wins)} ({', '.join(wins) or 'none'}), and on average {_signed(points)} points [{_signed(low)}, "
-        f"{_signed(high)}] from `{second}`; their mean ranks, {ranking.ranks[0]:.2f} and {ranking.ranks[1]:.2f}, differ by "
-        f"{apart} than the {ranking.critical_difference:.2f} that it takes to {told}."
+        f"Within {ranking.budget:g} % of the ANN's energy `{leader}` leads the {_counted(ranking)}: it is the best on "
+        f"{len(wins)} of them ({', '.join(wins) or 'none'}) and {_signed(points)} points [{_signed(low)}, {_signed(high)}] "
+        f"away from `{second}` on average, a difference of mean ranks ({ranking.ranks[0]:.2f} and {ranking.ranks[1]:.2f}) "
+        f"that {told} the two apart."
     )
 
 
@@ -41,13 +40,11 @@ def _energy(ranking: Ranking) -> str:
     (rank, leader), (other, second) = order[:2]
     energy, low, high, reached = ranking.energy(leader)
     rest, _, _, theirs = ranking.energy(second)
-    compared = f"`{second}` follows with rank {other:.2f}" + (
-        f" and {rest:.0f} % on the {theirs} that it reaches" if theirs else ""
-    )
+    follows = f"{rest:.0f} % on {theirs}" if theirs else "a score that no task reaches"
     return (
-        f"For a score within {NEAR:g} point of the ANN's, `{leader}` needs the least energy on the {_counted(ranking)} "
-        f"(mean rank {rank:.2f}): {energy:.0f} % of the ANN's [{low:.0f}, {high:.0f}], a geometric mean over the {reached} "
-        f"that it reaches; {compared}."
+        f"To come within {NEAR:g} point of the ANN, `{leader}` needs the least energy of the {_counted(ranking)}: "
+        f"{energy:.0f} % of the ANN's [{low:.0f}, {high:.0f}] in the geometric mean of the {reached} tasks on which it does, "
+        f"before `{second}` with {follows} (mean ranks {rank:.2f} and {other:.2f})."
     )
 
 
@@ -59,7 +56,7 @@ def _least(ranking: Ranking) -> float:
 
 
 def _counted(ranking: Ranking) -> str:
-    return f"{len(ranking.tasks)} tasks that have {', '.join(f'`{method}`' for method in sorted(ranking.methods))}"
+    return f"{len(ranking.methods)} methods that were measured on the same {len(ranking.tasks)} tasks"
 
 
 def _of_board(board: Board) -> str:
@@ -76,4 +73,4 @@ def _of_board(board: Board) -> str:
 
 
 def _signed(points: float) -> str:
-    return f"{points:+.1f}"
+    return f"{points:+.1f}".replace("-", "\u2212")

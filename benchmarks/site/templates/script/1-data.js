@@ -15,11 +15,11 @@ function records() {
 }
 
 const DEFAULTS = {
-  price: data.default, coding: "unary", latency: "", task: "", network: "", method: "", energy: "", front: "",
+  price: data.default, coding: "unary", latency: "", task: "", network: "", samples: "", method: "", energy: "", front: "",
   hidden: "", sort: "value", down: "1", record: "",
 };
 const first = data.boards[0];
-const state = { ...DEFAULTS, task: first.task, network: first.network, ...fromAddress() };
+const state = { ...DEFAULTS, task: first.task, network: first.network, samples: first.profile, ...fromAddress() };
 
 function fromAddress() {
   const given = new URLSearchParams(location.hash.startsWith("#?") ? location.hash.slice(2) : "");
@@ -33,7 +33,7 @@ function fromAddress() {
 function keepInAddress() {
   const kept = new URLSearchParams();
   for (const name of Object.keys(DEFAULTS)) {
-    if (state[name] !== DEFAULTS[name] || name === "task" || name === "network") kept.set(name, state[name]);
+    if (state[name] !== DEFAULTS[name] || ["task", "network", "samples"].includes(name)) kept.set(name, state[name]);
   }
   history.replaceState(null, "", `#?${kept}`);
 }
@@ -74,7 +74,8 @@ function filtered() {
   const most = state.energy === "" ? null : Number(state.energy);
   const fits = data.method.names.map((name) => words.every((word) => name.toLowerCase().includes(word)));
   const wanted = data.boards.map((one) =>
-    (state.task === "" || one.task === state.task) && (state.network === "" || one.network === state.network));
+    (state.task === "" || one.task === state.task) && (state.network === "" || one.network === state.network)
+    && (state.samples === "" || one.profile === state.samples));
   const found = [];
   for (let row = 0; row < COUNT; row++) {
     if (wanted[data.board[row]] && fits[data.method.codes[row]] && !hidden.has(String(data.family.codes[row]))
@@ -98,9 +99,9 @@ const figure = (value, digits = 3) => {
   }
   return String(Number(value.toPrecision(digits))).replace("-", MINUS);
 };
-const steps = (row) => data.final[row] === null ? "" : data.first[row] === data.final[row]
-  ? `${figure(data.final[row])} step${data.final[row] === 1 ? "" : "s"}`
-  : `first answer after ${figure(data.first[row])}, final after ${figure(data.final[row])} steps`;
+const steps = (row) => data.final[row] === null ? ""
+  : (data.first[row] > 1 && data.first[row] !== data.final[row] ? `${figure(data.first[row])} to ` : "")
+    + `${figure(data.final[row])} step${data.final[row] === 1 ? "" : "s"}`;
 
 /** An element with attributes and children; strings become text, never markup. */
 function element(tag, attributes = {}, ...children) {

@@ -2,6 +2,8 @@
 
 const BUDGETS = [10, 20, 50, 100], NEAR = 1;
 
+const samplesOf = (one) => `${one.profile === "full" ? "all" : "first"} ${one.n} samples`;
+
 function bestWithin(place, most) {
   const able = fronts[place].filter((row) => share(row) <= most);
   return able.length ? able[able.length - 1] : null;  // Scores rise along a front.
@@ -16,8 +18,8 @@ function pick(row) {
   if (row === null) return element("td", {}, element("span", { class: "what" }, "none"));
   return element("td", {}, element("button", { type: "button", class: "pick", on: { click: () => openRecord(row) } },
     element("span", { class: "score" }, number(data.value[row], 2)), ` at ${number(share(row), 1)} %`,
-    element("span", { class: "what" }, element("code", {}, text("method", row)), ` T=${data.T[row]}`),
-    element("span", { class: "what" }, steps(row))));
+    element("code", { class: "what", title: text("method", row) }, text("method", row)),
+    element("span", { class: "what" }, `T=${data.T[row]}, answers in ${steps(row)}`)));
 }
 
 function drawLead() {
@@ -28,15 +30,14 @@ function drawLead() {
     element("th", { scope: "row" },
       element("button", { type: "button", class: "filter", on: { click: () => show(one) } }, one.task),
       element("span", { class: "what" }, one.network),
-      element("span", { class: "what" }, `${one.metric}, ${one.profile === "full" ? "all" : "first"} ${one.n} samples; `
-        + `${one.calibration} for calibration`)),
+      element("span", { class: "what" }, `${one.metric}, ${samplesOf(one)}`)),
     element("td", { class: "num" }, number(one.ann, 2)),
     pick(cheapestNear(place)), BUDGETS.map((most) => pick(bestWithin(place, most))))));
 }
 
 /** Sets the filters to one board's task and network. */
 function show(one) {
-  Object.assign(state, { task: one.task, network: one.network, method: "", energy: "", front: "", hidden: "" });
+  Object.assign(state, { task: one.task, network: one.network, samples: one.profile, method: "", energy: "", front: "", hidden: "" });
   fillFilters();
   frame = null;
   update();

@@ -18,10 +18,11 @@ const COLUMNS = [
   ["final", "final answer", (row) => data.final[row], (row) => figure(data.final[row])],
   ["spikes", "spikes", (row) => data.spikes[row], (row) => figure(data.spikes[row])],
   ["code", "code", (row) => codeRank[data.code.codes[row]], (row) => text("code", row)],
+  ["calibration", "calibration", (row) => data.calibration[row], (row) => String(data.calibration[row])],
   ["n", "samples", (row) => data.n[row], (row) => `${board(row).profile === "full" ? "" : "first "}${data.n[row]}`],
   ["suite", "suite", (row) => suiteRank[data.suite.codes[row]], (row) => text("suite", row)],
 ];
-const RIGHT = new Set(["T", "value", "above", "share", "mJ", "first", "final", "spikes", "n"]);
+const RIGHT = new Set(["T", "value", "above", "share", "mJ", "first", "final", "spikes", "calibration", "n"]);
 const ranks = (names) => {
   const order = [...names.keys()].sort((a, b) => names[a].localeCompare(names[b], "en", { numeric: true }));
   const found = [];
@@ -32,6 +33,9 @@ const ranks = (names) => {
 const taskRank = ranks(data.boards.map((one) => one.task));
 const networkRank = ranks(data.boards.map((one) => one.network));
 const methodRank = ranks(data.method.names), codeRank = ranks(data.code.names), suiteRank = ranks(data.suite.names);
+
+/** The columns of the present filters: without those that say the same in every row. */
+const columns = () => COLUMNS.filter(([key]) => !(["task", "network"].includes(key) && state[key] !== ""));
 
 let view = [], active = 0, printing = false;
 
@@ -51,7 +55,7 @@ function sorted(rows) {
 }
 
 function drawHead() {
-  byId("rows").tHead.replaceChildren(element("tr", {}, COLUMNS.map(([key, title]) => {
+  byId("rows").tHead.replaceChildren(element("tr", {}, columns().map(([key, title]) => {
     const chosen = state.sort === key;
     const order = chosen ? (state.down ? "descending" : "ascending") : null;
     return element("th", { scope: "col", class: RIGHT.has(key) ? "num" : null, "aria-sort": order },
@@ -81,7 +85,7 @@ function drawRows() {
   const made = [];
   for (let place = from; place < until; place++) made.push(rowOf(view[place], place));
   const space = (rows) => element("tr", { class: "space", "aria-hidden": "true" },
-    element("td", { colspan: COLUMNS.length, style: `height:${printing ? 0 : rows * ROW}px` },
+    element("td", { colspan: columns().length, style: `height:${printing ? 0 : rows * ROW}px` },
       printing && view.length > until && rows ? `${view.length - until} further rows are not printed.` : ""));
   const body = byId("rows").tBodies[0];
   const focused = body.contains(document.activeElement);
@@ -95,7 +99,7 @@ function rowOf(row, place) {
   return element("tr", {
     class: kind, tabindex: place === active ? "0" : "-1", "aria-rowindex": String(place + 2), "data-place": String(place),
     on: { click: () => { active = place; openRecord(row); } },
-  }, COLUMNS.map(([key, , , shown]) => {
+  }, columns().map(([key, , , shown]) => {
     const cell = element("td", { class: RIGHT.has(key) ? "num" : null }, String(shown(row)));
     if (key === "method") cell.title = text("method", row);
     if (key === "value") cell.append(element("span", { class: "ci" }, interval(row)));

@@ -180,7 +180,8 @@ const shapePath = (shape) => ({
 
 function wantedRows() {
   return [...Array(COUNT).keys()].filter((row) => (state.task === "" || board(row).task === state.task)
-    && (state.network === "" || board(row).network === state.network) && data.kind[row] === SPIKING);
+    && (state.network === "" || board(row).network === state.network)
+    && (state.samples === "" || board(row).profile === state.samples) && data.kind[row] === SPIKING);
 }
 
 function toggle(code) {

@@ -23,7 +23,7 @@ function head(row, seed) {
   }, seeds.map((place, at) => element("option", { value: String(at), selected: at === seed }, String(records().records[place].seed)))));
   return element("div", { class: "head" },
     element("h2", { id: "record-title" }, element("code", {}, text("method", row)), data.T[row] === null ? "" : ` T=${data.T[row]}`,
-      element("div", { class: "fine" }, `${board(row).task}, ${board(row).network}, ${board(row).profile === "full" ? "all" : "the first"} ${data.n[row]} test samples`)),
+      element("div", { class: "fine" }, `${board(row).task}, ${board(row).network}, ${board(row).profile === "full" ? "all" : "the first"} ${data.n[row]} test samples, ${data.calibration[row]} calibration samples`)),
     chooser, element("button", { type: "button", "aria-label": "Close", autofocus: true, on: { click: () => byId("record").close() } }, "Close"));
 }
 
@@ -50,7 +50,7 @@ function reproduce(record) {
     record.commands.map((line) => element("div", { class: "command" }, element("pre", {}, line), copy(line))),
     element("p", { class: "fine" }, `From suite ${record.suite}${record.others.length ? `, also in ${record.others.join(", ")}` : ""}. `
       + (record.verified ? `Verified: ${record.verified}. ` : "")
-      + "DATA stands for your folder of data sets and weights; `doctor` says what has to be there."));
+      + "DATA stands for your folder of data sets and weights; python run_all.py doctor says what has to be there."));
 }
 
 function prices(row) {

@@ -11,6 +11,10 @@ function fillFilters() {
   const networks = different(data.boards.filter((one) => state.task === "" || one.task === state.task).map((one) => one.network));
   if (!networks.includes(state.network)) state.network = "";
   options(byId("network"), [["", "all networks"], ...networks.map((name) => [name, name])], state.network);
+  const samples = different(data.boards.filter((one) => (state.task === "" || one.task === state.task)
+    && (state.network === "" || one.network === state.network)).map((one) => one.profile));
+  if (!samples.includes(state.samples)) state.samples = "";
+  options(byId("samples"), [["", "any"], ...samples.map((name) => [name, name === "full" ? "all" : name.replace("-", " ")])], state.samples);
   for (const id of ["latency", "method", "energy"]) byId(id).value = state[id];
   byId("front").checked = state.front !== "";
 }
@@ -34,19 +38,19 @@ function listenToFilters() {
     state[name] = read(byId(id));
     if (reframe) frame = null;
     if (name === "task") state.network = "";
-    if (name === "task") fillFilters();
+    if (["task", "network"].includes(name)) fillFilters();
     update();
     if (["price", "coding", "latency"].includes(name)) drawLead();
   });
   const value = (input) => input.value;
-  for (const id of ["price", "coding", "task", "network"]) changed(id, id, true, value);
+  for (const id of ["price", "coding", "task", "network", "samples"]) changed(id, id, true, value);
   for (const id of ["latency", "energy"]) changed(id, id, false, (input) => input.validity.valid ? input.value : "");
   changed("method", "method", false, value);
   changed("front", "front", false, (input) => input.checked ? "1" : "");
   byId("filters").addEventListener("submit", (event) => event.preventDefault());
   byId("filters").addEventListener("reset", (event) => {
     event.preventDefault();
-    Object.assign(state, { task: "", network: "", method: "", energy: "", front: "", hidden: "" });
+    Object.assign(state, { task: "", network: "", samples: "", method: "", energy: "", front: "", hidden: "" });
     frame = null;
     fillFilters();
     update();
