@@ -1,4 +1,4 @@
-"""The critical-difference diagram (Demsar 2006): methods by mean rank, bars over those that a test cannot tell apart."""
+"""The critical-difference diagram (Demsar 2006): methods by mean rank, bars over groups not told apart."""
 
 from __future__ import annotations
 

@@ -112,9 +112,9 @@ def verdict(measured: Measured) -> str:
     return ""
 
 
-def four(value: float) -> float:
+def four(value: float | None) -> float | None:
     """A figure with 4 digits, as many as are shown."""
-    return float(f"{value:.4g}")
+    return None if value is None else float(f"{value:.4g}")
 
 
 def six(value: float) -> float:

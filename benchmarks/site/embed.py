@@ -1,4 +1,4 @@
-"""Text from records inside an HTML page: as JSON that no parser takes for markup, beside scripts named by their hash."""
+"""Text from records inside an HTML page: as JSON that no parser takes for markup, beside scripts known by hash."""
 
 from __future__ import annotations
 

@@ -30,7 +30,7 @@ def score_within(energies: Floats, scores: Floats, budget: float, without: float
         weight = (budget - energies[low]) / (energies[high] - energies[low])
         between = scores[:, low] * (1 - weight) + scores[:, high] * weight
         best = np.maximum(best, between.max(axis=1))
-    return best
+    return np.asarray(best)
 
 
 def energy_for(energies: Floats, scores: Floats, targets: Floats) -> Floats:
@@ -48,4 +48,4 @@ def energy_for(energies: Floats, scores: Floats, targets: Floats) -> Floats:
     gap = np.where(reached[:, None, :] & ~reached[:, :, None], scores[:, None, :] - scores[:, :, None], np.nan)
     weight = (targets[:, None] - scores)[:, :, None] / gap
     between = energies[None, :, None] * (1 - weight) + energies[None, None, :] * weight
-    return np.minimum(alone, np.where(np.isnan(between), np.inf, between).min(axis=(1, 2)))
+    return np.asarray(np.minimum(alone, np.where(np.isnan(between), np.inf, between).min(axis=(1, 2))))

@@ -7,10 +7,11 @@ from collections.abc import Sequence
 from markdown_it import MarkdownIt
 from markupsafe import Markup
 
-_PARSER = MarkdownIt("commonmark", {"html": False}).enable("table").disable(["image", "link", "autolink", "html_inline"])
+_PARSER = MarkdownIt("commonmark", {"html": False}).enable("table").disable(["image", "link", "autolink"])
 
 
 def html(lines: Sequence[str]) -> Markup:
     """The HTML of some lines of Markdown; tables can be scrolled by themselves."""
     rendered = _PARSER.render("\n".join(lines))
-    return Markup(rendered.replace("<table>", '<div class="scroll" tabindex="0"><table>').replace("</table>", "</table></div>"))
+    opened = rendered.replace("<table>", '<div class="scroll" tabindex="0"><table>')
+    return Markup(opened.replace("</table>", "</table></div>"))

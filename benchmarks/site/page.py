@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pandas as pd
 
@@ -29,9 +29,6 @@ from benchmarks.suites.suite import Suite
 from conversion.errors import BenchmarkError
 from conversion.files import write_atomically
 from tasks import TASKS
-
-if TYPE_CHECKING:
-    from markupsafe import Markup
 
 PAGE = "report.html"
 LIBRARIES = "window.vegaEmbed = vegaEmbed;"
@@ -208,5 +205,3 @@ def _tables_of(ranking: Ranking) -> list[dict[str, Any]]:
 def _needs_no_data(task: str) -> bool:
     """Whether a task needs nothing on disk; such tasks come last."""
     return task in TASKS and TASKS[task]().missing() is None
-
-

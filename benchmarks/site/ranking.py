@@ -2,9 +2,9 @@
 
 A method is all its rows, whatever their options and T. Ranks need every method on every task, so methods are ranked in
 full blocks of tasks and methods: the largest first, then the largest of methods that are in none so far. Networks of
-one task are averaged first. A task on which no method of the block can afford a row within a budget says nothing at it.
-Intervals are bootstraps over test samples and seeds, for the tasks at hand; the same samples are drawn for all rows of a
-board. Where samples were not published, or their mean is not the metric, rows are drawn from their own intervals.
+one task are averaged first. A task on which no method of the block can afford a row within a budget says nothing at
+it. Intervals are bootstraps over test samples and seeds, for the tasks at hand; the same samples are drawn for all rows
+of a board. Where samples were not published, or their mean is not the metric, rows are drawn from their own intervals.
 """
 
 from __future__ import annotations
@@ -104,7 +104,7 @@ class Ranking:
         """First and last method of each largest group that the test cannot tell apart, by place."""
         found: list[tuple[int, int]] = []
         for first in range(len(self.methods)):
-            last = max(i for i in range(len(self.methods)) if self.ranks[i] - self.ranks[first] < self.critical_difference)
+            last = int(np.flatnonzero(self.ranks - self.ranks[first] < self.critical_difference).max())
             if last > first and (not found or last > found[-1][1]):
                 found.append((first, last))
         return found
@@ -118,8 +118,11 @@ class Ranking:
 
     def lead(self, first: str, second: str) -> tuple[float, float, float]:
         """By how many points one method is ahead of another at the budget of the ranks, with its interval."""
-        points = [[self.standings[task, method].points[self.budget] for task in self.tasks] for method in (first, second)]
-        return interval(np.mean(points[0], axis=0) - np.mean(points[1], axis=0))
+        ahead, behind = (
+            np.mean([self.standings[task, method].points[self.budget] for task in self.tasks], axis=0)
+            for method in (first, second)
+        )
+        return interval(ahead - behind)
 
     def energy(self, method: str) -> tuple[float, float, float, int]:
         """Geometric mean of the energy at equal score over the tasks that reach it, its interval, and their number."""
@@ -228,11 +231,12 @@ def draws(board: Board, cells: Mapping[str, Measured], rng: np.random.Generator)
         scores of shape (1 + DRAWS,), and whether samples were drawn.
     """
     outcomes = [[_outcomes(cells[cell]) for cell in row.cells] for row in board.rows]
-    if all(len(one) == board.rows[0].n for own in outcomes for one in own):
-        counts = rng.multinomial(board.rows[0].n, np.full(board.rows[0].n, 1 / board.rows[0].n), size=DRAWS).astype(float)
+    n = board.rows[0].n
+    if all(len(one) == n for own in outcomes for one in own):
+        counts = rng.multinomial(n, np.full(n, 1 / n), size=DRAWS).astype(float)
         found = {}
         for place, (row, own) in enumerate(zip(board.rows, outcomes, strict=True)):
-            means = counts @ np.stack(own, axis=1) * (100 / row.n)  # Of every draw and seed.
+            means = counts @ np.stack(own, axis=1) * (100 / n)  # Of every draw and seed.
             seeds = rng.integers(len(own), size=(DRAWS, len(own)))
             found[place] = np.concatenate([[row.value], np.take_along_axis(means, seeds, axis=1).mean(axis=1)])
         return found, True

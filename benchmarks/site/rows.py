@@ -163,8 +163,8 @@ def _rows(group: pd.DataFrame, cells: dict[str, Measured]) -> Iterator[Row]:
         timed_row = record.cell.T is not None
         yield Row(
             method=str(seeds["method"][0]), name=record.cell.method, family=family(record), kind=kind(record),
-            T=record.cell.T, calibration=record.cell.calibration, suite=own[0].source.name, value=value, low=low, high=high, n=int(seeds["n"][0]),
-            spikes=float(seeds["spikes"].mean()),
+            T=record.cell.T, calibration=record.cell.calibration, suite=own[0].source.name, value=value, low=low,
+            high=high, n=int(seeds["n"][0]), spikes=float(seeds["spikes"].mean()),
             first=float(seeds["latency_first"].mean()) if timed_row else None,
             final=float(seeds["latency_final"].mean()) if timed_row else None,
             code=record.code if timed_row else "", wait=record.wait if timed_row else "", millijoules=energy,

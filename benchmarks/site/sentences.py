@@ -29,9 +29,9 @@ def _score(ranking: Ranking) -> str:
     told = "tells" if gap >= ranking.critical_difference else "does not tell"
     return (
         f"Within {ranking.budget:g} % of the ANN's energy `{leader}` leads the {_counted(ranking)}: it is the best on "
-        f"{len(wins)} of them ({', '.join(wins) or 'none'}) and {_signed(points)} points [{_signed(low)}, {_signed(high)}] "
-        f"away from `{second}` on average, a difference of mean ranks ({ranking.ranks[0]:.2f} and {ranking.ranks[1]:.2f}) "
-        f"that {told} the two apart."
+        f"{len(wins)} of these ({', '.join(wins) or 'none'}), on average by {_signed(points)} points [{_signed(low)}, "
+        f"{_signed(high)}] over `{second}`, and the difference of their mean ranks ({ranking.ranks[0]:.2f} and "
+        f"{ranking.ranks[1]:.2f}) {told} the two apart."
     )
 
 
@@ -43,7 +43,7 @@ def _energy(ranking: Ranking) -> str:
     follows = f"{rest:.0f} % on {theirs}" if theirs else "a score that no task reaches"
     return (
         f"To come within {NEAR:g} point of the ANN, `{leader}` needs the least energy of the {_counted(ranking)}: "
-        f"{energy:.0f} % of the ANN's [{low:.0f}, {high:.0f}] in the geometric mean of the {reached} tasks on which it does, "
+        f"{energy:.0f} % of the ANN's [{low:.0f}, {high:.0f}] in the geometric mean of the {reached} on which it does, "
         f"before `{second}` with {follows} (mean ranks {rank:.2f} and {other:.2f})."
     )
 
@@ -66,9 +66,10 @@ def _of_board(board: Board) -> str:
     if not able:
         return f"On {board.title} no spiking network is better than chance within the ANN's energy."
     best = max(able, key=lambda row: row.value)
+    share = board.share(best, "horowitz45", "unary")
     return (
-        f"On {board.title} the best score within the ANN's energy is {best.value:.2f} by `{best.method}` at T={best.T}, for "
-        f"{board.share(best, 'horowitz45', 'unary'):.1f} %."
+        f"On {board.title} the best score within the ANN's energy is {best.value:.2f}, by `{best.method}` at "
+        f"T={best.T}, for {share:.1f} % of it."
     )
 
 

@@ -19,7 +19,7 @@ function pick(row) {
   return element("td", {}, element("button", { type: "button", class: "pick", on: { click: () => openRecord(row) } },
     element("span", { class: "score" }, number(data.value[row], 2)), ` at ${number(share(row), 1)} %`,
     element("code", { class: "what", title: text("method", row) }, text("method", row)),
-    element("span", { class: "what" }, `T=${data.T[row]}, answers in ${steps(row)}`)));
+    element("span", { class: "what" }, `T=${data.T[row]}, ${steps(row)}`)));
 }
 
 function drawLead() {
