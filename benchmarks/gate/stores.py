@@ -165,10 +165,10 @@ def compared_page(found: Stores, names: tuple[str, str]) -> str:
 
 def _schemas(schemas: tuple[list[int], list[int]]) -> Iterator[str]:
     if schemas[0] and schemas[1] and schemas[0] != schemas[1]:
-        shown = [" and ".join(map(str, own)) for own in schemas]
+        first, second = (" and ".join(map(str, own)) for own in schemas)
         yield (
-            f"Their records are of different schemas, {shown[0]} and {shown[1]}: figures that one of them lacks "
-            "altogether are not compared."
+            f"The records of the first are of schema {first}, those of the second of schema {second}: what a record does "
+            "not hold at all is not compared."
         )
         yield ""
 
@@ -183,7 +183,12 @@ def _row(pair: Pair) -> list[str]:
     paired = pair.paired
     fields = dict.fromkeys(place.split(".")[0] for place in pair.figures)
     return [
-        pair.suite, pair.before.cell.label, f"{before:.2f}", f"{now:.2f}", f"{now - before:+.2f}",
+        pair.suite, pair.before.cell.label, f"{before:.2f}", f"{now:.2f}", _signed(now - before),
         "" if paired is None else f"{paired.won} / {paired.lost}", "" if paired is None else f"{pair.p:.2g}",
-        "" if pair.energy is None else f"{pair.energy:+.2f}", f"{len(pair.figures)}: {', '.join(fields)}",
+        "" if pair.energy is None else _signed(pair.energy), f"{len(pair.figures)}: {', '.join(fields)}",
     ]  # fmt: skip
+
+
+def _signed(change: float) -> str:
+    """A change with 2 digits; one that rounds to nothing has no sign."""
+    return f"{change:+.2f}" if abs(change) >= 0.005 else "0.00"

@@ -83,7 +83,7 @@ def commands(cell: Cell, source: Source, precision: str) -> list[str]:
         words += ["--T", str(cell.T), "--seed", str(cell.seed)]
     if limit is not None:
         words += ["--limit", limit]
-    needs = TASKS[cell.task]().missing() is not None
+    needs = cell.task not in TASKS or TASKS[cell.task]().missing() is not None
     data = ["--data-root", "DATA", "--weights", "DATA"] if needs else []
     exact = [] if precision in ("", "float32") else ["--precision", precision]
     run = shlex.join(["python", "run_all.py", "run", *words, *exact, *data])
@@ -98,6 +98,8 @@ def _training(task: str, network: str, needs: bool) -> str:
 @cache
 def _has_weights(task: str, network: str) -> bool:
     """Whether trained weights ship with the benchmark or are published by others."""
+    if task not in TASKS or network not in NETWORKS:  # A plug-in's may not be installed here.
+        return True
     name = network.rpartition("/")[2]
     published = NETWORKS[network].info.published(TASKS[task].label_set, name)
     return bool(published) or any(SHIPPED.glob(f"{glob.escape(name)}_{glob.escape(task)}*"))
