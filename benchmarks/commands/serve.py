@@ -20,11 +20,13 @@ class Handler(SimpleHTTPRequestHandler):
     """Serves the files of a folder of results to this machine's browser, and lists no folder."""
 
     def do_GET(self) -> None:
+        if not self._asked_by_its_name():
+            return
         if self.path == "/":
             self.send_response(HTTPStatus.FOUND)
             self.send_header("Location", f"/{PAGE}")
             self.end_headers()
-        elif self._asked_by_its_name():
+        else:
             super().do_GET()
 
     def do_HEAD(self) -> None:

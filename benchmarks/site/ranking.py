@@ -232,7 +232,7 @@ def draws(board: Board, cells: Mapping[str, Measured], rng: np.random.Generator)
     """
     outcomes = [[_outcomes(cells[cell]) for cell in row.cells] for row in board.rows]
     n = board.rows[0].n
-    if all(len(one) == n for own in outcomes for one in own):
+    if all(own and all(len(one) == n for one in own) for own in outcomes):
         counts = rng.multinomial(n, np.full(n, 1 / n), size=DRAWS).astype(float)
         found = {}
         for place, (row, own) in enumerate(zip(board.rows, outcomes, strict=True)):

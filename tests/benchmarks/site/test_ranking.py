@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
@@ -33,6 +33,7 @@ def board(task: str, **values: tuple[float, float]) -> Board:
     return Board(task, "n", "full", "float32", "accuracy", 10.0, rows)
 
 
+@settings(max_examples=40)
 @given(
     st.integers(1, 6).flatmap(lambda n: st.tuples(
         arrays.arrays(float, n, elements=st.floats(1, 100).map(lambda x: round(x, 2)), unique=True),

@@ -1,0 +1,100 @@
+"""Measures the page in a browser: `python -m benchmarks.performance.page [--results results/published]`.
+
+Prints its size, the time to the first paint and to the chart, and how long a click on a heading takes with as many rows
+as there are and with 500 and 5,000: the rows of the page, repeated with other scores and energies. Needs playwright
+and a Chromium on the PATH.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+import re
+import shutil
+import statistics
+import tempfile
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from benchmarks.choices import PUBLISHED
+from benchmarks.site.embed import as_json
+from benchmarks.site.page import render
+from benchmarks.suites.plugins import load_plugins
+
+SIZES = (500, 5000)
+HEADINGS = ("energy, % of ANN", "method", "score, %", "T", "spikes")
+ROWS = re.compile(r'(<script type="application/json" id="data-rows">)(.*?)(</script)', re.DOTALL)
+PAINT = "performance.getEntriesByName('first-contentful-paint')[0].startTime"
+SORT = """([title, times]) => {
+  const found = [];
+  for (let i = 0; i < times; i++) {
+    const button = [...document.querySelectorAll('#rows thead button')].find((each) => each.textContent.startsWith(title));
+    const start = performance.now();
+    button.click();
+    document.body.offsetHeight;
+    found.push(performance.now() - start);
+  }
+  return found;
+}"""
+
+
+def resized(page: str, count: int) -> str:
+    """The page with so many rows: its own, repeated with scores and energies moved at random."""
+    found = ROWS.search(page)
+    assert found is not None
+    data = json.loads(found[2])
+    source = [index % len(data["board"]) for index in range(count)]
+    draw = random.Random(0)
+    moved = [1.0 if index < len(data["board"]) else draw.uniform(0.8, 1.2) for index in range(count)]
+
+    def column(values: list[Any], by: bool = False) -> list[Any]:
+        picked = [values[place] for place in source]
+        return [value if value is None else value * factor for value, factor in zip(picked, moved, strict=True)] \
+            if by else picked  # fmt: skip
+
+    for name, content in data.items():
+        if isinstance(content, dict) and "codes" in content:
+            content["codes"] = column(content["codes"])
+        elif isinstance(content, list) and len(content) == len(data["kind"]) and name not in ("boards", "kind"):
+            data[name] = column(content, by=name in ("value", "low", "high", "spikes"))
+    data["kind"] = column(data["kind"])
+    for shares in data["share"].values():
+        for coding in shares:
+            shares[coding] = column(shares[coding], by=True)
+    return page[: found.start(2)] + as_json(data) + page[found.end(2) :]
+
+
+def main(results: Annotated[Path, typer.Option(help="The folder of results.")] = PUBLISHED, times: int = 7) -> None:
+    """Prints the times of the page of a folder of results, in milliseconds."""
+    from playwright.sync_api import sync_playwright
+
+    load_plugins()
+    chromium = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+    page = render(results)
+    own = len(json.loads(ROWS.search(page)[2])["board"])  # type: ignore[index]
+    print(f"{len(page.encode()) / 1e6:.2f} MB, {own} rows")
+    with tempfile.TemporaryDirectory() as folder, sync_playwright() as running:
+        for count in (own, *SIZES):
+            path = Path(folder) / f"{count}.html"
+            path.write_text(resized(page, count), encoding="utf-8")
+            paints, charts = [], []
+            for _ in range(3):
+                browser = running.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+                shown = browser.new_page(viewport={"width": 1300, "height": 900})
+                shown.goto(path.as_uri())
+                shown.wait_for_selector("#chart svg, #chart canvas")
+                charts.append(shown.evaluate("performance.now()"))
+                paints.append(shown.evaluate(PAINT))
+                if len(paints) == 3:
+                    shown.click("#filters button[type=reset]")  # All rows, not those of one task.
+                    shown.wait_for_timeout(2000)
+                    sorts = {title: statistics.median(shown.evaluate(SORT, [title, times])) for title in HEADINGS}
+                browser.close()
+            said = ", ".join(f"{title} {spent:.0f}" for title, spent in sorts.items())
+            print(f"{count} rows: first paint {min(paints):.0f}, chart {min(charts):.0f}; sorted by {said}")
+
+
+if __name__ == "__main__":
+    typer.run(main)
