@@ -167,8 +167,8 @@ def _schemas(schemas: tuple[list[int], list[int]]) -> Iterator[str]:
     if schemas[0] and schemas[1] and schemas[0] != schemas[1]:
         first, second = (" and ".join(map(str, own)) for own in schemas)
         yield (
-            f"The records of the first are of schema {first}, those of the second of schema {second}: what a record does "
-            "not hold at all is not compared."
+            f"The records of the first are of schema {first}, those of the second of schema {second}: what a record "
+            "does not hold at all is not compared."
         )
         yield ""
 

@@ -30,7 +30,8 @@ PAINT = "performance.getEntriesByName('first-contentful-paint')[0].startTime"
 SORT = """([title, times]) => {
   const found = [];
   for (let i = 0; i < times; i++) {
-    const button = [...document.querySelectorAll('#rows thead button')].find((each) => each.textContent.startsWith(title));
+    const buttons = [...document.querySelectorAll('#rows thead button')];
+    const button = buttons.find((each) => each.textContent.startsWith(title));
     const start = performance.now();
     button.click();
     document.body.offsetHeight;

@@ -96,8 +96,10 @@ def test_two_commits_are_compared(tmp_path: Path, before: Path, cli: Cli) -> Non
     status, said, _ = cli("compare", "HEAD~1", "HEAD:results/published")
     assert status == 1 and "1 changed" in said and "1: totals" in said
     assert cli("compare", "HEAD", str(published))[0] == 0
-    for wrong, reason in (("HEAD:nowhere", "has no folder nowhere"), ("HEAD:../up", "from the root"),
-                          ("nothing", "neither a folder of results here nor a commit"), ("--output=x", "")):  # fmt: skip
+    for wrong, reason in {
+        "HEAD:nowhere": "has no folder nowhere", "HEAD:../up": "from the root",
+        "nothing": "neither a folder of results here nor a commit", "--output=x": "",
+    }.items():  # fmt: skip
         status, _, said = cli("compare", "HEAD", wrong)
         assert status == 2 and reason in said
     assert not (tmp_path / "x").exists()

@@ -36,8 +36,8 @@ def record(
     }  # fmt: skip
     analog = {"macs_once": 1000.0 if T is None else 10.0, "macs_step": 0.0, "macs_head": 0.0, "flops_once": 0.0,
               "flops_step": 0.0}  # fmt: skip
-    parts = {part: ErrorSize(rms=0.1 * place, mean=0.0)
-             for place, part in enumerate(("inherited", "clipping", "quantisation", "unevenness", "own", "total"))}  # fmt: skip
+    names = ("inherited", "clipping", "quantisation", "unevenness", "own", "total")
+    parts = {part: ErrorSize(rms=0.1 * place, mean=0.0) for place, part in enumerate(names)}
     layers = [] if T is None else [LayerCounts(name="relu", phi=1, fan_out=9, **counts)]
     report = [] if T is None else [LayerReport(
         name=f"conv -> relu {EVIL}", source=EVIL, role="spiking", neurons=10, threshold=(0.5, 1.5), phi=1, rho=1.0,

@@ -23,7 +23,7 @@ from benchmarks.site.rows import boards, measured_cells, tables
 from benchmarks.site.sources import sources
 from benchmarks.suites.files import load_suite
 from conversion.errors import BenchmarkError
-from tests.benchmarks.site.conftest import EVIL, N, ROWS, embedded, record, write_results
+from tests.benchmarks.site.conftest import EVIL, ROWS, N, embedded, record, write_results
 
 PUBLISHED = Path(__file__).parents[3] / "results" / "published"
 

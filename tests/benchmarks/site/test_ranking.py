@@ -22,8 +22,8 @@ def row(name: str, value: float, share: float, kind: Kind = "spiking", at_chance
     energy = {prices: dict.fromkeys(CODINGS, share) for prices in PRICES}
     return Row(
         method=name, name=name, family="f", kind=kind, T=None if kind == "ann" else 1, calibration=1, suite="s",
-        value=value, low=value - 1.96, high=value + 1.96, n=100, spikes=1.0, first=1.0, final=1.0, code="rate", wait="0",
-        millijoules=energy, at_chance=at_chance, cells=(),
+        value=value, low=value - 1.96, high=value + 1.96, n=100, spikes=1.0, first=1.0, final=1.0, code="rate",
+        wait="0", millijoules=energy, at_chance=at_chance, cells=(),
     )  # fmt: skip
 
 
@@ -67,7 +67,9 @@ def test_methods_are_ranked_by_their_score_at_equal_energy() -> None:
     (found,) = rankings(made, {})
     assert found.methods == ["middle", "best", "last"] and list(found.ranks) == [1, 2.5, 2.5], "two cannot afford any"
     assert found.budget == 50.0, "the least at which something is affordable on every task"
-    assert found.points("middle", 50.0)[0] == pytest.approx(-8.5) and found.points("best", 100.0)[0] == pytest.approx(-3.5)
+    assert found.points("middle", 50.0)[0] == pytest.approx(-8.5) and found.points("best", 100.0)[0] == pytest.approx(
+        -3.5
+    )
 
 
 def test_what_a_method_cannot_afford_is_chance() -> None:

@@ -18,7 +18,9 @@ const DEFAULTS = {
   price: data.default, coding: "unary", latency: "", task: "", network: "", samples: "", method: "", energy: "", front: "",
   hidden: "", sort: "value", down: "1", record: "",
 };
-const first = data.boards[0];
+/** The board of most rows is what a reader without wishes sees first. */
+const first = data.boards[data.boards.map((_, place) => data.board.filter((one) => one === place).length)
+  .reduce((best, count, place, counts) => count > counts[best] ? place : best, 0)];
 const state = { ...DEFAULTS, task: first.task, network: first.network, samples: first.profile, ...fromAddress() };
 
 function fromAddress() {
