@@ -148,7 +148,8 @@ def _needs_no_data(task: str) -> bool:
 def _summary(board: Board) -> list[str]:
     ann, rows = board.ann.iloc[0], board.rows
     near = rows[rows["value"] >= ann["value"] - NEAR].sort_values(["energy_unary_mJ", "value"], ascending=[True, False])
-    cheap = rows[rows["energy_unary_mJ"] <= SHARE * rows["energy_ann_mJ"]].sort_values("value", ascending=False)
+    cheap = rows[rows["energy_unary_mJ"] <= SHARE * rows["energy_ann_mJ"]]
+    cheap = cheap.sort_values(["value", "energy_unary_mJ"], ascending=[False, True])
     return [
         f"{board.keys['task']} ({board.samples})",
         str(board.keys["network"]),

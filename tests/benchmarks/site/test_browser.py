@@ -169,7 +169,7 @@ def test_a_record_opens_by_keyboard_with_all_that_is_known(page: Page) -> None:
     assert "python run_all.py run --suite own.yaml --task digits --network digits_convnet --method burst:phi=4" in text
     drawn = set(record.locator("figcaption").all_inner_texts())
     assert {"Score after each step of this conversion", "Early exit: where samples left"} <= drawn
-    assert {"Spikes of each layer", "Error of each layer, by kind"} <= drawn
+    assert {"Spikes of each layer", "Error of each layer, by kind, in percent of its activation"} <= drawn
     row = record.locator("#layers tbody tr").first.inner_text()
     assert "<img" in row and "0.5 to 1.5" in row, "a layer's name is text, whatever it is"
     page.keyboard.press("Escape")

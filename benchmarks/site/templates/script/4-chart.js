@@ -3,6 +3,8 @@
 const SHAPES = ["circle", "square", "triangle-up", "diamond", "cross", "triangle-down", "stroke"];
 const colour = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 const FRONT_COLOURS = 7;
+/** The most rows of a front that have their names beside them: more would cover each other. */
+const LABELLED = 14;
 
 /** Colours and shapes go to the families of most rows; the others share the last, and what does not spike is grey. */
 const families = (() => {
@@ -63,7 +65,7 @@ function pointsOf(rows, score) {
     const family = data.kind[row] === SPIKING ? familyOf.get(data.family.codes[row]) : null;
     return {
       row, share: share(row), score: score.of(row), front: onFront.has(row), above: onFront.has(row) ? 1 : 0, board: data.board[row],
-      low: score.of(row) - (data.value[row] - data.low[row]), high: score.of(row) + (data.high[row] - data.value[row]),
+      label: `${text("method", row)}, T=${data.T[row]}`, low: score.of(row) - (data.value[row] - data.low[row]), high: score.of(row) + (data.high[row] - data.value[row]),
       colour: colour(family ? family.colour : "--grey"), shape: family ? family.shape : data.kind[row] === ANN ? "wedge" : "diamond",
     };
   });
@@ -97,6 +99,9 @@ function spec(rows) {
           fillOpacity: { value: 0.85 }, strokeOpacity: { condition: { test: "datum.front", value: 1 }, value: 0.65 },
           size: { condition: { test: "datum.front", value: 95 }, value: 45 }, order: { field: "above", type: "quantitative" },
         } },
+      { data: { values: points.filter((point) => point.front).length <= LABELLED ? points.filter((point) => point.front) : [] },
+        mark: { type: "text", align: "left", baseline: "bottom", dx: 7, dy: -5, fontSize: 11, limit: 190, clip: true, color: colour("--ink") },
+        encoding: { x: { field: "share", type: "quantitative" }, y: { field: "score", type: "quantitative" }, text: { field: "label" } } },
     ],
   };
 }

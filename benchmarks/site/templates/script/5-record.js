@@ -91,8 +91,8 @@ function chartsOf(record, all) {
     const tones = ["--grey", "--c1", "--c2", "--c3", "--ink"].map(colour);
     made.push(["errors", series(layers.flatMap(({ layer, place }) => parts.map((part) => ({ place, part, error: layer[at[part]] }))),
       { type: "line", point: { size: 18 } },
-      { x: order, y: { field: "error", ...axis("RMS, % of the activation's") },
-        color: { field: "part", type: "nominal", scale: { domain: parts, range: tones }, legend: { title: null, orient: "bottom" } },
+      { x: order, y: { field: "error", ...axis("RMS error, %") },
+        color: { field: "part", type: "nominal", scale: { domain: parts, range: tones }, legend: { title: null, orient: "top", symbolType: "stroke" } },
         strokeDash: { condition: { test: "datum.part === 'total'", value: [1, 0] }, value: [4, 2] } })]);
   }
   return made;
@@ -100,12 +100,12 @@ function chartsOf(record, all) {
 
 const CAPTIONS = {
   curve: "Score after each step of this conversion", exits: "Early exit: where samples left", activity: "Spikes in each step",
-  spiked: "Spikes of each layer", errors: "Error of each layer, by kind",
+  spiked: "Spikes of each layer", errors: "Error of each layer, by kind, in percent of its activation",
 };
 
 function charts(record) {
   return element("section", { class: "small" }, chartsOf(record, records()).map(([id]) =>
-    element("figure", {}, element("figcaption", {}, CAPTIONS[id]), element("div", { id, role: "img", "aria-label": CAPTIONS[id] }))));
+    element("figure", { class: id === "errors" ? "wide" : null }, element("figcaption", {}, CAPTIONS[id]), element("div", { id, role: "img", "aria-label": CAPTIONS[id] }))));
 }
 
 async function draw(container, made) {
