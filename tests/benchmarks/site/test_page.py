@@ -14,6 +14,7 @@ import pytest
 from benchmarks.api import select_cells
 from benchmarks.pages.comparisons import frontier
 from benchmarks.pages.tables import read_table
+from benchmarks.records.sealed import seal
 from benchmarks.records.store import Store
 from benchmarks.references.prices import PRICES
 from benchmarks.site.compared import comparisons, front
@@ -169,6 +170,17 @@ def test_a_folder_without_records_has_no_page(tmp_path: Path) -> None:
     with pytest.raises(BenchmarkError, match="no records in"):
         write_page(tmp_path)
     assert not (tmp_path / "report.html").exists()
+
+
+def test_a_store_of_a_newer_version_keeps_nobody_from_the_page(
+    results: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "own").symlink_to(results / "own")
+    folder = tmp_path / "later" / "cells" / ROWS[0][0].cell.id
+    folder.mkdir(parents=True)
+    (folder / "record.json").write_bytes(seal(b'{"schema_version": 99}'))
+    assert [source.name for source in sources(tmp_path)] == ["own"]
+    assert "newer version" in (said := capsys.readouterr().err) and "made without later" in said
 
 
 def test_without_its_libraries_the_page_says_what_to_install(results: Path, monkeypatch: pytest.MonkeyPatch) -> None:
