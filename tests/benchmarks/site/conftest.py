@@ -34,8 +34,8 @@ def record(
     counts: dict[str, Any] = {"neurons": 10, **dict.fromkeys(KINDS, synops / 10)} | {
         "synops_unary": synops, "synops_smallest": synops, "synops_binary": synops / 2, "synops_graded": synops / 4,
     }  # fmt: skip
-    analog = {"macs_once": 1000.0 if T is None else 10.0, "macs_step": 0.0, "macs_head": 0.0, "flops_once": 0.0,
-              "flops_step": 0.0}  # fmt: skip
+    analog: dict[str, Any] = dict.fromkeys(("macs_step", "macs_head", "flops_once", "flops_step"), 0.0)
+    analog["macs_once"] = 1000.0 if T is None else 10.0
     names = ("inherited", "clipping", "quantisation", "unevenness", "own", "total")
     parts = {part: ErrorSize(rms=0.1 * place, mean=0.0) for place, part in enumerate(names)}
     layers = [] if T is None else [LayerCounts(name="relu", phi=1, fan_out=9, **counts)]
