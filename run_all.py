@@ -106,18 +106,39 @@ def report(
     price_list: opt.Prices = None, data_root: opt.Data = None, pictures: opt.Pictures = None,
     energy: opt.ReadEnergy = None,
 ) -> None:  # fmt: skip
-    """Writes tables, pictures and the leaderboard of a suite again from the records; measures nothing.
+    """Writes tables, pictures, the leaderboard and the page for the browser again from the records; measures nothing.
 
-    A selection is what is shown and drawn; the tables hold the whole suite.
+    A selection is what is shown and drawn; the tables hold the whole suite, leaderboard and page all suites.
     """
     from benchmarks.api import select_suites
-    from benchmarks.commands.report import write_report
+    from benchmarks.commands.report import write_page_of, write_report
 
-    for selected in select_suites(
+    chosen = select_suites(
         suite, tasks=task, networks=network, methods=method, T=steps, seeds=seed, limit=limit,
         price_list=price_list, energy=energy, results=results,
-    ):  # fmt: skip
+    )  # fmt: skip
+    for selected in chosen:
         write_report(selected, pictures, data_root)
+    write_page_of(results, chosen)
+
+
+@app.command(name="serve")
+def serve_(results: opt.Results = RESULTS, port: opt.Port = 8000) -> None:
+    """Writes the page of all results and serves it to a browser of this machine, until Control-C; measures nothing."""
+    from benchmarks.commands.serve import serve
+
+    serve(results, port)
+
+
+@app.command(name="compare")
+def compare_(first: opt.First, second: opt.Second) -> None:
+    """Compares two folders of results, or two commits of the published ones, cell by cell; measures nothing.
+
+    Exits with 0 when nothing differs, 1 when something does, 2 when they cannot be compared.
+    """
+    from benchmarks.commands.compare import compare
+
+    raise typer.Exit(compare(first, second))
 
 
 @app.command(name="paper")

@@ -19,6 +19,7 @@ from adapters import NETWORKS, find_weights, load_weights
 from benchmarks.pages.catalogue import with_tables
 from benchmarks.pages.leaderboard import leaderboard
 from benchmarks.references.prices import PRICES
+from benchmarks.site.page import PAGE
 from benchmarks.suites.files import load_suite
 from benchmarks.suites.shipped import suite_names
 from conversion.methods import METHODS
@@ -228,6 +229,16 @@ def test_continuous_integration_on_github_is_that_of_any_machine() -> None:
     assert flow["jobs"]["ci"]["steps"][-1] == {"run": "bash .ci/run"}
     made = re.findall(r"^make (.+)", (ROOT / ".ci/run").read_text(), flags=re.MULTILINE)
     assert {"test", "lint", "docs"} <= {word for line in made for word in line.split()}
+
+
+def test_the_site_on_github_has_the_page_of_published_results() -> None:
+    flow = yaml.safe_load((ROOT / ".github/workflows/pages.yml").read_text())
+    steps = flow["jobs"]["pages"]["steps"]
+    commands = [step["run"] for step in steps if "run" in step]
+    (report,) = [command for command in commands if "run_all.py" in command]
+    assert commands[0] == "make docs" and "report" in report and "--results results/published" in report
+    assert commands[-1] == f"cp results/published/{PAGE} build/site/"
+    assert [step["with"]["path"] for step in steps if "upload-pages" in step.get("uses", "")] == ["build/site"]
 
 
 def test_hooks_before_a_commit_run_the_tools_of_lint() -> None:

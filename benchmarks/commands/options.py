@@ -124,6 +124,14 @@ TensorBoard = Annotated[Path | None, typer.Option(help="Write curves for TensorB
 Resume = Annotated[bool, typer.Option(help="Continue an interrupted run.")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace weights that are there already.")]
 
+# Of serve and compare.
+Port = Annotated[int, typer.Option(min=0, max=65535, help="On loopback; 0 takes a free one.")]
+First = Annotated[
+    str,
+    typer.Argument(help="The results of a suite, a folder of such folders, or a commit: COMMIT or COMMIT:FOLDER."),
+]
+Second = Annotated[str, typer.Argument(help="What it is compared with.")]
+
 # Of convert: what it converts, and the flags of the released scripts.
 Dataset = Annotated[
     str,

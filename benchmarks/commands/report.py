@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from benchmarks.api import Selected
 from benchmarks.pages.publish import show
+from benchmarks.site.page import NoPage, write_page
+from benchmarks.text import printable
 from conversion.errors import BenchmarkError
 
 
@@ -29,3 +32,18 @@ def write_report(selected: Selected, pictures: int | None, data_root: Path | Non
 
         for line in draw(selected.cells, store, store.folder / "pictures", pictures, data_root):
             print(line, file=sys.stderr)
+
+
+def write_page_of(results: Path, selected: Sequence[Selected]) -> None:
+    """Writes the page of all results for the browser, or says in a line what it needs.
+
+    Args:
+        results: the folder of all suites.
+        selected: suites whose plans are known, whether they ship with the benchmark or not.
+    """
+    try:
+        page = write_page(results, [each.suite for each in selected])
+    except NoPage as missing:
+        print(missing, file=sys.stderr)
+    else:
+        print(printable(f"{page}: all results on one page for the browser"), file=sys.stderr)

@@ -13,6 +13,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from benchmarks.choices import PUBLISHED
+from benchmarks.pages.chance import chance
 from benchmarks.pages.comparisons import frontier
 from benchmarks.pages.markdown import table
 from benchmarks.pages.seeds import Rows, complete, half_width, parts
@@ -31,8 +32,8 @@ of n spikes priced as n spikes (unary); the graded column prices it as one event
 metric. Rows of the summary are named by their test scores, which flatters them a little where test samples are few.
 """
 FRONTS = """A row is listed if no other row of the same task, network, test samples, calibration samples, precision and
-price list has at least its score for less energy. Rows are means over seeds. In italics the ANN and the quantised
-twins, which are no spiking networks and compete among themselves.
+price list has at least its score for less energy. Rows are means over seeds. Rows no better than chance are not listed.
+In italics the ANN and the quantised twins, which are no spiking networks and compete among themselves.
 """
 KEYS = ["task", "network", "profile", "calibration", "precision", "price_list"]
 FIGURES = ["value", "ci_low", "ci_high", "n", "energy_unary_mJ", "energy_graded_mJ", "energy_ann_mJ"]
@@ -51,7 +52,8 @@ class Board:
     Attributes:
         keys: their common values, by the names in KEYS.
         metric: name of their score.
-        ann, twins, rows: the ANN's row, those of quantised twins, and those of spiking networks, as means over seeds.
+        ann, twins, rows: the ANN's row, those of quantised twins, and those of spiking networks that are better than
+            chance, as means over seeds.
     """
 
     keys: dict[str, Any]
@@ -134,7 +136,8 @@ def _boards(done: pd.DataFrame) -> Iterator[Board]:
         ann, twins = rows["method"] == "ann", rows["method"].str.startswith("quantised_ann")
         if ann.any() and not (ann | twins).all():
             named = dict(zip(KEYS, keys, strict=True))
-            yield Board(named, str(group["metric"].iloc[0]), rows[ann], rows[twins], rows[~ann & ~twins])
+            spiking = rows[~ann & ~twins & ~rows["at_chance"]]
+            yield Board(named, str(group["metric"].iloc[0]), rows[ann], rows[twins], spiking)
 
 
 def _needs_no_data(task: str) -> bool:
@@ -145,7 +148,8 @@ def _needs_no_data(task: str) -> bool:
 def _summary(board: Board) -> list[str]:
     ann, rows = board.ann.iloc[0], board.rows
     near = rows[rows["value"] >= ann["value"] - NEAR].sort_values(["energy_unary_mJ", "value"], ascending=[True, False])
-    cheap = rows[rows["energy_unary_mJ"] <= SHARE * rows["energy_ann_mJ"]].sort_values("value", ascending=False)
+    cheap = rows[rows["energy_unary_mJ"] <= SHARE * rows["energy_ann_mJ"]]
+    cheap = cheap.sort_values(["value", "energy_unary_mJ"], ascending=[False, True])
     return [
         f"{board.keys['task']} ({board.samples})",
         str(board.keys["network"]),
@@ -164,6 +168,7 @@ def _row(seeds: Rows) -> dict[str, object]:
     T = float(seeds["T"][0])
     row: dict[str, Any] = {"method": seeds["method"][0], "T": None if T < 0 else T, "seeds": len(seeds)}
     row |= {name: _mean(seeds[name].astype(float)) for name in FIGURES}
+    row["at_chance"] = bool((seeds["ci_low"].astype(float) <= chance(str(seeds["task"][0]))).any())
     if len(seeds) > 1:
         half = half_width(seeds["value"])
         row |= {"ci_low": row["value"] - half, "ci_high": row["value"] + half}
