@@ -79,8 +79,8 @@ class GraphContract:
         if not isinstance(metadata, Mapping) or metadata.get("producer") != cls.producer:
             return None
         try:
-            found = cls(*(int(metadata[name]) for name in ("T", "first", "last")), bool(metadata["half_threshold"]),
-                        version=int(metadata["version"]))  # fmt: skip
+            T, first, last, version = (int(metadata[name]) for name in ("T", "first", "last", "version"))
+            found = cls(T, first, last, bool(metadata["half_threshold"]), version=version)
         except (KeyError, TypeError, ValueError) as error:
             raise InvalidInput(
                 f"{where} has a contract that cannot be read ({error}); export the network again."

@@ -58,8 +58,8 @@ def _lost(neuron: Neuron) -> str | None:
         return "its neurons take spikes back, and NIR's IF sends no negative spikes."
     if neuron.phi > 1:
         return (
-            f"it sends bursts of up to {neuron.phi} spikes in a step, and NIR's IF sends one; the number of spikes would "
-            "be lost."
+            f"it sends bursts of up to {neuron.phi} spikes in a step, and NIR's IF sends one; the number of spikes "
+            "would be lost."
         )
     if neuron.trial is not None:
         return "its neurons try their input before they run, and NIR's IF does not."

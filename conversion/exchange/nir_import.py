@@ -163,9 +163,7 @@ class _Module(nn.Module):
             raw = node.padding.decode() if isinstance(node.padding, bytes) else node.padding
             padding = raw if isinstance(raw, str) else _numbers(raw, dims)
             groups = int(node.groups)
-            return lambda x: convolve(  # type: ignore[operator]
-                x, getattr(self, weight), getattr(self, bias), stride, padding, dilation, groups
-            )
+            return lambda x: convolve(x, getattr(self, weight), getattr(self, bias), stride, padding, dilation, groups)
         if kind == "Flatten":
             start, end = int(node.start_dim), int(node.end_dim)
             # NIR counts the axes of one sample.
