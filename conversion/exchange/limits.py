@@ -75,7 +75,8 @@ def _lost(neuron: Neuron) -> str | None:
 def refused(network: SpikingNetwork, node: fx.Node, why: str | None = None) -> UnsupportedOp:
     """The refusal of an operation by its name and source line."""
     name = op_name(node)
-    reason = why or f"NIR has no primitive for '{name}'"
+    reason = f"NIR has no primitive for '{name}'"
+    reason = reason if why is None else f"{reason} where {why}"
     if name in ADVICE:
         advice = f"Train the network with {ADVICE[name]} in its place"
     elif node in network.head:
