@@ -252,7 +252,7 @@ class Folding(ABC):
         added = self.added(neuron, of_sample)
         if bool((added != 0).any()):
             current = current.shifted(added)
-        spikes = self.add(node.name, "Neurons", {"phi": neuron.phi}, shape, self._fold(node, current), node)
+        spikes = self.add(node.name, "Neurons", {"neuron": neuron}, shape, self._fold(node, current), node)
         return spikes.times(threshold)
 
     def _fold(self, node: fx.Node, current: Signal) -> list[str]:
