@@ -16,12 +16,16 @@ import torch
 from torch import Tensor, fx
 
 from conversion.capture.graph import Values
-from conversion.capture.roles import MOVES, SCALES, Role, aten, packet
+from conversion.capture.roles import SCALES, Role, aten, packet
 from conversion.exchange.signals import Signal, by_channel, one
 from conversion.simulation.network import SpikingNetwork
 from conversion.simulation.neuron import Neuron
 
 INPUT, OUTPUT = "input", "output"
+# Operations on shapes that keep all values in their order.
+RESHAPES = (
+    aten.view, aten._unsafe_view, aten.reshape, aten.flatten, aten.unflatten, aten.squeeze, aten.unsqueeze,
+)  # fmt: skip
 
 
 @dataclass(eq=False)
@@ -85,9 +89,9 @@ class Folding(ABC):
             passes = packet(node) in SCALES or self.network.graph.rules[node].role is Role.OUTPUT_ENCODER
             if source is not None and passes:
                 return source
-            if source is not None and packet(node) in MOVES and sample_shape(node) == source.shape:
+            if source is not None and packet(node) in RESHAPES and sample_shape(node) == source.shape:
                 return source
-            if source is not None and packet(node) in MOVES and sample_shape(node) == (size(source.shape),):
+            if source is not None and packet(node) in RESHAPES and sample_shape(node) == (size(source.shape),):
                 return self.flat(source)
         return self.beyond(node)
 

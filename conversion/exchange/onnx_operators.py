@@ -10,9 +10,9 @@ import torch
 from torch import Tensor, fx
 
 from conversion.capture.graph import source_line
-from conversion.capture.roles import MOVES, SCALES, aten, packet
+from conversion.capture.roles import SCALES, aten, packet
 from conversion.errors import UnsupportedOp
-from conversion.exchange.folding import Folding, Part, arguments, sample_shape, sizes
+from conversion.exchange.folding import RESHAPES, Folding, Part, arguments, sample_shape, sizes
 from conversion.report.naming import op_name
 
 
@@ -71,7 +71,7 @@ class Operators:
         node: fx.Node = part.fields["node"]
         op = packet(node)
         rule = _OPERATIONS.get(op)
-        if rule is None and op in (*MOVES, *SCALES) and not _moves_values(node):
+        if rule is None and op in (*RESHAPES, *SCALES):
             rule = Operators._reshape
         if rule is None:
             raise _unwritten(node)
@@ -200,15 +200,6 @@ def _nodes(arguments_: Any) -> list[fx.Node]:
     found: list[fx.Node] = []
     fx.node.map_arg(arguments_, found.append)
     return found
-
-
-def _moves_values(node: fx.Node) -> bool:
-    """Whether an operation on shapes changes the order of values, or leaves some out."""
-    in_order = (
-        aten.view, aten._unsafe_view, aten.reshape, aten.flatten, aten.unflatten, aten.squeeze, aten.unsqueeze,
-        *SCALES,
-    )  # fmt: skip
-    return packet(node) not in in_order
 
 
 def _same(kind: str) -> Callable[[Operators, str, fx.Node, Sequence[str]], None]:

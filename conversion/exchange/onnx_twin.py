@@ -48,14 +48,16 @@ def export_onnx(network: SpikingNetwork, *, levels_as_outputs: bool = False) -> 
         InvalidInput: the network is no such twin; the message says what to convert with.
         UnsupportedOp: an operation has no rule, named with its source line.
     """
-    onnx = library("onnx", "onnx")
+    library("onnx", "onnx")
+    import onnx
+
     _require_twin(network)
     twin = _Twin(network)
     parts = twin.fold()
     writer = _Writer(onnx, twin)
     for name, part in parts.items():
         writer.write(name, part)
-    kinds = onnx.TensorProto
+    kinds: Any = onnx.TensorProto
     info = onnx.helper.make_tensor_value_info
     ends = [info(name, kinds.FLOAT, ["N", *parts[name].shape]) for name in (INPUT, OUTPUT)]
     layers = [name for name, part in parts.items() if part.kind == "Neurons"] if levels_as_outputs else []
@@ -86,8 +88,8 @@ def _require_twin(network: SpikingNetwork) -> None:
         kind, most = ("uint8", MOST_LEVELS) if neuron.slope == 0 else ("int8", MOST_LEVELS // 2)
         if neuron.phi > most:
             raise InvalidInput(
-                f"The layer '{name}' has {neuron.phi} levels above zero, and {kind} has {most}. {instead}, with T times "
-                f"phi at most {most}."
+                f"The layer '{name}' has {neuron.phi} levels above zero, and {kind} has {most}. {instead}, with "
+                f"T times phi at most {most}."
             )
         if neuron.slope > 0 and neuron.start == "none":
             raise InvalidInput(
@@ -177,7 +179,7 @@ class _Writer(Operators):
         return first
 
     def neurons(self, name: str, source: str, neuron: Neuron) -> None:
-        kind = np.uint8
+        kind: Any = np.uint8
         if neuron.slope > 0:
             kind, leaky = np.int8, f"{name}_leaky"
             self.node("LeakyRelu", [source], leaky, alpha=neuron.slope)

@@ -327,6 +327,8 @@ def test_codes_exits_and_networks_without_neurons_are_refused() -> None:
             [nn.AvgPool2d(3, 2, 1, count_include_pad=False)],
             "no primitive for 'avg_pool2d' where its windows are of several sizes",
         ),
+        # On a square map the shape stays the same.
+        ([Net(lambda _, x: x.transpose(2, 3))], r"no primitive for 'transpose', at "),
         ([nn.AdaptiveAvgPool2d(3)], "where its windows are of several sizes"),
     ],
 )
