@@ -55,6 +55,7 @@ class Folding(ABC):
         self.parts: dict[str, Part] = {}
         self.constants: Values = network.start(network.graph.example)
         self.signals: dict[fx.Node, Signal] = {}
+        self._selections: set[str] = set()
 
     @abstractmethod
     def beyond(self, node: fx.Node, why: str | None = None) -> Signal:
@@ -192,6 +193,58 @@ class Folding(ABC):
             terms[name] = factor
         return Signal(signal.shape, terms, signal.offset).flattened()
 
+    def slice(self, node: fx.Node) -> Signal:
+        """Some channels, or every so many pixels: a 1 x 1 convolution whose weights are zeros and ones."""
+        given, signal = arguments(node), self._input(node)
+        axis, dims = int(given["dim"]), node.meta["val"].dim()
+        axis, step, start = axis % dims, int(given["step"]), int(given["start"] or 0)
+        whole = start == 0 and step == 1 and (given["end"] is None or int(given["end"]) >= 2**31)
+        if signal is not None and whole:
+            return signal
+        if signal is None or dims != 4 or axis == 0 or (axis > 1 and start != 0):
+            return self.beyond(node)
+        length, kept = signal.shape[axis - 1], sample_shape(node)[axis - 1]
+        every = torch.eye(signal.shape[0], dtype=torch.float64)
+        if axis == 1:
+            return self._selected(node, signal, every[start % length :: step][:kept], (1, 1))
+        if kept != -(-length // step):
+            return self.beyond(node)
+        return self._selected(node, signal, every, (step, 1) if axis == 2 else (1, step))
+
+    def pad(self, node: fx.Node) -> Signal:
+        """Channels of zeros before and behind: the same, with rows of zeros."""
+        given, signal = arguments(node), self._input(node)
+        widths = [int(width) for width in given["pad"]]
+        plain = given.get("mode", "constant") == "constant" and not given["value"]
+        if signal is None or not plain or len(signal.shape) != 3 or len(widths) != 6 or any(widths[:4]):
+            return self.beyond(node)
+        if min(widths) < 0:
+            return self.beyond(node)
+        before, behind = widths[4:]
+        rows = torch.zeros(before + signal.shape[0] + behind, signal.shape[0], dtype=torch.float64)
+        rows[before : before + signal.shape[0]].fill_diagonal_(1)
+        return self._selected(node, signal, rows, (1, 1))
+
+    def _selected(self, node: fx.Node, signal: Signal, rows: Tensor, stride: tuple[int, int]) -> Signal:
+        """A selection, together with the one before it where nobody else reads that."""
+        keys, factor = self.with_common_factor(signal)
+        rows = rows * factor.expand(signal.shape[0], 1, 1).reshape(-1)
+        input_shape = signal.shape[1:]
+        origin = self.parts[keys[0]].origin
+        if len(keys) == 1 and keys[0] in self._selections and origin is not None and len(origin.users) == 1:
+            before = self.parts.pop(keys[0])
+            rows = rows @ before.fields["weight"][:, :, 0, 0]
+            first = before.fields["stride"]
+            stride = (stride[0] * first[0], stride[1] * first[1])
+            keys, input_shape = [*before.sources], before.fields["input_shape"]
+        fields = {
+            "input_shape": input_shape, "weight": rows[:, :, None, None], "bias": torch.zeros(len(rows)).double(),
+            "stride": stride, "padding": (0, 0), "dilation": (1, 1), "groups": 1,
+        }  # fmt: skip
+        made = self.add(node.name, "Conv", fields, sample_shape(node), keys, node)
+        self._selections.update(made.terms)
+        return made
+
     def sum(self, node: fx.Node) -> Signal:
         given = arguments(node)
         signs = {aten.add: (1.0, given["alpha"]), aten.sub: (1.0, -given["alpha"]), aten.rsub: (-given["alpha"], 1.0)}
@@ -327,6 +380,7 @@ _RULES: Mapping[Any, Callable[[Folding, fx.Node], Signal]] = {
     aten.addmm: Folding.addmm, aten.avg_pool2d: Folding.average, aten.adaptive_avg_pool2d: Folding.adaptive_average,
     aten.mean: Folding.mean, aten.add: Folding.sum, aten.sub: Folding.sum, aten.rsub: Folding.sum,
     aten.mul: Folding.product, aten.div: Folding.product, aten.neg: Folding.negative,
+    aten.slice: Folding.slice, aten.pad: Folding.pad, aten.constant_pad_nd: Folding.pad,
 }  # fmt: skip
 
 

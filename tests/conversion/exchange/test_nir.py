@@ -92,6 +92,24 @@ def _padded_average() -> nn.Module:
     )  # fmt: skip
 
 
+def _option_a() -> nn.Module:
+    """A shortcut that takes every second pixel and pads with channels of zeros; some channels of the input alone."""
+
+    def function(net: Any, x: Tensor) -> Tensor:
+        x = net.a(x[:, 1:3]).relu()
+        x = (net.b(x) + nn.functional.pad(x[:, :, ::2, ::2], (0, 0, 0, 0, 1, 2))).relu()
+        return net.head(x.flatten(1))
+
+    return Net(function, a=nn.Conv2d(2, 4, 3, padding=1), b=nn.Conv2d(4, 7, 3, 2, padding=1), head=nn.Linear(63, 4))
+
+
+def test_shortcuts_of_option_a_come_back_as_one_convolution(tmp_path: Path) -> None:
+    torch.manual_seed(1)
+    network = spiking(_option_a(), (3, 6, 6))
+    require_same(network, tmp_path / "net.nir", (3, 6, 6))
+    assert sum(isinstance(node, nir.Conv2d) for node in export_nir(network).nodes.values()) == 4
+
+
 @pytest.mark.parametrize("make", [_shared, _padded_average])
 def test_sums_constants_and_pools_come_back(make: Callable[[], nn.Module], tmp_path: Path) -> None:
     torch.manual_seed(1)
