@@ -247,6 +247,24 @@ def convert(
     convert_cell(cell, Workbench(data_root, weights, device, precision), output, save)
 
 
+@app.command()
+def export(
+    format: opt.Format, output: opt.Exported, dataset: opt.Dataset, arch: opt.Arch, method: opt.ExportedMethod = None,
+    steps: opt.ExportedSteps = None, converted: opt.Converted = None, samples: opt.Samples = None,
+    data_root: opt.Data = None, weights: opt.Weights = WEIGHTS, seed: int = 0, calibration: opt.Calibration = 512,
+    device: opt.Device = "cpu",
+) -> None:  # fmt: skip
+    """Writes a converted network for other tools, and says how what they read compares with it."""
+    from benchmarks.commands.export import export as export_network
+    from benchmarks.execution.workbench import Workbench
+
+    bench = Workbench(data_root, weights, device, "float32")
+    export_network(
+        format, output, bench, task=dataset, network=arch, method=method, T=steps, converted=converted, seed=seed,
+        calibration=calibration, samples=samples,
+    )  # fmt: skip
+
+
 @app.command(name="list")
 def list_(kind: opt.Listed) -> None:
     """Lists what there is, one name a line; behind a plug-in's name, where it comes from.

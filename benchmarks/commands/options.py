@@ -176,6 +176,22 @@ Calibration = Annotated[int, typer.Option(min=1, help="Training samples that the
 Output = Annotated[Path | None, typer.Option(help="Write records and report to this file as JSON.")]
 Save = Annotated[Path | None, typer.Option(help="Keep the converted network; conversion.load reads it.")]
 
+# Of export.
+Format = Annotated[choices.ExportFormat, typer.Option(help="nir for spikes, onnx for the quantised twin.")]
+Exported = Annotated[Path, typer.Option("--output", help="The file to write; a trace of NIR lies beside it.")]
+ExportedMethod = Annotated[
+    str | None,
+    typer.Option(
+        "--method", help="burst:phi=1,start=shift ...; calibration (nir) or quantised_ann (onnx) when left out.",
+        autocompletion=completion.shipped("methods"),
+    ),
+]  # fmt: skip
+ExportedSteps = Annotated[int | None, typer.Option("--T", min=1, max=2**31 - 1, help="Timesteps.")]
+Converted = Annotated[Path | None, typer.Option(help="A file of convert --save, in place of --method and --T.")]
+Samples = Annotated[
+    int | None, typer.Option(min=1, help="Test samples to trace (nir; 16) or to compare with onnxruntime (onnx; 1000).")
+]
+
 # Of cache.
 Keep = Annotated[
     float | None, typer.Option(min=0, help="Remove what was used longest ago until so many GiB of each cache are left.")

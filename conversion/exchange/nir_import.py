@@ -1,0 +1,232 @@
+"""NIR graphs of integrate-and-fire neurons as spiking networks of ours, which are simulated, counted and priced."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, fx, nn
+
+from conversion.capture.export import capture
+from conversion.errors import BenchmarkError, InvalidInput
+from conversion.exchange.contract import GraphContract, breaks
+from conversion.exchange.hdf5 import read_graph
+from conversion.simulation.network import SpikingNetwork
+from conversion.simulation.neuron import Neuron
+
+if TYPE_CHECKING:
+    import nir
+
+KNOWN = ("Input", "Output", "Affine", "Linear", "Scale", "Conv1d", "Conv2d", "AvgPool2d", "SumPool2d", "Flatten", "IF")
+
+
+@dataclass(frozen=True, eq=False)
+class FromNIR:
+    """A spiking network that was read from NIR.
+
+    Attributes:
+        network: in float64.
+        layers: its layers of neurons, by the names of their nodes in NIR.
+        contract: what the file says of time; None where it was not ours.
+    """
+
+    network: SpikingNetwork
+    layers: Mapping[str, fx.Node]
+    contract: GraphContract | None
+
+
+def import_nir(source: nir.NIRGraph | str | Path, T: int | None = None) -> FromNIR:
+    """Reads a NIR graph of integrate-and-fire neurons without feedback.
+
+    Its neurons become ours: one spike per step at most, fired at the threshold, which is subtracted. A file of ours
+    says that this is meant; of another file it is what most simulators do with an IF whose reset is at zero.
+
+    Args:
+        source: a graph, or a file in NIR's HDF5 format.
+        T: number of steps; a file of ours says its own.
+
+    Raises:
+        InvalidInput: the file is damaged, too large or points out of itself; a node is of a kind that has no place
+            here; the graph has feedback; or nothing says T. The message names the file or the node.
+    """
+    where = "The NIR graph" if not isinstance(source, (str, Path)) else f"The NIR file {source}"
+    graph = read_graph(Path(source)) if isinstance(source, (str, Path)) else source
+    contract = GraphContract.read(graph.metadata, where)
+    if T is None and contract is None:
+        raise InvalidInput(f"{where} does not say for how many steps it is meant; give T.")
+    steps = contract.T if T is None and contract is not None else T
+    if contract is not None and contract.half_threshold and steps != contract.T:
+        raise InvalidInput(
+            f"{where} is for T = {contract.T}: its biases contain half a threshold spread over as many steps. Leave T "
+            "out."
+        )
+    module = _Module(graph, where)
+    try:
+        captured = capture(module.double().eval(), torch.zeros(1, *module.shape, dtype=torch.float64))
+    except (BenchmarkError, RuntimeError) as error:
+        reason = next(iter(str(error).splitlines()), type(error).__name__)
+        raise InvalidInput(f"{where} describes no network that can be computed: {reason}") from error
+    layers = dict(zip(module.layers, captured.firing, strict=True))
+    assert steps is not None
+    network = SpikingNetwork(captured, steps)
+    if contract is not None:
+        last = None if contract.last == steps else contract.last
+        network = replace(network, readout_start=contract.first - 1, readout_end=last)
+    # A spike of NIR is 1: thresholds have gone into the currents.
+    unit = torch.ones(1, dtype=torch.float64)
+    neurons = {node: Neuron(unit, 1, torch.zeros_like(unit), start="none") for node in layers.values()}
+    return FromNIR(network.with_neurons(neurons), MappingProxyType(layers), contract)
+
+
+class _Module(nn.Module):
+    """The ANN in which rectifiers stand for the neurons of a NIR graph.
+
+    Attributes:
+        shape: that of one sample of the input.
+        layers: names of the nodes that are neurons, in execution order.
+    """
+
+    def __init__(self, graph: nir.NIRGraph, where: str) -> None:
+        super().__init__()
+        self.where = where
+        nodes, edges = graph.nodes, [(str(before), str(behind)) for before, behind in graph.edges]
+        for name, node in nodes.items():
+            if type(node).__name__ not in KNOWN:
+                raise InvalidInput(
+                    f"{where} has the node '{name}' of the kind {type(node).__name__}, which has no counterpart here; "
+                    f"there are {', '.join(KNOWN)}."
+                )
+        if stray := [name for edge in edges for name in edge if name not in nodes]:
+            raise InvalidInput(f"{where} has an edge to the node '{stray[0]}', which it does not have.")
+        self.order = _order(nodes, edges, where)
+        self.sources = {name: [before for before, behind in edges if behind == name] for name in self.order}
+        self.ends = {
+            kind: [name for name in self.order if type(nodes[name]).__name__ == kind] for kind in ("Input", "Output")
+        }
+        for kind, found in self.ends.items():
+            if len(found) != 1:
+                raise InvalidInput(f"{where} has {len(found)} nodes of the kind {kind}; networks here have one.")
+        if unfed := [name for name in self.order if not self.sources[name] and name != self.ends["Input"][0]]:
+            raise InvalidInput(f"{where} has the node '{unfed[0]}', into which no edge leads.")
+        self.shape = tuple(int(size) for size in nodes[self.ends["Input"][0]].input_type["input"])
+        self.layers: list[str] = []
+        self.operations: dict[str, Any] = {}
+        for number, name in enumerate(self.order):
+            try:
+                self.operations[name] = self._operation(name, nodes[name], f"node{number}")
+            except (TypeError, ValueError, IndexError, KeyError, AttributeError, RuntimeError) as error:
+                reason = next(iter(str(error).splitlines()), type(error).__name__)
+                raise InvalidInput(f"{where} has a node '{name}' that cannot be read: {reason}") from error
+        if not self.layers:
+            raise InvalidInput(f"{where} has no neurons (IF).")
+
+    def forward(self, x: Tensor) -> Tensor:
+        values = {self.ends["Input"][0]: x}
+        for name in self.order:
+            if name in values:
+                continue
+            first, *others = (values[source] for source in self.sources[name])
+            for other in others:
+                first = first + other
+            values[name] = self.operations[name](first)
+        return values[self.ends["Output"][0]]
+
+    def _operation(self, name: str, node: Any, own: str) -> Any:
+        """The function of a node; its parameters become buffers called `own`_..."""
+        kind = type(node).__name__
+        if kind in ("Input", "Output"):
+            return nn.Identity()
+        if kind == "IF":
+            return self._neurons(name, node, own)
+
+        def held(field: str) -> str:
+            key = f"{own}_{field}"
+            self.register_buffer(key, _finite(getattr(node, field), f"{self.where} has in '{name}' a {field}"))
+            return key
+
+        if kind == "Scale":
+            scale = held("scale")
+            return lambda x: x * getattr(self, scale)
+        if kind in ("Affine", "Linear"):
+            weight, bias = held("weight"), held("bias") if kind == "Affine" else None
+            return lambda x: F.linear(x, getattr(self, weight), None if bias is None else getattr(self, bias))
+        if kind in ("Conv1d", "Conv2d"):
+            dims = int(kind[4])
+            weight, bias = held("weight"), held("bias")
+            convolve = F.conv1d if dims == 1 else F.conv2d
+            stride, dilation = _numbers(node.stride, dims), _numbers(node.dilation, dims)
+            raw = node.padding.decode() if isinstance(node.padding, bytes) else node.padding
+            padding = raw if isinstance(raw, str) else _numbers(raw, dims)
+            groups = int(node.groups)
+            return lambda x: convolve(x, getattr(self, weight), getattr(self, bias), stride, padding, dilation, groups)
+        if kind == "Flatten":
+            start, end = int(node.start_dim), int(node.end_dim)
+            # NIR counts the axes of one sample.
+            return lambda x: x.flatten(start + 1 if start >= 0 else start, end + 1 if end >= 0 else end)
+        kernel, stride, padding = (_numbers(getattr(node, field), 2) for field in ("kernel_size", "stride", "padding"))
+        divisor = 1 if kind == "SumPool2d" else None
+        return lambda x: F.avg_pool2d(x, kernel, stride, padding, divisor_override=divisor)
+
+    def _neurons(self, name: str, node: Any, own: str) -> Any:
+        if (asked := breaks(node.metadata)) is not None:
+            raise InvalidInput(f"{self.where} asks of the neurons '{name}' for {asked}, which ours do not do.")
+        resistance, threshold, reset = (
+            _finite(getattr(node, field), f"{self.where} has in '{name}' a {field}")
+            for field in ("r", "v_threshold", "v_reset")
+        )
+        if bool((reset != 0).any()):
+            raise InvalidInput(
+                f"{self.where} has neurons '{name}' that are reset to other potentials than zero; ours subtract the "
+                "threshold."
+            )
+        if not bool((threshold > 0).all()):
+            raise InvalidInput(f"{self.where} has neurons '{name}' with a threshold that is not positive.")
+        self.layers.append(name)
+        gain = resistance / threshold
+        if bool((gain == 1).all()):
+            return torch.relu
+        self.register_buffer(f"{own}_gain", gain)
+        return lambda x: torch.relu(x * getattr(self, f"{own}_gain"))
+
+
+def _order(nodes: Mapping[str, Any], edges: list[tuple[str, str]], where: str) -> list[str]:
+    """The nodes in execution order: as the contract says, or else any in which what is read comes first.
+
+    Raises:
+        InvalidInput: there is none, since the graph has feedback.
+    """
+    by_contract = sorted(nodes, key=lambda name: _position(nodes[name]))
+    order: list[str] = []
+    waiting = {name: {before for before, behind in edges if behind == name} for name in by_contract}
+    while waiting:
+        ready = [name for name, sources in waiting.items() if sources <= set(order)]
+        if not ready:
+            raise InvalidInput(f"{where} has feedback at the node '{next(iter(waiting))}'; networks here have none.")
+        order.append(ready[0])
+        del waiting[ready[0]]
+    return order
+
+
+def _position(node: Any) -> int:
+    metadata = node.metadata if isinstance(node.metadata, Mapping) else {}
+    try:
+        return int(metadata.get("order", 0))
+    except (TypeError, ValueError):
+        return 0
+
+
+def _finite(value: Any, what: str) -> Tensor:
+    tensor = torch.as_tensor(value, dtype=torch.float64)
+    if not bool(torch.isfinite(tensor).all()):
+        raise InvalidInput(f"{what} that is not finite.")
+    return tensor
+
+
+def _numbers(value: Any, dims: int) -> tuple[int, ...]:
+    found = tuple(int(number) for number in torch.as_tensor(value).reshape(-1))
+    return found * dims if len(found) == 1 else found

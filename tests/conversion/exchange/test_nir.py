@@ -1,0 +1,501 @@
+"""Converted networks in NIR and back: the same spikes, here and in other simulators."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from conversion import SpikingNetwork, convert, simulate
+from conversion.codes import CODES
+from conversion.errors import BenchmarkError, InvalidInput, UnsupportedOp
+from conversion.exchange import libraries
+from conversion.exchange.hdf5 import read_trace
+from conversion.exchange.nir_export import export_nir
+from conversion.exchange.nir_import import import_nir
+from conversion.exchange.trace import as_data, golden_trace, run_in_double
+from conversion.simulation.exit_rules import ConfidenceRule
+from conversion.simulation.neuron import Neuron
+from tests.conversion.toys import ARCHITECTURES, Net, captured, randomise_norms, seeded
+
+nir = pytest.importorskip("nir", reason="NIR needs the extra 'nir': pip install -e '.[nir]'")
+
+
+def spiking(
+    model: nn.Module, shape: tuple[int, ...], method: str = "burst", T: int = 6, **options: Any
+) -> SpikingNetwork:  # fmt: skip
+    """A network converted with one spike per step, half a threshold as a current, on random inputs."""
+    graph = captured(randomise_norms(model), seeded((2, *shape)))
+    if method == "burst":
+        options = {"phi": 1, "start": "shift"} | options
+    return convert(graph, seeded((16, *shape), 1), method, T=T, **options)
+
+
+def small(**options: Any) -> SpikingNetwork:
+    torch.manual_seed(0)
+    model = nn.Sequential(
+        nn.Conv2d(2, 5, 3, padding=1), nn.ReLU(), nn.Conv2d(5, 6, 3, stride=2), nn.ReLU(), nn.Flatten(),
+        nn.Linear(24, 4),
+    )  # fmt: skip
+    return spiking(model, (2, 6, 6), **options)
+
+
+def require_same(network: SpikingNetwork, path: Path, shape: tuple[int, ...]) -> None:
+    """The network and what is read of its file spike alike, and their outputs agree to rounding."""
+    inputs = seeded((5, *shape), 2)
+    nir.write(path, export_nir(network))
+    back = import_nir(path)
+    before = run_in_double(network, inputs)
+    after = run_in_double(back.network, inputs, {node: name for name, node in back.layers.items()})
+    assert after.spikes.keys() == before.spikes.keys()
+    for name, fired in before.spikes.items():
+        assert torch.equal(after.spikes[name], fired), name
+    assert any(bool(fired.any()) and not bool(fired.all()) for fired in before.spikes.values())
+    torch.testing.assert_close(after.output, before.output, rtol=1e-10, atol=1e-10)
+    # The answer, too: the mean over the steps that are read.
+    T = network.T
+    torch.testing.assert_close(
+        simulate(back.network, inputs).mean(T), simulate(network, inputs).mean(T), rtol=1e-10, atol=1e-10
+    )
+
+
+@pytest.mark.parametrize(("name", "channelwise"), [("residual", True), ("depthwise", False), ("linear", True)])
+def test_what_is_read_back_spikes_alike(name: str, channelwise: bool, tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    make, shape = ARCHITECTURES[name]
+    require_same(spiking(make(), shape, channelwise=channelwise), tmp_path / "net.nir", shape)
+
+
+def _shared() -> nn.Module:
+    """One convolution before two layers of neurons, and a signal that is added to itself."""
+
+    def function(net: Any, x: Tensor) -> Tensor:
+        x = net.a(x)
+        first, second = x.relu(), (0.5 * x - net.shift).relu()
+        return net.head((first - second + first).relu().flatten(1))
+
+    return Net(function, a=nn.Conv2d(2, 3, 3), shift=torch.tensor([[[0.1]], [[0.2]], [[-0.1]]]), head=nn.Linear(48, 4))
+
+
+def _padded_average() -> nn.Module:
+    return nn.Sequential(
+        nn.Conv2d(2, 4, 3), nn.ReLU(), nn.AvgPool2d(3, 2, 1), nn.Conv2d(4, 6, 3, padding="same", groups=2), nn.ReLU(),
+        nn.AdaptiveAvgPool2d(2), nn.ReLU(), nn.Flatten(), nn.Linear(24, 6), nn.ReLU(), nn.Linear(6, 3),
+    )  # fmt: skip
+
+
+def _option_a() -> nn.Module:
+    """A shortcut that takes every second pixel and pads with channels of zeros; some channels of the input alone."""
+
+    def function(net: Any, x: Tensor) -> Tensor:
+        x = net.a(x[:, 1:3]).relu()
+        x = (net.b(x) + nn.functional.pad(x[:, :, ::2, ::2], (0, 0, 0, 0, 1, 2))).relu()
+        return net.head(x.flatten(1))
+
+    return Net(function, a=nn.Conv2d(2, 4, 3, padding=1), b=nn.Conv2d(4, 7, 3, 2, padding=1), head=nn.Linear(63, 4))
+
+
+def test_shortcuts_of_option_a_come_back_as_one_convolution(tmp_path: Path) -> None:
+    torch.manual_seed(1)
+    network = spiking(_option_a(), (3, 6, 6))
+    require_same(network, tmp_path / "net.nir", (3, 6, 6))
+    assert sum(isinstance(node, nir.Conv2d) for node in export_nir(network).nodes.values()) == 4
+
+
+@pytest.mark.parametrize("make", [_shared, _padded_average])
+def test_sums_constants_and_pools_come_back(make: Callable[[], nn.Module], tmp_path: Path) -> None:
+    torch.manual_seed(1)
+    require_same(spiking(make(), (2, 6, 6)), tmp_path / "net.nir", (2, 6, 6))
+
+
+def test_neurons_without_half_a_threshold_come_back(tmp_path: Path) -> None:
+    require_same(small(method="calibration", start="none"), tmp_path / "net.nir", (2, 6, 6))
+
+
+def test_thresholds_of_single_neurons_come_back(tmp_path: Path) -> None:
+    network = small(light=False)
+    grown = {
+        node: replace(
+            neuron, threshold=neuron.threshold.view(-1, 1, 1) * (1 + seeded(_shape(node), 3).abs()), start="none"
+        )
+        for node, neuron in network.neurons.items()
+    }
+    require_same(network.with_neurons(grown), tmp_path / "net.nir", (2, 6, 6))
+
+
+def _shape(node: Any) -> tuple[int, ...]:
+    return tuple(int(size) for size in node.meta["val"].shape[1:])
+
+
+def test_a_readout_that_begins_late_comes_back(tmp_path: Path) -> None:
+    require_same(replace(small(), readout_start=2, readout_end=5), tmp_path / "net.nir", (2, 6, 6))
+
+
+def test_every_neuron_fires_at_one_and_starts_at_zero() -> None:
+    graph = export_nir(small())
+    neurons = [node for node in graph.nodes.values() if isinstance(node, nir.IF)]
+    assert len(neurons) == 2
+    for node in neurons:
+        assert (node.v_threshold == 1).all() and (node.r == 1).all() and (node.v_reset == 0).all()
+
+
+def test_every_node_carries_what_a_simulator_has_to_keep_to(tmp_path: Path) -> None:
+    nir.write(tmp_path / "net.nir", export_nir(small(T=7)))
+    graph = nir.read(tmp_path / "net.nir")
+    assert graph.metadata["T"] == 7 and graph.metadata["half_threshold"]
+    assert (graph.metadata["first"], graph.metadata["last"]) == (1, 7)
+    position = {name: int(node.metadata["order"]) for name, node in graph.nodes.items()}
+    assert sorted(position.values()) == list(range(len(position)))
+    assert all(position[before] < position[behind] for before, behind in graph.edges)
+    for node in graph.nodes.values():
+        assert node.metadata["T"] == 7
+        if isinstance(node, nir.IF):
+            found = {
+                name: node.metadata[name] for name in ("reset", "fires_at", "spikes_per_step", "initial_potential")
+            }
+            assert found == {"reset": "subtract", "fires_at": ">=", "spikes_per_step": 1, "initial_potential": 0}
+
+
+def test_the_golden_trace_is_what_the_neurons_do_by_hand(tmp_path: Path) -> None:
+    """One neuron with a current of 0.3 in thresholds, and half a threshold over T = 4 steps: 0.425 a step."""
+    graph = captured(nn.Sequential(nn.Linear(1, 1, bias=False), nn.ReLU(), nn.Linear(1, 1)), seeded((1, 1)))
+    graph.module.get_parameter("0.weight").data.fill_(0.6)
+    (node,) = graph.firing
+    neuron = Neuron(torch.tensor([2.0], dtype=torch.float64), 1, torch.zeros(1, dtype=torch.float64), start="shift")
+    trace = golden_trace(SpikingNetwork(graph, 4).with_neurons({node: neuron}), torch.ones(1, 1))
+    nir.write_data(tmp_path / "trace.nir", trace)
+    found = read_trace(tmp_path / "trace.nir").nodes
+    assert found["relu"].observables["spikes"].data.dtype == bool
+    # v = .425, .85, 1.275 -> .275, .7
+    assert found["relu"].observables["spikes"].data.reshape(-1).tolist() == [False, False, True, False]
+    assert found["input"].observables["input"].data.reshape(-1).tolist() == [1, 1, 1, 1]
+    assert found["output"].observables["output"].data.shape == (1, 4, 1)
+
+
+def test_the_margin_of_a_trace_is_the_nearest_that_a_potential_came_to_the_threshold() -> None:
+    graph = captured(nn.Sequential(nn.Linear(1, 1, bias=False), nn.ReLU()), seeded((1, 1)))
+    graph.module.get_parameter("0.weight").data.fill_(0.3)
+    (node,) = graph.firing
+    neuron = Neuron(torch.ones(1, dtype=torch.float64), 1, torch.zeros(1, dtype=torch.float64), start="none")
+    run = run_in_double(SpikingNetwork(graph, 5).with_neurons({node: neuron}), torch.ones(1, 1))
+    # v = .3, .6, .9, 1.2 -> .2, .5
+    assert run.margin == pytest.approx(0.1)
+
+
+# ---------------------------------------------------------------------------------------------------- other simulators
+
+
+def replayed(
+    step: Callable[[Tensor, Any], Any], module: nn.Module, inputs: Tensor, T: int, neurons: type[nn.Module]
+) -> dict[str, Tensor]:  # fmt: skip
+    """Spikes of another simulator's neurons, shape (N, T, neurons), one sample after the other.
+
+    NIR counts axes without that of the batch, and these simulators take a Flatten as it stands.
+    """
+    trains: dict[str, list[Tensor]] = {}
+    hooks = [
+        part.register_forward_hook(lambda _, __, out, name=name: trains[name].append(_first(out).detach().flatten()))
+        for name, part in module.named_modules()
+        if isinstance(part, neurons)
+    ]
+    found: dict[str, list[Tensor]] = {}
+    for sample in inputs.float():
+        trains.update({name: [] for name, part in module.named_modules() if isinstance(part, neurons)})
+        state: Any = None
+        for part in module.modules():
+            if hasattr(part, "reset_mem"):
+                part.reset_mem()  # type: ignore[operator]
+        for _ in range(T):
+            state = step(sample, state)
+        for name, train in trains.items():
+            found.setdefault(name, []).append(torch.stack(train) > 0)
+    for hook in hooks:
+        hook.remove()
+    return {name: torch.stack(each) for name, each in found.items()}
+
+
+def _first(value: Any) -> Tensor:
+    return value[0] if isinstance(value, tuple) else value
+
+
+def traced(path: Path) -> tuple[Any, dict[str, Tensor], Tensor, int]:
+    """A graph as it is read from a file, the spikes of its golden trace, the inputs, T."""
+    network, inputs = small(), seeded((4, 2, 6, 6), 2)
+    run = run_in_double(network, inputs)
+    # Far from ties for float32, in which the others compute.
+    assert run.margin > 1e-5
+    nir.write(path, export_nir(network))
+    nir.write_data(path.with_suffix(".trace"), as_data(run, inputs))
+    nodes = read_trace(path.with_suffix(".trace")).nodes
+    spikes = {
+        name: torch.from_numpy(node.observables["spikes"].data)
+        for name, node in nodes.items()
+        if "spikes" in node.observables
+    }
+    return nir.read(path), spikes, inputs, network.T
+
+
+def require_replayed(found: dict[str, Tensor], spikes: dict[str, Tensor]) -> None:
+    assert found.keys() == spikes.keys()
+    for name, train in spikes.items():
+        assert bool(train.any()) and torch.equal(found[name], train), name
+
+
+def test_snntorch_replays_the_trace_spike_for_spike(tmp_path: Path) -> None:
+    snntorch = pytest.importorskip("snntorch", reason="the replay needs snntorch: pip install snntorch nirtorch")
+    pytest.importorskip("nirtorch", reason="snntorch reads NIR with nirtorch: pip install nirtorch")
+    from snntorch.import_nir import import_from_nir
+
+    graph, spikes, inputs, T = traced(tmp_path / "net.nir")
+    with contextlib.redirect_stdout(io.StringIO()):
+        module = import_from_nir(graph)
+    leaky = [part for part in module.modules() if isinstance(part, snntorch.Leaky)]
+    assert len(leaky) == 2 and all(part.reset_mechanism == "subtract" for part in leaky)
+    for part in leaky:
+        # snntorch 1.0.0 reads an IF as a leaky neuron of beta = 0.9 that hands its state to the next layer, and that,
+        # where a potential is above the threshold even after a reset, waits for twice the threshold.
+        part.beta.data.fill_(1.0)
+        part.init_hidden = True
+        part.reset_delay = True
+    with torch.no_grad():
+        # Its neurons keep their own state.
+        found = replayed(lambda x, _: module(x) and None, module, inputs, T, snntorch.Leaky)
+    require_replayed(found, spikes)
+
+
+def test_norse_replays_the_trace_spike_for_spike(tmp_path: Path) -> None:
+    pytest.importorskip("norse", reason="the replay needs norse: pip install norse")
+    from norse.torch.functional.iaf import IAFFeedForwardState
+    from norse.torch.functional.reset import reset_subtract
+    from norse.torch.functional.threshold import threshold
+    from norse.torch.module.iaf import IAFCell
+    from norse.torch.utils.import_nir import from_nir
+
+    def subtracting(current: Tensor, state: Any, p: Any, dt: float) -> tuple[Tensor, Any]:
+        potential = state.v + current
+        fired = threshold(potential - p.v_th, p.method, p.alpha)
+        return fired, IAFFeedForwardState(v=reset_subtract(fired, potential, p.v_reset, p.v_th))
+
+    graph, spikes, inputs, T = traced(tmp_path / "net.nir")
+    module = from_nir(graph)
+    for part in module.modules():
+        if isinstance(part, IAFCell):
+            # norse 1.1.0 resets the neuron of an IF to zero, whatever reset is asked for.
+            part.activation = subtracting
+    with torch.no_grad():
+        found = replayed(lambda x, state: module(x, state)[1], module, inputs, T, IAFCell)
+    require_replayed(found, spikes)
+
+
+# ------------------------------------------------------------------------------------------------------------- refusals
+
+
+def one_layer(**changes: Any) -> SpikingNetwork:
+    """A network whose first layer of neurons has other parameters."""
+    network = small(light=False)
+    first = next(iter(network.neurons))
+    return network.with_neurons(dict(network.neurons) | {first: replace(network.neurons[first], **changes)})
+
+
+@pytest.mark.parametrize(
+    ("changes", "lost"),
+    [
+        ({"phi": 4}, r"layer '0 -> 1': it sends bursts of up to 4 spikes .* number of spikes would be lost"),
+        ({"signed": True}, "take spikes back"),
+        ({"start": "potential"}, "starts from half a threshold"),
+        ({"potential": torch.ones(5, dtype=torch.float64)}, "initial potentials"),
+        ({"bias": torch.zeros(6, 5, dtype=torch.float64)}, "every step a bias of its own"),
+    ],
+)
+def test_neurons_that_nir_cannot_describe_are_refused_with_what_to_convert_with(
+    changes: dict[str, Any], lost: str
+) -> None:
+    with pytest.raises(InvalidInput, match=f"{lost}.*Convert with .*calibration, or burst:phi=1,start=shift"):
+        export_nir(one_layer(**changes))
+
+
+def test_codes_exits_and_networks_without_neurons_are_refused() -> None:
+    network = small()
+    held = {
+        node: Neuron(neuron.threshold, 1, neuron.bias, code=CODES["held"]()) for node, neuron in network.neurons.items()
+    }
+    with pytest.raises(InvalidInput, match=r"the code 'held'.*a value that receivers hold"):
+        export_nir(replace(network, neurons=held, nonlinear="instantaneous"))
+    with pytest.raises(InvalidInput, match=r"early exit .ConfidenceRule.*exit=None"):
+        export_nir(replace(network, exit=ConfidenceRule(0.9)))
+    with pytest.raises(InvalidInput, match="no neurons"):
+        export_nir(network.with_neurons({}))
+
+
+@pytest.mark.parametrize(
+    ("layers", "message"),
+    [
+        ([nn.MaxPool2d(2)], r"no primitive for 'max_pool2d', at .*average pooling in its place"),
+        ([nn.ConvTranspose2d(3, 3, 2)], r"no primitive for 'conv_transpose2d', at .*Train the network without it"),
+        ([nn.Upsample(scale_factor=2)], r"no primitive for 'upsample_nearest2d', at "),
+        (
+            [nn.AvgPool2d(3, 2, 1, count_include_pad=False)],
+            "no primitive for 'avg_pool2d' where its windows are of several sizes",
+        ),
+        # On a square map the shape stays the same.
+        ([Net(lambda _, x: x.transpose(2, 3))], r"no primitive for 'transpose', at "),
+        ([nn.AdaptiveAvgPool2d(3)], "where its windows are of several sizes"),
+    ],
+)
+def test_operations_that_nir_lacks_are_refused_by_name(layers: list[nn.Module], message: str) -> None:
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Conv2d(2, 3, 3), nn.ReLU(), *layers, nn.Conv2d(3, 2, 1), nn.ReLU(), nn.Conv2d(2, 2, 1))
+    with pytest.raises(UnsupportedOp, match=message):
+        export_nir(spiking(model, (2, 6, 6), light=False))
+
+
+def test_an_operation_behind_the_last_neurons_is_refused_with_where_to_put_it() -> None:
+    model = nn.Sequential(nn.Linear(3, 4), nn.ReLU(), nn.Linear(4, 3), nn.LogSoftmax(1))
+    with pytest.raises(UnsupportedOp, match=r"'log_softmax'.*apply it to the mean output yourself"):
+        export_nir(spiking(model, (3,)))
+
+
+def test_a_library_that_is_not_installed_is_named_with_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    def missing(name: str) -> None:
+        raise ModuleNotFoundError(name)
+
+    monkeypatch.setattr(libraries, "import_module", missing)
+    with pytest.raises(InvalidInput, match=r"needs nir, which is not installed: pip install -e '\.\[nir\]'"):
+        export_nir(small())
+
+
+# ------------------------------------------------------------------------------------------------------ files of others
+
+
+def foreign(**changes: Any) -> Any:
+    """A graph as another tool writes it: no contract."""
+    neuron = {"r": np.ones(3), "v_threshold": np.full(3, 0.5), "v_reset": np.zeros(3)} | changes
+    nodes = {
+        "input": nir.Input(np.array([2])), "fc": nir.Affine(np.arange(6.0).reshape(3, 2) / 10, np.zeros(3)),
+        "if": nir.IF(**neuron), "output": nir.Output(np.array([3])),
+    }  # fmt: skip
+    return nir.NIRGraph(nodes, [("input", "fc"), ("fc", "if"), ("if", "output")])
+
+
+def test_a_graph_of_another_tool_is_simulated_with_the_steps_that_are_given() -> None:
+    """Currents of .3 r, .9 r, 1.5 r for inputs (1, 1) at r = 0.5: .05, .25, .45 against a threshold of .5."""
+    back = import_nir(foreign(r=np.full(3, 0.5)), T=4)
+    run = run_in_double(back.network, torch.ones(1, 2))
+    # .05 .1 .15 .2 never; .25 .5 fires, 0 ... at steps 2 and 4; .45 .9 -> .4, .85 -> .35, .8 -> .3.
+    assert run.spikes["relu"][0].T.tolist() == [[False] * 4, [False, True, False, True], [False, True, True, True]]
+    assert [*back.layers] == ["if"] and back.contract is None
+    with pytest.raises(InvalidInput, match="does not say for how many steps"):
+        import_nir(foreign())
+
+
+def _with(graph: Any, name: str, node: Any) -> Any:
+    graph.nodes[name] = node
+    return graph
+
+
+def _edges(graph: Any, *more: tuple[str, str]) -> Any:
+    graph.edges = [*graph.edges, *more]
+    return graph
+
+
+@pytest.mark.parametrize(
+    ("graph", "message"),
+    [
+        (
+            lambda: _with(foreign(), "if", nir.LIF(*[np.ones(3)] * 4)),
+            "node 'if' of the kind LIF, which has no counterpart",
+        ),
+        (lambda: _with(foreign(), "if", nir.Delay(np.ones(3))), "node 'if' of the kind Delay"),
+        (lambda: foreign(v_reset=np.ones(3)), "reset to other potentials than zero"),
+        (lambda: foreign(v_threshold=np.zeros(3)), "a threshold that is not positive"),
+        (lambda: foreign(r=np.array([1, np.nan, 1])), "in 'if' a r that is not finite"),
+        (lambda: _edges(foreign(), ("if", "fc")), "has feedback at the node"),
+        (lambda: _edges(foreign(), ("gone", "fc")), "an edge to the node 'gone'"),
+        (lambda: _with(foreign(), "second", nir.Input(np.array([2]))), "has 2 nodes of the kind Input"),
+        (lambda: _with(foreign(), "fc", nir.Affine(np.ones((3, 4)), np.zeros(3))), "no network that can be computed"),
+        (lambda: _with(foreign(), "if", nir.Scale(np.ones(3))), "has no neurons"),
+    ],
+)
+def test_graphs_that_have_no_place_here_are_refused_in_a_sentence(graph: Callable[[], Any], message: str) -> None:
+    with pytest.raises(InvalidInput, match=message):
+        import_nir(graph(), T=4)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "message"),
+    [("reset", "to_zero", "asks of the neurons 'if' for reset to_zero"), ("spikes_per_step", 4, "spikes_per_step 4")],
+)
+def test_a_contract_that_we_do_not_keep_is_refused(name: str, value: Any, message: str) -> None:
+    graph = foreign()
+    graph.nodes["if"].metadata = {name: value}
+    with pytest.raises(InvalidInput, match=message):
+        import_nir(graph, T=4)
+
+
+def test_biases_with_half_a_threshold_hold_for_one_number_of_steps() -> None:
+    graph = export_nir(small(T=6))
+    assert import_nir(graph, T=6).network.T == 6
+    with pytest.raises(InvalidInput, match="for T = 6"):
+        import_nir(graph, T=8)
+
+
+def _broken_files(h5py: Any, folder: Path) -> dict[str, tuple[Callable[[Any], None], str]]:
+    (folder / "secret").write_bytes(b"x" * 64)
+
+    def external(file: Any) -> None:
+        file["node"]["nodes"]["fc"].create_dataset(
+            "more", shape=(64,), dtype="u1", external=[(str(folder / "secret"), 0, 64)]
+        )
+
+    def link(file: Any) -> None:
+        file["node"]["nodes"]["other"] = h5py.ExternalLink("other.h5", "/node")
+
+    def bomb(file: Any) -> None:
+        file["node"].create_dataset("more", shape=(2**40,), dtype="f8", chunks=(2**20,), compression="gzip")
+
+    def unknown(file: Any) -> None:
+        del file["node"]["nodes"]["if"]["type"]
+        file["node"]["nodes"]["if"]["type"] = "Quantum"
+
+    def deep(file: Any) -> None:
+        file.create_group("a/b/c/d/e/f/g/h/i/j/k")
+
+    return {
+        "external": (external, "'more' that lie in other files"), "link": (link, "a link, 'other', in place of a"),
+        "bomb": (bomb, "more than 4 GiB"), "unknown": (unknown, "a node that NIR does not know"),
+        "deep": (deep, "more than 8 deep"),
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", ["external", "link", "bomb", "unknown", "deep"])
+def test_files_that_point_out_of_themselves_or_swell_are_refused_by_name(kind: str, tmp_path: Path) -> None:
+    h5py = pytest.importorskip("h5py")
+    path = tmp_path / "net.nir"
+    nir.write(path, foreign())
+    change, message = _broken_files(h5py, tmp_path)[kind]
+    with h5py.File(path, "r+") as file:
+        change(file)
+    with pytest.raises(InvalidInput, match=f"{path.name} .*{message}"):
+        import_nir(path, T=4)
+
+
+def test_files_that_are_none_are_refused_by_name(tmp_path: Path) -> None:
+    with pytest.raises(InvalidInput, match=r"gone\.nir cannot be read: No such file"):
+        import_nir(tmp_path / "gone.nir")
+    (tmp_path / "text.nir").write_text("no HDF5")
+    with pytest.raises(InvalidInput, match=r"text\.nir cannot be read: it is no HDF5 file"):
+        import_nir(tmp_path / "text.nir")
+    nir.write(tmp_path / "net.nir", foreign())
+    (tmp_path / "half.nir").write_bytes((tmp_path / "net.nir").read_bytes()[:3000])
+    with pytest.raises(BenchmarkError, match=r"half\.nir"):
+        import_nir(tmp_path / "half.nir")
+    with pytest.raises(InvalidInput, match=r"net\.nir is no trace"):
+        read_trace(tmp_path / "net.nir")
