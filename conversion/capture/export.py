@@ -7,9 +7,11 @@ the batch on its first axis and leave it one axis of channels, as neurons expect
 from __future__ import annotations
 
 import copy
+import os
 import re
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -27,17 +29,18 @@ from conversion.capture.normal_form import normalise, unify_precision, working_d
 from conversion.capture.purify import pure_module
 from conversion.capture.qcfs import QCFS
 from conversion.capture.roles import aten, packet
-from conversion.errors import InvalidInput, UnsupportedOp
+from conversion.errors import BenchmarkError, InvalidInput, UnsupportedOp
 
 
-def capture(model: nn.Module, example: Tensor) -> ConversionGraph:
+def capture(model: nn.Module | str | os.PathLike[str], example: Tensor | None = None) -> ConversionGraph:
     """Captures an inference-mode network with a free batch size.
 
     Args:
         model: the trained network; it is copied and left as it is. Wrappers (DataParallel, torch.compile) are taken
-            off.
+            off. Or the path of an ONNX file (docs/any_network.md).
         example: a batch that the network accepts, shape (N, ...), a tensor or a numpy array; all but N is fixed from
             here on. Whole numbers, as of images that the network scales itself, are taken as floating-point numbers.
+            Of an ONNX file that says all sizes but N it may be left out.
 
     Returns:
         The graph, in topological order, every node with its role. It computes in one precision, the widest of the
@@ -50,6 +53,8 @@ def capture(model: nn.Module, example: Tensor) -> ConversionGraph:
         UnsupportedOp: torch.export fails, an operation has no rule, or one mixes the samples of a batch. The message
             names the operation, the source line and what to do.
     """
+    if isinstance(model, str | os.PathLike):
+        model, example = _of_file(Path(model), example)
     model, example = unwrapped(model), example_tensor(example)
     if model.training:
         raise InvalidInput("The network is in training mode; call model.eval() before capture.")
@@ -76,6 +81,20 @@ def capture(model: nn.Module, example: Tensor) -> ConversionGraph:
     return _with_plain_activations(graph)
 
 
+def _of_file(path: Path, example: Any) -> tuple[nn.Module, Tensor]:
+    """The network in an ONNX file, and an example of the sizes that the file says where none is given."""
+    if path.suffix != ".onnx":
+        raise InvalidInput(f"{path} is no ONNX file by its name; pass a network, or the path of a file that ends in .onnx.")
+    from conversion.capture.onnx.network import read_onnx  # Its rules are loaded where they are needed.
+
+    network = read_onnx(path)
+    if example is None:
+        return network, network.sample()
+    example = example_tensor(example)
+    network.check(example)
+    return network, example
+
+
 def _check_finite(model: nn.Module) -> None:
     for name, tensor in (*model.named_parameters(), *model.named_buffers()):
         if tensor.is_floating_point():
@@ -96,6 +115,8 @@ def _export(model: nn.Module, batch: Tensor) -> ExportedProgram:
             return torch.export.export(
                 model, (batch,), dynamic_shapes=shapes.dynamic_shapes(model, (batch,)), strict=False
             )
+    except BenchmarkError:
+        raise
     except Exception as error:  # torch.export passes on whatever the model's own code raised.
         reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
         own = {parameter.dtype for parameter in model.parameters() if parameter.is_floating_point()}
