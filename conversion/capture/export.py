@@ -54,8 +54,33 @@ def capture(model: nn.Module | str | os.PathLike[str], example: Tensor | None = 
             names the operation, the source line and what to do.
     """
     if isinstance(model, str | os.PathLike):
-        model, example = _of_file(Path(model), example)
-    model, example = unwrapped(model), example_tensor(example)
+        return _capture_file(Path(model), example)
+    return _capture(unwrapped(model), example_tensor(example))
+
+
+def _capture_file(path: Path, example: Any) -> ConversionGraph:
+    """Captures the network in an ONNX file; an error names the file."""
+    if path.suffix != ".onnx":
+        raise InvalidInput(
+            f"{path} is no ONNX file by its name; pass a network, or the path of a file that ends in .onnx."
+        )
+    from conversion.capture.onnx.network import FAILURES, read_onnx  # Its rules are loaded where they are needed.
+
+    try:
+        network = read_onnx(path)
+        given = network.sample() if example is None else example_tensor(example)
+        network.check(given)
+        return _capture(network, given)
+    except (InvalidInput, UnsupportedOp) as error:
+        if str(path) in str(error):
+            raise
+        raise type(error)(f"{path}: {error}") from error
+    except FAILURES as error:  # The file is anyone's: sizes and types that do not go together.
+        said = next(iter(str(error).strip().splitlines()), type(error).__name__)
+        raise UnsupportedOp(f"The network in {path} cannot be computed: {said}") from error
+
+
+def _capture(model: nn.Module, example: Tensor) -> ConversionGraph:
     if model.training:
         raise InvalidInput("The network is in training mode; call model.eval() before capture.")
     _check_finite(model)
@@ -79,20 +104,6 @@ def capture(model: nn.Module | str | os.PathLike[str], example: Tensor | None = 
     graph = ConversionGraph(module, assign_roles(module), sample.to(dtype).clone(), out_spec)
     _check_trained_thresholds(graph)
     return _with_plain_activations(graph)
-
-
-def _of_file(path: Path, example: Any) -> tuple[nn.Module, Tensor]:
-    """The network in an ONNX file, and an example of the sizes that the file says where none is given."""
-    if path.suffix != ".onnx":
-        raise InvalidInput(f"{path} is no ONNX file by its name; pass a network, or the path of a file that ends in .onnx.")
-    from conversion.capture.onnx.network import read_onnx  # Its rules are loaded where they are needed.
-
-    network = read_onnx(path)
-    if example is None:
-        return network, network.sample()
-    example = example_tensor(example)
-    network.check(example)
-    return network, example
 
 
 def _check_finite(model: nn.Module) -> None:

@@ -35,8 +35,10 @@ def _activation(node: OnnxNode, made: Mapping[str, OnnxNode], known: Mapping[str
                 continue
             if gate.op == "Sigmoid":
                 return replace(node, op="Silu", inputs=(x,), attributes={})
-            if gate.op == "HardSigmoid" and _is(gate.attributes.get("alpha", 0.2), 1 / 6) and (
-                _is(gate.attributes.get("beta", 0.5), 0.5)
+            if (
+                gate.op == "HardSigmoid"
+                and _is(gate.attributes.get("alpha", 0.2), 1 / 6)
+                and (_is(gate.attributes.get("beta", 0.5), 0.5))
             ):
                 return replace(node, op="HardSwish", inputs=(x,), attributes={})
     if node.op == "Div" and len(node.inputs) == 2 and _is(known.get(node.inputs[1]), 6):

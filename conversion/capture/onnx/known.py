@@ -95,8 +95,7 @@ def cast(node: OnnxNode, value: Known) -> Known | None:
 @known("Shape")
 def shape(node: OnnxNode, value: Any) -> Known:
     sizes = list(value.shape)
-    start, end = whole(node, "start", 0), node.attributes.get("end")
-    return as_known(sizes[start:end])
+    return as_known(sizes[whole(node, "start", 0) : whole(node, "end", len(sizes))])
 
 
 @known("Size")

@@ -43,8 +43,8 @@ def conv_transpose(node: OnnxNode, x: Tensor, weight: Tensor, bias: Tensor | Non
         begin, end = _padding(node, x, weight.shape[2:], stride, dilation)
     else:
         cut = [size - want for size, want in zip(full, wanted[-len(full) :], strict=True)]
-        upper = [one - one // 2 for one in cut]
-        begin, end = ([one // 2 for one in cut], upper) if automatic != "SAME_LOWER" else (upper, [c // 2 for c in cut])
+        less, more = [one // 2 for one in cut], [one - one // 2 for one in cut]
+        begin, end = (less, more) if automatic == "SAME_UPPER" else (more, less)
     groups = whole(node, "group", 1)
     if begin == end and min(begin) >= 0:
         return function(x, weight, bias, stride, begin, extra, groups, dilation)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import replace
@@ -17,7 +18,7 @@ from conversion.capture.onnx import functions, layers, shapes  # noqa: F401
 from conversion.capture.onnx.fusing import fused
 from conversion.capture.onnx.known import KNOWN
 from conversion.capture.onnx.reading import GraphInput, OnnxNode, read_file
-from conversion.capture.onnx.rules import RULES, Known, like, rule_for
+from conversion.capture.onnx.rules import Known, like, rule_for
 from conversion.errors import BenchmarkError, InvalidInput
 
 # What torch and numpy raise where sizes do not go together.
@@ -25,6 +26,8 @@ FAILURES = (RuntimeError, ValueError, TypeError, IndexError, KeyError, ZeroDivis
 # Statistics are no parameters.
 STATISTICS = ("mean", "variance")
 SHAPES = ("Shape", "Size")
+LARGEST_SIGNAL = 2**28
+"""Numbers of one sample in a value of a network: a gibibyte in float32."""
 
 
 def read_onnx(path: Path) -> OnnxNetwork:
@@ -104,9 +107,8 @@ class OnnxNetwork(nn.Module):
                 layer.register_parameter(place, self._shared.setdefault(name, nn.Parameter(value)))
             else:
                 layer.register_buffer(place, value)
-        name = re.sub(r"\W+", "_", node.label).strip("_") or node.op
-        while hasattr(self, name):
-            name += "_"
+        name = re.sub(r"\W+", "_", node.label).strip("_") or "node"
+        name = f"{name}_{len(self._steps)}" if hasattr(self, name) else name
         self.add_module(name, layer)
         self._steps.append((node, name))
 
@@ -123,9 +125,16 @@ class OnnxNetwork(nn.Module):
             except FAILURES as error:
                 said = next(iter(str(error).strip().splitlines()), type(error).__name__)
                 sizes = ", ".join(str(tuple(each.shape)) for each in read if isinstance(each, Tensor | np.ndarray))
-                fixed = "" if node.batch is None else f" The file is for batches of {node.batch}: export it with a free batch."
+                fixed = (
+                    ""
+                    if node.batch is None
+                    else f" The file is for batches of {node.batch}: export it with a free batch."
+                )
                 raise node.refusal(f"cannot be computed for inputs of shape {sizes}: {said}.{fixed}") from error
-            values |= zip(node.outputs, found if isinstance(found, tuple) else (found,), strict=False)
+            parts = found if isinstance(found, tuple) else (found,)
+            for part in parts:
+                _check_size(node, part)
+            values |= zip(node.outputs, parts, strict=False)
         outputs = tuple(values[name] for name in self.outputs)
         return outputs[0] if len(outputs) == 1 else outputs
 
@@ -142,6 +151,8 @@ class OnnxNetwork(nn.Module):
                 f"The ONNX file {self.path} leaves sizes of its input '{self.given.name}' open, ({shown}), and a network "
                 "is captured for one size; pass an example: capture(path, example)."
             )
+        if math.prod(sizes) > LARGEST_SIGNAL:  # type: ignore[arg-type]
+            raise InvalidInput(f"The input of the ONNX file {self.path} has {sizes} numbers for a sample, too many.")
         # Values of any network's scale, the same in every call.
         drawn = torch.randn((1, *sizes), generator=torch.Generator().manual_seed(0))  # type: ignore[arg-type]
         return drawn.to(self.given.dtype) if self.given.dtype.is_floating_point else drawn.abs().to(self.given.dtype)
@@ -197,6 +208,15 @@ class OnnxLayer(nn.Module):
         return rule.function(self.node, *read)
 
 
+def _check_size(node: OnnxNode, value: Any) -> None:
+    """Refuses a value that no memory holds; while a network is recorded, nothing is allocated yet."""
+    sizes = [size for size in value.shape if isinstance(size, int)] if isinstance(value, Tensor) else []
+    if math.prod(sizes) > LARGEST_SIGNAL:
+        raise node.refusal(
+            f"makes a value of shape {tuple(value.shape)}, more than {LARGEST_SIGNAL:,} numbers a sample."
+        )
+
+
 def _computed(node: OnnxNode, inputs: list[Any]) -> Any:
     """The outputs of a node that computes with shapes: arrays, or tensors where the size of a batch is in them."""
     if node.op in SHAPES or all(value is None or isinstance(value, np.ndarray) for value in inputs):
@@ -216,7 +236,7 @@ def _folded(node: OnnxNode, constants: Mapping[str, Tensor]) -> tuple[Tensor, ..
     """The outputs of a node that reads constants alone."""
     if node.op == "Constant":
         return (_constant(node),)
-    if node.op not in KNOWN and node.op not in RULES:
+    if node.op not in KNOWN:
         rule_for(node)
     node = _with_arrays(node)
     inputs = [constants[name] if name else None for name in node.inputs]
@@ -254,7 +274,9 @@ def _constant(node: OnnxNode) -> Tensor:
 
 def _with_arrays(node: OnnxNode) -> OnnxNode:
     """The node with arrays in place of tensors: while a network is recorded, torch makes none of them."""
-    attributes = {key: _array(value, node) if isinstance(value, Tensor) else value for key, value in node.attributes.items()}
+    attributes = {
+        key: _array(value, node) if isinstance(value, Tensor) else value for key, value in node.attributes.items()
+    }
     return replace(node, attributes=attributes)
 
 

@@ -115,7 +115,9 @@ def read_file(path: Path) -> OnnxFile:
         )
     graph = model.graph
     if graph.sparse_initializer:
-        raise UnsupportedOp(f"The ONNX file {path} stores sparse tensors, which are not read; export it with dense ones.")
+        raise UnsupportedOp(
+            f"The ONNX file {path} stores sparse tensors, which are not read; export it with dense ones."
+        )
     source = _Source(path)
     constants = {tensor.name: _tensor(tensor, source, f"the tensor '{tensor.name}'") for tensor in graph.initializer}
     given = _input(graph, constants, path)

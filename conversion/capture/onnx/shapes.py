@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -74,7 +75,9 @@ def expand(node: OnnxNode, x: Tensor, target: Known) -> Tensor:
     sizes = [1] * (x.dim() - len(sizes)) + sizes
     added = len(sizes) - x.dim()
     # Each may broadcast to the other; -1 keeps the size.
-    return x.expand([-1 if is_known_size(size) and size == 1 and at >= added else size for at, size in enumerate(sizes)])
+    return x.expand(
+        [-1 if is_known_size(size) and size == 1 and at >= added else size for at, size in enumerate(sizes)]
+    )
 
 
 @rule("Tile", known=("repeats",))
@@ -235,36 +238,36 @@ def resize(
 
 def _nearest(node: OnnxNode, x: Tensor, wanted: dict[int, int], factors: dict[int, float], coordinates: str) -> Tensor:
     """By torch's own operation where it takes the same places, else by listing them."""
-    rounding = word(node, "nearest_mode", "round_prefer_floor")
-    found = {
-        axis: [_place(node, at, size, x.shape[axis], factors[axis], coordinates, rounding) for at in range(size)]
-        for axis, size in wanted.items()
-        if size != x.shape[axis]
-    }
-    own = {axis: [at * x.shape[axis] // size for at in range(size)] for axis, size in wanted.items() if axis in found}
-    if found == own and min(found) >= 2 and x.dim() <= 5:
+    changed = {axis: size for axis, size in wanted.items() if size != x.shape[axis]}
+    found = {axis: _places(node, size, x.shape[axis], factors[axis], coordinates) for axis, size in changed.items()}
+    own = all(
+        np.array_equal(places, np.arange(len(places)) * x.shape[axis] // len(places)) for axis, places in found.items()
+    )
+    if own and min(found) >= 2 and x.dim() <= 5:
         return F.interpolate(x, size=[wanted.get(axis, x.shape[axis]) for axis in range(2, x.dim())], mode="nearest")
     for axis, places in found.items():
-        x = x.index_select(axis, torch.tensor(places, device=x.device))
+        x = x.index_select(axis, torch.tensor(places.tolist(), device=x.device))
     return x
 
 
-def _place(node: OnnxNode, at: int, size: int, source: int, factor: float, coordinates: str, rounding: str) -> int:
-    """The place that an output of a resizing by the nearest is taken from, of so many in the source."""
+def _places(node: OnnxNode, size: int, source: int, factor: float, coordinates: str) -> Known:
+    """The places that the outputs of a resizing by the nearest are taken from, of so many in the source."""
+    at = np.arange(size)
     if coordinates == "half_pixel" or (coordinates == "pytorch_half_pixel" and size > 1):
-        place = (at + 0.5) / factor - 0.5
+        places = (at + 0.5) / factor - 0.5
     elif coordinates == "pytorch_half_pixel":
-        place = 0.0
+        places = np.zeros(size)
     elif coordinates == "asymmetric":
-        place = at / factor
+        places = at / factor
     elif coordinates == "align_corners":
-        place = at * (source - 1) / (size - 1) if size > 1 else 0.0
+        places = at * (source - 1) / max(size - 1, 1)
     else:
         raise node.refusal(f"has coordinate_transformation_mode = '{coordinates}', for which it has no rule.")
+    rounding = word(node, "nearest_mode", "round_prefer_floor")
     rounded = {
-        "round_prefer_floor": math.ceil(place - 0.5), "round_prefer_ceil": math.floor(place + 0.5),
-        "floor": math.floor(place), "ceil": math.ceil(place),
+        "round_prefer_floor": np.ceil(places - 0.5), "round_prefer_ceil": np.floor(places + 0.5),
+        "floor": np.floor(places), "ceil": np.ceil(places),
     }.get(rounding)  # fmt: skip
     if rounded is None:
         raise node.refusal(f"has nearest_mode = '{rounding}', which is none of its operator's.")
-    return min(max(rounded, 0), source - 1)
+    return rounded.clip(0, source - 1).astype(np.int64)
