@@ -5,14 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from functools import reduce
-from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from conversion.capture.onnx.reading import DTYPES, OnnxNode
-from conversion.capture.onnx.rules import RULES, Known, axes_of, demand, like, number, real, rule, whole, word
+from conversion.capture.onnx.rules import Known, axes_of, number, real, rule, whole, word
 
 
 def _plain(operator: str, function: Callable[[Tensor], Tensor]) -> None:

@@ -65,7 +65,8 @@ def _divide(a: Known, b: Known) -> Known:
 
 for _name, _function, _exact in (
     ("Add", np.add, operator.add), ("Sub", np.subtract, operator.sub), ("Mul", np.multiply, operator.mul),
-    ("Div", _divide, operator.floordiv), ("Max", lambda *each: reduce(np.maximum, each), max), ("Min", lambda *each: reduce(np.minimum, each), min),
+    ("Div", _divide, operator.floordiv), ("Max", lambda *each: reduce(np.maximum, each), max),
+    ("Min", lambda *each: reduce(np.minimum, each), min),
     ("Equal", np.equal, operator.eq), ("Greater", np.greater, operator.gt), ("Less", np.less, operator.lt),
     ("GreaterOrEqual", np.greater_equal, operator.ge), ("LessOrEqual", np.less_equal, operator.le),
     ("And", np.logical_and, operator.and_), ("Or", np.logical_or, operator.or_), ("Not", np.logical_not, operator.not_),

@@ -34,8 +34,7 @@ def read_onnx(path: Path) -> OnnxNetwork:
     """Reads a network from an ONNX file.
 
     Raises:
-        InvalidInput: the file is missing or damaged (`conversion.capture.onnx.reading.read_file`), or reads a value that
-            nothing computes.
+        InvalidInput: the file is missing or damaged (`reading.read_file`), or reads a value that nothing computes.
         UnsupportedOp: an operator has no rule; names it, its node and its version.
     """
     file = read_file(path)
@@ -148,8 +147,8 @@ class OnnxNetwork(nn.Module):
         if not all(isinstance(size, int) for size in sizes):
             shown = ", ".join(str(size or "?") for size in self.given.sizes)
             raise InvalidInput(
-                f"The ONNX file {self.path} leaves sizes of its input '{self.given.name}' open, ({shown}), and a network "
-                "is captured for one size; pass an example: capture(path, example)."
+                f"The ONNX file {self.path} leaves sizes of its input '{self.given.name}' open, ({shown}), and a "
+                "network is captured for one size; pass an example: capture(path, example)."
             )
         if math.prod(sizes) > LARGEST_SIGNAL:  # type: ignore[arg-type]
             raise InvalidInput(f"The input of the ONNX file {self.path} has {sizes} numbers for a sample, too many.")
@@ -170,8 +169,8 @@ class OnnxNetwork(nn.Module):
                 return
         shown = ", ".join(str(size or "?") for size in sizes)
         raise InvalidInput(
-            f"The example input has the shape {tuple(example.shape)}, and the input '{self.given.name}' of the ONNX file "
-            f"{self.path} has ({shown}); pass a batch of that shape."
+            f"The example input has the shape {tuple(example.shape)}, and the input '{self.given.name}' of the ONNX "
+            f"file {self.path} has ({shown}); pass a batch of that shape."
         )
 
 
@@ -196,8 +195,8 @@ class OnnxLayer(nn.Module):
             if place in rule.known:
                 if name and not isinstance(value, np.ndarray):
                     raise self.node.refusal(
-                        f"reads its '{place}' from values that the network computes from its input; spikes cannot carry "
-                        "shapes, positions and bounds."
+                        f"reads its '{place}' from values that the network computes from its input; spikes cannot "
+                        "carry shapes, positions and bounds."
                     )
             elif place in self._parameters or place in self._buffers:
                 value = getattr(self, place)

@@ -267,7 +267,8 @@ def _external(tensor: onnx.TensorProto, source: _Source, what: str, needed: int)
     source.taken[beside] += length
     if offset + length > size or source.taken[beside] > size:
         raise source.damaged(
-            f"{what} lies at bytes {offset:,} to {offset + length:,} of '{location}', which has {size:,} for all tensors"
+            f"{what} lies at bytes {offset:,} to {offset + length:,} of '{location}', which has {size:,} for all "
+            "tensors"
         )
     with beside.open("rb") as file:
         file.seek(offset)

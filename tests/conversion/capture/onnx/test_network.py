@@ -47,7 +47,7 @@ def operations(graph: ConversionGraph) -> list[str]:
 
 
 def test_a_network_of_an_exporter(tmp_path: Path) -> None:
-    """Its batch norm is folded, its layers have the names of its nodes, and its spikes approach onnxruntime's output."""
+    """Its batch norm is folded, layers have the names of its nodes, and its spikes approach onnxruntime's output."""
     path = written(tmp_path, small_convnet())
     graph = same_as_onnxruntime(path, (3, 8, 8))
     assert operations(graph) == ["conv2d", "relu", "mean", "flatten", "linear"]
@@ -186,8 +186,8 @@ def test_an_operator_without_a_rule_is_named(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("nodes", "constants", "said"),
     [
-        ([node("Gather", ["x", "i"], ["g"]), node("Reshape", ["x", "g"])], {"i": np.int64(0)}, "reads its 'target' from"),
-        ([node("Equal", ["x", "c"], ["e"]), node("Cast", "e", to=1)], {"c": numbers(4)}, r"aten\.eq\.Tensor at the ONNX node 'Equal_number_0' has no rule"),
+        ([node("Gather", ["x", "i"], ["g"]), node("Reshape", ["x", "g"])], {"i": np.int64(0)}, "reads its 'target'"),
+        ([node("Equal", ["x", "c"], ["e"]), node("Cast", "e", to=1)], {"c": numbers(4)}, "the ONNX node 'Equal_number_0' has"),
         ([node("Reshape", ["x", "t"])], {"t": whole(3, 7)}, r"cannot be computed for inputs of shape"),
         ([node("Resize", ["x", "", "s"], mode="cubic")], {"s": np.float32([1, 2])}, "has mode = 'cubic'"),
         ([node("ReduceSum", ["x", "a"])], {"a": whole(0)}, "mixes the samples of a batch"),

@@ -42,12 +42,13 @@ TENSORS = {
     "double": tensor([1.5, -2], KIND.DOUBLE, double_data=[1.5, -2]),
     "half, bits": tensor([1.5, -2], KIND.FLOAT16, int32_data=[int(bits) for bits in HALF.view(np.uint16)]),
     "half, bytes": tensor([1.5, -2], KIND.FLOAT16, raw_data=HALF.tobytes()),
-    "bfloat16": tensor([1.5, -2], KIND.BFLOAT16, raw_data=(np.float32([1.5, -2]).view(np.uint32) >> 16).astype(np.uint16).tobytes()),
+    "bfloat16": tensor([1.5, -2], KIND.BFLOAT16, raw_data=np.uint16([0x3FC0, 0xC000]).tobytes()),
     "bfloat16, bits": tensor([1.5, -2], KIND.BFLOAT16, int32_data=[0x3FC0, 0xC000]),
 }  # fmt: skip
 WHOLE = {
     "int64": tensor([3, -2], KIND.INT64, int64_data=[3, -2]), "int8": tensor([3, -2], KIND.INT8, int32_data=[3, -2]),
-    "uint8": tensor([3, 254], KIND.UINT8, raw_data=b"\x03\xfe"), "int32": tensor([3, -2], KIND.INT32, int32_data=[3, -2]),
+    "uint8": tensor([3, 254], KIND.UINT8, raw_data=b"\x03\xfe"),
+    "int32": tensor([3, -2], KIND.INT32, int32_data=[3, -2]),
 }  # fmt: skip
 
 
@@ -173,7 +174,7 @@ def test_networks_of_two_inputs_and_branches(tmp_path: Path) -> None:
         read_file(written(tmp_path, two))
     inner = onnx.helper.make_graph([node("Relu", "x")], "then", [], [onnx.helper.make_tensor_value_info("y", 1, None)])
     branch = onnx.helper.make_node("If", ["x"], ["y"], name="branch", then_branch=inner, else_branch=inner)
-    with pytest.raises(UnsupportedOp, match="node 'branch' whose attribute '(then|else)_branch' is a graph"):
+    with pytest.raises(UnsupportedOp, match=r"node 'branch' whose attribute '(then|else)_branch' is a graph"):
         read_file(written(tmp_path, model([branch], ("n", 2))))
 
 
