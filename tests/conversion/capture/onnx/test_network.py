@@ -187,7 +187,7 @@ def test_an_operator_without_a_rule_is_named(tmp_path: Path) -> None:
     ("nodes", "constants", "said"),
     [
         ([node("Gather", ["x", "i"], ["g"]), node("Reshape", ["x", "g"])], {"i": np.int64(0)}, "reads its 'target'"),
-        ([node("Equal", ["x", "c"], ["e"]), node("Cast", "e", to=1)], {"c": numbers(4)}, "the ONNX node 'Equal_number_0' has"),
+        ([node("Equal", ["x", "c"], ["e"]), node("Cast", "e", to=1)], {"c": numbers(4)}, "node 'Equal_number_0' has"),
         ([node("Reshape", ["x", "t"])], {"t": whole(3, 7)}, r"cannot be computed for inputs of shape"),
         ([node("Resize", ["x", "", "s"], mode="cubic")], {"s": np.float32([1, 2])}, "has mode = 'cubic'"),
         ([node("ReduceSum", ["x", "a"])], {"a": whole(0)}, "mixes the samples of a batch"),
