@@ -1,4 +1,4 @@
-"""Classifiers of torchvision and timm by their names there: architecture, preprocessing and names of files from the library.
+"""Classifiers of torchvision and timm by their names there; the library says architecture, preprocessing and files.
 
 A network is made when its name is first asked for: `timm/convnext_atto.d2_in1k`, `torchvision/efficientnet_b0`. Weights
 are looked for on disk under their publisher's names, and nothing is downloaded.
@@ -60,7 +60,7 @@ class TorchvisionHubTransformer(HubClassifier, TorchvisionTransformer):
 
 @NETWORKS.resolver("torchvision/")
 def of_torchvision(name: str) -> type[Network]:
-    """The network of a name such as torchvision/regnet_y_400mf, or with its second weights torchvision/regnet_y_400mf.v2.
+    """The network of a name such as torchvision/regnet_y_400mf, or torchvision/regnet_y_400mf.v2 for second weights.
 
     Raises:
         UnknownName: torchvision has no such classifier, or not these weights.
@@ -89,7 +89,7 @@ def of_timm(name: str) -> type[Network]:
 
     Raises:
         UnknownName: timm has no such classifier.
-        InvalidInput: timm is not installed, or the network's preprocessing is not one that photographs are read through.
+        InvalidInput: timm is not installed, or the network's preprocessing is none that photographs are read through.
     """
     timm = imported_timm(name)
     own = name.removeprefix("timm/")

@@ -1,7 +1,7 @@
 """Classifiers in folders as Hugging Face's transformers and timm save them: config.json and model.safetensors.
 
-`hf/PATH` is the network in the folder PATH, relative to where the command runs. Architecture, classes, preprocessing and
-weights come from the folder; nothing is downloaded, and no code of it is run.
+`hf/PATH` is the network in the folder PATH, relative to where the command runs. Architecture, classes, preprocessing
+and weights come from the folder; nothing is downloaded, and no code of it is run.
 """
 
 from __future__ import annotations
@@ -76,9 +76,7 @@ class TimmFolder(FolderClassifier):
         timm = imported_timm(self.name)
         arguments = {**(self.config.get("model_args") or {}), "num_classes": len(self.labels), "pretrained": False}
         if found := sorted(FETCHING & arguments.keys()):
-            raise InvalidInput(
-                f"{self.folder / CONFIG} has {found[0]} among its model_args, which would read other files."
-            )
+            raise InvalidInput(f"{self.folder / CONFIG} has {found[0]} among model_args, which would read other files.")
         network: nn.Module = timm.create_model(self.config["architecture"], **arguments)
         return network
 
@@ -130,15 +128,13 @@ def of_folder(name: str) -> type[Network]:
     """
     folder = Path(name.removeprefix("hf/")).expanduser()
     if not folder.is_dir():
-        raise InvalidInput(
-            f"There is no folder {folder} for network {name}; hf/PATH takes a folder with {CONFIG} in it."
-        )
+        raise InvalidInput(f"There is no folder {folder} for network {name}; hf/PATH is one with {CONFIG} in it.")
     config = _read(folder / CONFIG, name)
     if not (folder / WEIGHTS).is_file():
         held = ", ".join(sorted(path.name for path in folder.iterdir() if path.is_file())) or "nothing"
         raise CheckpointError(
-            f"The folder {folder} of network {name} has no weights: {WEIGHTS} is missing, and it holds {held}. Nothing is "
-            "downloaded; copy the file there, or save the network again with safe_serialization, in one file."
+            f"The folder {folder} of network {name} has no weights: {WEIGHTS} is missing, and it holds {held}. Nothing "
+            "is downloaded; copy the file there, or save the network again with safe_serialization, in one file."
         )
     if "architecture" in config:
         return _of_timm(name, folder, config)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -151,7 +151,7 @@ def average_pool(node: OnnxNode, x: Tensor) -> Tensor:
     return found / function(_padded(ones, begin, end, 0.0), kernel, stride, 0, ceil)
 
 
-def _of_dimensions(node: OnnxNode, x: Tensor, functions: dict[int, Callable[..., Tensor]]) -> Callable[..., Tensor]:
+def _of_dimensions(node: OnnxNode, x: Tensor, functions: Mapping[int, Callable[..., Tensor]]) -> Callable[..., Tensor]:
     found = functions.get(x.dim() - 2)
     if found is None:
         raise node.refusal(f"works on an input of shape {tuple(x.shape)}; those of one to three axes of places do.")

@@ -268,4 +268,5 @@ def _places(node: OnnxNode, size: int, source: int, factor: float, coordinates: 
     }.get(rounding)  # fmt: skip
     if rounded is None:
         raise node.refusal(f"has nearest_mode = '{rounding}', which is none of its operator's.")
-    return rounded.clip(0, source - 1).astype(np.int64)
+    found: Known = rounded.clip(0, source - 1).astype(np.int64)
+    return found

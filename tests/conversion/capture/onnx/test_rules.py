@@ -23,14 +23,14 @@ class Case(NamedTuple):
 
     op: str
     shape: tuple[int, ...] = (2, 4, 6, 5)
-    constants: tuple[Array | str, ...] = ()
+    constants: tuple[Any, ...] = ()
     opset: int = 17
     outputs: int = 1
     attributes: Mapping[str, Any] = {}
 
 
 IMAGE = (2, 4, 6, 5)
-REAL = np.float32
+REAL: Any = np.float32
 PAIR = {"kernel_shape": [3, 2], "strides": [2, 1]}
 EACH = numbers(4, seed=1)
 CASES = [
@@ -242,7 +242,12 @@ def test_functions_of_positive_numbers(tmp_path: Path) -> None:
 def test_masks_and_casts(tmp_path: Path) -> None:
     """A mask keeps a signal or a constant, -inf among them, or one of two signals; casts are of real numbers."""
     mask = np.array([[True, False, True]])
-    constants = {"mask": mask, "low": REAL(-np.inf), "half": REAL([0.5, 0.5, 0.5]), "like": np.zeros(1)}
+    constants: dict[str, Array] = {
+        "mask": mask,
+        "low": REAL(-np.inf),
+        "half": REAL([0.5, 0.5, 0.5]),
+        "like": np.zeros(1),
+    }
     compared(written(tmp_path, model([node("Where", ["mask", "x", "low"])], (2, 3), constants)), numbers(2, 3))
     nodes = [node("Neg", "x", ["n"]), node("Where", ["mask", "n", "x"], ["w"]), node("Where", ["mask", "half", "w"])]
     compared(written(tmp_path, model(nodes, (2, 3), constants)), numbers(2, 3))
