@@ -122,8 +122,8 @@ def of_folder(name: str) -> type[Network]:
     """The network in a folder.
 
     Raises:
-        InvalidInput: there is no such folder, its configuration is not one of an image classifier, or its library is not
-            installed.
+        InvalidInput: there is no such folder, its configuration is not one of an image classifier, or its library is
+            not installed.
         CheckpointError: it has no weights in one safetensors file.
     """
     folder = Path(name.removeprefix("hf/")).expanduser()

@@ -14,7 +14,7 @@ from torch import Tensor, fx
 from torch.utils import _pytree as pytree
 
 from conversion.capture.graph import ConversionGraph, Values, evaluate
-from conversion.capture.roles import Role, Transport, is_product, packet, pads_with_constant
+from conversion.capture.roles import Role, Transport, has_slopes, is_product, packet, pads_with_constant
 
 aten = torch.ops.aten
 # The label of values that come from a constant or from padding.
@@ -34,7 +34,8 @@ def find_channels(graph: ConversionGraph) -> dict[fx.Node, int | None]:
         values[node] = evaluate(node, values)
         labels[node] = _carry(graph, node, labels, values, next(numbers))
         if graph.rules[node].role in (Role.FIRING, Role.OUTPUT_ENCODER):
-            found[node] = _axis(labels[node])
+            # The slopes of a PReLU lie on axis 1, and neurons with them.
+            found[node] = 1 if has_slopes(node) else _axis(labels[node])
     return found
 
 

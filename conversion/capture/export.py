@@ -22,13 +22,13 @@ from conversion.capture.assignment import assign_roles
 from conversion.capture.channels import find_channels
 from conversion.capture.encoders import insert_encoders, insert_output_encoders
 from conversion.capture.folding import fold_batch_norm
-from conversion.capture.graph import ConversionGraph
+from conversion.capture.graph import ConversionGraph, source_line
 from conversion.capture.inputs import example_tensor, unwrapped
 from conversion.capture.layout import find_layouts
 from conversion.capture.normal_form import normalise, unify_precision, working_dtype
 from conversion.capture.purify import pure_module
 from conversion.capture.qcfs import QCFS
-from conversion.capture.roles import aten, packet
+from conversion.capture.roles import aten, has_slopes, packet
 from conversion.errors import BenchmarkError, InvalidInput, UnsupportedOp
 
 
@@ -167,6 +167,11 @@ def _with_plain_activations(graph: ConversionGraph) -> ConversionGraph:
     folded = [node for node in (*graph.firing, *graph.output_encoders) if not node.meta["layout"].leading]
     for node in folded:
         layout = node.meta["layout"]
+        if has_slopes(node):
+            raise UnsupportedOp(
+                f"The PReLU at {source_line(node)} has a slope for each channel, and its samples are not on its first "
+                "axis by themselves; give it one slope for all channels, or keep the batch apart there."
+            )
         axis = layout.axis
         before = [(aten.unflatten.int, axis, [layout.outer, -1, layout.inner]), (aten.movedim.int, axis + 1, 0)]
         _surround(node, before, [(aten.movedim.int, 0, axis + 1), (aten.flatten.using_ints, axis, axis + 2)])
