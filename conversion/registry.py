@@ -86,8 +86,8 @@ class Registry(Generic[T]):
         return file
 
     def resolves(self, name: str) -> bool:
-        """Whether a name has the prefix of a resolver, which may still not know it."""
-        return name not in self._entries and name.startswith(tuple(self._resolvers))
+        """Whether a name has the prefix of a resolver, which may still not know it; globs have none."""
+        return name not in self._entries and "*" not in name and name.startswith(tuple(self._resolvers))
 
     def __getitem__(self, name: str) -> T:
         if name in self._entries:

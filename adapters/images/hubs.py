@@ -93,7 +93,10 @@ def of_timm(name: str) -> type[Network]:
     """
     timm = imported_timm(name)
     own = name.removeprefix("timm/")
-    config = timm.get_pretrained_cfg(own) if timm.is_model(own) else None
+    try:
+        config = timm.get_pretrained_cfg(own) if timm.is_model(own) else None
+    except RuntimeError:  # Of names of weights that it does not have.
+        config = None
     if config is None:
         raise UnknownName("classifier of timm", name, (f"timm/{each}" for each in timm.list_pretrained()))
     told = config.to_dict()

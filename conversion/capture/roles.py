@@ -134,8 +134,7 @@ ELEMENTWISE = {
     aten.gelu: "self approximate", aten.hardsigmoid: "self", aten.hardswish: "self",
     aten.elu: "self alpha scale input_scale", aten.selu: "self", aten.celu: "self alpha",
     aten.softplus: "self beta threshold", aten.exp: "self", aten.log: "self", aten.sqrt: "self", aten.rsqrt: "self",
-    aten.clamp_max: "self max", aten.threshold: "self threshold value", aten.hardshrink: "self lambd",
-    aten.softshrink: "self lambd", aten.glu: "self dim", aten.reciprocal: "self",
+    aten.clamp_max: "self max", aten.threshold: "self threshold value", aten.glu: "self dim", aten.reciprocal: "self",
     aten.pow: "self exponent", aten.abs: "self", aten.maximum: "self other",
     aten.minimum: "self other", aten.sin: "self", aten.cos: "self", aten.erf: "self",
 }  # fmt: skip
