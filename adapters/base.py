@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 import torch
@@ -119,6 +120,8 @@ class Network(ABC):
     stride: ClassVar[int] = 1
     """Height and width of samples have to be multiples of it."""
     info: ClassVar[NetworkInfo] = NetworkInfo()
+    own_weights: ClassVar[Path | None] = None
+    """The file of its weights, where it was made from a folder that holds them; None where they are searched."""
     backbone: ClassVar[Backbone | None] = None
     """The pretrained weights that training can start from; None where it takes none."""
     mean: tuple[float, ...]

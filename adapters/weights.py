@@ -42,6 +42,8 @@ def find_weights(network: str, task: str, directory: Path | None) -> Path:
     Raises:
         CheckpointError: when there are none; names files and folders that were searched, and the command to train them.
     """
+    if (bundled := NETWORKS[network].own_weights) is not None:
+        return bundled
     plain = network.rpartition("/")[2]
     own = [f"{name}_{task}{suffix}" for name in dict.fromkeys((network, plain)) for suffix in SUFFIXES]
     published = published_files(network, TASKS[task])

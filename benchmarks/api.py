@@ -97,7 +97,7 @@ def select_cells(
     """The selected cells of one suite; arguments and errors as of `run_suite`."""
     load_plugins()
     whole = suite if isinstance(suite, Suite) else load_suite(str(suite))
-    adjusted = whole.adjusted(limit=limit, price_list=price_list, energy=energy)
+    adjusted = whole.adjusted(limit=limit, price_list=price_list, energy=energy, networks=listed(networks))
     cells = select(
         adjusted.cells(), tasks=listed(tasks), networks=listed(networks), methods=listed(methods), steps=listed(T),
         seeds=listed(seeds),
@@ -149,7 +149,9 @@ def run_suite(
 
     Args:
         suite: a shipped suite by name, "paper" for those of all its tables, the path of a suite file, or a suite.
-        tasks, networks, methods: only these; names or globs, one or several. None is all of them.
+        tasks, networks, methods: only these; names or globs, one or several. None is all of them. Networks of a hub,
+            timm/NAME, torchvision/NAME or hf/PATH, take the place of the suite's (docs/any_network.md); the results
+            become a suite of their own.
         T, seeds: only these, one or several.
         limit: measure the first N test samples of one fixed shuffle; the results become a suite of their own.
         data_root: folder of the datasets.

@@ -6,7 +6,7 @@ import importlib
 import inspect
 import pkgutil
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, ClassVar, Generic, Protocol, TypeVar, cast
 
 from conversion.errors import NameTaken, UnknownName
@@ -31,6 +31,8 @@ class Registry(Generic[T]):
     def __init__(self, kind: str) -> None:
         self.kind = kind
         self._entries: dict[str, T] = {}
+        self._resolvers: dict[str, Callable[[str], T]] = {}
+        self._resolved: dict[str, T] = {}
 
     def register(self, *names: str) -> Callable[[T], T]:
         """Decorator that files a class under one or more names, the first of which becomes its attribute `name`.
@@ -65,27 +67,43 @@ class Registry(Generic[T]):
         Raises:
             NameTaken: another class has the name already.
         """
-        attribute = re.sub(r"\W", "_", name)
-        about = {
-            "__doc__": f"{inspect.getdoc(base)}\n\n{doc}",
-            "__module__": base.__module__,
-            "__qualname__": f"{base.__qualname__}.{attribute}",
-            **attributes,
-        }
-        made = self.register(name)(cast(T, type(attribute, (base,), about)))
-        setattr(base, attribute, made)
-        return made
+        return _kept(base, self.register(name)(_subclass(base, name, doc, attributes)))
+
+    def derived(self, base: T, name: str, doc: str, **attributes: object) -> T:
+        """Makes the same subclass without registering it."""
+        return _kept(base, _subclass(base, name, doc, attributes))
+
+    def resolver(self, prefix: str) -> Callable[[Callable[[str], T]], Callable[[str], T]]:
+        """Decorator of a function that makes the classes of names with a prefix, each when it is first asked for.
+
+        Such names are not listed: there may be thousands. A registered name comes first.
+        """
+
+        def file(resolve: Callable[[str], T]) -> Callable[[str], T]:
+            self._resolvers[prefix] = resolve
+            return resolve
+
+        return file
+
+    def resolves(self, name: str) -> bool:
+        """Whether a name has the prefix of a resolver, which may still not know it; globs have none."""
+        return name not in self._entries and "*" not in name and name.startswith(tuple(self._resolvers))
 
     def __getitem__(self, name: str) -> T:
-        if name not in self._entries:
-            raise UnknownName(self.kind, name, self._entries)
-        return self._entries[name]
+        if name in self._entries:
+            return self._entries[name]
+        if name not in self._resolved:
+            resolve = next((made for prefix, made in self._resolvers.items() if name.startswith(prefix)), None)
+            if resolve is None:
+                raise UnknownName(self.kind, name, self._entries)
+            self._resolved[name] = resolve(name)
+        return self._resolved[name]
 
     def __iter__(self) -> Iterator[str]:
         return iter(sorted(self._entries))
 
     def __contains__(self, name: object) -> bool:
-        return name in self._entries
+        return name in self._entries or name in self._resolved
 
 
 def import_modules(package: str, folders: Iterable[str]) -> None:
@@ -106,6 +124,27 @@ def import_modules(package: str, folders: Iterable[str]) -> None:
             raise ImportError(f"The module {name} cannot be imported: {type(error).__name__}: {error}") from error
         if module.ispkg:
             import_modules(name, imported.__path__)
+
+
+def _subclass(base: T, name: str, doc: str, attributes: Mapping[str, object]) -> T:
+    about = {
+        "__doc__": f"{inspect.getdoc(base)}\n\n{doc}",
+        "__module__": base.__module__,
+        "__qualname__": f"{base.__qualname__}.{_attribute(name)}",
+        "name": name,
+        **attributes,
+    }
+    return cast(T, type(_attribute(name), (base,), about))
+
+
+def _kept(base: T, made: T) -> T:
+    """The subclass as an attribute of its base."""
+    setattr(base, _attribute(made.name), made)
+    return made
+
+
+def _attribute(name: str) -> str:
+    return re.sub(r"\W", "_", name)
 
 
 def _place(entry: Any) -> str:

@@ -65,7 +65,8 @@ class TorchvisionTransformer(TorchvisionClassifier):
         return network
 
 
-def _published(architecture: str, title: str, citation: str, weights: WeightsEnum) -> NetworkInfo:
+def published(architecture: str, title: str, citation: str | None, weights: WeightsEnum) -> NetworkInfo:
+    """What torchvision says of weights."""
     page = f"https://docs.pytorch.org/vision/stable/models/generated/torchvision.models.{architecture}.html"
     accuracy = weights.meta["_metrics"]["ImageNet-1K"]["acc@1"]
     return NetworkInfo(
@@ -101,7 +102,7 @@ for _name, _citation, _weights in (
         TorchvisionTransformer if _name.startswith("vit") else TorchvisionClassifier, f"torchvision/{_name}",
         f"{_architecture}, weights {_weights.name}.", architecture=_architecture,
         preprocessing=Preprocessing.of(_weights),
-        info=_published(
+        info=published(
             _architecture, f"torchvision's {_architecture}{' with its second weights' if _version else ''}", _citation,
             _weights,
         ),

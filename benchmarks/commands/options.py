@@ -26,7 +26,9 @@ Task = Annotated[
 Network = Annotated[
     list[str] | None,
     typer.Option(
-        "--network", help="Only these networks; globs; repeatable.", autocompletion=completion.of_suite("networks")
+        "--network",
+        help="Only these networks; globs; repeatable. timm/NAME, torchvision/NAME and hf/PATH replace the suite's.",
+        autocompletion=completion.of_suite("networks"),
     ),
 ]
 Method = Annotated[

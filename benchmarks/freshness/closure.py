@@ -21,9 +21,11 @@ from pathlib import Path
 
 from benchmarks.freshness.modules import Chain, Module, chain, chains, written
 
-# Code without effect on figures: training of weights (which have a digest), errors, sources of data and weights.
+# Code without effect on figures: training of weights (which have a digest), errors, sources of data and weights, and
+# ONNX files, which no network of a suite comes from.
 LEFT_OUT = (
     "adapters.base.NetworkInfo", "adapters.base.Recipe", "adapters.initialisation", "adapters.training",
+    "conversion.capture.onnx",
     "conversion.errors", "tasks.base.TaskInfo",
 )  # fmt: skip
 # Modules of tasks that store, check and draw predictions, without effect on figures.

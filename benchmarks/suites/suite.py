@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
+import re
 import reprlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Annotated, Any, Self
 
 from pydantic import (
@@ -96,6 +98,14 @@ def _price_list(name: str) -> str:
     return name
 
 
+def _in_a_name(network: str) -> str:
+    """A network of a hub in the name of a suite: a path by its last folder, and a hash of all of it."""
+    hub, _, rest = network.partition("/")
+    digest = f"-{hashlib.sha256(rest.encode()).hexdigest()[:6]}" if "/" in rest else ""
+    last = rest.rstrip("/").rpartition("/")[2]
+    return re.sub(r"[^a-z0-9_-]+", "-", f"{hub}-{last}{digest}".lower())
+
+
 class Entry(BaseModel):
     """A block of a suite: the product of its lists. A method is a name, or a name with options."""
 
@@ -185,7 +195,8 @@ class Suite(BaseModel):
         return sorted(found.values(), key=lambda c: (c.task, c.network, c.limit is not None, c.limit or 0))
 
     def adjusted(
-        self, *, limit: int | None = None, price_list: str | None = None, energy: float | None = None
+        self, *, limit: int | None = None, price_list: str | None = None, energy: float | None = None,
+        networks: Sequence[str] = (),
     ) -> Suite:  # fmt: skip
         """The same suite with other prices, or, under a name of its own, with less of it.
 
@@ -193,10 +204,12 @@ class Suite(BaseModel):
             limit: on the first N test samples.
             price_list: with these prices.
             energy: with those of its methods that can aim at an energy, and this share of the ANN's as their target.
+            networks: with those of them that are of a hub (timm/NAME) in place of its own; or beside them, if there are
+                others among the names, which are left to the selection.
 
         Raises:
-            UnknownName: there is no such price list.
-            InvalidInput: no method of the suite can aim at an energy.
+            UnknownName: there is no such price list, or no such network at a hub.
+            InvalidInput: no method of the suite can aim at an energy, or a network of a hub fits none of its tasks.
         """
         changes: dict[str, Any] = {}
         if price_list is not None:
@@ -207,8 +220,28 @@ class Suite(BaseModel):
             entries = [entry.model_copy(update={"limit": limit}) for entry in self.entries]
             note = f"The suite `{self.name}` on the first {limit} test samples of a fixed shuffle."
             changes |= {"name": f"{self.name}-first-{limit}", "note": note, "entries": entries}
-        adjusted = self.model_copy(update=changes)
+        adjusted = self.model_copy(update=changes)._with_hubs(networks)
         return adjusted if energy is None else adjusted._at_energy(energy)
+
+    def _with_hubs(self, networks: Sequence[str]) -> Suite:
+        own = {network for entry in self.entries for network in entry.networks}
+        hubs = [name for name in dict.fromkeys(networks) if name not in own and NETWORKS.resolves(name)]
+        if not hubs:
+            return self
+        entries = list(self.entries) if len(hubs) < len(networks) else []
+        for name in hubs:
+            misfits = {task: NETWORKS[name].fits(TASKS[task]()) for entry in self.entries for task in entry.tasks}
+            if all(misfits.values()):
+                raise InvalidInput(f"Suite {self.name} has no task for it. {next(iter(misfits.values()))}")
+            for entry in self.entries:
+                tasks = [task for task in entry.tasks if misfits[task] is None]
+                entries += [entry.model_copy(update={"tasks": tasks, "networks": [name]})] if tasks else []
+        listed = ", ".join(f"`{name}`" for name in hubs)
+        place = "beside" if len(hubs) < len(networks) else "in place of"
+        return self.model_copy(update={
+            "name": "-".join([self.name, "of", *map(_in_a_name, hubs)]), "entries": entries, "table": None,
+            "note": f"The suite `{self.name}` with {listed} {place} its own networks.",
+        })  # fmt: skip
 
     def _at_energy(self, energy: float) -> Suite:
         entries = [kept for entry in self.entries if (kept := entry.at_energy(energy)) is not None]

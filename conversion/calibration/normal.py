@@ -30,13 +30,13 @@ class Moments(NamedTuple):
     deviation: Tensor
 
 
-def fit(moments: Moments, levels: int, slope: float = 0.0) -> Tensor:
+def fit(moments: Moments, levels: int, slope: float | Tensor = 0.0) -> Tensor:
     """Largest level theta of each channel, shape (channels,), float64; 0 where no current is ever above zero.
 
     Args:
         moments: of the currents.
         levels: n.
-        slope: of a leaky ReLU, whose levels are as many on either side of zero.
+        slope: of a leaky ReLU, or of a PReLU one for each channel, whose levels are as many on either side of zero.
     """
     mean, deviation = moments
     scale = mean.abs() + deviation
@@ -54,10 +54,10 @@ def fit(moments: Moments, levels: int, slope: float = 0.0) -> Tensor:
     return torch.where(alive & (low > math.log(BRACKET[0])), theta, 0.0)
 
 
-def excess(moments: Moments, theta: Tensor, levels: int, slope: float = 0.0) -> Tensor:
+def excess(moments: Moments, theta: Tensor, levels: int, slope: float | Tensor = 0.0) -> Tensor:
     """E[x q] - E[q^2] over the width of a level: above zero where larger levels would err less, shape (channels,)."""
     found = _excess(moments, theta, levels)
-    if slope > 0:
+    if isinstance(slope, Tensor) or slope > 0:
         found = found + _excess(Moments(-slope * moments.mean, slope * moments.deviation), theta, levels)
     return found
 

@@ -14,7 +14,7 @@ from torch import Tensor, fx
 from torch.utils import _pytree as pytree
 
 from conversion.capture.graph import ConversionGraph, Values, evaluate
-from conversion.capture.roles import Role, Transport, is_product, packet, pads_with_constant
+from conversion.capture.roles import Role, Transport, has_slopes, is_product, packet, pads_with_constant
 
 aten = torch.ops.aten
 # The label of values that come from a constant or from padding.
@@ -34,7 +34,8 @@ def find_channels(graph: ConversionGraph) -> dict[fx.Node, int | None]:
         values[node] = evaluate(node, values)
         labels[node] = _carry(graph, node, labels, values, next(numbers))
         if graph.rules[node].role in (Role.FIRING, Role.OUTPUT_ENCODER):
-            found[node] = _axis(labels[node])
+            # The slopes of a PReLU lie on axis 1, and neurons with them.
+            found[node] = 1 if has_slopes(node) else _axis(labels[node])
     return found
 
 
@@ -79,6 +80,8 @@ def _carry(graph: ConversionGraph, node: fx.Node, labels: Values, values: Values
     if rule.transport is Transport.REDUCE:
         # The mean of equal labels is the label.
         return sources[0].mean(*node.args[1:3])
+    if packet(node) is aten.glu:
+        return sources[0].chunk(2, node.args[1] if len(node.args) > 1 else -1)[0]  # type: ignore[arg-type]
     if rule.transport is Transport.RESAMPLE:
         return pytree.tree_map(lambda part: _resampled(sources[0], part), value)
     if rule.transport is Transport.SYNAPSE or (is_product(node, rule) and packet(node) not in (aten.mul, aten.div)):

@@ -7,9 +7,11 @@ the batch on its first axis and leave it one axis of channels, as neurons expect
 from __future__ import annotations
 
 import copy
+import os
 import re
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -20,24 +22,25 @@ from conversion.capture.assignment import assign_roles
 from conversion.capture.channels import find_channels
 from conversion.capture.encoders import insert_encoders, insert_output_encoders
 from conversion.capture.folding import fold_batch_norm
-from conversion.capture.graph import ConversionGraph
+from conversion.capture.graph import ConversionGraph, source_line
 from conversion.capture.inputs import example_tensor, unwrapped
 from conversion.capture.layout import find_layouts
 from conversion.capture.normal_form import normalise, unify_precision, working_dtype
 from conversion.capture.purify import pure_module
 from conversion.capture.qcfs import QCFS
-from conversion.capture.roles import aten, packet
-from conversion.errors import InvalidInput, UnsupportedOp
+from conversion.capture.roles import aten, has_slopes, packet
+from conversion.errors import BenchmarkError, InvalidInput, UnsupportedOp
 
 
-def capture(model: nn.Module, example: Tensor) -> ConversionGraph:
+def capture(model: nn.Module | str | os.PathLike[str], example: Tensor | None = None) -> ConversionGraph:
     """Captures an inference-mode network with a free batch size.
 
     Args:
         model: the trained network; it is copied and left as it is. Wrappers (DataParallel, torch.compile) are taken
-            off.
+            off. Or the path of an ONNX file (docs/any_network.md).
         example: a batch that the network accepts, shape (N, ...), a tensor or a numpy array; all but N is fixed from
             here on. Whole numbers, as of images that the network scales itself, are taken as floating-point numbers.
+            Of an ONNX file that says all sizes but N it may be left out.
 
     Returns:
         The graph, in topological order, every node with its role. It computes in one precision, the widest of the
@@ -50,7 +53,34 @@ def capture(model: nn.Module, example: Tensor) -> ConversionGraph:
         UnsupportedOp: torch.export fails, an operation has no rule, or one mixes the samples of a batch. The message
             names the operation, the source line and what to do.
     """
-    model, example = unwrapped(model), example_tensor(example)
+    if isinstance(model, str | os.PathLike):
+        return _capture_file(Path(model), example)
+    return _capture(unwrapped(model), example_tensor(example))
+
+
+def _capture_file(path: Path, example: Any) -> ConversionGraph:
+    """Captures the network in an ONNX file; an error names the file."""
+    if path.suffix != ".onnx":
+        raise InvalidInput(
+            f"{path} is no ONNX file by its name; pass a network, or the path of a file that ends in .onnx."
+        )
+    from conversion.capture.onnx.network import FAILURES, read_onnx  # Its rules are loaded where they are needed.
+
+    try:
+        network = read_onnx(path)
+        given = network.sample() if example is None else example_tensor(example)
+        network.check(given)
+        return _capture(network, given)
+    except (InvalidInput, UnsupportedOp) as error:
+        if str(path) in str(error):
+            raise
+        raise type(error)(f"{path}: {error}") from error
+    except FAILURES as error:  # The file is anyone's: sizes and types that do not go together.
+        said = next(iter(str(error).strip().splitlines()), type(error).__name__)
+        raise UnsupportedOp(f"The network in {path} cannot be computed: {said}") from error
+
+
+def _capture(model: nn.Module, example: Tensor) -> ConversionGraph:
     if model.training:
         raise InvalidInput("The network is in training mode; call model.eval() before capture.")
     _check_finite(model)
@@ -96,6 +126,8 @@ def _export(model: nn.Module, batch: Tensor) -> ExportedProgram:
             return torch.export.export(
                 model, (batch,), dynamic_shapes=shapes.dynamic_shapes(model, (batch,)), strict=False
             )
+    except BenchmarkError:
+        raise
     except Exception as error:  # torch.export passes on whatever the model's own code raised.
         reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
         own = {parameter.dtype for parameter in model.parameters() if parameter.is_floating_point()}
@@ -135,6 +167,11 @@ def _with_plain_activations(graph: ConversionGraph) -> ConversionGraph:
     folded = [node for node in (*graph.firing, *graph.output_encoders) if not node.meta["layout"].leading]
     for node in folded:
         layout = node.meta["layout"]
+        if has_slopes(node):
+            raise UnsupportedOp(
+                f"The PReLU at {source_line(node)} has a slope for each channel, and its samples are not on its first "
+                "axis by themselves; give it one slope for all channels, or keep the batch apart there."
+            )
         axis = layout.axis
         before = [(aten.unflatten.int, axis, [layout.outer, -1, layout.inner]), (aten.movedim.int, axis + 1, 0)]
         _surround(node, before, [(aten.movedim.int, 0, axis + 1), (aten.flatten.using_ints, axis, axis + 2)])

@@ -194,6 +194,9 @@ def last_uses(nodes: Sequence[fx.Node], keep: Collection[fx.Node]) -> dict[fx.No
 
 def source_line(node: fx.Node) -> str:
     """The line of the user's code that a node came from, as torch.export recorded it."""
+    path, kind = next(reversed((node.meta.get("nn_module_stack") or {}).values()), ("", ""))
+    if str(kind).startswith("conversion.capture.onnx."):
+        return f"the ONNX node '{path}'"
     trace = str(node.meta.get("stack_trace", ""))
     frames = re.findall(r'File "([^"]+)", line (\d+), in (\w+)\n\s*(.*)', trace)
     own = [frame for frame in frames if "/torch/nn/modules/" not in frame[0]] or frames

@@ -49,6 +49,8 @@ def example_tensor(example: Any) -> Tensor:
             "tensor of shape (N, ...). Pass that tensor; a network of several inputs needs a wrapper whose forward "
             "takes one tensor and splits it."
         )
+    if example is None:
+        raise InvalidInput("A network is captured with an example input; pass a batch of your data, shape (N, ...).")
     if not isinstance(example, Tensor):
         raise InvalidInput(f"The example input is a {named(example)}; pass a tensor of shape (N, ...).")
     if example.dim() == 0 or not example.numel():

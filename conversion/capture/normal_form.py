@@ -40,6 +40,8 @@ def normalise(module: fx.GraphModule) -> None:
             args = list(node.args)
             args[LIKE_A_SIGNAL[op]] = inputs
             node.args = tuple(args)
+        elif op in (aten.threshold, aten.rrelu):
+            _plain_activation(node)
         elif node.target in (aten.max.dim, aten.min.dim):
             _only_values(module, node)
     mark_signals(module)
@@ -120,6 +122,20 @@ def _narrow(node: fx.Node, dtype: torch.dtype) -> None:
     cast.meta = {"val": value.to(dtype), "stack_trace": node.meta.get("stack_trace", ""), "signal": False}
     for reader in readers:
         reader.replace_input_with(node, cast)
+
+
+def _plain_activation(node: fx.Node) -> None:
+    """Names activations by what they compute: Threshold(0, 0) is a ReLU, RReLU in inference mode a leaky ReLU."""
+    source, *bounds = node.args
+    if packet(node) is aten.threshold:
+        if tuple(bounds) == (0, 0):
+            node.target, node.args = aten.relu.default, (source,)
+        return
+    lower, upper, training = (*bounds, *(1 / 8, 1 / 3, False)[len(bounds) :])[:3]
+    if training is False:
+        # PyTorch's mean slope.
+        node.target, node.kwargs = aten.leaky_relu.default, {}
+        node.args = (source, (lower + upper) / 2)  # type: ignore[operator]
 
 
 def _place_arguments(node: fx.Node) -> None:

@@ -110,7 +110,8 @@ MOVES = {
 }  # fmt: skip
 FIRING = {
     aten.relu: "self", aten.relu6: "self", aten.hardtanh: "self min_val max_val", aten.clamp: "self min max",
-    aten.clamp_min: "self min", aten.leaky_relu: "self negative_slope", QCFS: "x threshold levels",
+    aten.clamp_min: "self min", aten.leaky_relu: "self negative_slope", aten.prelu: "self weight",
+    QCFS: "x threshold levels",
 }  # fmt: skip
 _MAXIMUM = "self kernel_size stride padding dilation ceil_mode"
 # Maxima of sums of spikes are sums of spikes.
@@ -133,7 +134,8 @@ ELEMENTWISE = {
     aten.gelu: "self approximate", aten.hardsigmoid: "self", aten.hardswish: "self",
     aten.elu: "self alpha scale input_scale", aten.selu: "self", aten.celu: "self alpha",
     aten.softplus: "self beta threshold", aten.exp: "self", aten.log: "self", aten.sqrt: "self", aten.rsqrt: "self",
-    aten.reciprocal: "self", aten.pow: "self exponent", aten.abs: "self", aten.maximum: "self other",
+    aten.clamp_max: "self max", aten.threshold: "self threshold value", aten.glu: "self dim", aten.reciprocal: "self",
+    aten.pow: "self exponent", aten.abs: "self", aten.maximum: "self other",
     aten.minimum: "self other", aten.sin: "self", aten.cos: "self", aten.erf: "self",
 }  # fmt: skip
 # t f(sum / t) = f(sum): no division is needed.
@@ -165,12 +167,28 @@ _UNDERSTOOD: dict[Any, frozenset[str]] = {
 class Activation:
     """A firing node's function: x for 0 <= x <= ceiling, the ceiling above, slope * x below zero.
 
-    Where `levels` is not None, it is QCFS: x is rounded to one of so many levels above zero, up to the ceiling.
+    The slope is one number, or one for each channel, which then lie on axis 1. Where `levels` is not None,
+    it is QCFS: x is rounded to one of so many levels above zero, up to the ceiling.
     """
 
     ceiling: float = math.inf
-    slope: float = 0.0
+    slope: float | tuple[float, ...] = 0.0
     levels: int | None = None
+
+    @property
+    def leaky(self) -> bool:
+        """Whether outputs may be negative."""
+        return is_leaky(self.slope)
+
+
+def has_slopes(node: fx.Node) -> bool:
+    """Whether a node is a PReLU with a slope for each channel."""
+    return packet(node) is aten.prelu and bool(node.args[1].meta["val"].numel() > 1)  # type: ignore[union-attr]
+
+
+def is_leaky(slope: float | tuple[float, ...]) -> bool:
+    """Whether a slope, or one of several, is above zero."""
+    return max(slope) > 0 if isinstance(slope, tuple) else slope > 0
 
 
 def packet(node: fx.Node) -> Any:
@@ -251,6 +269,11 @@ def activation_of(node: fx.Node) -> Activation | None:
         threshold, levels = bounds
         learnt = isinstance(threshold, fx.Node) and not threshold.meta["signal"]
         return Activation(levels=levels) if learnt else None
+    if op is aten.prelu:
+        slopes = _parameter(bounds[0])
+        if slopes is None or min(slopes) < 0:
+            return None
+        return Activation(slope=slopes[0] if len(slopes) == 1 else slopes)
     if any(isinstance(bound, fx.Node) for bound in bounds):
         return None
     if op is aten.leaky_relu:
@@ -260,6 +283,16 @@ def activation_of(node: fx.Node) -> Activation | None:
     low = _number(bounds, 0, -1.0 if op is aten.hardtanh else -math.inf)
     high = _number(bounds, 1, 1.0 if op is aten.hardtanh else math.inf)
     return Activation(ceiling=high) if low == 0 and high > 0 else None
+
+
+def _parameter(source: Any) -> tuple[float, ...] | None:
+    """The numbers of a parameter of a graph; None where they are computed."""
+    if not isinstance(source, fx.Node) or source.op != "get_attr":
+        return None
+    value: Any = source.graph.owning_module
+    for name in str(source.target).split("."):
+        value = getattr(value, name)
+    return tuple(value.detach().double().flatten().tolist())
 
 
 def _number(args: tuple[Any, ...], position: int, default: float) -> float:

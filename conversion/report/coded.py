@@ -26,7 +26,7 @@ from conversion.capture.roles import Activation
 from conversion.codes import WindowCode
 from conversion.report.errors import ErrorSplit
 from conversion.simulation.coded import CodedLayer, waited
-from conversion.simulation.neuron import Neuron, leaky_relu
+from conversion.simulation.neuron import Neuron, leaky_relu, slope_along
 
 FAR = 1e6
 """A current beyond all that any code says: that many times the largest threshold."""
@@ -52,7 +52,8 @@ def split_coded_error(
     decisive = 0 if isinstance(neuron.code, WindowCode) else T - 1
     current = known[decisive]
     bias = layer.biases[min(decisive, len(layer.biases) - 1)]
-    ideal = leaky_relu((current + bias).double(), function.slope).clamp(max=function.ceiling)
+    summed = (current + bias).double()
+    ideal = leaky_relu(summed, slope_along(function.slope, summed, axis)).clamp(max=function.ceiling)
     if function.levels is not None:
         ideal = qcfs(ideal, ideal.new_tensor([function.ceiling]), function.levels)
     lowest, highest = _range(neuron, T, axis, current)
@@ -81,9 +82,11 @@ def _range(neuron: Neuron, T: int, axis: int, current: Tensor) -> tuple[Tensor, 
 
     A current far beyond says the largest; below zero, where the function has a slope, the least.
     """
-    channels = max(neuron.threshold.shape[-1], neuron.bias.shape[-1])
+    slopes = neuron.slope if isinstance(neuron.slope, tuple) else (neuron.slope,)
+    channels = max(neuron.threshold.shape[-1], neuron.bias.shape[-1], len(slopes))
     far = FAR * float(neuron.threshold.max())
-    bare = replace(neuron, bias=torch.zeros_like(neuron.bias), ceiling=math.inf, slope=float(neuron.slope > 0))
+    signs = tuple(float(slope > 0) for slope in slopes)
+    bare = replace(neuron, bias=torch.zeros_like(neuron.bias), ceiling=math.inf, slope=signs)
     ends = (_last(bare, T, 1, current.new_full((1, channels), sign * far))[0] for sign in (-1, 1))
     lowest, highest = (per_channel(end, axis, current.dim()) for end in ends)
     return lowest, highest

@@ -24,7 +24,7 @@ from torch import Tensor
 from conversion.capture.channels import per_channel, per_neuron
 from conversion.capture.qcfs import qcfs
 from conversion.capture.roles import Activation
-from conversion.simulation.neuron import Layer, Neuron, leaky_relu
+from conversion.simulation.neuron import Layer, Neuron, leaky_relu, slope_along
 from conversion.simulation.transfer import mean_spike_output
 
 PARTS = ("inherited", "clipping", "quantisation", "unevenness")
@@ -84,7 +84,7 @@ def split_error(
     half = torch.zeros_like(threshold) if neuron.start == "none" else threshold / 2
     summed = received - half
 
-    slope = function.slope
+    slope = slope_along(function.slope, summed, axis)
     ideal = leaky_relu(summed, slope).clamp(max=T * function.ceiling) / T
     if function.levels is not None:
         ideal = qcfs(ideal, ideal.new_tensor([function.ceiling]), function.levels)

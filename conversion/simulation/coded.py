@@ -66,7 +66,7 @@ class CodedLayer:
             sent = Sent(plan[1] * now, now.to(held.dtype))
         else:
             sent = self.code.send(
-                self._value(current) - held, held, threshold, self.t, self.T, self.neuron.phi, self.neuron.slope == 0
+                self._value(current) - held, held, threshold, self.t, self.T, self.neuron.phi, not self.neuron.leaky
             )
         self.state = (held + sent.value, *plan)
         return sent
@@ -78,7 +78,7 @@ class CodedLayer:
     def _value(self, current: Tensor) -> Tensor:
         """The activation function of the current and the bias of this step."""
         bias = self.biases[min(self.t, len(self.biases)) - 1]
-        return self.neuron.activation(current + bias)
+        return self.neuron.activation(current + bias, self.axis)
 
     def _reset(self, current: Tensor) -> None:
         dtype, dims = torch.promote_types(current.dtype, torch.float32), current.dim()

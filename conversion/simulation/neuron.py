@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from conversion.capture.channels import per_channel, per_neuron
+from conversion.capture.roles import is_leaky
 from conversion.codes import RATE, Code
 from conversion.counting.spikes import MOST_SPIKES, count_spikes
 from conversion.errors import InvalidInput
@@ -43,7 +44,8 @@ class Neuron:
         signed: may fire negative spikes, as long as its total stays at or above zero.
         takes_back: when a signed neuron does: "eagerly", as soon as it has sent more than its input so far calls for;
             or "at_threshold", when its potential is at minus a threshold or below, as published (SNM).
-        slope: slope of a leaky ReLU; above zero the total may be negative, and the neuron has to be signed.
+        slope: slope of a leaky ReLU, or of a PReLU one for each channel; above zero the total may be
+            negative, and the neuron has to be signed.
         rho: factor of the threshold that SSC chose; the threshold has it already.
         potential: potential that calibration adds to v(0); shape (channels,), or that of one sample.
         code: the code that its spikes are in; None is the rate code, all else about which is above. A neuron of another
@@ -65,7 +67,7 @@ class Neuron:
     bias: Tensor
     start: Start = "potential"
     signed: bool = False
-    slope: float = 0.0
+    slope: float | tuple[float, ...] = 0.0
     rho: float = 1.0
     potential: Tensor | None = None
     takes_back: TakesBack = "eagerly"
@@ -81,7 +83,7 @@ class Neuron:
             raise InvalidInput(
                 f"A neuron waits {self.wait} steps; give 0 or more, and 0 in the rate code, where no step is the last."
             )
-        if self.code is not None and self.slope > 0 and not self.code.signed:
+        if self.code is not None and self.leaky and not self.code.signed:
             raise InvalidInput(
                 f"The code '{self.code.name}' has no negative values, which a leaky ReLU or an encoder sends; take a "
                 "signed one."
@@ -102,17 +104,22 @@ class Neuron:
             raise InvalidInput(f"phi is {self.phi}, but a neuron fires at most {MOST_SPIKES} spikes per step.")
         if not bool((torch.isfinite(self.threshold) & (self.threshold > 0)).all()):
             raise InvalidInput("A threshold is not a positive finite number.")
-        if self.slope > 0 and not self.signed and self.code is None:
+        if self.leaky and not self.signed and self.code is None:
             raise InvalidInput("A leaky ReLU has negative outputs and needs the signed neuron.")
-        if self.slope > 0 and self.takes_back != "eagerly":
+        if self.leaky and self.takes_back != "eagerly":
             raise InvalidInput(
                 "The neuron of a leaky ReLU takes spikes back eagerly; memory is for outputs above zero."
             )
 
     @property
+    def leaky(self) -> bool:
+        """Whether its outputs may be negative."""
+        return is_leaky(self.slope)
+
+    @property
     def lowest(self) -> int:
         """Lowest mean number of spikes per step, net of negative ones: -phi for a leaky ReLU, else 0."""
-        return -self.phi if self.slope > 0 else 0
+        return -self.phi if self.leaky else 0
 
     @property
     def coding(self) -> str:
@@ -132,14 +139,14 @@ class Neuron:
         """Steps by which it answers later than its input: those that it waits, or that it tries before."""
         return min(self.wait, T) + self.rehearsal
 
-    def activation(self, current: Tensor) -> Tensor:
-        """The activation function that a coded neuron stands for."""
-        return leaky_relu(current, self.slope).clamp(max=self.ceiling)
+    def activation(self, current: Tensor, axis: int = -1) -> Tensor:
+        """The activation function that a coded neuron stands for, of a current with its channels on an axis."""
+        return leaky_relu(current, slope_along(self.slope, current, axis)).clamp(max=self.ceiling)
 
     def payload_bits(self, T: int) -> int:
         """Bits that an event carries besides its address: the number of spikes of a burst, the sign of a signed one."""
         if self.code is not None:
-            return self.code.payload_bits(T, self.phi, rectified=self.slope == 0)
+            return self.code.payload_bits(T, self.phi, rectified=not self.leaky)
         return self.signed + (self.phi - 1).bit_length()
 
     def to(self, device: torch.device) -> Neuron:
@@ -243,7 +250,7 @@ class Layer:
         if self.neuron.signed:
             self.state = (potential, torch.zeros_like(potential))
             if self.neuron.takes_back == "eagerly":
-                self.constants |= {"offset": offset, "slope": self.neuron.slope}
+                self.constants |= {"offset": offset, "slope": slope_along(self.neuron.slope, potential, self.axis)}
 
 
 def _ordered(values: Tensor, current: Tensor) -> Tensor:
@@ -281,7 +288,7 @@ def fire_if_heard(
 
 def fire_signed(
     potential: Tensor, total: Tensor, current: Tensor, constant: Tensor, threshold: Tensor, phi: Tensor,
-    fan_out: Tensor | None, single: bool, offset: Tensor, slope: float,
+    fan_out: Tensor | None, single: bool, offset: Tensor, slope: float | Tensor,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor | None]:  # fmt: skip
     """One timestep of the signed neuron: new potential, new total of spikes, output, tally.
 
@@ -316,7 +323,14 @@ def fire_with_memory(
     return potential, total, output.to(current.dtype), count_spikes(spikes.abs(), fan_out, single)
 
 
-def leaky_relu(value: Tensor, slope: float) -> Tensor:
+def slope_along(slope: float | tuple[float, ...], value: Tensor, axis: int) -> float | Tensor:
+    """A slope as a factor of a value: one number, or one for each channel along an axis."""
+    if not isinstance(slope, tuple):
+        return slope
+    return per_channel(value.new_tensor(slope), axis, value.dim())
+
+
+def leaky_relu(value: Tensor, slope: float | Tensor) -> Tensor:
     """Leaky ReLU: the value above zero, `slope` times the value below."""
     return torch.where(value > 0, value, slope * value)
 

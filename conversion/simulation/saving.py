@@ -56,7 +56,7 @@ class _Layer(BaseModel):
     phi: int
     start: Start
     signed: bool
-    slope: float
+    slope: float | tuple[float, ...]
     rho: float
     takes_back: TakesBack = "eagerly"
     code: _Code | None = None

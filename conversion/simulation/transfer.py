@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from conversion.capture.channels import per_channel, per_neuron
-from conversion.simulation.neuron import Neuron, leaky_relu
+from conversion.simulation.neuron import Neuron, leaky_relu, slope_along
 
 
 def quantised_level(position: Tensor, lowest: int, highest: int) -> Tensor:
@@ -54,6 +54,6 @@ def mean_output(neuron: Neuron, current: Tensor, T: int, axis: int) -> Tensor:
     summed = T * (current.to(dtype) + per_channel(bias.to(dtype), axis, dims))
     if neuron.potential is not None:
         summed = summed + per_neuron(neuron.potential.to(dtype), axis, dims)
-    activation = leaky_relu(summed, neuron.slope) if neuron.slope > 0 else summed
+    activation = leaky_relu(summed, slope_along(neuron.slope, summed, axis)) if neuron.leaky else summed
     position = activation / threshold + (0.0 if neuron.start == "none" else 0.5)
     return mean_spike_output(position, neuron, threshold, T)

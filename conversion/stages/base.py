@@ -60,11 +60,11 @@ def put_neurons(
     graph = network.graph
     neurons = {}
     for node, threshold in thresholds.items():
-        slope, threshold = graph.activation(node).slope, threshold.to(graph.example.device)
+        activation, threshold = graph.activation(node), threshold.to(graph.example.device)
         neurons[node] = Neuron(
             threshold, 1, torch.zeros(1, dtype=threshold.dtype, device=threshold.device), start,
-            signed=takes_back is not None or slope > 0, slope=slope,
-            takes_back="eagerly" if takes_back is None or slope > 0 else takes_back,
+            signed=takes_back is not None or activation.leaky, slope=activation.slope,
+            takes_back="eagerly" if takes_back is None or activation.leaky else takes_back,
         )  # fmt: skip
     return network.with_neurons(neurons)
 

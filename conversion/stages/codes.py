@@ -140,7 +140,7 @@ class CodedNeurons:
         for shares in candidates(self.code, T, self.phi):
             thresholds = torch.outer(wanted.new_tensor(shares), largest)
             cost = torch.zeros_like(best)
-            spelt = self.code.spell(values, list(thresholds), self.phi, rectified=neuron.slope == 0)
+            spelt = self.code.spell(values, list(thresholds), self.phi, rectified=not neuron.leaky)
             for (held, spikes), energy, weight in zip(spelt, energies, weights, strict=True):
                 if weight:
                     cost += weight * (held - wanted).square().mean(0) / power

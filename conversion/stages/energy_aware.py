@@ -52,11 +52,14 @@ class EnergyAwareThresholds:
         neurons = {}
         for node, histogram in calibration.histograms.items():
             activation = graph.activation(node)
-            slope = activation.slope
             threshold = self.threshold(histogram, fan_outs[node], network.T, activation.ceiling)
             threshold = threshold.to(graph.example.device)
             neurons[node] = Neuron(
-                threshold, self.phi, torch.zeros_like(threshold), signed=self.signed or slope > 0, slope=slope
+                threshold,
+                self.phi,
+                torch.zeros_like(threshold),
+                signed=self.signed or activation.leaky,
+                slope=activation.slope,
             )
         return network.with_neurons(neurons)
 

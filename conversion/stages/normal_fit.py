@@ -14,7 +14,7 @@ from conversion.capture.graph import ConversionGraph, source_line
 from conversion.codes import Code
 from conversion.errors import InvalidInput
 from conversion.simulation.network import SpikingNetwork
-from conversion.simulation.neuron import Neuron
+from conversion.simulation.neuron import Neuron, slope_along
 from conversion.stages.base import require_activations
 
 
@@ -44,12 +44,13 @@ class NormalFit:
 
     def _neuron(self, graph: ConversionGraph, node: fx.Node, moments: Moments, T: int) -> Neuron:
         function = graph.activation(node)
-        if self.code is None and function.slope > 0:
+        if self.code is None and function.leaky:
             raise InvalidInput(
                 f"The activation {node.target} at {source_line(node)} has negative outputs, which bursts in binary "
                 "do not say; choose a method with signed neurons, such as burst or held."
             )
-        largest = positive(fit(moments, T * self.levels, function.slope).clamp(max=function.ceiling))
+        slope = slope_along(function.slope, moments.mean, 0)
+        largest = positive(fit(moments, T * self.levels, slope).clamp(max=function.ceiling))
         largest = largest.to(graph.example.device)
         none = torch.zeros_like(largest[:1])
         if self.code is None:

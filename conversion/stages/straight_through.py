@@ -13,7 +13,7 @@ from torch import Tensor
 
 from conversion.codes.held import ROUNDING
 from conversion.simulation.compiling import compiled
-from conversion.simulation.neuron import Neuron, leaky_relu
+from conversion.simulation.neuron import Neuron, leaky_relu, slope_along
 
 
 class HeldSteps(torch.autograd.Function):
@@ -40,7 +40,8 @@ class HeldSteps(torch.autograd.Function):
         threshold = logarithm.exp()
         ctx.save_for_backward(currents, bias, threshold, price)
         spell = compiled(_spell, in_one_pass=True) if fast else _spell
-        held, spent = spell(currents, bias, threshold, price, neuron.phi, neuron.slope, neuron.ceiling)
+        slope = slope_along(neuron.slope, currents, -1)
+        held, spent = spell(currents, bias, threshold, price, neuron.phi, slope, neuron.ceiling)
         return held, spent
 
     @staticmethod
@@ -48,15 +49,16 @@ class HeldSteps(torch.autograd.Function):
         derive = compiled(_derive, in_one_pass=True) if ctx.fast else _derive
         currents, bias, threshold, price = ctx.saved_tensors
         neuron, (of_held, of_spent) = ctx.neuron, gradients
+        slope = slope_along(neuron.slope, currents, -1)
         of_currents, by_neuron = derive(
-            currents, bias, threshold, price, neuron.phi, neuron.slope, neuron.ceiling, of_held.contiguous(), of_spent
+            currents, bias, threshold, price, neuron.phi, slope, neuron.ceiling, of_held.contiguous(), of_spent
         )  # fmt: skip
         # Sums over samples and positions in the compiled loop would split it.
         return of_currents, of_currents.sum((1, 2)), by_neuron.sum((1, 2)), None, None, None
 
 
 def _units(
-    current: Tensor, held: Tensor, threshold: Tensor, phi: int, slope: float, ceiling: float
+    current: Tensor, held: Tensor, threshold: Tensor, phi: int, slope: float | Tensor, ceiling: float
 ) -> tuple[Tensor, Tensor]:  # fmt: skip
     """The error in thresholds, u, and the number of spikes with its sign, k."""
     units = (leaky_relu(current, slope).clamp(max=ceiling) - held) / threshold
@@ -64,7 +66,7 @@ def _units(
 
 
 def _spell(
-    currents: Tensor, bias: Tensor, threshold: Tensor, price: Tensor, phi: int, slope: float, ceiling: float
+    currents: Tensor, bias: Tensor, threshold: Tensor, price: Tensor, phi: int, slope: float | Tensor, ceiling: float
 ) -> tuple[Tensor, Tensor]:  # fmt: skip
     """The values held after each step, and by step the sum of the spikes' prices."""
     held, spent = [torch.zeros_like(currents[0])], []
@@ -76,7 +78,7 @@ def _spell(
 
 
 def _derive(
-    currents: Tensor, bias: Tensor, threshold: Tensor, price: Tensor, phi: int, slope: float, ceiling: float,
+    currents: Tensor, bias: Tensor, threshold: Tensor, price: Tensor, phi: int, slope: float | Tensor, ceiling: float,
     of_held: Tensor, of_spent: Tensor,
 ) -> tuple[Tensor, Tensor]:  # fmt: skip
     """Gradients by currents, and by each neuron's logarithm of the thresholds, from those by what `_spell` returns.

@@ -47,7 +47,7 @@ class Thresholds:
             )
             neurons[node] = Neuron(
                 threshold.to(device), phi, torch.zeros_like(threshold, device=device), self.start,
-                signed=self.signed or activation.slope > 0, slope=activation.slope,
+                signed=self.signed or activation.leaky, slope=activation.slope,
             )  # fmt: skip
         return replace(network.with_neurons(neurons), nonlinear=self.nonlinear)
 

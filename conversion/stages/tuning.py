@@ -221,7 +221,7 @@ class _Parameters:
         threshold = self.thresholds[node][0].exp()
         value = neuron.activation(current + self.biases[node][0])
         with torch.no_grad():
-            spelt = list(neuron.code.spell([value] * T, [threshold] * T, neuron.phi, rectified=neuron.slope == 0))
+            spelt = list(neuron.code.spell([value] * T, [threshold] * T, neuron.phi, rectified=not neuron.leaky))
             spent = sum(((spikes * self.prices[node]).sum() for _, spikes in spelt), torch.zeros(()))
             level = spelt[-1][0] / threshold
             within = value.abs() <= neuron.code.reach(T, neuron.phi) * threshold

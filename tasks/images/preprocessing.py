@@ -27,6 +27,7 @@ class Preprocessing:
         crop: height and width of the centre that is cut out.
         interpolation: the filter of the resizing, with antialiasing as Pillow does it.
         mean, std: of pixels / 255, for each channel.
+        squash: both sides are resized to `crop`, whatever the photograph's proportions, and nothing is cut off.
     """
 
     resize: int
@@ -34,6 +35,7 @@ class Preprocessing:
     interpolation: Interpolation = "bilinear"
     mean: tuple[float, ...] = (0.485, 0.456, 0.406)
     std: tuple[float, ...] = (0.229, 0.224, 0.225)
+    squash: bool = False
 
     @classmethod
     def of(cls, weights: WeightsEnum) -> Preprocessing:
@@ -45,13 +47,17 @@ class Preprocessing:
 
     def apply(self, image: Image.Image) -> Tensor:
         """A photograph in 8 bits a channel as pixels, uint8 of shape (C, crop, crop)."""
-        resized = F.resize(image, self.resize, interpolation=InterpolationMode(self.interpolation))
+        size = [self.crop, self.crop] if self.squash else self.resize
+        resized = F.resize(image, size, interpolation=InterpolationMode(self.interpolation))
         pixels: Tensor = F.pil_to_tensor(F.center_crop(resized, [self.crop, self.crop]))
         return pixels
 
     def __str__(self) -> str:
         mean, std = (" ".join(f"{value:g}" for value in values) for values in (self.mean, self.std))
+        sides = f"shorter side {self.resize} {self.interpolation}, centre {self.crop}x{self.crop}"
+        if self.squash:
+            sides = f"squashed to {self.crop}x{self.crop} {self.interpolation}"
         return (
-            f"shorter side {self.resize} {self.interpolation}, centre {self.crop}x{self.crop}, "
+            f"{sides}, "
             f"mean {mean}, standard deviation {std}"
         )  # fmt: skip

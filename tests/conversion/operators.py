@@ -23,6 +23,7 @@ from conversion.capture.folding import fold_batch_norm
 from conversion.capture.graph import Values, attribute, evaluate
 from conversion.capture.normal_form import normalise
 from conversion.capture.roles import CASTS, HOMOGENEOUS, OpRule, Role, activation_of, packet
+from conversion.simulation.neuron import slope_along
 
 START, END = "<!-- operators: start -->", "<!-- operators: end -->"
 SAMPLES = 3
@@ -149,7 +150,8 @@ def _not_its_role(node: fx.Node, rule: OpRule, values: Values) -> str:
         activation = activation_of(node)
         assert activation is not None
         value = 5 * next(iter(a.values()))
-        curve = torch.where(value > 0, value, activation.slope * value).clamp(max=activation.ceiling)
+        slope = slope_along(activation.slope, value, 1)
+        curve = torch.where(value > 0, value, slope * value).clamp(max=activation.ceiling)
         (found,) = at({sources[0]: value})
         return "" if _close(found, curve) else "is another activation than the table says"
     again, once = at(a, a)

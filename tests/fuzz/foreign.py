@@ -29,6 +29,7 @@ from pycocotools import mask as coco_mask
 from torch import nn
 
 from adapters.weights import load_weights
+from conversion import capture
 from conversion.errors import BenchmarkError
 from tasks.detection.bridge import read_yolo
 from tasks.detection.coco import read_coco
@@ -49,6 +50,8 @@ from tasks.points.shapenet_files import CATEGORIES, LISTS, count_points, listed,
 from tasks.segmentation.coco import Instances, rasterised
 from tasks.segmentation.masks import read_map, require_fit
 from tasks.segmentation.voc import VocSegmentation
+from tests.conversion.capture.onnx.files import small_convnet
+from tests.conversion.capture.onnx.files import written as onnx_file
 from tests.fuzz.mutations import mutated
 from tests.tasks.detection.annotated import annotation
 from tests.tasks.events import recorded
@@ -359,6 +362,11 @@ def shapenet(path: Path) -> object:
     return listed(root, ("Airplane", "Bag"))
 
 
+def networks(folder: Path) -> list[Path]:
+    """Networks as ONNX files, for any batch and for one."""
+    return [onnx_file(folder, small_convnet(batch), f"{batch}.onnx") for batch in ("n", 1)]
+
+
 SENSORS = {"dvs": Sensor(128, 128), "cars": Sensor(120, 100), "digits": Sensor(34, 34), "davis": Sensor(346, 260)}
 PARSERS = (
     Parser("state dict", "w.pth", saved(state, lambda: model().state_dict()), weights),
@@ -407,6 +415,7 @@ PARSERS = (
     Parser("points", "a.txt", written("a.txt", POINTS), cloud),
     Parser("categories", CATEGORIES, written("x.txt", TABLE), shapenet),
     Parser("shape list", f"{LISTS}/shuffled_train_file_list.json", written("x.json", NAMES), shapenet),
+    Parser("onnx", "a.onnx", networks, capture),
     Parser("skip list", "skip.txt", written("skip.txt", "a/b # damaged\nc\n"), skipped),
 )  # fmt: skip
 TARGETS = tuple((parser.name, parser) for parser in PARSERS)

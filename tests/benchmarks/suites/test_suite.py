@@ -216,3 +216,21 @@ def test_comparisons_of_what_the_suite_does_not_have_are_refused(
 def test_prices_of_the_command_line_are_checked_as_those_of_the_file() -> None:
     with pytest.raises(UnknownName, match="did you mean horowitz45"):
         load_suite("mini").adjusted(price_list="horowitz54")
+
+
+def test_networks_of_a_hub_take_the_place_of_the_suites() -> None:
+    """In a suite of its own name; or stand beside them, where others are asked for as well."""
+    pytest.importorskip("timm", reason="hubs need the extra 'hubs': pip install -e '.[hubs]'")
+    name = "timm/test_resnet.r160_in1k"
+    suite = load_suite("imagenette").adjusted(networks=[name])
+    assert suite.name == "imagenette-of-timm-test_resnet-r160_in1k"
+    assert {(cell.task, cell.network) for cell in suite.cells()} == {("imagenette", name)}
+    both = load_suite("imagenette").adjusted(networks=["torchvision/squeezenet*", name])
+    assert {cell.network for cell in both.cells()} == {"torchvision/squeezenet1_0", name}
+    assert load_suite("imagenette").adjusted(networks=["torchvision/squeezenet1_0"]).name == "imagenette"
+    with pytest.raises(
+        InvalidInput, match=r"Suite cifar10 has no task for it\. Network timm/test_resnet\S* does not fit"
+    ):
+        load_suite("cifar10").adjusted(networks=[name])
+    with pytest.raises(UnknownName, match="no classifier of timm"):
+        load_suite("imagenette").adjusted(networks=["timm/nothing"])

@@ -1,0 +1,285 @@
+"""A network in an ONNX file as a PyTorch module: its nodes in order, each a module that holds its weights."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+# Each files its rules.
+from conversion.capture.onnx import functions, layers, shapes  # noqa: F401
+from conversion.capture.onnx.fusing import fused
+from conversion.capture.onnx.known import KNOWN
+from conversion.capture.onnx.reading import GraphInput, OnnxNode, read_file
+from conversion.capture.onnx.rules import Known, like, rule_for
+from conversion.errors import BenchmarkError, InvalidInput
+
+# What torch and numpy raise where sizes do not go together.
+FAILURES = (RuntimeError, ValueError, TypeError, IndexError, KeyError, ZeroDivisionError, OverflowError, MemoryError)
+# Statistics are no parameters.
+STATISTICS = ("mean", "variance")
+SHAPES = ("Shape", "Size")
+LARGEST_SIGNAL = 2**28
+"""Numbers of one sample in a value of a network: a gibibyte in float32."""
+
+
+def read_onnx(path: Path) -> OnnxNetwork:
+    """Reads a network from an ONNX file.
+
+    Raises:
+        InvalidInput: the file is missing or damaged (`reading.read_file`), or reads a value that nothing computes.
+        UnsupportedOp: an operator has no rule; names it, its node and its version.
+    """
+    file = read_file(path)
+    network = OnnxNetwork(path, file.input, file.outputs)
+    constants = dict(file.constants)
+    # Values that depend on the network's input, and those that depend on shapes alone.
+    signals, sizes = {file.input.name}, set[str]()
+    for node in fused(file.nodes, constants, file.outputs):
+        for name in node.inputs:
+            if name and name not in signals and name not in sizes and name not in constants:
+                raise InvalidInput(
+                    f"The ONNX file {path} is damaged: its node '{node.label}' reads '{name}', which no node before it "
+                    "computes."
+                )
+        reads = [name for name in node.inputs if name]
+        if node.op == "Constant" or (node.op not in SHAPES and all(name in constants for name in reads)):
+            constants |= dict(zip(node.outputs, _folded(node, constants), strict=False))
+        elif node.op in SHAPES or not any(name in signals for name in reads):
+            network.add_known(node, constants)
+            sizes.update(node.outputs)
+        else:
+            network.add_layer(node, constants)
+            signals.update(node.outputs)
+    for name in file.outputs:
+        if name not in signals:
+            raise InvalidInput(f"The output '{name}' of the ONNX file {path} does not depend on its input.")
+    return network
+
+
+class OnnxNetwork(nn.Module):
+    """A network of an ONNX file, in inference mode.
+
+    Its modules have the names of the file's nodes. The size of the batch is free; sizes that the file leaves open take
+    those of the input.
+
+    Args:
+        path: the file, for messages.
+        given: the network's input.
+        outputs: the names of its outputs.
+    """
+
+    def __init__(self, path: Path, given: GraphInput, outputs: tuple[str, ...]) -> None:
+        super().__init__()
+        self.path = path
+        self.given = given
+        self.outputs = outputs
+        self._steps: list[tuple[OnnxNode, str | None]] = []
+        self._constants: dict[str, Known] = {}
+        self._shared: dict[str, nn.Parameter] = {}
+        self.eval()
+
+    def add_known(self, node: OnnxNode, constants: Mapping[str, Tensor]) -> None:
+        """Appends a node that computes with shapes."""
+        if node.op not in KNOWN:
+            rule_for(node)
+        self._constants |= {name: _array(constants[name], node) for name in node.inputs if name in constants}
+        self._steps.append((_with_arrays(node), None))
+
+    def add_layer(self, node: OnnxNode, constants: Mapping[str, Tensor]) -> None:
+        """Appends a node that computes on signals; its constants become its parameters."""
+        rule, layer = rule_for(node), OnnxLayer(node)
+        for position, name in enumerate(node.inputs):
+            if name not in constants:
+                continue
+            place, value = rule.input_name(position), constants[name]
+            if place in rule.known:
+                self._constants[name] = _array(value, node)
+            elif value.is_floating_point() and place not in STATISTICS:
+                layer.register_parameter(place, self._shared.setdefault(name, nn.Parameter(value)))
+            else:
+                layer.register_buffer(place, value)
+        name = re.sub(r"\W+", "_", node.label).strip("_") or "node"
+        name = f"{name}_{len(self._steps)}" if hasattr(self, name) else name
+        self.add_module(name, layer)
+        self._steps.append((node, name))
+
+    def forward(self, x: Tensor) -> Any:
+        """The outputs for a batch, shape (N, ...): one value, or a tuple of several in the order of the file."""
+        values: dict[str, Any] = {**self._constants, self.given.name: x}
+        for node, name in self._steps:
+            layer = None if name is None else self.get_submodule(name)
+            read = [values.get(each) if each else None for each in node.inputs]
+            try:
+                found = _computed(node, read) if layer is None else layer(*read)
+            except BenchmarkError:
+                raise
+            except FAILURES as error:
+                said = next(iter(str(error).strip().splitlines()), type(error).__name__)
+                sizes = ", ".join(str(tuple(each.shape)) for each in read if isinstance(each, Tensor | np.ndarray))
+                fixed = (
+                    ""
+                    if node.batch is None
+                    else f" The file is for batches of {node.batch}: export it with a free batch."
+                )
+                raise node.refusal(f"cannot be computed for inputs of shape {sizes}: {said}.{fixed}") from error
+            parts = found if isinstance(found, tuple) else (found,)
+            for part in parts:
+                _check_size(node, part)
+            values |= zip(node.outputs, parts, strict=False)
+        outputs = tuple(values[name] for name in self.outputs)
+        return outputs[0] if len(outputs) == 1 else outputs
+
+    def sample(self) -> Tensor:
+        """An input of one sample, of the sizes that the file fixes.
+
+        Raises:
+            InvalidInput: the file leaves another size than that of the batch open.
+        """
+        sizes = self.given.sizes[1:]
+        if not all(isinstance(size, int) for size in sizes):
+            shown = ", ".join(str(size or "?") for size in self.given.sizes)
+            raise InvalidInput(
+                f"The ONNX file {self.path} leaves sizes of its input '{self.given.name}' open, ({shown}), and a "
+                "network is captured for one size; pass an example: capture(path, example)."
+            )
+        if math.prod(sizes) > LARGEST_SIGNAL:  # type: ignore[arg-type]
+            raise InvalidInput(f"The input of the ONNX file {self.path} has {sizes} numbers for a sample, too many.")
+        # Values of any network's scale, the same in every call.
+        drawn = torch.randn((1, *sizes), generator=torch.Generator().manual_seed(0))  # type: ignore[arg-type]
+        return drawn.to(self.given.dtype) if self.given.dtype.is_floating_point else drawn.abs().to(self.given.dtype)
+
+    def check(self, example: Tensor) -> None:
+        """Refuses an input of other sizes than the file's.
+
+        Raises:
+            InvalidInput: the number of axes, or a size other than that of the batch, is another.
+        """
+        sizes = self.given.sizes
+        if example.dim() == len(sizes):
+            pairs = zip(example.shape[1:], sizes[1:], strict=True)
+            if all(own == size for own, size in pairs if isinstance(size, int)):
+                return
+        shown = ", ".join(str(size or "?") for size in sizes)
+        raise InvalidInput(
+            f"The example input has the shape {tuple(example.shape)}, and the input '{self.given.name}' of the ONNX "
+            f"file {self.path} has ({shown}); pass a batch of that shape."
+        )
+
+
+class OnnxLayer(nn.Module):
+    """A node of an ONNX file that computes on signals."""
+
+    def __init__(self, node: OnnxNode) -> None:
+        super().__init__()
+        self.node = node
+
+    def extra_repr(self) -> str:
+        return self.node.op
+
+    def forward(self, *inputs: Any) -> Any:
+        """Its outputs; inputs that are its own parameters are not among the given ones, but None."""
+        rule = rule_for(self.node)
+        reference = next((value for value in inputs if isinstance(value, Tensor)), None)
+        read: list[Any] = []
+        for position, name in enumerate(self.node.inputs):
+            place = rule.input_name(position)
+            value = inputs[position]
+            if place in rule.known:
+                if name and not isinstance(value, np.ndarray):
+                    raise self.node.refusal(
+                        f"reads its '{place}' from values that the network computes from its input; spikes cannot "
+                        "carry shapes, positions and bounds."
+                    )
+            elif place in self._parameters or place in self._buffers:
+                value = getattr(self, place)
+            elif isinstance(value, np.ndarray):
+                assert reference is not None  # Layers have a signal.
+                value = like(reference, value)
+            read.append(value)
+        return rule.function(self.node, *read)
+
+
+def _check_size(node: OnnxNode, value: Any) -> None:
+    """Refuses a value that no memory holds; while a network is recorded, nothing is allocated yet."""
+    sizes = [size for size in value.shape if isinstance(size, int)] if isinstance(value, Tensor) else []
+    if math.prod(sizes) > LARGEST_SIGNAL:
+        raise node.refusal(
+            f"makes a value of shape {tuple(value.shape)}, more than {LARGEST_SIGNAL:,} numbers a sample."
+        )
+
+
+def _computed(node: OnnxNode, inputs: list[Any]) -> Any:
+    """The outputs of a node that computes with shapes: arrays, or tensors where the size of a batch is in them."""
+    if node.op in SHAPES or all(value is None or isinstance(value, np.ndarray) for value in inputs):
+        found = KNOWN[node.op](node, *inputs) if node.op in KNOWN else None
+        if found is not None:
+            return found
+    rule = rule_for(node)
+    places = [rule.input_name(position) for position in range(len(inputs))]
+    made = rule.function(node, *(
+        torch.as_tensor(value) if isinstance(value, np.ndarray) and place not in rule.known else value
+        for place, value in zip(places, inputs, strict=True)
+    ))  # fmt: skip
+    return made
+
+
+def _folded(node: OnnxNode, constants: Mapping[str, Tensor]) -> tuple[Tensor, ...]:
+    """The outputs of a node that reads constants alone."""
+    if node.op == "Constant":
+        return (_constant(node),)
+    if node.op not in KNOWN:
+        rule_for(node)
+    node = _with_arrays(node)
+    inputs = [constants[name] if name else None for name in node.inputs]
+    exact = any(value is not None and value.dtype is torch.bfloat16 for value in inputs)
+    try:
+        with torch.no_grad():
+            if exact:
+                rule = rule_for(node)
+                found = rule.function(node, *(
+                    _array(value, node) if value is not None and rule.input_name(at) in rule.known else value
+                    for at, value in enumerate(inputs)
+                ))  # fmt: skip
+            else:
+                found = _computed(node, [None if value is None else _array(value, node) for value in inputs])
+    except FAILURES as error:
+        said = next(iter(str(error).strip().splitlines()), type(error).__name__)
+        raise node.refusal(f"cannot be computed from its constants: {said}.") from error
+    parts = found if isinstance(found, tuple) else (found,)
+    return tuple(part if isinstance(part, Tensor) else torch.from_numpy(np.array(part)) for part in parts)
+
+
+def _constant(node: OnnxNode) -> Tensor:
+    """The value of a Constant, which is in one of several attributes."""
+    for name, dtype in (
+        ("value", None), ("value_float", torch.float32), ("value_floats", torch.float32), ("value_int", torch.int64),
+        ("value_ints", torch.int64),
+    ):  # fmt: skip
+        if name in node.attributes:
+            value = node.attributes[name]
+            if isinstance(value, Tensor):
+                return value
+            return torch.tensor(value, dtype=dtype)
+    raise node.refusal("has no value of numbers.")
+
+
+def _with_arrays(node: OnnxNode) -> OnnxNode:
+    """The node with arrays in place of tensors: while a network is recorded, torch makes none of them."""
+    attributes = {
+        key: _array(value, node) if isinstance(value, Tensor) else value for key, value in node.attributes.items()
+    }
+    return replace(node, attributes=attributes)
+
+
+def _array(value: Tensor, node: OnnxNode) -> Known:
+    if value.dtype is torch.bfloat16:
+        raise node.refusal("takes shapes, axes or bounds of type bfloat16; export it in another type.")
+    return value.numpy()

@@ -1,0 +1,226 @@
+"""Networks in ONNX files: what is captured of them, how shapes and batches are followed, what is refused and how."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+onnx = pytest.importorskip("onnx", reason="ONNX files need the extra 'onnx': pip install -e '.[onnx]'")
+ort = pytest.importorskip("onnxruntime", reason="the networks are compared with onnxruntime")
+
+from conversion import ConversionGraph, InvalidInput, UnsupportedOp, capture, convert, simulate  # noqa: E402
+from conversion.capture.graph import source_line  # noqa: E402
+from conversion.capture.onnx.network import read_onnx  # noqa: E402
+from conversion.capture.onnx.rules import RULES, rule  # noqa: E402
+from conversion.capture.roles import Activation, packet  # noqa: E402
+from tests.conversion.capture.onnx.files import (  # noqa: E402
+    Array,
+    model,
+    node,
+    numbers,
+    small_convnet,
+    whole,
+    written,
+)
+
+
+def same_as_onnxruntime(path: Path, shape: Sequence[int], batch: int = 3) -> ConversionGraph:
+    """The graph of a file, after checking that it computes what onnxruntime computes."""
+    x = numbers(batch, *shape, seed=9)
+    graph = capture(path, torch.from_numpy(x[:1]))
+    session = ort.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    fixed = isinstance(session.get_inputs()[0].shape[0], int)
+    parts = [x[at : at + 1] for at in range(batch)] if fixed else [x]
+    wanted = np.concatenate([session.run(None, {"x": part})[0] for part in parts])
+    torch.testing.assert_close(graph.run(torch.from_numpy(x)), torch.from_numpy(wanted), rtol=1e-4, atol=1e-5)
+    return graph
+
+
+def operations(graph: ConversionGraph) -> list[str]:
+    return [packet(each).__name__ for each in graph.body if each not in graph.output_encoders]
+
+
+def test_a_network_of_an_exporter(tmp_path: Path) -> None:
+    """Its batch norm is folded, layers have the names of its nodes, and its spikes approach onnxruntime's output."""
+    path = written(tmp_path, small_convnet())
+    graph = same_as_onnxruntime(path, (3, 8, 8))
+    assert operations(graph) == ["conv2d", "relu", "mean", "flatten", "linear"]
+    assert source_line(graph.firing[0]) == "the ONNX node 'stem_Relu'"
+    x = torch.from_numpy(numbers(6, 3, 8, 8))
+    readout = simulate(convert(graph, x, "burst", T=64, phi=8, signed=True), x)
+    wanted = ort.InferenceSession(str(path)).run(None, {"x": x.numpy()})[0]
+    assert np.linalg.norm(readout.mean(64).numpy() - wanted) < 0.01 * np.linalg.norm(wanted)
+
+
+def test_an_example_is_needed_only_for_sizes_that_the_file_leaves_open(tmp_path: Path) -> None:
+    assert capture(str(written(tmp_path, small_convnet()))).example.shape == (1, 3, 8, 8)
+    path = written(tmp_path, small_convnet(side="side"))
+    assert capture(path, torch.ones(2, 3, 5, 6)).example.shape == (1, 3, 5, 6)
+    with pytest.raises(
+        InvalidInput, match=r"leaves sizes of its input 'x' open, \(n, 3, side, side\).*pass an example"
+    ):
+        capture(path)
+    with pytest.raises(
+        InvalidInput, match=r"shape \(1, 4, 8, 8\), and the input 'x' of the ONNX file .* has \(n, 3, 8, 8\)"
+    ):
+        capture(written(tmp_path, small_convnet()), torch.ones(1, 4, 8, 8))
+
+
+def shapes_followed() -> list[onnx.NodeProto]:
+    """A shuffle of channels as PyTorch exports it, whose shapes are computed from that of x."""
+    return [
+        node("Shape", "x", ["s"]), node("Gather", ["s", "i0"], ["n"]), node("Gather", ["s", "i1"], ["c"]),
+        node("Div", ["c", "two"], ["half"]), node("Unsqueeze", ["n", "axis"], ["un"]),
+        node("Unsqueeze", ["half", "axis"], ["uh"]), node("Concat", ["un", "pair", "uh", "rest"], ["target"], axis=0),
+        node("Cast", "target", ["cast"], to=onnx.TensorProto.INT64), node("Reshape", ["x", "cast"], ["r"]),
+        node("Transpose", "r", ["t"], perm=[0, 2, 1, 3]), node("Slice", ["s", "zero", "one"], ["first"]),
+        node("Concat", ["first", "last"], ["back"], axis=0), node("Reshape", ["t", "back"], ["v"]),
+        node("Relu", "v"),
+    ]  # fmt: skip
+
+
+SIZES: Mapping[str, Array] = {
+    "i0": np.int64(0), "i1": np.int64(1), "two": np.int64(2), "axis": whole(0), "pair": whole(2), "rest": whole(-1),
+    "zero": whole(0), "one": whole(1), "last": whole(4, 5),
+}  # fmt: skip
+
+
+def test_arithmetic_of_shapes_is_done_before_anything_is_computed(tmp_path: Path) -> None:
+    path = written(tmp_path, model(shapes_followed(), ("n", 4, 5), SIZES))
+    graph = same_as_onnxruntime(path, (4, 5))
+    assert operations(graph) == ["reshape", "permute", "reshape", "relu"]
+
+
+def test_grids_of_places_become_constants(tmp_path: Path) -> None:
+    """As detectors make their anchors: Range over a side, ConstantOfShape and Expand over the batch."""
+    constants = {
+        "side": whole(2), "end": whole(3), "zero": np.int64(0), "one": np.int64(1), "half": np.float32(0.5),
+        "first": whole(0), "next": whole(1), "tail": whole(1, 1), "none": whole(0),
+    }  # fmt: skip
+    nodes = [
+        node("Shape", "x", ["s"]), node("Slice", ["s", "side", "end"], ["w1"]), node("Squeeze", ["w1", "none"], ["w"]),
+        node("Range", ["zero", "w", "one"], ["r"]), node("Cast", "r", ["f"], to=onnx.TensorProto.FLOAT),
+        node("Add", ["f", "half"], ["grid"]), node("Add", ["x", "grid"], ["moved"]),
+        node("Slice", ["s", "first", "next"], ["n"]), node("Concat", ["n", "tail"], ["shape"], axis=0),
+        node("ConstantOfShape", "shape", ["ones"], value=onnx.helper.make_tensor("v", 1, [1], [1.0])),
+        node("Expand", ["ones", "s"], ["full"]), node("Concat", ["moved", "full"], axis=1),
+    ]  # fmt: skip
+    graph = same_as_onnxruntime(written(tmp_path, model(nodes, ("n", 2, 4), constants)), (2, 4))
+    assert operations(graph) == ["add", "cat"]
+
+
+def test_files_for_single_samples_take_batches(tmp_path: Path) -> None:
+    """Where an exporter wrote the batch of one into shapes, the batch of the input stands for it."""
+    constants = {"target": whole(1, 2, 8), "flat": whole(1, -1), "token": numbers(1, 1, 8)}
+    nodes = [node("Reshape", ["x", "target"], ["r"]), node("Concat", ["token", "r"], ["c"], axis=1),
+             node("Reshape", ["c", "flat"], ["f"]), node("Relu", "f")]  # fmt: skip
+    same_as_onnxruntime(written(tmp_path, model(nodes, (1, 4, 4), constants)), (4, 4))
+
+
+def test_constants_are_computed_once(tmp_path: Path) -> None:
+    """Paddle's Constant nodes, weights that are quantised or transposed, and names for the same tensor."""
+    made = [
+        node("Constant", [], ["k"], value=onnx.numpy_helper.from_array(numbers(3, 4))),
+        node("Transpose", "k", ["kt"]), node("Identity", "kt", ["weight"]), node("MatMul", ["x", "weight"], ["m"]),
+        node("Constant", [], ["half"], value_float=0.5), node("Mul", ["m", "half"], ["h"]), node("Relu", "h"),
+    ]  # fmt: skip
+    path = written(tmp_path, model(made, ("n", 4)))
+    assert operations(same_as_onnxruntime(path, (4,))) == ["matmul", "mul", "relu"]
+    assert [name for name, _ in read_onnx(path).named_parameters()] == ["MatMul_number_3.b", "Mul_number_5.b"]
+
+
+@pytest.mark.parametrize("kind", ["silu", "hard swish of Paddle", "hard swish of PyTorch"])
+def test_activations_of_several_nodes_become_one(kind: str, tmp_path: Path) -> None:
+    constants = {"3": np.float32(3), "6": np.float32(6), "0": np.float32(0)}
+    nodes, wanted = {
+        "silu": ([node("Sigmoid", "x", ["s"]), node("Mul", ["x", "s"])], "silu"),
+        "hard swish of Paddle": (
+            [node("Add", ["x", "3"], ["a"]), node("Clip", ["a", "0", "6"], ["c"]), node("Mul", ["x", "c"], ["m"]),
+             node("Div", ["m", "6"])],
+            "hardswish",
+        ),
+        "hard swish of PyTorch": (
+            [node("HardSigmoid", "x", ["s"], alpha=1 / 6), node("Mul", ["s", "x"])], "hardswish",
+        ),
+    }[kind]  # fmt: skip
+    assert operations(same_as_onnxruntime(written(tmp_path, model(nodes, ("n", 4), constants)), (4,))) == [wanted]
+
+
+def test_the_rules_of_activations_name_neurons(tmp_path: Path) -> None:
+    """Clip from zero and Paddle's hard sigmoid saturate as neurons do."""
+    nodes = [
+        node("Clip", ["x", "low", "high"], ["c"]),
+        node("HardSigmoid", "c", ["h"]),
+        node("LeakyRelu", "h", alpha=0.2),
+    ]
+    path = written(tmp_path, model(nodes, ("n", 4), {"low": np.float32(0), "high": np.float32(6)}))
+    graph = same_as_onnxruntime(path, (4,))
+    wanted = [Activation(ceiling=6.0), Activation(ceiling=1.0), Activation(slope=float(np.float32(0.2)))]
+    assert [graph.activation(each) for each in graph.firing] == wanted
+
+
+def refused(nodes: Sequence[onnx.NodeProto], shape: Sequence[int | str], folder: Path, **options: Any) -> str:
+    path = written(folder, model(nodes, shape, **options))
+    with pytest.raises((UnsupportedOp, InvalidInput)) as caught:
+        capture(path, torch.zeros([1, *(size if isinstance(size, int) else 4 for size in shape[1:])]))
+    said = str(caught.value)
+    assert str(path) in said and "\n" not in said
+    return said
+
+
+def test_an_operator_without_a_rule_is_named(tmp_path: Path) -> None:
+    """With its node and version, and how a rule is added."""
+    odd = onnx.helper.make_node("TopK", ["x", "k"], ["y", "i"], name="/head/TopK")
+    said = refused([odd], ("n", 4), tmp_path, constants={"k": whole(1)}, opset=18)
+    assert "The ONNX node '/head/TopK' (TopK, opset 18) has no rule. Write one, a function decorated with rule" in said
+    foreign = onnx.helper.make_node("FusedConv", ["x"], ["y"], domain="com.microsoft", name="fused")
+    assert "(com.microsoft.FusedConv, opset" in refused([foreign], ("n", 4), tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("nodes", "constants", "said"),
+    [
+        ([node("Gather", ["x", "i"], ["g"]), node("Reshape", ["x", "g"])], {"i": np.int64(0)}, "reads its 'target'"),
+        ([node("Equal", ["x", "c"], ["e"]), node("Cast", "e", to=1)], {"c": numbers(4)}, "node 'Equal_number_0' has"),
+        ([node("Reshape", ["x", "t"])], {"t": whole(3, 7)}, r"cannot be computed for inputs of shape"),
+        ([node("Resize", ["x", "", "s"], mode="cubic")], {"s": np.float32([1, 2])}, "has mode = 'cubic'"),
+        ([node("ReduceSum", ["x", "a"])], {"a": whole(0)}, "mixes the samples of a batch"),
+        ([node("Relu", "nothing")], {}, "reads 'nothing', which no node before it"),
+        ([node("Relu", ["x", "x", "x"])], {}, "has 3 inputs, and its operator 1"),
+        ([node("LeakyRelu", "x", alpha="steep")], {}, "has alpha = 'steep', which is of another type"),
+        ([node("Dropout", ["x", "", "t"])], {"t": np.bool_(True)}, "is in training mode"),
+        ([node("Floor", "x")], {}, "has no rule"),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_captured_is_a_sentence(
+    nodes: list[onnx.NodeProto], constants: dict[str, Array], said: str, tmp_path: Path
+) -> None:
+    assert re.search(said, refused(nodes, ("n", 4), tmp_path, constants=constants))
+
+
+def test_a_rule_of_ones_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = written(tmp_path, model([node("Double", "x", ["d"]), node("Relu", "d")], ("n", 4)))
+    with pytest.raises(UnsupportedOp, match=r"'Double number 0' \(Double, opset 17\) has no rule"):
+        capture(path)
+    monkeypatch.setitem(RULES, "Double", RULES["Identity"])  # So that it is taken out again.
+    rule("Double")(lambda node, x: 2 * x)
+    assert operations(capture(path)) == ["mul", "relu"]
+
+
+def test_nothing_is_allocated_that_a_file_only_claims(tmp_path: Path) -> None:
+    """Shapes of a million millions: of a constant, of a signal, of the input."""
+    constants = {"big": whole(2**20, 2**20, 4), "wide": whole(0, 0, 0, 2**40), "thin": whole(1, 2**40)}
+    said = refused(
+        [node("ConstantOfShape", "big", ["z"]), node("Add", ["x", "z"])], ("n", 4), tmp_path, constants=constants
+    )
+    assert "makes a constant of shape" in said
+    assert "more than" in refused([node("Pad", ["x", "wide"])], ("n", 4), tmp_path, constants=constants)
+    assert "more than" in refused([node("Tile", ["x", "thin"])], ("n", 4), tmp_path, constants=constants)
+    with pytest.raises(InvalidInput, match="numbers for a sample, too many"):
+        capture(written(tmp_path, model([node("Relu", "x")], ("n", 2**40))))
