@@ -1,0 +1,81 @@
+"""The look of all figures: one style file, a palette for all readers, and what every axis has to say.
+
+The palette is that of Okabe and Ito ("Color Universal Design", 2008), without its yellow, which vanishes on paper.
+Colours never stand alone: lines differ in their markers, bars in their hatches. Scales of many shades are cividis.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from importlib.resources import files
+from pathlib import Path
+
+import matplotlib
+from matplotlib import style
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
+
+from benchmarks.text import one_line
+from conversion.files import write_atomically
+
+COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000")
+MARKERS = ("o", "s", "D", "^", "v", "P", "X")
+HATCHES = ("", "////", "....", "\\\\\\\\", "xxxx", "----", "++++")
+GREY = "#999999"
+PAGE = 7.0
+"""Width of a page's text in inches."""
+FORMATS = {"pdf": {"CreationDate": None, "Producer": None}, "svg": {"Date": None}, "png": {"Software": None}}
+"""Formats of the files, and what is left out of them so that the same figure is the same file."""
+
+
+@contextmanager
+def styled() -> Iterator[None]:
+    """Figures are made and saved in the style of this package, whatever the user's own is."""
+    with matplotlib.rc_context():
+        matplotlib.rcdefaults()
+        style.use(Path(str(files("benchmarks.pages.figures"))) / "style.mplstyle")
+        yield
+
+
+def canvas(rows: int, columns: int, height: float, width: float = PAGE) -> tuple[Figure, list[list[Axes]]]:
+    """A figure with a grid of panels; sizes in inches."""
+    figure = Figure((width, height))
+    return figure, figure.subplots(rows, columns, squeeze=False).tolist()
+
+
+def with_n(text: str, n: int | Sequence[int], of: str = "") -> str:
+    """The label of an axis with the number of samples behind it: "accuracy, % (n = 10,000)"."""
+    counts = sorted({n} if isinstance(n, int) else set(n))
+    shown = f"{counts[0]:,}" if len(counts) == 1 else f"{counts[0]:,} to {counts[-1]:,}"
+    return f"{text} (n = {shown}{' ' * bool(of)}{of})"
+
+
+def plain_log(axis: Axes, which: str, ticks: Sequence[float]) -> None:
+    """A logarithmic axis, "x" or "y", with plain numbers at those of some ticks that it shows."""
+    scaled = axis.xaxis if which == "x" else axis.yaxis
+    axis.set(**{f"{which}scale": "log"})
+    low, high = axis.get_xlim() if which == "x" else axis.get_ylim()
+    scaled.set_major_locator(FixedLocator([tick for tick in ticks if low <= tick <= high]))
+    scaled.set_minor_locator(NullLocator())
+    scaled.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+
+
+def below(figure: Figure, axis: Axes, columns: int = 3) -> None:
+    """The legend of an axis under all panels, where it covers no data."""
+    handles, labels = axis.get_legend_handles_labels()
+    if handles:
+        figure.legend(handles, [one_line(label) for label in labels], loc="outside lower center", ncols=columns)
+
+
+def save(figure: Figure, folder: Path, name: str) -> list[Path]:
+    """Writes a figure as PDF, SVG and PNG; returns the paths."""
+    paths = []
+    for suffix, metadata in FORMATS.items():
+        content = io.BytesIO()
+        figure.savefig(content, format=suffix, metadata=metadata)
+        paths.append(folder / f"{name}.{suffix}")
+        write_atomically(paths[-1], content.getvalue())
+    return paths
