@@ -6,31 +6,44 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 import pandas as pd
+from matplotlib.axes import Axes
 
 from benchmarks.pages.comparisons import matches, value_at
 from benchmarks.pages.figures.base import Plot
-from benchmarks.pages.figures.data import ANN, ENERGIES, Group, Source, groups_of, middle_step
+from benchmarks.pages.figures.data import ANN, ENERGIES, Group, Source, groups_of
 from benchmarks.pages.figures.style import COLOURS, GREY, HATCHES, below, canvas, with_n
 
 ROWS = ("calibration", "burst", "adafire")
 """The methods of Figure 1 besides the ANN: the paper's baseline and its method, and between them bursts with one phi."""
 UNIFORM = "burst:phi=4"
 """The bursts whose energy is AdaFire's budget."""
+ACROSS = 5
+"""Tasks side by side."""
 BUDGETS = (0.1, 0.2, 0.4)
 """Shares of the ANN's energy of a suite that names none."""
 
 
 def tasks(sources: Sequence[Source]) -> Iterator[Plot]:
-    """The primary metric of the ANN, Calibration, uniform bursts and AdaFire on each task, at one T each."""
+    """The primary metric of the ANN, Calibration, uniform bursts and AdaFire on each task, at the middle T of those that have them."""
     shown: list[tuple[Group, int, dict[str, pd.Series]]] = []
     for group in groups_of(sources):
-        T = middle_step([record for record in group.records if record.cell.method in ROWS])
-        rows = _first_rows(group, T)
-        if T is not None and group.ann is not None and {ROWS[0], ROWS[-1]} <= set(rows):
-            shown.append((group, T, rows))
+        by_step = {T: _first_rows(group, T) for T in sorted(set(group.points["T"]))}
+        whole = [T for T, rows in by_step.items() if {ROWS[0], ROWS[-1]} <= set(rows)]
+        if whole and group.ann is not None:
+            T = whole[len(whole) // 2]
+            shown.append((group, T, by_step[T]))
     if not shown:
         return
-    figure, [[axis]] = canvas(1, 1, 3.4)
+    rows = [shown[start : start + ACROSS] for start in range(0, len(shown), ACROSS)]
+    figure, panels = canvas(len(rows), 1, 0.6 + 2.3 * len(rows))
+    for [axis], part in zip(panels, rows, strict=True):
+        _bars(axis, part)
+    below(figure, panels[0][0])
+    yield Plot("tasks-" + "-".join(source.suite.name for source in sources), figure)
+
+
+def _bars(axis: Axes, shown: Sequence[tuple[Group, int, dict[str, pd.Series]]]) -> None:
+    """The bars of some tasks."""
     width = 0.8 / (1 + len(ROWS))
     for place, name in enumerate((ANN, *ROWS)):
         at, values, spread = [], [], []
@@ -51,14 +64,12 @@ def tasks(sources: Sequence[Source]) -> Iterator[Plot]:
             color=GREY if name == ANN else COLOURS[place - 1], hatch=HATCHES[place], edgecolor="white", linewidth=0,
             error_kw={"elinewidth": 0.7},
         )  # fmt: skip
-        axis.bar_label(bars, [f"{value:.1f}" for value in values], fontsize=5 if len(shown) > 4 else 6, padding=1.5)
+        axis.bar_label(bars, [f"{value:.1f}" for value in values], fontsize=5, padding=1.5)
     axis.set_xticks(range(len(shown)), [_tick(group, T) for group, T, _ in shown], fontsize=6)
     axis.set(ylabel=f"primary metric, {_unit([group for group, _, _ in shown])}", ylim=(0, None))
-    axis.set_xlabel("task, network, metric, T of the spiking networks, number of test samples n")
+    axis.set_xlim(-0.6, ACROSS - 0.4 if len(shown) == ACROSS else len(shown) - 0.4)
     axis.grid(visible=False, axis="x")
     axis.margins(y=0.12)
-    below(figure, axis, columns=1 + len(ROWS))
-    yield Plot("tasks-" + "-".join(source.suite.name for source in sources), figure)
 
 
 def iso_energy(sources: Sequence[Source]) -> Iterator[Plot]:
@@ -93,7 +104,7 @@ def iso_energy(sources: Sequence[Source]) -> Iterator[Plot]:
         yield Plot(f"iso-energy-{group.name}", figure)
 
 
-def _first_rows(group: Group, T: int | None) -> dict[str, pd.Series]:
+def _first_rows(group: Group, T: int) -> dict[str, pd.Series]:
     """The first row of each method of ROWS at this T, whatever its options, but of bursts UNIFORM if there is one."""
     points = group.points[group.points["T"] == T]
     found: dict[str, pd.Series] = {}

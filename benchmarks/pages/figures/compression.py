@@ -44,7 +44,7 @@ def compression(sources: Sequence[Source]) -> Iterator[Plot]:
             right.bar_label(bars, fmt="%.0f", fontsize=5, padding=1)
         for axis in (left, right):
             axis.set_xticks(range(1 + len(budgets)), ["no SSC", *(f"{budget:g}" for budget in budgets)])
-            axis.set_xlabel(with_n("budget of SSC: allowed divergence, relative to before", group.n))
+            axis.set_xlabel(with_n("budget of SSC", group.n))
         left.set_ylabel(with_n(group.metric_label, group.n))
         right.set_ylabel(energy_label(group) + ", unary")
         right.grid(visible=False, axis="x")

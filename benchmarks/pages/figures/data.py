@@ -19,6 +19,8 @@ from tasks import TASKS
 
 ENERGIES = ("unary", "graded")
 ANN = "ann"
+PAPERS = ("calibration", "burst", "adafire", "adafire_ssc")
+"""The paper's baseline and methods, with bursts of one phi between them, which AdaFire competes with."""
 TWIN = "quantised_ann"
 """The method whose rows are networks of one step with the levels of `burst`, at the same T and phi."""
 
@@ -147,11 +149,15 @@ def middle_step(records: Sequence[Record]) -> int | None:
 
 
 def distinct(records: Sequence[Record], most: int) -> list[Record]:
-    """The first records of different methods, whatever their options, and then others, `most` in all."""
-    firsts: dict[str, Record] = {}
-    for record in records:
-        firsts.setdefault(record.cell.method, record)
-    kept = list(firsts.values())
-    kept += [record for record in records if all(record is not other for other in kept)]
-    chosen = kept[:most]
-    return [record for record in records if any(record is other for other in chosen)]
+    """Records of different methods, `most` at most, those of the paper first; of one method the first.
+
+    Where there is room, others follow that differ in options alone.
+    """
+
+    def rank(place: int) -> tuple[bool, int, int]:
+        record = records[place]
+        earlier = [other for other in records[:place] if other.cell.method == record.cell.method]
+        known = PAPERS.index(record.cell.method) if record.cell.method in PAPERS else len(PAPERS)
+        return bool(earlier), known, place
+
+    return [records[place] for place in sorted(sorted(range(len(records)), key=rank)[:most])]

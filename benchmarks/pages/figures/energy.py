@@ -9,8 +9,6 @@ from benchmarks.pages.figures.data import ENERGIES, TWIN, Group, Source, groups_
 from benchmarks.pages.figures.lines import against_ann, draw_methods, prominent
 from benchmarks.pages.figures.style import below, canvas, plain_log, with_n
 
-SHARES = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000)
-STEPS = tuple(2**power for power in range(12))
 CODINGS = {"unary": "a burst of n spikes priced as n", "graded": "a burst priced as one event"}
 
 
@@ -25,8 +23,8 @@ def accuracy_energy(sources: Sequence[Source]) -> Iterator[Plot]:
         figure, [panels] = canvas(1, len(ENERGIES), 4.0)
         for axis, coding in zip(panels, ENERGIES, strict=True):
             draw_methods(axis, points, coding, chosen)
-            against_ann(axis, group, points)
-            plain_log(axis, "x", SHARES)
+            against_ann(axis, group, points, coding)
+            plain_log(axis, "x")
             axis.set_xlabel(energy_label(group))
             axis.set_title(f"{coding}: {CODINGS[coding]}")
         figure.suptitle(f"{group.title}; points of a line: T = {_steps(group)}")
@@ -43,8 +41,8 @@ def accuracy_latency(sources: Sequence[Source]) -> Iterator[Plot]:
             continue
         figure, [[axis]] = canvas(1, 1, 4.0)
         draw_methods(axis, points, "final", prominent(points, ["final"]))
-        against_ann(axis, group, points)
-        plain_log(axis, "x", STEPS)
+        against_ann(axis, group, points, "final")
+        plain_log(axis, "x", 2)
         axis.set_xlabel(with_n("latency: steps from the first input to the final answer, mean", group.n))
         figure.suptitle(f"{group.title}; points of a line: T = {_steps(group)}")
         below(figure, axis)

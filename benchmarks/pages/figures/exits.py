@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -46,6 +46,14 @@ def exits(sources: Sequence[Source]) -> Iterator[Plot]:
         yield Plot(f"exits-{group.name}", figure)
 
 
+def _without_exit(record: Record, labels: Iterable[str]) -> list[str]:
+    """The first method that is the same without an exit, as `adafire` is of `adafire_iat`; none where there is none."""
+    name = record.cell.method.removesuffix("_iat")
+    if name == record.cell.method:
+        return [label for label in labels if label == f"{name}:exit=None"][:1]
+    return [label for label in labels if label.partition(":")[0] == name][:1]
+
+
 def _histogram(axis: Axes, group: Group, records: Sequence[Record]) -> None:
     """The share of samples that exit after each step, one bar for each method."""
     width = 0.8 / len(records)
@@ -53,21 +61,19 @@ def _histogram(axis: Axes, group: Group, records: Sequence[Record]) -> None:
         at = np.arange(1, len(record.exits) + 1) + (index - (len(records) - 1) / 2) * width
         shares = [100 * share for share in record.exits]
         axis.bar(at, shares, width, color=COLOURS[index], hatch=HATCHES[index], edgecolor="white", linewidth=0)
-    axis.set(xlabel=with_n("step t", group.n), ylabel=with_n("samples that exit after step t, %", group.n))
+    axis.set(xlabel=with_n("step t", group.n), ylabel=with_n("samples that exit, %", group.n))
     axis.xaxis.set_major_locator(MaxNLocator(integer=True))
     axis.grid(visible=False, axis="x")
 
 
 def _gain(axis: Axes, group: Group, records: Sequence[Record]) -> None:
-    """Accuracy against energy: methods that exit, at all T, and the same without an exit in dashes."""
+    """Accuracy against energy: methods that exit, at all T, and in grey dashes the same without an exit."""
     points = group.points
-    stayed = dict.fromkeys(record.cell.method.removesuffix("_iat") for record in records)
+    stayed = dict.fromkeys(name for record in records for name in _without_exit(record, points["method"]))
     for name, marker in zip(stayed, MARKERS[::-1], strict=False):
-        rows = points[points["method"] == name]
-        if len(rows):
-            Look("#666666", marker).draw(axis, rows, "unary", f"{name}, without exit", twin=True)
+        Look("#666666", marker).draw(axis, points[points["method"] == name], "unary", name, twin=True)
     for record, colour, marker in zip(records, COLOURS, MARKERS, strict=False):
         rows = points[points["method"] == record.cell.recipe.label]
         Look(colour, marker).draw(axis, rows, "unary", record.cell.recipe.label)
-    against_ann(axis, group, points)
+    against_ann(axis, group, points, "unary")
     axis.set_xlabel(energy_label(group) + ", unary")

@@ -8,6 +8,8 @@ from benchmarks.pages.figures.compression import compression
 from benchmarks.pages.figures.energy import accuracy_energy, accuracy_latency
 from benchmarks.pages.figures.exits import exits
 from benchmarks.pages.figures.layers import errors, spikes, steps
+from benchmarks.pages.figures.neuron import bursts, thresholds
+from benchmarks.pages.figures.searches import frontiers, sensitivity
 from conversion.errors import UnknownName
 
 ANY = "converted networks and the ANN that they are compared with"
@@ -17,6 +19,16 @@ FAMILIES: tuple[Family, ...] = (
         "tasks", 1, "the ANN, Calibration, uniform bursts and AdaFire on each task", tasks,
         "the ANN, calibration and adafire at one T, as the suites mini and adaptive measure",
     ),
+    Family(
+        "sensitivity", 3, "divergence of the output with each phi and rho in one layer alone", sensitivity,
+        "the tables of a search, which runs keep since records have them: run the suite figure3, or any with adafire",
+    ),
+    Family(
+        "frontier", 4, "the frontier of a search, the choice on it, and one value for all layers", frontiers,
+        "the tables of a search, which runs keep since records have them: run the suite figure3, or any with adafire",
+    ),
+    Family("bursts", 5, "a neuron's potential and spikes for phi of 1 and 4", bursts, "", computed=True),
+    Family("thresholds", 6, "a neuron's potential and spikes for rho of 1 and 2", thresholds, "", computed=True),
     Family(
         "compression", 8, "accuracy and energy over the budget of SSC", compression,
         "adafire_ssc, and adafire beside it, as the suite figure8 measures",

@@ -40,12 +40,12 @@ def spikes(sources: Sequence[Source]) -> Iterator[Plot]:
                 counts = [count / 1000 for count in record.activity]
                 panels[1].plot(range(1, len(counts) + 1), counts, color=colour, marker=marker)
         name_layers(panels[0], records)
-        panels[0].set(ylabel=with_n("spikes of one sample, thousands", group.n), ylim=(0, None))
-        panels[0].set_title("in each layer, all steps together")
+        panels[0].set(ylabel=with_n("spikes, thousands", group.n), ylim=(0, None))
+        panels[0].set_title("one sample: each layer, all steps")
         if stepped:
             panels[1].xaxis.set_major_locator(MaxNLocator(integer=True))
             panels[1].set(xlabel=with_n("step", group.n), ylim=(0, None))
-            panels[1].set(ylabel=with_n("spikes of one sample, thousands", group.n), title="in each step, all layers")
+            panels[1].set(ylabel=with_n("spikes, thousands", group.n), title="one sample: each step, all layers")
         figure.suptitle(f"{group.title}, T = {records[0].cell.T}")
         below(figure, panels[0])
         yield Plot(f"spikes-{group.name}", figure)
@@ -97,7 +97,7 @@ def errors(sources: Sequence[Source]) -> Iterator[Plot]:
             name_layers(axis, [record], size=5)
             axis.set_title(record.cell.recipe.label)
             n = min(SAMPLES, record.cell.calibration)
-            axis.set_ylabel(with_n("error, % of RMS of activation", n, "calibration samples"), fontsize=6)
+            axis.set_ylabel(with_n("error, % of the activation's RMS\n", n, "calibration samples").replace("\n ", "\n"), fontsize=7)
         for axis in axes:
             axis.set_ylim(0, 1.05 * largest)
             axis.set_visible(bool(axis.lines))

@@ -14,17 +14,24 @@ from benchmarks.pages.figures.style import COLOURS, GREY, MARKERS, with_n
 
 DEPTH = 30.0
 """How far below the ANN an axis of percentages reaches at most: what lies deeper is counted instead of drawn."""
+BASELINE = "calibration"
+"""The paper's, which every figure shows that has it."""
 OTHERS = "other methods"
 
 
 def prominent(points: pd.DataFrame, costs: Sequence[str]) -> list[str]:
     """The methods that are drawn in colour, as many as there are colours, in the order of the suite.
 
-    Those come first that have most points on the Pareto frontiers of the costs, then those with the best point.
+    The baseline is one. Those come first that have most points on the Pareto frontiers of the costs, then those with the
+    best point; of one method with several options, all but the first come after the other methods.
     """
-    on_front = pd.concat([frontier(points, cost)["method"] for cost in costs]).value_counts()
+    # At next to no energy a network that guesses is on the frontier.
+    fair = points[points["value"] >= points["value"].max() - DEPTH]
+    on_front = pd.concat([frontier(fair, cost)["method"] for cost in costs]).value_counts()
     best = points.groupby("method", sort=False)["value"].max()
-    ranked = sorted(best.index, key=lambda method: (-on_front.get(method, 0), -best[method]))
+    ranked = sorted(best.index, key=lambda method: (method != BASELINE, -on_front.get(method, 0), -best[method]))
+    firsts = {method.partition(":")[0]: method for method in reversed(ranked)}
+    ranked.sort(key=lambda method: method not in firsts.values())
     chosen = set(ranked[: len(COLOURS)])
     return [method for method in dict.fromkeys(points["method"]) if method in chosen]
 
@@ -75,7 +82,7 @@ def draw_methods(axis: Axes, points: pd.DataFrame, cost: str, chosen: Sequence[s
             named = True
 
 
-def against_ann(axis: Axes, group: Group, points: pd.DataFrame) -> None:
+def against_ann(axis: Axes, group: Group, points: pd.DataFrame, cost: str) -> None:
     """Labels the axis of the metric, draws the ANN's, and says how many points lie deeper than the axis reaches."""
     axis.set_ylabel(with_n(group.metric_label, group.n))
     if group.ann is None:
@@ -85,6 +92,8 @@ def against_ann(axis: Axes, group: Group, points: pd.DataFrame) -> None:
     floor = value - DEPTH
     deeper = int((points["value"] < floor).sum())
     if deeper and deeper < len(points):
+        shown = points.loc[points["value"] >= floor, cost].astype(float)
+        axis.set(xlim=(0.85 * shown.min(), 1.15 * shown.max()))
         axis.set_ylim(floor, max(value, float(points["high"].max())) + 0.04 * DEPTH)
         # Off the data: what is not shown lies below the axis.
         axis.text(

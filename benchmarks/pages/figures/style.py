@@ -27,6 +27,8 @@ HATCHES = ("", "////", "....", "\\\\\\\\", "xxxx", "----", "++++")
 GREY = "#999999"
 PAGE = 7.0
 """Width of a page's text in inches."""
+LINE = 130
+"""Letters of a legend that fit into the width of a page."""
 FORMATS = {"pdf": {"CreationDate": None, "Producer": None}, "svg": {"Date": None}, "png": {"Software": None}}
 """Formats of the files, and what is left out of them so that the same figure is the same file."""
 
@@ -53,21 +55,28 @@ def with_n(text: str, n: int | Sequence[int], of: str = "") -> str:
     return f"{text} (n = {shown}{' ' * bool(of)}{of})"
 
 
-def plain_log(axis: Axes, which: str, ticks: Sequence[float]) -> None:
-    """A logarithmic axis, "x" or "y", with plain numbers at those of some ticks that it shows."""
+def plain_log(axis: Axes, which: str, base: int = 10) -> None:
+    """A logarithmic axis, "x" or "y", with plain numbers at 1, 2, 5, 10 ..., or at powers of two.
+
+    An axis that is shorter than a decade has ticks in between.
+    """
     scaled = axis.xaxis if which == "x" else axis.yaxis
     axis.set(**{f"{which}scale": "log"})
     low, high = axis.get_xlim() if which == "x" else axis.get_ylim()
+    steps = (1,) if base == 2 else (1, 2, 5) if high > 8 * low else (1, 1.2, 1.5, 2, 2.5, 3, 4, 5, 6, 8)
+    ticks = [step * float(base) ** power for power in range(-12, 13) for step in steps]
     scaled.set_major_locator(FixedLocator([tick for tick in ticks if low <= tick <= high]))
     scaled.set_minor_locator(NullLocator())
     scaled.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
 
 
-def below(figure: Figure, axis: Axes, columns: int = 3) -> None:
-    """The legend of an axis under all panels, where it covers no data."""
+def below(figure: Figure, axis: Axes, columns: int = 4) -> None:
+    """The legend of an axis under all panels, where it covers no data, in as many columns as have room."""
     handles, labels = axis.get_legend_handles_labels()
     if handles:
-        figure.legend(handles, [one_line(label) for label in labels], loc="outside lower center", ncols=columns)
+        shown = [one_line(label) for label in labels]
+        room = LINE // (8 + max(map(len, shown)))  # A marker and a gap take as much as eight letters.
+        figure.legend(handles, shown, loc="outside lower center", ncols=max(1, min(columns, room)))
 
 
 def save(figure: Figure, folder: Path, name: str) -> list[Path]:
