@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from benchmarks.pages.figures.bars import iso_energy, tasks
 from benchmarks.pages.figures.base import Family
+from benchmarks.pages.figures.code_costs import code_costs
 from benchmarks.pages.figures.compression import compression
 from benchmarks.pages.figures.energy import accuracy_energy, accuracy_latency
 from benchmarks.pages.figures.exits import exits
@@ -41,6 +42,7 @@ FAMILIES: tuple[Family, ...] = (
     Family("latency", None, "accuracy against the steps to the final answer", accuracy_latency, ANY),
     Family("iso-energy", None, "what each family of methods reaches at equal energy", iso_energy,
            f"two families or more of {ANY}"),
+    Family("codes", None, "what a code costs: accumulations against error", code_costs, "", computed=True),
     Family("spikes", None, "spikes in each layer and each step", spikes, "counts of layers, which every run keeps"),
     Family("steps", None, "accuracy after each step of one conversion", steps, "a conversion for 2 steps or more"),
     Family(

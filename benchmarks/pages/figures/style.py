@@ -62,7 +62,7 @@ def plain_log(axis: Axes, which: str, base: int = 10) -> None:
     """
     scaled = axis.xaxis if which == "x" else axis.yaxis
     axis.set(**{f"{which}scale": "log"})
-    low, high = axis.get_xlim() if which == "x" else axis.get_ylim()
+    low, high = sorted(axis.get_xlim() if which == "x" else axis.get_ylim())
     steps = (1,) if base == 2 else (1, 2, 5) if high > 8 * low else (1, 1.2, 1.5, 2, 2.5, 3, 4, 5, 6, 8)
     ticks = [step * float(base) ** power for power in range(-12, 13) for step in steps]
     scaled.set_major_locator(FixedLocator([tick for tick in ticks if low <= tick <= high]))
