@@ -14,6 +14,7 @@ EngineName = Literal["inline", "local", "ray"]
 Rerun = Literal["missing", "failed", "stale", "all"]
 CalibrationName = Literal["light", "advanced", "none"]
 Kind = Literal["method", "task", "network", "code"]
+TableFormat = Literal["tex", "csv", "md"]
 Listed = Literal["tasks", "networks", "methods", "codes", "suites"]
 
 RESULTS = Path("results")

@@ -19,6 +19,7 @@ from benchmarks.pages.figures.code_costs import ERRORS, FAMILIES, cheapest, draw
 from benchmarks.pages.figures.style import styled
 from benchmarks.pages.markdown import table
 
+
 def resnet20_activations(data_root: Path, weights: Path, count: int = 4096) -> Tensor:
     """Activations of all layers that are not zero, each in units of its layer's root mean square, drawn at random."""
     from adapters import NETWORKS, find_weights

@@ -14,7 +14,7 @@ from benchmarks.pages.figures.data import ANN, ENERGIES, Group, Source, groups_o
 from benchmarks.pages.figures.style import COLOURS, GREY, HATCHES, below, canvas, with_n
 
 ROWS = ("calibration", "burst", "adafire")
-"""The methods of Figure 1 besides the ANN: the paper's baseline and its method, and between them bursts with one phi."""
+"""The methods of Figure 1 besides the ANN: the paper's baseline, bursts with one phi, and the paper's method."""
 UNIFORM = "burst:phi=4"
 """The bursts whose energy is AdaFire's budget."""
 ACROSS = 5
@@ -24,7 +24,7 @@ BUDGETS = (0.1, 0.2, 0.4)
 
 
 def tasks(sources: Sequence[Source]) -> Iterator[Plot]:
-    """The primary metric of the ANN, Calibration, uniform bursts and AdaFire on each task, at the middle T of those that have them."""
+    """The primary metric of the ANN, Calibration, uniform bursts and AdaFire on each task, at one T each."""
     shown: list[tuple[Group, int, dict[str, pd.Series]]] = []
     for group in groups_of(sources):
         by_step = {T: _first_rows(group, T) for T in sorted(set(group.points["T"]))}
@@ -77,7 +77,7 @@ def iso_energy(sources: Sequence[Source]) -> Iterator[Plot]:
     for group in groups_of(sources):
         points = group.points.dropna(subset=list(ENERGIES))
         spec = group.suite.iso_energy
-        patterns = spec.families if spec is not None else {name: [f"{name}*"] for name in _names(points)}
+        patterns = spec.families if spec is not None else {name: [name, f"{name}:*"] for name in _names(points)}
         budgets = spec.budgets if spec is not None else list(BUDGETS)
         members = {name: points[matches(points, globs)] for name, globs in patterns.items()}
         members = {name: rows for name, rows in members.items() if len(rows)}

@@ -51,7 +51,7 @@ def accuracy_latency(sources: Sequence[Source]) -> Iterator[Plot]:
 
 def energy_label(group: Group) -> str:
     """The label of an axis of energy in percent of the ANN's, in two lines."""
-    return with_n(f"energy of one sample, % of the ANN's\nby {group.suite.price_list}", group.n)
+    return with_n(f"energy, % of the ANN's\nby {group.suite.price_list}", group.n)
 
 
 def _steps(group: Group) -> str:

@@ -27,7 +27,7 @@ def exits(sources: Sequence[Source]) -> Iterator[Plot]:
     for group in groups_of(sources):
         leaving = [record for record in group.first_seed() if record.exits]
         longest = max((record.cell.T or 0 for record in leaving), default=0)
-        records = [record for record in leaving if record.cell.T == longest][:MOST]
+        records = [record for record in leaving if longest == record.cell.T][:MOST]
         if longest < 2:
             continue
         barred = [record for record in records if record.exit_thresholds]

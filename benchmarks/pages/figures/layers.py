@@ -56,7 +56,7 @@ def steps(sources: Sequence[Source]) -> Iterator[Plot]:
     for group in groups_of(sources):
         scored = [record for record in group.first_seed() if len(record.curve) > 1]
         longest = max((record.cell.T or 0 for record in scored), default=0)
-        records = distinct([record for record in scored if record.cell.T == longest], MOST)
+        records = distinct([record for record in scored if longest == record.cell.T], MOST)
         if not records:
             continue
         figure, [[axis]] = canvas(1, 1, 3.4)
@@ -97,7 +97,7 @@ def errors(sources: Sequence[Source]) -> Iterator[Plot]:
             name_layers(axis, [record], size=5)
             axis.set_title(record.cell.recipe.label)
             n = min(SAMPLES, record.cell.calibration)
-            axis.set_ylabel(with_n("error, % of the activation's RMS\n", n, "calibration samples").replace("\n ", "\n"), fontsize=7)
+            axis.set_ylabel(with_n("error, % of the activation's RMS", n, "calibration samples", line=True), fontsize=7)
         for axis in axes:
             axis.set_ylim(0, 1.05 * largest)
             axis.set_visible(bool(axis.lines))
@@ -122,7 +122,7 @@ def name_layers(axis: Axes, records: Sequence[Record], size: float = 6) -> None:
     count = max(len(neurons(record)) for record in records)
     names = max((layer_names(record, count) for record in records), key=lambda names: not names[0].isdecimal())
     axis.set_xticks(range(1, count + 1), names, rotation=90, fontsize=size)
-    axis.set_xlabel(f"layer, from the first ({count})")
+    axis.set_xlabel(f"layer ({count} in all)")
 
 
 def _at_one_step(group: Group, records: Sequence[Record], most: int) -> list[Record]:

@@ -22,8 +22,8 @@ OTHERS = "other methods"
 def prominent(points: pd.DataFrame, costs: Sequence[str]) -> list[str]:
     """The methods that are drawn in colour, as many as there are colours, in the order of the suite.
 
-    The baseline is one. Those come first that have most points on the Pareto frontiers of the costs, then those with the
-    best point; of one method with several options, all but the first come after the other methods.
+    The baseline is one. Those come first that have most points on the Pareto frontiers of the costs, then those with
+    the best point; of one method with several options, all but the first come after the other methods.
     """
     # At next to no energy a network that guesses is on the frontier.
     fair = points[points["value"] >= points["value"].max() - DEPTH]
@@ -97,6 +97,7 @@ def against_ann(axis: Axes, group: Group, points: pd.DataFrame, cost: str) -> No
         axis.set_ylim(floor, max(value, float(points["high"].max())) + 0.04 * DEPTH)
         # Off the data: what is not shown lies below the axis.
         axis.text(
-            0.99, 0.015, f"{deeper} of {len(points)} points lie below {floor:.0f}", transform=axis.transAxes, ha="right",
-            va="bottom", fontsize=6, color="0.35", bbox={"facecolor": "white", "edgecolor": "none", "pad": 1},
+            0.99, 0.015, f"{deeper} of {len(points)} points lie below {floor:.0f}", transform=axis.transAxes,
+            ha="right", va="bottom", fontsize=6, color="0.35",
+            bbox={"facecolor": "white", "edgecolor": "none", "pad": 1},
         )  # fmt: skip

@@ -22,7 +22,8 @@ from conversion.stages.ssc import scaled
 STEPS = 8
 STRONG, WEAK = 1.6, 0.5
 """Currents of the two figures, in thresholds: more than one spike a step can send, and one spike in two steps."""
-PLAIN = Neuron(threshold=torch.ones(1, dtype=torch.float64), phi=1, bias=torch.zeros(1, dtype=torch.float64), start="none")
+ONE, NONE = torch.ones(1, dtype=torch.float64), torch.zeros(1, dtype=torch.float64)
+PLAIN = Neuron(threshold=ONE, phi=1, bias=NONE, start="none")
 
 
 def bursts(sources: Sequence[Source]) -> Iterator[Plot]:
@@ -32,7 +33,7 @@ def bursts(sources: Sequence[Source]) -> Iterator[Plot]:
 
 def thresholds(sources: Sequence[Source]) -> Iterator[Plot]:
     """Regular spikes: with a threshold twice as large, half as many spikes of twice the amplitude."""
-    yield _plot("neuron-rho", WEAK, {f"ρ = {rho:g}": scaled(PLAIN, rho) for rho in (1.0, 2.0)})
+    yield _plot("neuron-rho", WEAK, {f"\N{GREEK SMALL LETTER RHO} = {rho:g}": scaled(PLAIN, rho) for rho in (1.0, 2.0)})
 
 
 def simulate_one(neuron: Neuron, current: float) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

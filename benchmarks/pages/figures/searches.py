@@ -1,4 +1,4 @@
-"""What AdaFire and SSC choose from: sensitivity of each layer (the paper's Figure 3) and the frontier (its Figure 4)."""
+"""What AdaFire and SSC choose from: sensitivities of layers (the paper's Figure 3), the frontier (its Figure 4)."""
 
 from __future__ import annotations
 
@@ -9,14 +9,15 @@ from matplotlib import colormaps
 from matplotlib.axes import Axes
 
 from benchmarks.pages.figures.base import Plot
-from benchmarks.pages.figures.data import Group, Source, groups_of
+from benchmarks.pages.figures.data import Group, Source, groups_of, middle_step
 from benchmarks.pages.figures.layers import layer_names
-from benchmarks.pages.figures.style import COLOURS, MARKERS, below, canvas, with_n
+from benchmarks.pages.figures.style import COLOURS, MARKERS, below, canvas, plain_log, with_n
 from benchmarks.records.record import Record
 from benchmarks.records.searches import Search
 from conversion.calibration.frontier import allocate, smallest_budget
 
-SYMBOLS = {"phi": "φ", "rho": "ρ"}
+SYMBOLS = {"phi": "φ", "rho": "\N{GREEK SMALL LETTER RHO}"}
+TITLES = {"phi": "most spikes a step", "rho": "factor of the threshold"}
 COUNTED = {"spikes": "spikes", "synops_unary": "synaptic operations"}
 LINES = 8
 """Candidates that are drawn, the smallest and the largest among them."""
@@ -41,12 +42,12 @@ def sensitivity(sources: Sequence[Source]) -> Iterator[Plot]:
                     label=f"{search.candidates[column]:g}",
                 )  # fmt: skip
             axis.axhline(search.base, color="black", linestyle=":", linewidth=0.9, label="before")
-            axis.set(yscale="log", title=f"largest number of spikes a step, {symbol}"
-                     if search.parameter == "phi" else f"factor of the threshold, {symbol}")  # fmt: skip
+            axis.set_title(f"{TITLES[search.parameter]}, {symbol}")
+            plain_log(axis, "y")
             axis.set_xticks(layers, layer_names(record, len(layers)), rotation=90, fontsize=5)
-            axis.set_xlabel(f"the layer that has {symbol}, from the first ({len(layers)})")
+            axis.set_xlabel(f"the layer with this {symbol} ({len(layers)} layers)")
             axis.set_ylabel(with_n("divergence S, nats", search.samples, "images"))
-            axis.legend(title=symbol, ncols=3, fontsize=5, title_fontsize=6)
+            axis.legend(title=symbol, loc="center left", bbox_to_anchor=(1, 0.5), fontsize=6, title_fontsize=6)
         figure.suptitle(f"{group.title}, {record.cell.recipe.label}, T = {record.cell.T}")
         yield Plot(f"sensitivity-{_name(group, record)}", figure)
 
@@ -92,24 +93,27 @@ def _frontier(axis: Axes, search: Search) -> None:
         energy[rows, columns].sum(), divergence[rows, columns].sum(), linestyle="", color="black", marker="*",
         markersize=9, label="chosen",
     )  # fmt: skip
-    axis.set(yscale="log", title=f"{symbol} of each layer")
-    axis.set_xlabel(with_n(f"Σ E, thousand {COUNTED[search.counted]} of one image\n", search.samples, "images"))
+    axis.set_title(f"{symbol} of each layer")
+    plain_log(axis, "y")
+    axis.set_xlabel(with_n(f"Σ E, thousand {COUNTED[search.counted]}", search.samples, "images", line=True))
     axis.set_ylabel(with_n("Σ S, nats", search.samples, "images"))
 
 
 def _searched(sources: Sequence[Source]) -> Iterator[tuple[Group, Record]]:
-    """The records that hold what they chose from; of methods with the same searches the one with most of them."""
+    """The records that hold what they chose from, at one T; of those with the same searches the one with most of them."""
     for group in groups_of(sources):
         kept: list[Record] = []
-        for record in sorted(group.first_seed(), key=lambda record: -len(record.searches)):
-            if record.searches and not any(_same(record, other) for other in kept):
+        found = [record for record in group.first_seed() if record.searches]
+        T = middle_step(found)
+        for record in sorted(found, key=lambda record: -len(record.searches)):
+            if record.cell.T == T and not any(_same(record, other) for other in kept):
                 kept.append(record)
         yield from ((group, record) for record in kept)
 
 
 def _same(record: Record, other: Record) -> bool:
     """Whether the searches of a record are the first ones of another."""
-    return record.cell.T == other.cell.T and record.searches == other.searches[: len(record.searches)]
+    return record.searches == other.searches[: len(record.searches)]
 
 
 def _spread(count: int) -> list[int]:

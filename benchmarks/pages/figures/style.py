@@ -7,7 +7,7 @@ Colours never stand alone: lines differ in their markers, bars in their hatches.
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.resources import files
 from pathlib import Path
@@ -48,22 +48,22 @@ def canvas(rows: int, columns: int, height: float, width: float = PAGE) -> tuple
     return figure, figure.subplots(rows, columns, squeeze=False).tolist()
 
 
-def with_n(text: str, n: int | Sequence[int], of: str = "") -> str:
-    """The label of an axis with the number of samples behind it: "accuracy, % (n = 10,000)"."""
-    counts = sorted({n} if isinstance(n, int) else set(n))
-    shown = f"{counts[0]:,}" if len(counts) == 1 else f"{counts[0]:,} to {counts[-1]:,}"
-    return f"{text} (n = {shown}{' ' * bool(of)}{of})"
+def with_n(text: str, n: int, of: str = "", *, line: bool = False) -> str:
+    """The label of an axis with the number of samples behind it, "accuracy, % (n = 10,000)", or below it."""
+    between = "\n" if line else " "
+    return f"{text}{between}(n = {n:,}{' ' * bool(of)}{of})"
 
 
 def plain_log(axis: Axes, which: str, base: int = 10) -> None:
     """A logarithmic axis, "x" or "y", with plain numbers at 1, 2, 5, 10 ..., or at powers of two.
 
-    An axis that is shorter than a decade has ticks in between.
+    An axis that is shorter than a decade has ticks in between, and one of many decades only at them.
     """
     scaled = axis.xaxis if which == "x" else axis.yaxis
     axis.set(**{f"{which}scale": "log"})
     low, high = sorted(axis.get_xlim() if which == "x" else axis.get_ylim())
-    steps = (1,) if base == 2 else (1, 2, 5) if high > 8 * low else (1, 1.2, 1.5, 2, 2.5, 3, 4, 5, 6, 8)
+    short, long = (1, 1.2, 1.5, 2, 2.5, 3, 4, 5, 6, 8), (1,)
+    steps = long if base == 2 or high > 1000 * low else (1, 2, 5) if high > 8 * low else short
     ticks = [step * float(base) ** power for power in range(-12, 13) for step in steps]
     scaled.set_major_locator(FixedLocator([tick for tick in ticks if low <= tick <= high]))
     scaled.set_minor_locator(NullLocator())
