@@ -11,7 +11,7 @@ from benchmarks.pages.figures.exits import exits
 from benchmarks.pages.figures.layers import errors, spikes, steps
 from benchmarks.pages.figures.neuron import bursts, thresholds
 from benchmarks.pages.figures.searches import frontiers, sensitivity
-from conversion.errors import UnknownName
+from conversion.errors import InvalidInput, UnknownName
 
 ANY = "converted networks and the ANN that they are compared with"
 
@@ -52,12 +52,21 @@ FAMILIES: tuple[Family, ...] = (
 )  # fmt: skip
 
 
+ELSEWHERE = {
+    "2": "The paper's Figure 2 is its workflow; ours is in docs/adaptive.md.",
+    "7": "The paper's Figure 7, boxes and masks side by side, is drawn by run_all.py report --pictures T, with the data.",
+}
+
+
 def family(name: str) -> Family:
     """The family by its name, or by the number of the paper's figure.
 
     Raises:
+        InvalidInput: the figure of the paper is drawn elsewhere.
         UnknownName: there is no such figure.
     """
+    if name in ELSEWHERE:
+        raise InvalidInput(ELSEWHERE[name])
     for each in FAMILIES:
         if name == each.name or (each.number is not None and name == str(each.number)):
             return each

@@ -100,7 +100,7 @@ def _frontier(axis: Axes, search: Search) -> None:
 
 
 def _searched(sources: Sequence[Source]) -> Iterator[tuple[Group, Record]]:
-    """The records that hold what they chose from, at one T; of those with the same searches the one with most of them."""
+    """The records that hold what they chose from, at one T; of those with the same searches that with most of them."""
     for group in groups_of(sources):
         kept: list[Record] = []
         found = [record for record in group.first_seed() if record.searches]
