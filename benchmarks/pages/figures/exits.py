@@ -75,5 +75,6 @@ def _gain(axis: Axes, group: Group, records: Sequence[Record]) -> None:
     for record, colour, marker in zip(records, COLOURS, MARKERS, strict=False):
         rows = points[points["method"] == record.cell.recipe.label]
         Look(colour, marker).draw(axis, rows, "unary", record.cell.recipe.label)
-    against_ann(axis, group, points, "unary")
+    drawn = {*stayed, *(record.cell.recipe.label for record in records)}
+    against_ann(axis, group, points[points["method"].isin(drawn)], "unary")
     axis.set_xlabel(energy_label(group) + ", unary")

@@ -54,7 +54,7 @@ FAMILIES: tuple[Family, ...] = (
 
 ELSEWHERE = {
     "2": "The paper's Figure 2 is its workflow; ours is in docs/adaptive.md.",
-    "7": "The paper's Figure 7, boxes and masks side by side, is drawn by run_all.py report --pictures T, with the data.",
+    "7": "The paper's Figure 7, boxes and masks side by side, is drawn by run_all.py report --pictures T.",
 }
 
 
