@@ -141,6 +141,48 @@ def compare_(first: opt.First, second: opt.Second) -> None:
     raise typer.Exit(compare(first, second))
 
 
+@app.command()
+def figures(
+    suite: opt.Suites = "mini", figure: opt.Figures = None, task: opt.Task = None, network: opt.Network = None,
+    method: opt.Method = None, steps: opt.Steps = None, seed: opt.Seed = None, limit: opt.ReadLimit = None,
+    results: opt.Results = RESULTS, price_list: opt.Prices = None, energy: opt.ReadEnergy = None,
+    to: opt.To = None,
+) -> None:  # fmt: skip
+    """Draws figures of suites from their records, as PDF, SVG and PNG; measures nothing.
+
+    Without --figure: all that the records hold what they need for.
+    """
+    from benchmarks.api import select_suites
+    from benchmarks.commands.figures import draw_figures
+
+    selected = [
+        chosen for name in suite.split(",") for chosen in select_suites(
+            name, tasks=task, networks=network, methods=method, T=steps, seeds=seed, limit=limit,
+            price_list=price_list, energy=energy, results=results,
+        )
+    ]  # fmt: skip
+    draw_figures(selected, figure or (), to)
+
+
+@app.command()
+def tables(
+    suite: opt.Suites = "mini", form: opt.TableFormat = None, task: opt.Task = None, network: opt.Network = None,
+    method: opt.Method = None, steps: opt.Steps = None, seed: opt.Seed = None, limit: opt.ReadLimit = None,
+    results: opt.Results = RESULTS, price_list: opt.Prices = None, energy: opt.ReadEnergy = None, to: opt.To = None,
+) -> None:  # fmt: skip
+    """Writes accuracy and energy of suites as LaTeX, CSV and Markdown tables for a paper; measures nothing."""
+    from benchmarks.api import select_suites
+    from benchmarks.commands.tables import write_grids
+
+    selected = [
+        chosen for name in suite.split(",") for chosen in select_suites(
+            name, tasks=task, networks=network, methods=method, T=steps, seeds=seed, limit=limit,
+            price_list=price_list, energy=energy, results=results,
+        )
+    ]  # fmt: skip
+    write_grids(selected, form, to)
+
+
 @app.command(name="paper")
 def paper_(
     data_root: opt.Data = None, weights: opt.Weights = WEIGHTS, plan: opt.PlanOnly = False, train: opt.Train = False,

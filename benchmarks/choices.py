@@ -15,6 +15,7 @@ Rerun = Literal["missing", "failed", "stale", "all"]
 CalibrationName = Literal["light", "advanced", "none"]
 Kind = Literal["method", "task", "network", "code"]
 ExportFormat = Literal["nir", "onnx"]
+TableFormat = Literal["tex", "csv", "md"]
 Listed = Literal["tasks", "networks", "methods", "codes", "suites"]
 
 RESULTS = Path("results")

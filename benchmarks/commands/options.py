@@ -66,6 +66,18 @@ Address = Annotated[
 ]
 Rerun = Annotated[choices.Rerun, typer.Option(help="Which finished cells to run again.")]
 
+# Of figures and tables.
+Suites = Annotated[
+    str,
+    typer.Option("--suite", help="A suite as of run, or several, by commas.", autocompletion=completion.suites),
+]
+Figures = Annotated[
+    list[str] | None,
+    typer.Option("--figure", help="By name, or by the paper's number; repeatable."),
+]
+TableFormat = Annotated[choices.TableFormat | None, typer.Option("--format", help="All of them when left out.")]
+To = Annotated[Path | None, typer.Option("--to", help="Folder of the files; one beside the records when left out.")]
+
 # Of paper, report, gate, publish, verify, list, check, doctor and train.
 PlanOnly = Annotated[bool, typer.Option("--plan", help="Say what is missing and what would run; measure nothing.")]
 Train = Annotated[bool, typer.Option("--train", help="Train the networks without weights first; may take days.")]

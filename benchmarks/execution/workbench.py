@@ -27,6 +27,7 @@ from benchmarks.records.record import Measurement, Record
 from benchmarks.suites.cell import Cell
 from conversion import Calibration, SpikingNetwork
 from conversion.simulation.compiling import worth_compiling
+from conversion.simulation.exit_rules import ConfidenceRule, EntropyRule
 from tasks import TASKS, Task
 
 ROOT = Path(__file__).parents[2]
@@ -173,8 +174,10 @@ class Workbench:
             curve=found.curve,
             totals=found.totals,
             exits=found.exits,
+            exit_thresholds=exit_thresholds(network),
             activity=found.activity,
             report=converted.report or [],
+            searches=list(converted.searches),
             layers=found.layers,
             fingerprint=self.fingerprint(cell),
             sources=self.sources(cell),
@@ -207,6 +210,14 @@ class Workbench:
             "threads": str(torch.get_num_threads()),
             "compiled_neurons": str(compiled).lower(),
         }
+
+
+def exit_thresholds(network: SpikingNetwork) -> list[float]:
+    """The confidence at which a sample exits after step t = 1..T; empty where no confidence decides."""
+    rule = network.exit
+    if isinstance(rule, EntropyRule):
+        return [rule.alpha[min(t, len(rule.alpha)) - 1] for t in range(1, network.T + 1)]
+    return [rule.probability] * network.T if isinstance(rule, ConfidenceRule) else []
 
 
 def _recipe(cell: Cell) -> tuple[Callable[..., Any], ...]:

@@ -56,7 +56,7 @@ def iso_energy(rows: pd.DataFrame, spec: IsoEnergy) -> list[str]:
     steps = sorted(int(T) for T in rows["T"].dropna().unique())
     for coding in CODINGS:
         points = _points(rows, coding)
-        members = {name: points[_matches(points, patterns)] for name, patterns in spec.families.items()}
+        members = {name: points[matches(points, patterns)] for name, patterns in spec.families.items()}
         # A task may lack some of the suite's families; a single one cannot be compared.
         members = {name: family for name, family in members.items() if len(family)}
         if len(members) < 2 or spec.reference not in members:
@@ -138,7 +138,8 @@ def _points(rows: pd.DataFrame, coding: str) -> pd.DataFrame:
     return points.groupby(["method", "T"], sort=False).mean().reset_index()
 
 
-def _matches(points: pd.DataFrame, patterns: list[str]) -> pd.Series:
+def matches(points: pd.DataFrame, patterns: list[str]) -> pd.Series:
+    """Whether the method of each row matches a pattern."""
     return points["method"].map(lambda label: any(fnmatchcase(label, pattern) for pattern in patterns)).astype(bool)
 
 

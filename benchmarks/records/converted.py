@@ -20,6 +20,7 @@ from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, ValidationError
 
 from benchmarks.freshness.sources import Sources, combined
 from benchmarks.records.sealed import Damaged, opened, seal
+from benchmarks.records.searches import Search, run_stage
 from conversion import Calibration, SpikingNetwork, load, save
 from conversion.capture.graph import ConversionGraph
 from conversion.errors import CheckpointError
@@ -42,11 +43,13 @@ class Converted:
     Attributes:
         seconds: time of all its stages, in this run or an earlier one.
         report: the conversion report of its layers; None before the last stage.
+        searches: what its stages chose from, in their order.
     """
 
     network: SpikingNetwork
     seconds: float
     report: list[LayerReport] | None = None
+    searches: tuple[Search, ...] = ()
 
 
 class _Sidecar(BaseModel):
@@ -66,6 +69,7 @@ class _Sidecar(BaseModel):
     seconds: Annotated[FiniteFloat, Field(ge=0)]
     report: list[LayerReport] | None = None
     explained: str = ""
+    searches: tuple[Search, ...] = ()
 
 
 class ConversionCache:
@@ -115,8 +119,9 @@ class ConversionCache:
             say(f"converts: stage {position + 1} of {len(stages)}, {type(stages[position]).__name__}")
             samples = calibration()
             started = self.now()
-            network = stages[position](found.network, samples)
-            found = Converted(network, found.seconds + self.now() - started)
+            network, search = run_stage(stages[position], found.network, samples)
+            searches = found.searches if search is None else (*found.searches, search)
+            found = Converted(network, found.seconds + self.now() - started, searches=searches)
             if network.graph is not graph:
                 keys = keys[:position]
             if position < len(keys) and position < len(stages) - 1:
@@ -162,7 +167,7 @@ class ConversionCache:
             if found.key != key or found.network != _digest(network):
                 return None  # Another network under this name.
             report = found.report if found.explained == self._explained else None
-            kept = Converted(load(graph, network), found.seconds, report)
+            kept = Converted(load(graph, network), found.seconds, report, found.searches)
         except (OSError, Damaged, ValidationError, CheckpointError):
             return None  # Not there yet, or damaged: it is made again.
         for path in (network, sidecar):
@@ -179,8 +184,9 @@ class ConversionCache:
             self.folder.mkdir(parents=True, exist_ok=True)
             save(found.network, network)
             about = _Sidecar(
-                key=key, network=_digest(network), seconds=found.seconds, report=found.report, explained=self._explained
-            )
+                key=key, network=_digest(network), seconds=found.seconds, report=found.report,
+                explained=self._explained, searches=found.searches,
+            )  # fmt: skip
             write_atomically(sidecar, seal(about.model_dump_json().encode()))
             if self._saved % BOUNDED == 0:
                 sweep(self.folder, "*.tmp")

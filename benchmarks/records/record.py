@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal, Self
 import pandas as pd
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, PositiveInt, ValidationError, model_validator
 
+from benchmarks.records.searches import Search
 from benchmarks.references.prices import Firing, Totals
 from benchmarks.suites.cell import STEPS, Cell
 from conversion.codes import RATE
@@ -15,7 +16,7 @@ from conversion.errors import BenchmarkError
 from conversion.report.layers import LayerReport
 from tasks import TASKS
 
-SCHEMA = 3
+SCHEMA = 4
 SEALED = 3
 """The first version whose records carry a digest of their content (`benchmarks.records.sealed`)."""
 # Two records can be compared only if they agree in these inputs.
@@ -78,7 +79,11 @@ class Record(BaseModel):
         wait: steps that they wait for their input, "window" for all of it, or several of these joined by "+".
         metrics: values after the last step, by name.
         exits: with early exit, the share of samples that left after step t = 1..T.
+        exit_thresholds: the confidence at which a sample exits after step t = 1..T; empty where no confidence decides,
+            and in records from before it was kept.
         report: the error that every layer adds, measured on calibration samples.
+        searches: what the method chose from, and its choice; empty where it searches nothing, and in records from
+            before it was kept.
         curve: the primary metric after step t of this conversion, where it was scored; it says nothing of a conversion
             for t steps.
         activity: spikes of one sample in step t = 1..T, all layers of neurons together.
@@ -105,8 +110,10 @@ class Record(BaseModel):
     totals: Totals | None = None
     layers: list[LayerCounts] = []
     exits: list[FiniteFloat] = []
+    exit_thresholds: list[FiniteFloat] = []
     activity: list[FiniteFloat] = []
     report: list[LayerReport] = []
+    searches: list[Search] = []
     fingerprint: dict[str, str] = {}
     sources: dict[str, str] = {}
     provenance: dict[str, str] = {}
@@ -181,7 +188,7 @@ def parse_whole(text: bytes) -> Record | None:
         record = Record.model_validate_json(text)
     except (ValidationError, BenchmarkError):
         return None
-    return record if record.schema_version == SCHEMA and not _out_of_range(record) else None
+    return record if record.schema_version <= SCHEMA and not _out_of_range(record) else None
 
 
 def first_error(error: ValidationError) -> str:
