@@ -5,7 +5,8 @@
 - `records.jsonl.gz`: a line of JSON for each cell, as in `record.json` of a working store, ordered by cell. Keys keep
   the order in which they were measured, for the first metric of a task is the one that ranks;
 - `samples.parquet`: the figures of every test sample, all cells one after the other. The column `cell` is the cell of a
-  row; a column that a cell does not have is null there. The file is missing where no samples were kept;
+  row; a column that a cell does not have is null there. Of very many samples what each costs is left out. The file is
+  missing where no samples were kept;
 - `results.csv`, `results.md`: the tables;
 - `suite.json`: the manifest, see `benchmarks.records.manifest`.
 
@@ -44,12 +45,15 @@ from benchmarks.records.manifest import (
 )
 from benchmarks.records.record import INPUTS, Measurement, Record, State, parse_record, unsaid
 from benchmarks.suites.cell import Cell
+from conversion.counting.operations import KINDS
 from conversion.errors import InvalidInput
 from conversion.files import write_atomically
 
 RECORDS, SAMPLES = "records.jsonl.gz", "samples.parquet"
 WHOLE = 1 << 26
 """Bytes of a page and rows of a group, so large that each holds a whole column: compression sees all cells at once."""
+MOST_COUNTED = 500_000
+"""The most samples whose operations are published one by one: some 12 bytes each, where an outcome takes a third."""
 
 
 class PublishedSuite:
@@ -205,7 +209,8 @@ def write_published(root: Path, suite: str, measurements: Sequence[Measurement])
     Args:
         root: folder of all published suites.
         suite: name of the suite.
-        measurements: one for every cell; without samples their table is empty.
+        measurements: one for every cell; without samples their table is empty. Of more than MOST_COUNTED samples the
+            spikes and operations of each are left out; those of each layer are in the records.
     """
     folder = root / suite
     folder.mkdir(parents=True, exist_ok=True)
@@ -216,7 +221,10 @@ def write_published(root: Path, suite: str, measurements: Sequence[Measurement])
         for id, measured in zip(ids, ordered, strict=True)
     ]
     lines = "".join(record.model_dump_json() + "\n" for record in records).encode()
-    table = _table({id: measured.samples for id, measured in zip(ids, ordered, strict=True)})
+    samples = {id: measured.samples for id, measured in zip(ids, ordered, strict=True)}
+    if sum(map(len, samples.values())) > MOST_COUNTED:
+        samples = {id: frame.drop(columns=[*KINDS], errors="ignore") for id, frame in samples.items()}
+    table = _table(samples)
     files = {RECORDS: gzip.compress(lines, 9, mtime=0)}
     if table is not None:
         files[SAMPLES] = _parquet(table)

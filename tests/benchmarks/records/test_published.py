@@ -15,11 +15,13 @@ from benchmarks.gate.verify import faults
 from benchmarks.pages.leaderboard import leaderboard_of
 from benchmarks.pages.publication import publish_suite
 from benchmarks.pages.tables import collect, write_tables
+from benchmarks.records import published as published_module
 from benchmarks.records.manifest import MANIFEST, check_files, digest, read_manifest
 from benchmarks.records.published import RECORDS, SAMPLES, PublishedSuite, content_digest
 from benchmarks.records.reading import open_results, working_store
 from benchmarks.records.store import Store
 from benchmarks.suites.files import load_suite
+from conversion.counting.operations import KINDS
 from tests.benchmarks.conftest import Cli
 from tests.benchmarks.gate.measurements import right, save
 from tests.benchmarks.records.made_up import AGAIN, CELLS, MEASURED, PAGES, SUITE
@@ -54,6 +56,19 @@ def test_few_files_and_always_the_same_bytes(store: Store, published: PublishedS
     lines = gzip.decompress((published.folder / RECORDS).read_bytes())
     assert [json.loads(line)["samples"] for line in lines.splitlines()].count("") == 1
     assert published.manifest.content_sha256 == content_digest(lines, pq.read_table(published.folder / SAMPLES))
+
+
+def test_of_very_many_samples_operations_are_left_out(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Outcomes, by which methods are compared, stay; the suite is still whole, and so are the sums of its records."""
+    monkeypatch.setattr(published_module, "MOST_COUNTED", 10)
+    publish_suite(SUITE, store, tmp_path / "small")
+    suite = PublishedSuite(tmp_path / "small", "smoke")
+    assert {"outcome", "steps"} <= set(pq.read_schema(suite.folder / SAMPLES).names)
+    assert not set(KINDS) & set(pq.read_schema(suite.folder / SAMPLES).names)
+    assert faults(suite) == []
+    assert all(record.totals is not None and record.totals.spikes >= 0 for record in suite.records())
 
 
 def test_pages_are_those_of_the_working_store_and_say_what_measured_them(
