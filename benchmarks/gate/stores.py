@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 import pandas as pd
@@ -100,7 +100,7 @@ def compare_stores(matched: Sequence[tuple[str, Results | None, Results | None]]
             pairs += [_pair(suite, sides[0][id], sides[1][id], first, second) for id in sides[0] if id in sides[1]]
     tested = [pair.paired for pair in pairs if pair.paired is not None]
     ps = iter(adjusted(tested))
-    found = [pair if pair.paired is None else Pair(**{**vars(pair), "p": next(ps)}) for pair in pairs]
+    found = [pair if pair.paired is None else replace(pair, p=next(ps)) for pair in pairs]
     return Stores(found, only, (sorted(schemas[0]), sorted(schemas[1])))
 
 

@@ -69,7 +69,7 @@ def resized(page: str, count: int) -> str:
     for shares in data["share"].values():
         for coding in shares:
             shares[coding] = column(shares[coding], by=True)
-    return page[: found.start(2)] + as_json(data) + page[found.end(2) :]
+    return page[: found.start(2)] + str(as_json(data)) + page[found.end(2) :]
 
 
 def main(results: Annotated[Path, typer.Option(help="The folder of results.")] = PUBLISHED, times: int = 7) -> None:

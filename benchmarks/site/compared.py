@@ -7,7 +7,7 @@ row of every other method is compared with the best row of the front that costs 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -58,7 +58,7 @@ def comparisons(
     def energy(row: Row) -> float:
         return row.millijoules[price_list][coding]
 
-    known = Board(**{**vars(board), "rows": [row for row in board.rows if all(_kept(cells[c]) for c in row.cells)]})
+    known = replace(board, rows=[row for row in board.rows if all(_kept(cells[cell]) for cell in row.cells)])
     pairs = list(_pairs(known, front(known, energy), energy))[:PER_BOARD]
     outcomes: dict[str, NDArray[np.float64]] = {}
 

@@ -14,7 +14,7 @@ def test_a_page_grows_by_repeating_its_rows_with_other_figures() -> None:
         "value": [90.0, 80.0, 70.0], "method": {"names": ["ann", "burst"], "codes": [0, 1, 1]},
         "share": {"p": {"unary": [100.0, None, 50.0]}}, "cells": [[0], [1], [2]],
     }  # fmt: skip
-    page = f'<p><script type="application/json" id="data-rows">{as_json(data)}</script></p>'
+    page = f'<p><script type="application/json" id="data-rows">{as_json(data)!s}</script></p>'
     grown = ROWS.search(larger := resized(page, 7))
     assert grown is not None and larger.startswith("<p>") and larger.endswith("</script></p>")
     found = json.loads(grown[2])
