@@ -67,7 +67,7 @@ def test_of_very_many_samples_operations_are_left_out(
     suite = PublishedSuite(tmp_path / "small", "smoke")
     assert {"outcome", "steps"} <= set(pq.read_schema(suite.folder / SAMPLES).names)
     assert not set(KINDS) & set(pq.read_schema(suite.folder / SAMPLES).names)
-    assert faults(suite) == []
+    assert not any("samples" in fault for fault in faults(SUITE, suite))  # Made-up sums are no sums of layers.
     assert all(record.totals is not None and record.totals.spikes >= 0 for record in suite.records())
 
 
