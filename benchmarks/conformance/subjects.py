@@ -43,11 +43,12 @@ def checks_of(name: str, kind: Kind | None = None, data_root: Path | None = None
     """
     load_plugins()
     plain = name.partition(":")[0]
-    kinds = [each for each in ([kind] if kind else REGISTRIES) if plain in REGISTRIES[each]]
+    asked = [kind] if kind else list(REGISTRIES)
+    kinds = [each for each in asked if plain in REGISTRIES[each] or REGISTRIES[each].resolves(plain)]
     if kind is None and len(kinds) > 1:
         kinds = [each for each in kinds if each != "code"]
     if not kinds:
-        known = (entry for each in ([kind] if kind else REGISTRIES) for entry in REGISTRIES[each])
+        known = (entry for each in asked for entry in REGISTRIES[each])
         raise UnknownName(kind or "method, task, network or code", plain, known)
     if len(kinds) > 1:
         raise InvalidInput(f"'{plain}' is a {' and a '.join(kinds)}; say which by --kind.")

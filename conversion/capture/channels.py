@@ -81,7 +81,7 @@ def _carry(graph: ConversionGraph, node: fx.Node, labels: Values, values: Values
         # The mean of equal labels is the label.
         return sources[0].mean(*node.args[1:3])
     if packet(node) is aten.glu:
-        return sources[0].chunk(2, node.args[1] if len(node.args) > 1 else -1)[0]  # type: ignore[arg-type]
+        return sources[0].chunk(2, node.args[1] if len(node.args) > 1 else -1)[0]
     if rule.transport is Transport.RESAMPLE:
         return pytree.tree_map(lambda part: _resampled(sources[0], part), value)
     if rule.transport is Transport.SYNAPSE or (is_product(node, rule) and packet(node) not in (aten.mul, aten.div)):

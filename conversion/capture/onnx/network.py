@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.utils import _pytree as pytree
 
 # Each files its rules.
 from conversion.capture.onnx import functions, layers, shapes  # noqa: F401
@@ -218,19 +219,21 @@ def _check_size(node: OnnxNode, value: Any) -> None:
 
 def _computed(node: OnnxNode, inputs: list[Any]) -> Any:
     """The outputs of a node that computes with shapes: arrays, or tensors where the size of a batch is in them."""
-    if node.op in SHAPES or all(value is None or isinstance(value, np.ndarray) for value in inputs):
-        found = KNOWN[node.op](node, *inputs) if node.op in KNOWN else None
-        if found is not None:
-            return found
+    arrays = node.op in SHAPES or all(value is None or isinstance(value, np.ndarray) for value in inputs)
+    found = KNOWN[node.op](node, *inputs) if arrays and node.op in KNOWN else None
+    return _by_rule(node, inputs) if found is None else found
+
+
+def _by_rule(node: OnnxNode, inputs: list[Any], device: str = "cpu") -> Any:
     rule = rule_for(node)
-    places = [rule.input_name(position) for position in range(len(inputs))]
-    made = rule.function(node, *(
-        torch.as_tensor(value) if isinstance(value, np.ndarray) and place not in rule.known else value
-        for place, value in zip(places, inputs, strict=True)
-    ))  # fmt: skip
-    return made
+    read = []
+    for position, value in enumerate(inputs):
+        tensor = value is not None and rule.input_name(position) not in rule.known
+        read.append(torch.as_tensor(value).to(device) if tensor else value)
+    return rule.function(node, *read)
 
 
+@torch.no_grad()
 def _folded(node: OnnxNode, constants: Mapping[str, Tensor]) -> tuple[Tensor, ...]:
     """The outputs of a node that reads constants alone."""
     if node.op == "Constant":
@@ -239,17 +242,15 @@ def _folded(node: OnnxNode, constants: Mapping[str, Tensor]) -> tuple[Tensor, ..
         rule_for(node)
     node = _with_arrays(node)
     inputs = [constants[name] if name else None for name in node.inputs]
-    exact = any(value is not None and value.dtype is torch.bfloat16 for value in inputs)
+    known = all(value is None or value.dtype is not torch.bfloat16 for value in inputs)
     try:
-        with torch.no_grad():
-            if exact:
-                rule = rule_for(node)
-                found = rule.function(node, *(
-                    _array(value, node) if value is not None and rule.input_name(at) in rule.known else value
-                    for at, value in enumerate(inputs)
-                ))  # fmt: skip
-            else:
-                found = _computed(node, [None if value is None else _array(value, node) for value in inputs])
+        arrays = [value.numpy() if known and value is not None else value for value in inputs]
+        found = KNOWN[node.op](node, *arrays) if known and node.op in KNOWN else None
+        if found is None:
+            # What it would make is looked at before it is made.
+            for part in pytree.tree_leaves(_by_rule(node, arrays, "meta")):
+                _check_size(node, part)
+            found = _by_rule(node, arrays)
     except FAILURES as error:
         said = next(iter(str(error).strip().splitlines()), type(error).__name__)
         raise node.refusal(f"cannot be computed from its constants: {said}.") from error

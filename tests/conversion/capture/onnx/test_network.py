@@ -222,5 +222,8 @@ def test_nothing_is_allocated_that_a_file_only_claims(tmp_path: Path) -> None:
     assert "makes a constant of shape" in said
     assert "more than" in refused([node("Pad", ["x", "wide"])], ("n", 4), tmp_path, constants=constants)
     assert "more than" in refused([node("Tile", ["x", "thin"])], ("n", 4), tmp_path, constants=constants)
+    padded = [node("Pad", ["c", "one"], ["p"]), node("Add", ["x", "p"])]
+    more = {"c": numbers(4), "one": whole(0, 2**40)}
+    assert "more than" in refused(padded, ("n", 4), tmp_path, constants=more)
     with pytest.raises(InvalidInput, match="numbers for a sample, too many"):
         capture(written(tmp_path, model([node("Relu", "x")], ("n", 2**40))))
