@@ -21,8 +21,8 @@ def draw() -> None:
             sources = [Source(each.suite, each.cells, each.store) for each in chosen]
             plot = next(family(name).draw(sources))
             path = Path(__file__).parent / f"figure-{name}.png"
-            # Half as fine as `figures` writes them, so that each is below 100 kB.
-            plot.figure.savefig(path, dpi=100, metadata=FORMATS["png"])
+            # Less fine than `figures` writes them, so that each is below 100 kB.
+            plot.figure.savefig(path, dpi=85, metadata=FORMATS["png"])
             print(f"Written: {path.relative_to(ROOT)}, {path.stat().st_size // 1000} kB")
 
 
