@@ -116,7 +116,8 @@ class Group:
             }
             found.append(
                 {
-                    "method": method, "T": int(seeds["T"].iloc[0]), "value": mean["value"], **energies, "seeds": len(seeds),
+                    "method": method, "T": int(seeds["T"].iloc[0]), "value": mean["value"], **energies,
+                    "seeds": len(seeds),
                     "low": mean["ci_low"] if one else mean["value"] - half,
                     "high": mean["ci_high"] if one else mean["value"] + half,
                     "first": mean["latency_first"], "final": mean["latency_final"],
