@@ -47,12 +47,13 @@ class Grid:
     @property
     def texts(self) -> pd.DataFrame:
         """The table as it is printed: "91.20", over seeds "91.20 ±0.31", and "" where there is no number."""
-        shown = self.values.copy().astype(object)
-        for place in np.ndindex(*shown.shape):
-            value, half = self.values.iat[place], self.halves.iat[place]
-            spread = "" if np.isnan(half) else f" ±{half:.{self.digits}f}"
-            shown.iat[place] = "" if np.isnan(value) else f"{value:.{self.digits}f}{spread}"
-        return shown
+        pairs = zip(self.values.to_numpy(float), self.halves.to_numpy(float), strict=True)
+        rows = [[self._text(value, half) for value, half in zip(*pair, strict=True)] for pair in pairs]
+        return pd.DataFrame(rows, self.values.index, self.values.columns)
+
+    def _text(self, value: float, half: float) -> str:
+        spread = "" if np.isnan(half) else f" ±{half:.{self.digits}f}"
+        return "" if np.isnan(value) else f"{value:.{self.digits}f}{spread}"
 
 
 def grids(group: Group) -> Iterator[Grid]:

@@ -106,7 +106,7 @@ class Group:
         rows = complete(self.rows)
         rows = rows[(rows["metric"] == self.metric) & rows["T"].notna()]
         found = []
-        for (method, T), seeds in rows.groupby(["method", "T"], sort=False):
+        for (method, _), seeds in rows.groupby(["method", "T"], sort=False):
             mean = seeds[["value", "ci_low", "ci_high", "latency_first", "latency_final"]].astype(float).mean()
             half = half_width(seeds["value"]) if len(seeds) > 1 else 0.0
             one = len(seeds) == 1
@@ -116,7 +116,8 @@ class Group:
             }
             found.append(
                 {
-                    "method": method, "T": int(T), "value": mean["value"], **energies, "seeds": len(seeds),
+                    "method": method, "T": int(seeds["T"].iloc[0]), "value": mean["value"], **energies,
+                    "seeds": len(seeds),
                     "low": mean["ci_low"] if one else mean["value"] - half,
                     "high": mean["ci_high"] if one else mean["value"] + half,
                     "first": mean["latency_first"], "final": mean["latency_final"],

@@ -112,8 +112,9 @@ def _searched(sources: Sequence[Source]) -> Iterator[tuple[Group, Record]]:
 
 
 def _same(record: Record, other: Record) -> bool:
-    """Whether the searches of a record are the first ones of another."""
-    return record.searches == other.searches[: len(record.searches)]
+    """Whether the tables of a record are the first ones of another, whatever their budgets."""
+    tables = [[search.divergence for search in each.searches] for each in (record, other)]
+    return tables[0] == tables[1][: len(tables[0])]
 
 
 def _spread(count: int) -> list[int]:
