@@ -32,6 +32,17 @@ def test_a_check_that_fails_or_raises_is_a_line_and_the_exit_status(
     assert "fail    search          phi (1, 2)" in said
 
 
+def test_an_interrupted_run_names_the_check_and_fails(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupted(_: check.Checks) -> tuple[bool, str]:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(check.Checks, "search", interrupted)
+    assert check.main(["--device", "cpu", "--only", "search"]) == 1
+    assert "fail    search          interrupted" in capsys.readouterr().out
+
+
 def test_what_does_not_begin_in_time_is_not_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(check, "LAST_START", -1.0)
     lines = check.run(check.Checks(torch.device("cpu"), True, tmp_path), ("capture", "search"))
