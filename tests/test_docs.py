@@ -81,6 +81,20 @@ def test_the_example_of_training_through_spikes_runs(
     assert re.search(r"converted, T = 2: .*\nfine-tuned: ", capsys.readouterr().out)
 
 
+def test_the_snippets_of_exchange_run(
+    digits: dict[str, object], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("nir")
+    pytest.importorskip("onnxruntime")
+    monkeypatch.chdir(tmp_path)
+    names = dict(digits)
+    exec("from conversion import capture, convert, simulate\ngraph = capture(ann.eval(), example)", names)
+    for snippet in blocks("docs/exchange.md", "python"):
+        exec(snippet, names)
+    said = capsys.readouterr().out
+    assert " 0 of them other when the file is read again" in said and " 0 that differ otherwise" in said
+
+
 @pytest.mark.slow
 def test_the_snippet_of_running_from_python_runs(tmp_path: Path) -> None:
     """The example runs as a script of its own, since its workers import it."""

@@ -7,6 +7,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import torch
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
 from torch import Tensor
 
 from benchmarks.choices import ExportFormat
@@ -17,6 +20,7 @@ from benchmarks.suites.plugins import load_plugins
 from conversion import SpikingNetwork, load
 from conversion.errors import BenchmarkError
 from conversion.exchange import compare, save_nir, save_onnx
+from conversion.exchange.chips import reasons_against
 from conversion.exchange.files import trace_path
 from conversion.methods import METHODS
 
@@ -59,9 +63,22 @@ def export(
     if format == "nir":
         replay = save_nir(snn, output, torch.cat([*inputs]))
         print(f"{output} and its trace {trace_path(output).name}\n{replay}")
+        _print_mapping(snn)
     else:
         save_onnx(snn, output)
         print(f"{output}\n{compare(snn, inputs)}")
+
+
+def _print_mapping(snn: SpikingNetwork) -> None:
+    """Why the network does not fit a chip of convolution cores, as a table."""
+    reasons = reasons_against(snn)
+    if not reasons:
+        print("On Speck: nothing is against it by its layers; memory and 8-bit weights are for the chip's own tools.")
+        return
+    table = Table("layer", "needs", "Speck has")
+    for reason in reasons:
+        table.add_row(escape(reason.layer), escape(reason.needs), escape(reason.limit))
+    Console().print(table)
 
 
 def _converted(cell: Cell, bench: Workbench, converted: Path | None) -> SpikingNetwork:

@@ -195,7 +195,7 @@ class Checks:
     def _engine(self, engine: Literal["local", "ray"], workers: int, what: str) -> tuple[bool, str]:
         def measured(place: str, used: EngineName) -> Any:
             frame = run_suite(
-                "smoke", methods=["calibration", "burst*"], T=2, device=place, precision="float32", engine=used,
+                "smoke", methods="burst*", T=2, device=place, precision="float32", engine=used,
                 workers=workers if used == engine else None, results=self.folder / f"{engine}_{used}",
             )  # fmt: skip
             return frame[frame["metric"] == "accuracy"].set_index("cell")["value"]
@@ -296,6 +296,9 @@ def run(checks: Checks, names: tuple[str, ...]) -> list[Line]:
                 found = getattr(checks, name)()
                 verdict: Verdict = "not run" if found is None else "pass" if found[0] else "fail"
                 figures = "ray is not installed: pip install -e '.[cluster]'" if found is None else found[1]
+            except KeyboardInterrupt:  # Of tests/gpu/run.sh, when its time is over, or of the user.
+                print(Line(name, "fail", "interrupted", time.perf_counter() - started), flush=True)
+                raise
             except Exception as error:
                 verdict, figures = "fail", f"{type(error).__name__}: {next(iter(str(error).splitlines()), '')}"
             line = Line(name, verdict, figures, time.perf_counter() - started)
@@ -326,6 +329,9 @@ def main(arguments: list[str] | None = None) -> int:
     except BenchmarkError as error:
         print(error, file=sys.stderr)
         return 2
+    except KeyboardInterrupt:
+        print(f"stopped after {time.perf_counter() - started:.0f} s; the checks behind it did not run")
+        return 1
     verdicts = [line.verdict for line in lines]
     counts = ", ".join(f"{verdicts.count(kind)} {kind}" for kind in ("pass", "fail", "not run"))
     print(f"{counts}; {time.perf_counter() - started:.0f} s")
