@@ -36,12 +36,12 @@ def draw_figures(selected: Sequence[Selected], names: Sequence[str], to: Path | 
     folder.mkdir(parents=True, exist_ok=True)
     absent = []
     with styled():
-        for each in wanted or [each for each in FAMILIES if not each.computed]:
-            drawn = [save(plot.figure, folder, plot.name) for plot in each.draw(sources)]
+        for drawing in wanted or [each for each in FAMILIES if not each.computed]:
+            drawn = [save(plot.figure, folder, plot.name) for plot in drawing.draw(sources)]
             for paths in drawn:
                 print(printable(str(paths[-1])))
             if not drawn:
-                absent.append(_absence(each, sources))
+                absent.append(_absence(drawing, sources))
     if wanted and absent:
         raise BenchmarkError("\n".join(absent))
     if len(absent) == len(FAMILIES):

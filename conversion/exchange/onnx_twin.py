@@ -25,7 +25,7 @@ from conversion.exchange.onnx_operators import Operators
 from conversion.exchange.signals import Signal, one
 from conversion.report.naming import layer_name, op_name
 from conversion.simulation.network import SpikingNetwork
-from conversion.simulation.neuron import Layer, Neuron, leaky_relu
+from conversion.simulation.neuron import Layer, Neuron, leaky_relu, slope_along
 from conversion.simulation.schedules import StepSchedule
 
 if TYPE_CHECKING:
@@ -63,7 +63,7 @@ def export_onnx(network: SpikingNetwork, *, levels_as_outputs: bool = False) -> 
     layers = [name for name, part in parts.items() if part.kind == "Neurons"] if levels_as_outputs else []
     outputs = [ends[1]]
     for name in layers:
-        kind = kinds.UINT8 if parts[name].fields["neuron"].slope == 0 else kinds.INT8
+        kind = kinds.INT8 if parts[name].fields["neuron"].leaky else kinds.UINT8
         outputs.append(info(f"{name}_levels", kind, ["N", *parts[name].shape]))
     graph = onnx.helper.make_graph(writer.nodes, "quantised_twin", [ends[0]], outputs, writer.constants)
     opset = [onnx.helper.make_opsetid("", OPSET)]
@@ -85,13 +85,13 @@ def _require_twin(network: SpikingNetwork) -> None:
         )
     for node, neuron in network.neurons.items():
         name = layer_name(network, node)
-        kind, most = ("uint8", MOST_LEVELS) if neuron.slope == 0 else ("int8", MOST_LEVELS // 2)
+        kind, most = ("int8", MOST_LEVELS // 2) if neuron.leaky else ("uint8", MOST_LEVELS)
         if neuron.phi > most:
             raise InvalidInput(
                 f"The layer '{name}' has {neuron.phi} levels above zero, and {kind} has {most}. {instead}, with "
                 f"T times phi at most {most}."
             )
-        if neuron.slope > 0 and neuron.start == "none":
+        if neuron.leaky and neuron.start == "none":
             raise InvalidInput(
                 f"The layer '{name}' has negative levels that are rounded down, and QuantizeLinear rounds to the "
                 f"nearest. {instead}, and start=potential."
@@ -167,7 +167,7 @@ class _Writer(Operators):
             self.node("Mul", [source, self.constant(f"{name}_scale", fields["scale"][None])], scaled)
             self.node("Add", [scaled, self.constant(f"{name}_offset", fields["offset"][None])], name)
         else:
-            self.neurons(name, source, fields["neuron"])
+            self.neurons(name, source, fields["neuron"], 1 + len(part.shape))
 
     def summed(self, name: str, part: Part) -> str:
         """The sum of a part's sources."""
@@ -178,11 +178,15 @@ class _Writer(Operators):
             first = total
         return first
 
-    def neurons(self, name: str, source: str, neuron: Neuron) -> None:
+    def neurons(self, name: str, source: str, neuron: Neuron, dims: int) -> None:
         kind: Any = np.uint8
-        if neuron.slope > 0:
+        if neuron.leaky:
             kind, leaky = np.int8, f"{name}_leaky"
-            self.node("LeakyRelu", [source], leaky, alpha=neuron.slope)
+            if isinstance(neuron.slope, tuple):
+                slopes = torch.tensor(neuron.slope).view(-1, *[1] * (dims - 2))
+                self.node("PRelu", [source, self.constant(f"{name}_slopes", slopes)], leaky)
+            else:
+                self.node("LeakyRelu", [source], leaky, alpha=neuron.slope)
             source = leaky
         least, most = (self.scalar(f"levels_{level}", float(level)) for level in (neuron.lowest, neuron.phi))
         scale, point = self.scalar("scale", 1.0), self.scalar(f"zero_{kind.__name__}", 0, kind)
@@ -268,7 +272,8 @@ def _levels(double: SpikingNetwork, inputs: Tensor) -> tuple[list[tuple[Any, Any
         if neuron.potential is not None:
             received = received + per_neuron(neuron.potential.double(), axis, current.dim())
         # A tie is where the quantiser jumps.
-        scaled = leaky_relu(received, neuron.slope if neuron.slope > 0 else 1.0) / threshold
+        slope = slope_along(neuron.slope, received, axis) if neuron.leaky else 1.0
+        scaled = leaky_relu(received, slope) / threshold
         scaled = scaled + (0.5 if neuron.start != "none" else 0.0)
         found.append(((output / threshold).round().numpy(), (scaled - scaled.round()).abs().numpy()))
         return output

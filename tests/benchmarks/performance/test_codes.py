@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from benchmarks.performance.codes import ERRORS, FAMILIES, cheapest, half_normal, main
+from benchmarks.pages.figures.code_costs import ERRORS, FAMILIES, cheapest, half_normal
+from benchmarks.performance.codes import main
 from conversion.codes import Held
 
 pytestmark = pytest.mark.slow

@@ -43,7 +43,9 @@ def same_as_onnxruntime(path: Path, shape: Sequence[int], batch: int = 3) -> Con
 
 
 def operations(graph: ConversionGraph) -> list[str]:
-    return [packet(each).__name__ for each in graph.body if each not in graph.output_encoders]
+    """What is computed; a reshape may need its input copied to another order first."""
+    names = [packet(each).__name__ for each in graph.body if each not in graph.output_encoders]
+    return ["reshape" if name == "view" else name for name in names if name != "clone"]
 
 
 def test_a_network_of_an_exporter(tmp_path: Path) -> None:
@@ -72,7 +74,7 @@ def test_an_example_is_needed_only_for_sizes_that_the_file_leaves_open(tmp_path:
         capture(written(tmp_path, small_convnet()), torch.ones(1, 4, 8, 8))
 
 
-def shapes_followed() -> list[onnx.NodeProto]:
+def shapes_followed() -> list[Any]:
     """A shuffle of channels as PyTorch exports it, whose shapes are computed from that of x."""
     return [
         node("Shape", "x", ["s"]), node("Gather", ["s", "i0"], ["n"]), node("Gather", ["s", "i1"], ["c"]),
@@ -86,7 +88,7 @@ def shapes_followed() -> list[onnx.NodeProto]:
 
 
 SIZES: Mapping[str, Array] = {
-    "i0": np.int64(0), "i1": np.int64(1), "two": np.int64(2), "axis": whole(0), "pair": whole(2), "rest": whole(-1),
+    "i0": np.array(0), "i1": np.array(1), "two": np.array(2), "axis": whole(0), "pair": whole(2), "rest": whole(-1),
     "zero": whole(0), "one": whole(1), "last": whole(4, 5),
 }  # fmt: skip
 
@@ -99,8 +101,9 @@ def test_arithmetic_of_shapes_is_done_before_anything_is_computed(tmp_path: Path
 
 def test_grids_of_places_become_constants(tmp_path: Path) -> None:
     """As detectors make their anchors: Range over a side, ConstantOfShape and Expand over the batch."""
-    constants = {
-        "side": whole(2), "end": whole(3), "zero": np.int64(0), "one": np.int64(1), "half": np.float32(0.5),
+    constants: Mapping[str, Array] = {
+        "side": whole(2), "end": whole(3), "zero": np.array(0, np.int64), "one": np.array(1, np.int64),
+        "half": np.array(0.5, np.float32),
         "first": whole(0), "next": whole(1), "tail": whole(1, 1), "none": whole(0),
     }  # fmt: skip
     nodes = [
@@ -117,7 +120,7 @@ def test_grids_of_places_become_constants(tmp_path: Path) -> None:
 
 def test_files_for_single_samples_take_batches(tmp_path: Path) -> None:
     """Where an exporter wrote the batch of one into shapes, the batch of the input stands for it."""
-    constants = {"target": whole(1, 2, 8), "flat": whole(1, -1), "token": numbers(1, 1, 8)}
+    constants: Mapping[str, Array] = {"target": whole(1, 2, 8), "flat": whole(1, -1), "token": numbers(1, 1, 8)}
     nodes = [node("Reshape", ["x", "target"], ["r"]), node("Concat", ["token", "r"], ["c"], axis=1),
              node("Reshape", ["c", "flat"], ["f"]), node("Relu", "f")]  # fmt: skip
     same_as_onnxruntime(written(tmp_path, model(nodes, (1, 4, 4), constants)), (4, 4))
@@ -137,7 +140,11 @@ def test_constants_are_computed_once(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("kind", ["silu", "hard swish of Paddle", "hard swish of PyTorch"])
 def test_activations_of_several_nodes_become_one(kind: str, tmp_path: Path) -> None:
-    constants = {"3": np.float32(3), "6": np.float32(6), "0": np.float32(0)}
+    constants: Mapping[str, Array] = {
+        "3": np.array(3, np.float32),
+        "6": np.array(6, np.float32),
+        "0": np.array(0, np.float32),
+    }
     nodes, wanted = {
         "silu": ([node("Sigmoid", "x", ["s"]), node("Mul", ["x", "s"])], "silu"),
         "hard swish of Paddle": (
@@ -159,13 +166,13 @@ def test_the_rules_of_activations_name_neurons(tmp_path: Path) -> None:
         node("HardSigmoid", "c", ["h"]),
         node("LeakyRelu", "h", alpha=0.2),
     ]
-    path = written(tmp_path, model(nodes, ("n", 4), {"low": np.float32(0), "high": np.float32(6)}))
+    path = written(tmp_path, model(nodes, ("n", 4), {"low": np.array(0, np.float32), "high": np.array(6, np.float32)}))
     graph = same_as_onnxruntime(path, (4,))
     wanted = [Activation(ceiling=6.0), Activation(ceiling=1.0), Activation(slope=float(np.float32(0.2)))]
     assert [graph.activation(each) for each in graph.firing] == wanted
 
 
-def refused(nodes: Sequence[onnx.NodeProto], shape: Sequence[int | str], folder: Path, **options: Any) -> str:
+def refused(nodes: Sequence[Any], shape: Sequence[int | str], folder: Path, **options: Any) -> str:
     path = written(folder, model(nodes, shape, **options))
     with pytest.raises((UnsupportedOp, InvalidInput)) as caught:
         capture(path, torch.zeros([1, *(size if isinstance(size, int) else 4 for size in shape[1:])]))
@@ -186,20 +193,23 @@ def test_an_operator_without_a_rule_is_named(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("nodes", "constants", "said"),
     [
-        ([node("Gather", ["x", "i"], ["g"]), node("Reshape", ["x", "g"])], {"i": np.int64(0)}, "reads its 'target'"),
+        (
+            [node("Gather", ["x", "i"], ["g"]), node("Reshape", ["x", "g"])], {"i": np.array(0, np.int64)},
+            "reads its 'target'",
+        ),
         ([node("Equal", ["x", "c"], ["e"]), node("Cast", "e", to=1)], {"c": numbers(4)}, "node 'Equal_number_0' has"),
         ([node("Reshape", ["x", "t"])], {"t": whole(3, 7)}, r"cannot be computed for inputs of shape"),
-        ([node("Resize", ["x", "", "s"], mode="cubic")], {"s": np.float32([1, 2])}, "has mode = 'cubic'"),
+        ([node("Resize", ["x", "", "s"], mode="cubic")], {"s": np.array([1, 2], np.float32)}, "has mode = 'cubic'"),
         ([node("ReduceSum", ["x", "a"])], {"a": whole(0)}, "mixes the samples of a batch"),
         ([node("Relu", "nothing")], {}, "reads 'nothing', which no node before it"),
         ([node("Relu", ["x", "x", "x"])], {}, "has 3 inputs, and its operator 1"),
         ([node("LeakyRelu", "x", alpha="steep")], {}, "has alpha = 'steep', which is of another type"),
-        ([node("Dropout", ["x", "", "t"])], {"t": np.bool_(True)}, "is in training mode"),
+        ([node("Dropout", ["x", "", "t"])], {"t": np.array(True, np.bool_)}, "is in training mode"),
         ([node("Floor", "x")], {}, "has no rule"),
     ],
 )  # fmt: skip
 def test_what_cannot_be_captured_is_a_sentence(
-    nodes: list[onnx.NodeProto], constants: dict[str, Array], said: str, tmp_path: Path
+    nodes: list[Any], constants: dict[str, Array], said: str, tmp_path: Path
 ) -> None:
     assert re.search(said, refused(nodes, ("n", 4), tmp_path, constants=constants))
 
@@ -215,7 +225,11 @@ def test_a_rule_of_ones_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
 
 def test_nothing_is_allocated_that_a_file_only_claims(tmp_path: Path) -> None:
     """Shapes of a million millions: of a constant, of a signal, of the input."""
-    constants = {"big": whole(2**20, 2**20, 4), "wide": whole(0, 0, 0, 2**40), "thin": whole(1, 2**40)}
+    constants: Mapping[str, Array] = {
+        "big": whole(2**20, 2**20, 4),
+        "wide": whole(0, 0, 0, 2**40),
+        "thin": whole(1, 2**40),
+    }
     said = refused(
         [node("ConstantOfShape", "big", ["z"]), node("Add", ["x", "z"])], ("n", 4), tmp_path, constants=constants
     )

@@ -19,7 +19,7 @@ from tests.conversion.capture.onnx.files import model, node, small_convnet, writ
 ADDED = [node("Add", ["x", "c"])]
 
 
-def tensor(values: Any, dtype: int, **stored: Any) -> onnx.TensorProto:
+def tensor(values: Any, dtype: int, **stored: Any) -> Any:
     made = onnx.TensorProto(name="c", data_type=dtype, dims=list(np.shape(values)))
     for name, value in stored.items():
         if name == "raw_data":
@@ -29,20 +29,20 @@ def tensor(values: Any, dtype: int, **stored: Any) -> onnx.TensorProto:
     return made
 
 
-def holding(made: onnx.TensorProto, folder: Path) -> Path:
+def holding(made: Any, folder: Path) -> Path:
     whole = model(ADDED, ("n", 2))
     whole.graph.initializer.append(made)
     return written(folder, whole)
 
 
 KIND = onnx.TensorProto
-HALF = np.float16([1.5, -2])
+HALF = np.array([1.5, -2], np.float16)
 TENSORS = {
     "float": tensor([1.5, -2], KIND.FLOAT, float_data=[1.5, -2]),
     "double": tensor([1.5, -2], KIND.DOUBLE, double_data=[1.5, -2]),
     "half, bits": tensor([1.5, -2], KIND.FLOAT16, int32_data=[int(bits) for bits in HALF.view(np.uint16)]),
     "half, bytes": tensor([1.5, -2], KIND.FLOAT16, raw_data=HALF.tobytes()),
-    "bfloat16": tensor([1.5, -2], KIND.BFLOAT16, raw_data=np.uint16([0x3FC0, 0xC000]).tobytes()),
+    "bfloat16": tensor([1.5, -2], KIND.BFLOAT16, raw_data=np.array([0x3FC0, 0xC000], np.uint16).tobytes()),
     "bfloat16, bits": tensor([1.5, -2], KIND.BFLOAT16, int32_data=[0x3FC0, 0xC000]),
 }  # fmt: skip
 WHOLE = {
@@ -71,7 +71,7 @@ def test_tensors_of_every_type_and_field(kind: str, tmp_path: Path) -> None:
         (onnx.TensorProto(name="c", data_type=KIND.FLOAT, dims=[2**40, 2**40]), "0 numbers are stored for it"),
     ],
 )  # fmt: skip
-def test_a_tensor_has_to_lie_within_what_is_stored(made: onnx.TensorProto, said: str, tmp_path: Path) -> None:
+def test_a_tensor_has_to_lie_within_what_is_stored(made: Any, said: str, tmp_path: Path) -> None:
     with pytest.raises(InvalidInput, match=f"damaged: the tensor 'c' .*{said}"):
         read_file(holding(made, tmp_path))
 
@@ -90,7 +90,7 @@ def external(folder: Path, location: str, **told: int) -> Path:
 
 def test_external_data_beside_the_file(tmp_path: Path) -> None:
     (tmp_path / "data").mkdir()
-    (tmp_path / "data/net.bin").write_bytes(b"\0" * 4 + np.float32([1, 2]).tobytes())
+    (tmp_path / "data/net.bin").write_bytes(b"\0" * 4 + np.array([1, 2], np.float32).tobytes())
     path = external(tmp_path, "data/net.bin", offset=4, length=8)
     assert read_file(path).constants["c"].tolist() == [1, 2]
     assert torch.equal(capture(path).run(torch.zeros(1, 2)), torch.tensor([[1.0, 2.0]]))
