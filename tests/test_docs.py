@@ -18,10 +18,10 @@ import yaml
 from adapters import NETWORKS, find_weights, load_weights
 from benchmarks.pages.catalogue import with_tables
 from benchmarks.pages.leaderboard import leaderboard
-from benchmarks.references.prices import PRICES
 from benchmarks.site.page import PAGE
 from benchmarks.suites.files import load_suite
 from benchmarks.suites.shipped import suite_names
+from conversion.counting.prices import PRICES
 from conversion.methods import METHODS
 from tasks import TASKS
 

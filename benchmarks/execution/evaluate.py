@@ -19,7 +19,7 @@ from torch.utils._pytree import tree_leaves, tree_map
 from adapters import Network, load_weights
 from benchmarks.records.predictions import Predictions
 from benchmarks.records.record import LayerCounts, Value
-from benchmarks.references.prices import Totals
+from benchmarks.references.totals import Totals
 from conversion import Calibration, ConversionGraph, Counts, SpikingNetwork, capture, simulate
 from conversion.codes import RATE
 from conversion.counting.operations import KINDS

@@ -9,8 +9,8 @@ import pandas as pd
 
 from benchmarks.pages.markdown import table
 from benchmarks.pages.seeds import Rows, mean_text, over_seeds, parts
-from benchmarks.references.prices import Coding
 from conversion.codes import RATE
+from conversion.counting.prices import Coding
 
 PRICES_OF_CODES = (
     "A spike is one accumulation (unary), whatever its amplitude. For machines that know one amplitude it is priced as "

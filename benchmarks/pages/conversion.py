@@ -13,9 +13,9 @@ from torch import Tensor
 from benchmarks.execution.workbench import Workbench
 from benchmarks.pages.markdown import table
 from benchmarks.records.record import Record
-from benchmarks.references.prices import PRICES, Coding
 from benchmarks.suites.cell import Cell
 from conversion.codes import RATE
+from conversion.counting.prices import PRICES, Coding
 from conversion.report.errors import PARTS
 from conversion.report.layers import LayerReport, advice, worst
 from conversion.report.roles import RoleGroup, roles

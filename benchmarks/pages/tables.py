@@ -15,11 +15,11 @@ from benchmarks.pages.paper import paper_page
 from benchmarks.pages.seeds import ROW, Rows, mean_text, over_seeds, parts
 from benchmarks.records.reading import Results
 from benchmarks.records.record import Record
-from benchmarks.references.prices import PRICES
 from benchmarks.suites.cell import Cell
 from benchmarks.suites.suite import Suite
 from benchmarks.text import in_csv, one_line, page
 from conversion.codes import RATE
+from conversion.counting.prices import PRICES
 from conversion.errors import InvalidInput
 from tasks import TASKS
 

@@ -9,7 +9,7 @@ import pandas as pd
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, PositiveInt, ValidationError, model_validator
 
 from benchmarks.records.searches import Search
-from benchmarks.references.prices import Firing, Totals
+from benchmarks.references.totals import Firing, Totals
 from benchmarks.suites.cell import STEPS, Cell
 from conversion.codes import RATE
 from conversion.errors import BenchmarkError

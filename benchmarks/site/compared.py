@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.gate.paired import Paired, adjusted, compare
-from benchmarks.references.prices import Coding
 from benchmarks.site.rows import Board, Measured, Row
+from conversion.counting.prices import Coding
 
 PER_BOARD = 12
 """The most comparisons of one board: those of the front first, then by score."""

@@ -16,7 +16,6 @@ from benchmarks.pages.paper import paper_page
 from benchmarks.pages.tables import collect_cells
 from benchmarks.records.reading import open_results
 from benchmarks.references.paper import printed
-from benchmarks.references.prices import PRICES
 from benchmarks.site.compared import comparisons
 from benchmarks.site.coverage import coverage, folder_of, unmeasured
 from benchmarks.site.details import LAYER, details, four, six
@@ -26,6 +25,7 @@ from benchmarks.site.sentences import leaders
 from benchmarks.site.sources import DEFAULT_PRICES, Source, sources
 from benchmarks.suites.files import load_suites
 from benchmarks.suites.suite import Suite
+from conversion.counting.prices import PRICES
 from conversion.errors import BenchmarkError
 from conversion.files import write_atomically
 from tasks import TASKS

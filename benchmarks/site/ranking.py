@@ -17,9 +17,9 @@ from functools import cached_property
 import numpy as np
 from scipy import stats
 
-from benchmarks.references.prices import Coding
 from benchmarks.site.hull import Floats, energy_for, score_within
 from benchmarks.site.rows import Board, Measured, Row
+from conversion.counting.prices import Coding
 
 BUDGETS = (20.0, 50.0, 100.0)
 """Energies in percent of the ANN's."""

@@ -13,8 +13,8 @@ from benchmarks.pages.chance import chance
 from benchmarks.pages.seeds import complete, half_width, parts
 from benchmarks.pages.tables import collect_cells
 from benchmarks.records.record import Record
-from benchmarks.references.prices import PRICES, Coding
 from benchmarks.site.sources import Source
+from conversion.counting.prices import PRICES, Coding
 
 CODINGS: tuple[Coding, ...] = ("unary", "smallest", "binary", "graded")
 BOARD = ["task", "network", "profile", "precision"]

@@ -9,8 +9,8 @@ from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
 from adapters import NETWORKS
-from benchmarks.references.prices import PRICES
 from benchmarks.suites.suite import Entry, Suite
+from conversion.counting.prices import PRICES
 from conversion.methods import METHODS
 from tasks import TASKS
 

@@ -22,10 +22,10 @@ from pydantic import (
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from adapters import NETWORKS
-from benchmarks.references.prices import PRICES
 from benchmarks.suites.cell import STEPS, Cell
 from benchmarks.suites.comparisons import Ablation, IsoEnergy, Problem
 from benchmarks.suites.paper import PaperTable
+from conversion.counting.prices import PRICES
 from conversion.errors import BenchmarkError, InvalidInput, UnknownName
 from conversion.methods import METHODS
 from tasks import TASKS

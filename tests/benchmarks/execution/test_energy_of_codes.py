@@ -10,9 +10,10 @@ import torch
 from torch import Tensor, nn
 
 from benchmarks.execution.evaluate import _code, _layers, _totals, _wait
-from benchmarks.references.prices import PRICES, Coding, Totals
+from benchmarks.references.totals import Totals
 from conversion import SpikingNetwork, capture, simulate
 from conversion.codes import Code, Held, OneHot, Phase, Unary
+from conversion.counting.prices import PRICES, Coding
 from conversion.simulation.exit_rules import ConfidenceRule
 from conversion.simulation.neuron import Neuron
 from conversion.simulation.trial import Trial

@@ -13,7 +13,7 @@ from benchmarks.gate.baselines import Baseline, take_baseline
 from benchmarks.gate.judge import Gate, judge_all
 from benchmarks.records.record import Record, Value
 from benchmarks.records.store import Store
-from benchmarks.references.prices import Totals
+from benchmarks.references.totals import Totals
 from benchmarks.suites.cell import Cell
 
 INPUTS = {"weights": "w" * 8, "data": "d" * 8, "precision": "float32"}

@@ -12,7 +12,6 @@ import pytest
 
 from benchmarks.execution.workbench import ROOT, Workbench
 from benchmarks.pages.conversion import Conversion, layer_table, markdown, measure_conversion
-from benchmarks.references.prices import PRICES
 from benchmarks.references.released import (
     Flags,
     chosen_method,
@@ -24,6 +23,7 @@ from benchmarks.references.released import (
 from benchmarks.suites.cell import Cell
 from benchmarks.suites.files import load_suite
 from conversion import InvalidInput
+from conversion.counting.prices import PRICES
 from conversion.errors import UnknownName
 from tests.benchmarks.conftest import Cli
 from tests.tolerance import points

@@ -15,7 +15,7 @@ from benchmarks.pages.publish import show_screenful, write_pages
 from benchmarks.pages.tables import COLUMNS, collect, markdown, write_tables
 from benchmarks.records.record import Record, Value
 from benchmarks.records.store import Store
-from benchmarks.references.prices import Totals
+from benchmarks.references.totals import Totals
 from benchmarks.suites.files import load_suite
 from benchmarks.suites.suite import Suite
 

@@ -12,7 +12,7 @@ import pytest
 
 from benchmarks.records.record import Record, Value
 from benchmarks.records.store import DamagedRecord, Store
-from benchmarks.references.prices import Totals
+from benchmarks.references.totals import Totals
 from benchmarks.suites.files import load_suite
 from conversion.errors import BenchmarkError
 from tests.benchmarks.records.edits import edit

@@ -13,7 +13,7 @@ import pytest
 
 from benchmarks.records.record import LayerCounts, Record, Value
 from benchmarks.records.store import Store
-from benchmarks.references.prices import Totals
+from benchmarks.references.totals import Totals
 from benchmarks.site.page import write_page
 from benchmarks.suites.cell import Cell
 from conversion.report.layers import ErrorParts, ErrorSize, LayerReport

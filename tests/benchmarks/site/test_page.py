@@ -16,13 +16,13 @@ from benchmarks.pages.comparisons import frontier
 from benchmarks.pages.tables import read_table
 from benchmarks.records.sealed import seal
 from benchmarks.records.store import Store
-from benchmarks.references.prices import PRICES
 from benchmarks.site.compared import comparisons, front
 from benchmarks.site.details import commands, details
 from benchmarks.site.page import NoPage, render, write_page
 from benchmarks.site.rows import boards, measured_cells, tables
 from benchmarks.site.sources import sources
 from benchmarks.suites.files import load_suite
+from conversion.counting.prices import PRICES
 from conversion.errors import BenchmarkError
 from tests.benchmarks.site.conftest import EVIL, ROWS, N, embedded, record, write_results
 

@@ -10,12 +10,12 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from benchmarks.pages.comparisons import value_at
-from benchmarks.references.prices import PRICES
 from benchmarks.site.critical import diagram
 from benchmarks.site.hull import energy_for, score_within
 from benchmarks.site.ranking import Ranking, Standing, blocks, draws, interval, rankings
 from benchmarks.site.rows import CODINGS, Board, Kind, Row
 from benchmarks.site.sentences import leaders
+from conversion.counting.prices import PRICES
 
 
 def row(name: str, value: float, share: float, kind: Kind = "spiking", at_chance: bool = False) -> Row:

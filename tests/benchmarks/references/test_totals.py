@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 from pydantic import ValidationError
 
-from benchmarks.references.prices import PRICES, Totals
+from benchmarks.references.totals import Totals
+from conversion.counting.prices import PRICES
 
 ANN = Totals(
     steps=1, neurons=0, spikes=0, digits=0, events=0, units=0, synops_unary=0, synops_smallest=0, synops_binary=0,

@@ -7,9 +7,7 @@ from typing import Any
 from pydantic import model_validator
 
 from conversion.counting.operations import AnalogOperations, SpikeOperations
-from conversion.counting.prices import PRICES, Coding, PriceList
-
-__all__ = ["PRICES", "Coding", "Firing", "PriceList", "Totals"]
+from conversion.counting.prices import Coding
 
 
 class Firing(SpikeOperations):
