@@ -76,7 +76,7 @@ def test_more_samples_and_another_run_never_calibrate(
     method = cell("adafire_ssc_iat", phi=2, phi_init=3, samples=4)
     first = bench(kept).measure(method, lambda _: None).record
     # The search of AdaFire sets thresholds by itself.
-    assert run[0] == "AdaFire" and run[-3:] == ["SSC", "BiasCorrection", "EarlyExit"]
+    assert [name for name in run if name != "Thresholds"] == ["AdaFire", "SSC", "BiasCorrection", "EarlyExit"]
     run.clear()
 
     def refused(self: Digits, count: int, seed: int) -> None:
