@@ -103,7 +103,6 @@ def test_an_array_is_an_example_a8() -> None:
         (np.zeros((0, 3, 6, 6)), r"shape \(0, 3, 6, 6\)"),
         (torch.tensor(1.0), r"shape \(\); pass a batch"),
         (IMAGES * math.nan, "not finite"),
-        (None, "NoneType"),
         ("image.png", "str"),
         (np.array(["a"]), "numpy array of type <U1"),
     ],
@@ -113,12 +112,22 @@ def test_other_examples_are_named_a8(example: Any, message: str) -> None:
         capture(_classifier(), example)
 
 
+def test_a_network_needs_an_example_a8() -> None:
+    with pytest.raises(InvalidInput, match="captured with an example input; pass a batch of your data"):
+        capture(_classifier())
+
+
 @pytest.mark.parametrize(
     ("model", "message"),
-    [(lambda x: x, "function"), ("resnet18", "str"), (torch.jit.trace(_classifier(), IMAGES), "TorchScript")],
+    [
+        (lambda x: x, "The network is a .*function"),
+        (7, "The network is a .*int"),
+        (torch.jit.trace(_classifier(), IMAGES), "The network is a .*TorchScript"),
+        ("resnet18", "resnet18 is no ONNX file by its name; pass a network"),
+    ],
 )
 def test_what_is_no_network_is_named_a8(model: Any, message: str) -> None:
-    with pytest.raises(InvalidInput, match=f"The network is a .*{message}"):
+    with pytest.raises(InvalidInput, match=message):
         capture(model, IMAGES)
 
 

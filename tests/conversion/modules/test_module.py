@@ -126,9 +126,9 @@ def test_gradients_leave_the_spikes_as_they_are(surrogate: Any, signed: bool) ->
 
 @pytest.mark.parametrize("signed", [False, True])
 def test_the_gradient_of_a_burst_is_that_of_a_relu(signed: bool) -> None:
-    """With the triangle, between the levels of one step: slope 1 from 1 threshold to phi, 0 beyond both ends."""
+    """With the triangle, half a threshold ahead: slope 1 where 1 to phi spikes are fired, 0 a step beyond."""
     neuron = Neuron(torch.ones(1), 4, torch.zeros(1), signed=signed)
-    current = torch.tensor([-1.5, 1.3, 2.5, 3.9, 7.0], dtype=torch.float64, requires_grad=True)
+    current = torch.tensor([-1.5, 1.3, 2.4, 3.4, 7.0], dtype=torch.float64, requires_grad=True)
     expected = Layer(neuron, 1, 1).step(current.detach()[None])[0]
     layer = Layer(neuron, 1, 1)
     layer.update = with_gradient(neuron, triangle)
