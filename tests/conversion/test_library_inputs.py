@@ -9,6 +9,7 @@ import copy
 import math
 import pickle
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -253,6 +254,15 @@ def test_networks_of_all_kinds_are_copied_a11(method: str) -> None:
     network = convert(graph, IMAGES, method, T=4, **options)
     found = simulate(pickle.loads(pickle.dumps(network)), IMAGES).mean(network.T)
     assert torch.equal(found, simulate(network, IMAGES).mean(network.T))
+
+
+@pytest.mark.parametrize("way", COPIES)
+def test_a_copy_reads_out_the_same_steps_a11(converted: SpikingNetwork, way: str) -> None:
+    part = replace(converted, readout_start=2, readout_end=5)
+    again = COPIES[way](part)
+    assert (again.readout_start, again.readout_end) == (2, 5)
+    assert torch.equal(simulate(again, IMAGES).mean(8), simulate(part, IMAGES).mean(8))
+    assert not torch.equal(simulate(part, IMAGES).mean(8), simulate(converted, IMAGES).mean(8))
 
 
 def test_a_summary_has_a_few_lines_a11(converted: SpikingNetwork) -> None:
