@@ -30,7 +30,8 @@ COSTLY = {
     "qcfs_imagenet_resnet34", "qcfs_imagenet_vgg16", "torchvision/vgg16", "torchvision/vgg16_bn",
     "snn_calibration/vgg16", "torchvision/resnet50.v2", "torchvision/vit_b_16", "yolov2_r50", "yolov2_d19_leaky",
     "yolov2_d19", "yolov2_r34", "fcn_resnet50", "event_resnet34", "event_vgg16", "resnet32", "resnet44", "resnet56",
-    "resnet32_wide",
+    "resnet32_wide", "deeplabv3_resnet50", "ultralytics/yolo11n", "event_resnet18", "event_vgg11", "qcfs_vgg16",
+    "torchvision/mobilenet_v2", "pointnet_parts", "pointnet_parts_max",
 }  # fmt: skip
 OF_THE_CLASS = {
     networks.says_what_it_is, networks.is_called_as_registered, networks.refuses_tasks_of_another_kind,
