@@ -46,7 +46,7 @@ napoleon_use_ivar = True
 napoleon_use_rtype = False
 nitpick_ignore_regex = [
     # Other libraries, whose inventories are not at hand when the site is built offline.
-    ("py:.*", r"(abc|collections|numpy|pandas|pathlib|PIL|pydantic|torch|typing)\..*"),
+    ("py:.*", r"(abc|collections|nir|numpy|onnx|os|pandas|pathlib|PIL|pydantic|torch|typing)\..*"),
     # Our own types that signatures name and that have no entry of their own.
     ("py:.*", r"(adapters|benchmarks|conversion|tasks)\..*"),
     # Docstrings name errors, and fields that share a line, without their module.
