@@ -227,15 +227,22 @@ def not_understood(node: fx.Node) -> dict[str, Any]:
     }
 
 
+def arguments(node: fx.Node) -> dict[str, Any]:
+    """All arguments of a call node by their names in ATen's schema; what has no default and is not given is None."""
+    defaults = _defaults(node)
+    return defaults | dict(zip(defaults, node.args, strict=False)) | node.kwargs if defaults else {}
+
+
 def given_arguments(node: fx.Node) -> dict[str, Any]:
     """Arguments of a call node by their names in ATen's schema, without those at their default."""
+    defaults = _defaults(node)
+    return {name: value for name, value in arguments(node).items() if value != defaults[name]}
+
+
+def _defaults(node: fx.Node) -> dict[str, Any]:
     if not isinstance(node.target, torch._ops.OpOverload):
         return {}
-    listed = node.target._schema.arguments
-    given = dict(zip((argument.name for argument in listed), node.args, strict=False)) | node.kwargs
-    # What has no default is left out by None.
-    defaults = {argument.name: argument.default_value for argument in listed}
-    return {name: value for name, value in given.items() if value != defaults[name]}
+    return {argument.name: argument.default_value for argument in node.target._schema.arguments}
 
 
 def _is_signal(argument: Any) -> bool:

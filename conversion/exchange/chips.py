@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from conversion.capture.roles import SYNAPSES, Role, packet
-from conversion.exchange.folding import arguments, sample_shape, sizes
+from conversion.capture.roles import SYNAPSES, Role, arguments, packet
+from conversion.exchange.parts import sample_shape, sizes
 from conversion.report.naming import layer_name, module_name
 from conversion.simulation.network import SpikingNetwork
 

@@ -9,42 +9,22 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, fx
 
 from conversion.capture.graph import Values
-from conversion.capture.roles import SCALES, Role, aten, packet
+from conversion.capture.roles import SCALES, Role, arguments, aten, packet
+from conversion.exchange.parts import INPUT, OUTPUT, Part, sample_shape, size, sizes
 from conversion.exchange.signals import Signal, by_channel, one
 from conversion.simulation.network import SpikingNetwork
 from conversion.simulation.neuron import Neuron
 
-INPUT, OUTPUT = "input", "output"
 # Operations on shapes that keep all values in their order.
 RESHAPES = (
     aten.view, aten._unsafe_view, aten.reshape, aten.flatten, aten.unflatten, aten.squeeze, aten.unsqueeze,
 )  # fmt: skip
-
-
-@dataclass(eq=False)
-class Part:
-    """One part of a network.
-
-    Attributes:
-        kind: Input, Output, Conv, Affine, Scale, AvgPool, Flatten, Neurons, or what a subclass of `Folding` puts.
-        fields: what it is made with; tensors in float64.
-        shape: of one sample of its output.
-        sources: the parts whose outputs it sums.
-        origin: the operation that it is; None where it was put in between.
-    """
-
-    kind: str
-    fields: dict[str, Any]
-    shape: tuple[int, ...]
-    sources: Sequence[str] = ()
-    origin: fx.Node | None = None
 
 
 class Folding(ABC):
@@ -384,15 +364,6 @@ _RULES: Mapping[Any, Callable[[Folding, fx.Node], Signal]] = {
 }  # fmt: skip
 
 
-def arguments(node: fx.Node) -> dict[str, Any]:
-    """All arguments of an operation by their names in ATen's schema."""
-    if not isinstance(node.target, torch._ops.OpOverload):
-        return {}
-    listed = node.target._schema.arguments
-    defaults = {argument.name: argument.default_value for argument in listed}
-    return defaults | dict(zip(defaults, node.args, strict=False)) | node.kwargs
-
-
 def _only_for(origin: fx.Node, reader: fx.Node) -> bool:
     """Whether the value of an operation goes to one layer of neurons and nowhere else."""
     node = origin
@@ -401,17 +372,3 @@ def _only_for(origin: fx.Node, reader: fx.Node) -> bool:
             return False
         (node,) = node.users
     return True
-
-
-def sample_shape(node: fx.Node) -> tuple[int, ...]:
-    return tuple(int(length) for length in node.meta["val"].shape[1:])
-
-
-def size(shape: tuple[int, ...]) -> int:
-    return torch.Size(shape).numel()
-
-
-def sizes(value: Any, dims: int) -> tuple[int, ...]:
-    """A length for each dimension, where one is given for all or for each."""
-    found = tuple(int(length) for length in value) if isinstance(value, Sequence) else (int(value),)
-    return found * dims if len(found) == 1 else found

@@ -19,6 +19,10 @@ MOST_BYTES = 2**32
 """Size of all data sets of a file, decompressed."""
 MOST_ENTRIES = 100_000
 DEEPEST = 8
+FAILURES = (
+    OSError, AssertionError, KeyError, TypeError, ValueError, AttributeError, IndexError, RuntimeError,
+)  # fmt: skip
+"""What `nir` raises on files that hold something else than it expects."""
 
 
 def read_graph(path: Path) -> nir.NIRGraph:
@@ -33,16 +37,7 @@ def read_graph(path: Path) -> nir.NIRGraph:
     try:
         # Types are checked by computing the network: nir 1.0.8 does not know grouped convolutions.
         graph = nir.read(path, type_check=False)
-    except (
-        OSError,
-        AssertionError,
-        KeyError,
-        TypeError,
-        ValueError,
-        AttributeError,
-        IndexError,
-        RuntimeError,
-    ) as error:
+    except FAILURES as error:
         raise InvalidInput(
             f"The NIR file {path} is damaged, or has a node that NIR does not know: {_reason(error)}."
         ) from error
@@ -57,16 +52,7 @@ def read_trace(path: Path) -> nir.NIRGraphData:
     _inspect(path)
     try:
         return nir.read_data(path)
-    except (
-        OSError,
-        AssertionError,
-        KeyError,
-        TypeError,
-        ValueError,
-        AttributeError,
-        IndexError,
-        RuntimeError,
-    ) as error:
+    except FAILURES as error:
         raise InvalidInput(f"The file {path} is no trace in NIR's format: {_reason(error)}.") from error
 
 

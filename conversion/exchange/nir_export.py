@@ -15,9 +15,10 @@ from torch import Tensor, fx
 
 from conversion.errors import UnsupportedOp
 from conversion.exchange.contract import GraphContract, NeuronContract, NodeContract
-from conversion.exchange.folding import Folding, Part
+from conversion.exchange.folding import Folding
 from conversion.exchange.libraries import library
 from conversion.exchange.limits import refused, require_expressible
+from conversion.exchange.parts import Part
 from conversion.exchange.signals import Signal, by_channel
 from conversion.report.naming import module_name
 from conversion.simulation.network import SpikingNetwork

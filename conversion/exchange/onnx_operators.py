@@ -10,9 +10,10 @@ import torch
 from torch import Tensor, fx
 
 from conversion.capture.graph import source_line
-from conversion.capture.roles import SCALES, aten, packet
+from conversion.capture.roles import SCALES, arguments, aten, packet
 from conversion.errors import UnsupportedOp
-from conversion.exchange.folding import RESHAPES, Folding, Part, arguments, sample_shape, sizes
+from conversion.exchange.folding import RESHAPES, Folding
+from conversion.exchange.parts import Part, sample_shape, sizes
 from conversion.report.naming import op_name
 
 

@@ -19,9 +19,10 @@ from torch import Tensor, fx
 from conversion.capture.channels import per_channel, per_neuron
 from conversion.capture.graph import evaluate, source_line
 from conversion.errors import InvalidInput, UnsupportedOp
-from conversion.exchange.folding import INPUT, OUTPUT, Folding, Part, sample_shape
+from conversion.exchange.folding import Folding
 from conversion.exchange.libraries import library
 from conversion.exchange.onnx_operators import Operators
+from conversion.exchange.parts import INPUT, OUTPUT, Part, sample_shape
 from conversion.exchange.signals import Signal, one
 from conversion.report.naming import layer_name, op_name
 from conversion.simulation.network import SpikingNetwork

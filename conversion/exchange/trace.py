@@ -12,8 +12,8 @@ from torch import Tensor, fx
 
 from conversion.capture.channels import per_neuron
 from conversion.capture.graph import evaluate
-from conversion.exchange.folding import INPUT, OUTPUT
 from conversion.exchange.libraries import library
+from conversion.exchange.parts import INPUT, OUTPUT
 from conversion.simulation.network import SpikingNetwork
 from conversion.simulation.neuron import Layer
 from conversion.simulation.schedules import StepSchedule
