@@ -14,6 +14,7 @@ from benchmarks.pages.figures.searches import frontiers, sensitivity
 from conversion.errors import InvalidInput, UnknownName
 
 ANY = "converted networks and the ANN that they are compared with"
+SEARCHES = "the tables of a search, which runs keep since records have them: run the suite figure3, or any with adafire"
 
 FAMILIES: tuple[Family, ...] = (
     Family(
@@ -22,11 +23,11 @@ FAMILIES: tuple[Family, ...] = (
     ),
     Family(
         "sensitivity", 3, "divergence of the output with each phi and rho in one layer alone", sensitivity,
-        "the tables of a search, which runs keep since records have them: run the suite figure3, or any with adafire",
+        SEARCHES,
     ),
     Family(
         "frontier", 4, "the frontier of a search, the choice on it, and one value for all layers", frontiers,
-        "the tables of a search, which runs keep since records have them: run the suite figure3, or any with adafire",
+        SEARCHES,
     ),
     Family("bursts", 5, "a neuron's potential and spikes for phi of 1 and 4", bursts, "", computed=True),
     Family("thresholds", 6, "a neuron's potential and spikes for rho of 1 and 2", thresholds, "", computed=True),
