@@ -1,40 +1,42 @@
 """An exported graph in pure operations: rewritten node by node where that is safe, traced again by torch where not.
 
 torch's own way, `run_decompositions({})`, runs the network twice more on symbolic shapes, which takes two to four times
-as long as the export itself. Common networks need none of it: an activation that overwrites what nobody else reads, a
-dropout that does nothing, a batch norm that goes by another name.
+as long as the export itself. Most networks need none of it: an operation that overwrites what nobody else reads, a
+dropout that does nothing, a batch norm that goes by another name. Whether an operation is pure says its schema.
 """
 
 from __future__ import annotations
 
 import operator
-from typing import Any, cast
+from typing import Any
 
 import torch
 from torch import fx
 from torch.export import ExportedProgram
 
-from conversion.capture.qcfs import QCFS
-from conversion.capture.roles import SYNAPSES, packet
+from conversion.capture.roles import packet
+from conversion.capture.signals import is_tensor
 
 aten = torch.ops.aten
 # A batch norm of fixed statistics, as a second trace calls it.
 NORM = aten._native_batch_norm_legit_no_training
-# Operations that a second trace records as they are. These make a tensor of their own;
-FRESH = {
-    *SYNAPSES, aten.batch_norm, aten.add, aten.mul, aten.cat, aten.matmul, aten.relu, aten.hardtanh, aten.leaky_relu,
-    aten.silu, aten.max_pool2d, aten.avg_pool2d, aten.adaptive_avg_pool2d, aten.upsample_nearest2d,
-    aten.upsample_bilinear2d, aten.mean, aten.amax, aten.softmax, aten.eye, QCFS,
-}  # fmt: skip
-# these may give a view of what they read.
+# Views, and operations that may give the tensor itself, which a second trace records much as they are.
 VIEWS = {
-    aten.flatten, aten.view, aten.transpose, aten.unsqueeze, aten.slice, aten.pad, aten.pixel_unshuffle, aten.sym_size,
+    aten.view, aten.reshape, aten.flatten, aten.transpose, aten.permute, aten.t, aten.unsqueeze, aten.squeeze,
+    aten.unflatten, aten.expand, aten.slice, aten.select, aten.chunk, aten.split, aten.split_with_sizes, aten.unbind,
+    aten.contiguous, aten.pad, aten.constant_pad_nd, aten.pixel_unshuffle,
 }  # fmt: skip
-# Operations that overwrite what they read.
-IN_PLACE = {
-    aten.add_: aten.add, aten.relu_: aten.relu, aten.hardtanh_: aten.hardtanh, aten.leaky_relu_: aten.leaky_relu,
-    aten.silu_: aten.silu,
+# Each with its probability and whether it is active as second and third arguments.
+DROPOUTS = {
+    aten.dropout, aten.dropout_, aten.alpha_dropout, aten.alpha_dropout_, aten.feature_dropout, aten.feature_dropout_,
+    aten.feature_alpha_dropout, aten.feature_alpha_dropout_,
 }  # fmt: skip
+# Tagged as if they changed statistics or drew random numbers; other rules see to it that they do not.
+CONDITIONALLY_PURE = {aten.batch_norm, aten.scaled_dot_product_attention}
+# Numbers that sizes are computed from, and one of several results.
+NUMBERS = {aten.sym_size, operator.getitem, operator.add, operator.sub, operator.mul, operator.floordiv}
+# Whatever their schemas say, these may give the tensor itself, or fall away in a second trace.
+UNCERTAIN = {aten.type_as, aten.lift_fresh_copy, aten._assert_tensor_metadata}
 
 
 def pure_module(program: ExportedProgram) -> fx.GraphModule:
@@ -57,17 +59,46 @@ def _module(program: ExportedProgram) -> fx.GraphModule:
 def _is_plain(node: fx.Node) -> bool:
     """Whether an operation is pure, does nothing, or overwrites a tensor that only it reads."""
     op = packet(node)
-    if op in IN_PLACE:
-        source = node.args[0]
-        # Nobody sees that it is overwritten: it is no view of another tensor, and its only reader is this operation.
-        if not isinstance(source, fx.Node) or len(source.users) > 1:
-            return False
-        return packet(source) in FRESH or packet(source) in IN_PLACE
-    if op is aten.dropout:
+    if op in DROPOUTS:
         return node.args[2] is False
     if op is aten.batch_norm:
         return node.args[5] is False
-    return op in FRESH or op in VIEWS
+    if _pure_form(node) is not None:
+        source = node.args[0]
+        # Nobody sees that it is overwritten: it is no view of another tensor, and its only reader is this operation.
+        if not isinstance(source, fx.Node) or len(source.users) > 1 or not _has_one_type(node):
+            return False
+        return _is_fresh(source) or _pure_form(source) is not None
+    return op in VIEWS or op in NUMBERS or _is_fresh(node)
+
+
+def _is_fresh(node: fx.Node) -> bool:
+    """Whether an operation makes a tensor of its own, changes none that it reads and draws no random numbers."""
+    op, target = packet(node), node.target
+    if op in CONDITIONALLY_PURE:
+        return True
+    if op in VIEWS or op in UNCERTAIN or not isinstance(target, torch._ops.OpOverload):
+        return False
+    schema, tags = target._schema, target.tags
+    aliases = any(argument.alias_info is not None for argument in (*schema.arguments, *schema.returns))
+    impure = torch.Tag.maybe_aliasing_or_mutating in tags or torch.Tag.nondeterministic_seeded in tags
+    return bool(schema.returns) and not aliases and not impure
+
+
+def _pure_form(node: fx.Node) -> Any:
+    """The operation that computes what one in place does, as aten.add.Tensor of aten.add_.Tensor; None of any other."""
+    target = node.target
+    if not isinstance(target, torch._ops.OpOverload) or not target._schema.is_mutable or target.namespace != "aten":
+        return None
+    name = target.overloadpacket.__name__
+    pure = getattr(aten, name.removesuffix("_"), None) if name.endswith("_") else None
+    first, *others = [argument.is_write for argument in target._schema.arguments]
+    return getattr(pure, target._overloadname, None) if first and not any(others) else None
+
+
+def _has_one_type(node: fx.Node) -> bool:
+    """Whether an operation in place reads one type only; otherwise its pure form would give a wider one."""
+    return len({source.meta["val"].dtype for source in node.all_input_nodes if is_tensor(source)}) == 1
 
 
 def _rewrite(module: fx.GraphModule) -> None:
@@ -82,8 +113,8 @@ def _rewrite(module: fx.GraphModule) -> None:
 
 def _pure(graph: fx.Graph, node: fx.Node, made: dict[fx.Node, fx.Node]) -> fx.Node:
     args: Any = fx.node.map_arg(node.args, made.__getitem__)
-    op, target = packet(node), cast(Any, node.target)
-    if op is aten.dropout:
+    op = packet(node)
+    if op in DROPOUTS:
         source: fx.Node = args[0]
         return source
     if op is aten.batch_norm:
@@ -91,11 +122,10 @@ def _pure(graph: fx.Graph, node: fx.Node, made: dict[fx.Node, fx.Node]) -> fx.No
         norm.meta = {**node.meta, "val": (node.meta["val"],)}
         made_node = graph.call_function(operator.getitem, (norm, 0))
     else:
-        if op in IN_PLACE:
-            op = IN_PLACE[op]
-            target = getattr(op, target._overloadname)
+        target = _pure_form(node) or node.target
+        op = getattr(target, "overloadpacket", target)
         kwargs = fx.node.map_arg(node.kwargs, made.__getitem__)
-        name = "view" if op is aten.flatten else op.__name__
+        name = "view" if op in (aten.flatten, aten.reshape) else op.__name__
         made_node = graph.create_node("call_function", target, args, kwargs, name=name)
     made_node.meta = dict(node.meta)
     return made_node

@@ -47,6 +47,27 @@ class Viewing(Overwriting):
         return y + 1
 
 
+class Branches(nn.Module):
+    """Operations of transformers and shuffling networks, and dropouts that overwrite what they read."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv, self.norm, self.linear = nn.Conv2d(3, 4, 1), nn.LayerNorm(2), nn.Linear(8, 4)
+
+    def forward(self, x: Tensor) -> Tensor:
+        left, right = self.norm(F.gelu(self.conv(x))).chunk(2, dim=1)
+        y = torch.cat([left * torch.sigmoid(right), right.permute(0, 1, 3, 2).contiguous()], 1).reshape(-1, 2, 8)
+        y = F.scaled_dot_product_attention(y, y, y) + F.max_pool1d(y, 3, 1, 1).tanh_()
+        return F.dropout(self.linear(y).mul_(2), training=self.training, inplace=True)
+
+
+class Widened(Overwriting):
+    """Adds a double in place to a float, which stays one."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.relu(self.conv(x).mul_(torch.full((2, 2), 0.3, dtype=torch.float64)))
+
+
 def exported(model: nn.Module, x: Tensor) -> ExportedProgram:
     with torch.no_grad():
         return torch.export.export(model, (x,), dynamic_shapes=({0: Dim("batch", min=1)},), strict=False)
@@ -57,6 +78,12 @@ def traced_again(program: ExportedProgram) -> fx.GraphModule:
         module = program.run_decompositions({}).module(check_guards=False)
     assert isinstance(module, fx.GraphModule)
     return module
+
+
+def test_common_networks_are_not_traced_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ExportedProgram, "run_decompositions", lambda *_: pytest.fail("traced a second time"))
+    for model in (Residual(), Branches()):
+        pure_module(exported(model.eval(), torch.randn(2, 3, 2, 2)))
 
 
 def test_operations_and_names_are_those_of_a_second_trace() -> None:
@@ -75,12 +102,13 @@ def test_operations_and_names_are_those_of_a_second_trace() -> None:
     assert torch.equal(ours(x), model(x))
 
 
-@pytest.mark.parametrize("kind", [Residual, Overwriting, Viewing])
+@pytest.mark.parametrize("kind", [Residual, Overwriting, Viewing, Branches, Widened])
 def test_nothing_is_overwritten_and_all_is_computed(kind: type[nn.Module]) -> None:
     model, x = kind().eval(), torch.randn(2, 3, 2, 2)
     module = pure_module(exported(model, x))
     assert not any(str(packet(node)).endswith("_") for node in module.graph.nodes)
     assert torch.equal(module(x), model(x))
+    assert module(x).dtype == model(x).dtype
     again = torch.randn(5, 3, 2, 2)
     assert torch.equal(module(again), model(again))
 
