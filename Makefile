@@ -1,8 +1,10 @@
-# `make bench` and `make test` are all a fresh machine needs; both make the virtual environment first.
+# `make bench` and `make test` are all a fresh machine needs; both make the virtual environment first, `bench` with what
+# the suites need, all others with what tests and tools need as well.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-STAMP := $(VENV)/.installed
+SUITES := $(VENV)/.installed-suites
+STAMP := $(VENV)/.installed-dev
 
 # File by file in the order of tests/conftest.py, the slow ones first.
 SHARED_OUT := -n auto --maxprocesses 8 --dist loadfile --no-loadscope-reorder
@@ -13,7 +15,7 @@ SHARED_OUT := -n auto --maxprocesses 8 --dist loadfile --no-loadscope-reorder
 help: ## say what there is to make
 	@sed -nE 's/^([a-z]+):[^#]*## (.*)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 14
 
-bench: $(STAMP) ## install into .venv and run the embedded default suite
+bench: $(SUITES) ## install into .venv and run the embedded default suite
 	$(BIN)/python run_all.py
 
 # Processes share the cores out: with a thread for every core each, they would slow each other down.
@@ -42,11 +44,14 @@ lint: $(STAMP) ## check style, types and the layers of imports
 docs: $(STAMP) ## build the documentation as a site in build/site
 	$(BIN)/python -m sphinx -E -q -W -n --keep-going -c docs -d build/doctrees . build/site
 
-# Written last, so that an interrupted installation starts over.
-$(STAMP): pyproject.toml constraints.txt
+$(SUITES): EXTRA := report
+$(STAMP): EXTRA := dev
+# Written last, so that an interrupted installation starts over. Python compiles what is imported, which is the lesser
+# part of the packages.
+$(SUITES) $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip
-	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[dev]'
+	$(BIN)/python -m pip install --quiet --no-compile -c constraints.txt -e '.[$(EXTRA)]'
 	touch $@
 
 clean: ## remove the environment and caches

@@ -13,7 +13,8 @@ from rich.text import Text
 from benchmarks.gate.baselines import OPERATIONS, Row
 from benchmarks.gate.judge import CellVerdict, Gate, relative
 from benchmarks.pages.markdown import table
-from benchmarks.text import one_line, page, printable
+from benchmarks.text import page
+from conversion.text import one_line, printable
 
 COLUMNS = [
     "cell", "before -> now", "points", "lost / won", "p", "p among all",

@@ -18,6 +18,7 @@ from conversion.exchange.contract import GraphContract, breaks
 from conversion.exchange.hdf5 import read_graph
 from conversion.simulation.network import SpikingNetwork
 from conversion.simulation.neuron import Neuron
+from conversion.text import one_line
 
 if TYPE_CHECKING:
     import nir
@@ -54,6 +55,13 @@ def import_nir(source: nir.NIRGraph | str | Path, T: int | None = None) -> FromN
         InvalidInput: the file is damaged, too large or points out of itself; a node is of a kind that has no place
             here; the graph has feedback; or nothing says T. The message names the file or the node.
     """
+    try:
+        return _imported(source, T)
+    except InvalidInput as error:
+        raise InvalidInput(one_line(str(error))) from error  # Names of nodes are anyone's.
+
+
+def _imported(source: nir.NIRGraph | str | Path, T: int | None) -> FromNIR:
     where = "The NIR graph" if not isinstance(source, (str, Path)) else f"The NIR file {source}"
     graph = read_graph(Path(source)) if isinstance(source, (str, Path)) else source
     contract = GraphContract.read(graph.metadata, where)

@@ -18,6 +18,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+import nir
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet
@@ -29,8 +30,10 @@ from pycocotools import mask as coco_mask
 from torch import nn
 
 from adapters.weights import load_weights
-from conversion import capture
+from conversion import capture, convert
 from conversion.errors import BenchmarkError
+from conversion.exchange.nir_export import export_nir
+from conversion.exchange.nir_import import import_nir
 from tasks.detection.bridge import read_yolo
 from tasks.detection.coco import read_coco
 from tasks.detection.coco_file import read_file
@@ -367,6 +370,15 @@ def networks(folder: Path) -> list[Path]:
     return [onnx_file(folder, small_convnet(batch), f"{batch}.onnx") for batch in ("n", 1)]
 
 
+def spiking(folder: Path) -> list[Path]:
+    """A spiking network as a file of NIR."""
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Conv2d(1, 2, 3), nn.ReLU(), nn.Flatten(), nn.Linear(8, 2))
+    samples = torch.rand(4, 1, 4, 4)
+    nir.write(folder / "a.nir", export_nir(convert(capture(model.eval(), samples), samples, "calibration", T=4)))
+    return [folder / "a.nir"]
+
+
 SENSORS = {"dvs": Sensor(128, 128), "cars": Sensor(120, 100), "digits": Sensor(34, 34), "davis": Sensor(346, 260)}
 PARSERS = (
     Parser("state dict", "w.pth", saved(state, lambda: model().state_dict()), weights),
@@ -416,6 +428,7 @@ PARSERS = (
     Parser("categories", CATEGORIES, written("x.txt", TABLE), shapenet),
     Parser("shape list", f"{LISTS}/shuffled_train_file_list.json", written("x.json", NAMES), shapenet),
     Parser("onnx", "a.onnx", networks, capture),
+    Parser("nir", "a.nir", spiking, import_nir),
     Parser("skip list", "skip.txt", written("skip.txt", "a/b # damaged\nc\n"), skipped),
 )  # fmt: skip
 TARGETS = tuple((parser.name, parser) for parser in PARSERS)
