@@ -27,7 +27,7 @@ ROUNDING = 1e-6
 
 
 class MethodBench:
-    """A method, and the objects that its checks share: a copy of a captured network for it alone, and its conversions."""
+    """A method, and the objects that its checks share: a captured network for it alone, and its conversions."""
 
     def __init__(self, method: Method) -> None:
         self.method = method

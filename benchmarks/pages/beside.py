@@ -100,9 +100,7 @@ def beside(spec: PaperTable, frame: pd.DataFrame) -> list[Beside]:
     return [_with_parts(one, found) if one.printed.dataset == spec.mean else one for one in found]
 
 
-def _of(
-    target: Target | None, rows: pd.DataFrame, places: Mapping[tuple[object, ...], Sequence[int]]
-) -> pd.DataFrame:
+def _of(target: Target | None, rows: pd.DataFrame, places: Mapping[tuple[object, ...], Sequence[int]]) -> pd.DataFrame:
     """The rows of a target, by the places of each task, network, method and T."""
     key = None if target is None else (target.task, target.network, target.method, target.T)
     return rows.iloc[list(places.get(key, ())) if key is not None else []]
