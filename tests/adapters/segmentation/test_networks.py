@@ -49,7 +49,7 @@ def test_all_activations_spike_and_upsampling_waits_for_the_mean(name: str, task
     graph = capture(adapter.build().eval(), x)
     nonlinear = [packet(node) for node, rule in graph.rules.items() if rule.role is Role.NONLINEAR]
     assert set(nonlinear) <= {aten.max_pool2d}
-    spiking = convert(graph, x, "burst", T=2, phi=4)
+    spiking = convert(graph, x, "burst", T=2, phi=4, thresholds="max", light=False)
     assert set(spiking.neurons) == {
         node for node in graph.module.graph.nodes if packet(node) in (aten.relu, aten.relu_)
     }
