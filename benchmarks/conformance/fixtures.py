@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from copy import deepcopy
 from dataclasses import dataclass
 from functools import cache, cached_property
 
@@ -48,27 +49,21 @@ class Fixture:
         return float((logits - expected).norm() / self.ann.norm())
 
 
-def convolutional(activation: Callable[[], nn.Module] = nn.ReLU) -> Fixture:
-    """Two convolutions with batch norms, average pooling and a linear readout, on images of 2 channels; made anew."""
-    return _fixture(
-        (2, 6, 6),
-        lambda: nn.Sequential(
-            nn.Conv2d(2, 8, 3, padding=1), nn.BatchNorm2d(8), activation(), nn.AvgPool2d(2),
-            nn.Conv2d(8, 12, 3, padding=1), nn.BatchNorm2d(12), activation(), nn.Flatten(), nn.Linear(108, CLASSES),
-        ),
-    )  # fmt: skip
+# Capturing takes longer than converting, so each network is captured once in a process. Those that a method may change
+# without another check finding it are handed out as copies.
+def convolutional() -> Fixture:
+    """Two convolutions with batch norms, average pooling and a linear readout, on images of 2 channels; a new copy."""
+    return deepcopy(_convolutional())
 
 
 def trained_to_be_converted() -> Fixture:
-    """The same network with QCFS activations; made anew."""
-    return convolutional(lambda: Qcfs(levels=16, threshold=1.5))
+    """The same network with QCFS activations; a new copy."""
+    return deepcopy(_trained_to_be_converted())
 
 
-# Capturing takes longer than converting, so networks that one check uses are captured once in a process. Another check
-# fails for a method that changes them.
 @cache
 def another() -> Fixture:
-    """The same network captured again, as another graph."""
+    """The same network as another graph."""
     return convolutional()
 
 
@@ -113,6 +108,26 @@ def trained_digits() -> Fixture:
     images = adapter.encode(next(task.test(IMAGES, IMAGES)).inputs)
     graph = capture(model.eval(), samples[:1])
     return Fixture(graph, samples, (adapter.encode(held_out.inputs), held_out.targets), images)
+
+
+@cache
+def _convolutional() -> Fixture:
+    return _two_convolutions(nn.ReLU)
+
+
+@cache
+def _trained_to_be_converted() -> Fixture:
+    return _two_convolutions(lambda: Qcfs(levels=16, threshold=1.5))
+
+
+def _two_convolutions(activation: Callable[[], nn.Module]) -> Fixture:
+    return _fixture(
+        (2, 6, 6),
+        lambda: nn.Sequential(
+            nn.Conv2d(2, 8, 3, padding=1), nn.BatchNorm2d(8), activation(), nn.AvgPool2d(2),
+            nn.Conv2d(8, 12, 3, padding=1), nn.BatchNorm2d(12), activation(), nn.Flatten(), nn.Linear(108, CLASSES),
+        ),
+    )  # fmt: skip
 
 
 def _fixture(shape: tuple[int, ...], build: Callable[[], nn.Sequential]) -> Fixture:

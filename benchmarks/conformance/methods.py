@@ -27,7 +27,7 @@ ROUNDING = 1e-6
 
 
 class MethodBench:
-    """A method, and the objects that its checks share: a network captured for it alone, and its conversions."""
+    """A method, and the objects that its checks share: a captured network for it alone, and its conversions."""
 
     def __init__(self, method: Method) -> None:
         self.method = method
@@ -35,10 +35,10 @@ class MethodBench:
 
     @cached_property
     def fixture(self) -> Fixture:
-        return self.capture_fixture()
+        return self.new_fixture()
 
-    def capture_fixture(self) -> Fixture:
-        """A network that the method is for, captured anew."""
+    def new_fixture(self) -> Fixture:
+        """A captured network that the method is for, as a new copy."""
         return fixtures.trained_to_be_converted() if self.method.trained else fixtures.convolutional()
 
     def _converted(self, T: int) -> SpikingNetwork:
@@ -108,7 +108,7 @@ def is_found_by_its_label(bench: MethodBench) -> None:
 
 def leaves_the_network_as_it_was(bench: MethodBench) -> None:
     """A conversion changes neither the captured network nor the calibration set."""
-    fixture = bench.capture_fixture()
+    fixture = bench.new_fixture()
     calibration = fixture.calibration()
     nodes = [(node.format_node(), len(node.users)) for node in fixture.graph.module.graph.nodes]
     tensors = {name: value.clone() for name, value in fixture.graph.module.state_dict().items()}

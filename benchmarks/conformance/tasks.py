@@ -23,7 +23,7 @@ from tasks.target import Mistakes
 
 # Published datasets hold a few images twice; splits that overlap by mistake share far more.
 SHARED = 0.01
-DRAWN, LIMIT = 50, 40
+DRAWN, LIMIT = 24, 40
 SPLITS: tuple[Split, ...] = ("train", "validation", "test")
 
 
@@ -38,6 +38,7 @@ class TaskBench:
     def __init__(self, kind: type[Task], data_root: Path | None) -> None:
         self.kind, self.data_root = kind, data_root
         self.digests = cache(self._digests)
+        self.tested = cache(self._tested)
 
     def task(self) -> Task:
         """A new instance. Raises DataMissing unless its data are on disk, so that no check passes without data."""
@@ -47,6 +48,10 @@ class TaskBench:
 
     def _digests(self, split: Split) -> list[str]:
         return fingerprints(self.batches(split))
+
+    def _tested(self) -> list[Batch]:
+        """Some test samples in batches of unequal size, which the checks of the metric share."""
+        return list(self.task().test(7, LIMIT))
 
     def batches(self, split: Split) -> DataLoader[Any]:
         """A split of a fresh instance, batch by batch."""
@@ -179,7 +184,7 @@ def holds_out_from_the_validation_split(bench: TaskBench) -> None:
 
 def gives_perfect_predictions_the_best_value(bench: TaskBench) -> None:
     """Predictions equal to the targets score best: what the task calls perfect, and more than wrong ones."""
-    task, batches = bench.task(), _test(bench)
+    task, batches = bench.task(), bench.tested()
     best = _value(task, _imitated(task, batches, "none"))
     if task.perfect is not None:
         unit = "; it is a percentage" if task.perfect == 100 else f", not {task.perfect:g}"
@@ -190,7 +195,7 @@ def gives_perfect_predictions_the_best_value(bench: TaskBench) -> None:
 
 def measures_in_any_order(bench: TaskBench) -> None:
     """The order and the size of updates change no value; the size no interval either."""
-    task, batches = bench.task(), _test(bench)
+    task, batches = bench.task(), bench.tested()
     pairs, whole = _imitated(task, batches, "some"), _imitated(task, task.test(LIMIT, LIMIT), "some")
     forward, backward, at_once = (_filled(task, part).compute() for part in (pairs, pairs[::-1], whole))
     demand(forward == at_once, "Updates all at once give another value.")
@@ -206,7 +211,7 @@ def refuses_to_measure_nothing(bench: TaskBench) -> None:
 
 def measures_with_an_interval(bench: TaskBench) -> None:
     """The primary metric is among those computed and counts its samples; every one lies in its interval."""
-    task, batches = bench.task(), _test(bench)
+    task, batches = bench.task(), bench.tested()
     measured = _filled(task, _imitated(task, batches, "some")).compute()
     demand(task.primary_metric in measured, f"It computes {', '.join(measured)}, not {task.primary_metric}.")
     samples = sum(len(batch.targets) for batch in batches)
@@ -222,7 +227,7 @@ def measures_with_an_interval(bench: TaskBench) -> None:
 
 def tells_the_outcome_of_every_sample(bench: TaskBench) -> None:
     """`outcomes` has one number for each sample, in order; of an accuracy their mean is the value."""
-    task, batches = bench.task(), _test(bench)
+    task, batches = bench.task(), bench.tested()
     pairs = _imitated(task, batches, "some")
     metric = _filled(task, pairs)
     outcomes = metric.outcomes()
@@ -259,11 +264,6 @@ def _drawn(bench: TaskBench, split: Split, draw: Callable[[Task, int, int], Tens
     except BenchmarkError:
         return
     raise Failed("A draw of 0 samples is not refused; raise InvalidInput.")
-
-
-def _test(bench: TaskBench) -> list[Batch]:
-    """Some test samples in batches of unequal size."""
-    return list(bench.task().test(7, LIMIT))
 
 
 def _imitated(task: Task, batches: Iterable[Batch], mistakes: Mistakes) -> list[tuple[Any, Any]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterator, Mapping
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -65,6 +66,8 @@ class Sources:
     def _closure(self, modules: set[str]) -> Closure:
         """The closure for roots in these modules, made once for each set of plug-ins."""
         plugins = frozenset(module for module in modules if module.partition(".")[0] not in PACKAGES)
+        if not plugins and self._folder == ROOT:
+            return _of_the_benchmark(tuple(IMPORTED.items()))
         if plugins not in self._closures:
             folders, files = dict.fromkeys(PACKAGES, self._folder), {}
             for module in plugins:
@@ -75,6 +78,12 @@ class Sources:
                     folders[module.partition(".")[0]] = files[module].parents[up]
             self._closures[plugins] = Closure(folders, files, IMPORTED)
         return self._closures[plugins]
+
+
+@lru_cache(maxsize=1)
+def _of_the_benchmark(texts: tuple[tuple[Path, str], ...]) -> Closure:
+    """The closure of the benchmark's own packages, made once in a process for the texts that it has imported."""
+    return Closure(dict.fromkeys(PACKAGES, ROOT), {}, dict(texts))
 
 
 def _parts(root: Callable[..., Any]) -> Iterator[Any]:

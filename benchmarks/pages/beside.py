@@ -7,7 +7,7 @@ energy is reproduced within `ENERGY_POINTS`. There is no verdict on a part of th
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -91,17 +91,19 @@ def beside(spec: PaperTable, frame: pd.DataFrame) -> list[Beside]:
     """
     metrics = frame["task"].map(lambda task: TASKS[task].primary_metric)
     rows = frame[(frame["metric"] == metrics) | frame["metric"].isna()]
-    found = [Beside(row, (target := spec.target(row)), _of(target, rows)) for row in printed(spec.number)]
+    places: dict[tuple[object, ...], list[int]] = {}
+    for place, key in enumerate(zip(*(rows[name] for name in ("task", "network", "method", "T")), strict=True)):
+        places.setdefault(key, []).append(place)
+    found = [Beside(row, (target := spec.target(row)), _of(target, rows, places)) for row in printed(spec.number)]
     if spec.mean is None:
         return found
     return [_with_parts(one, found) if one.printed.dataset == spec.mean else one for one in found]
 
 
-def _of(target: Target | None, rows: pd.DataFrame) -> pd.DataFrame:
-    if target is None:
-        return rows.iloc[:0]
-    wanted = pd.Series({"task": target.task, "network": target.network, "method": target.method, "T": target.T})
-    return rows[(rows[wanted.index] == wanted).all(axis=1)]
+def _of(target: Target | None, rows: pd.DataFrame, places: Mapping[tuple[object, ...], Sequence[int]]) -> pd.DataFrame:
+    """The rows of a target, by the places of each task, network, method and T."""
+    key = None if target is None else (target.task, target.network, target.method, target.T)
+    return rows.iloc[list(places.get(key, ())) if key is not None else []]
 
 
 def _with_parts(mean: Beside, found: Sequence[Beside]) -> Beside:

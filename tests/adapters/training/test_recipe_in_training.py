@@ -18,6 +18,7 @@ from adapters.images.digits import DigitsNetwork
 from adapters.training.loop import Mixture, _start
 from adapters.training.resume import TrainingState
 from tasks.images.digits import Digits
+from tests.adapters.training.few import FewDigits
 
 pytestmark = pytest.mark.slow
 
@@ -63,7 +64,7 @@ def test_adamw_decays_weights_apart_from_their_gradient() -> None:
 class Quartic(DigitsNetwork):
     """A detector's warm-up: the rate of each batch."""
 
-    recipe = Recipe(epochs=4, batch_size=128, augment="shift", warmup=2, warmup_shape="quartic", milestones=(3,))
+    recipe = Recipe(epochs=4, batch_size=32, augment="shift", warmup=2, warmup_shape="quartic", milestones=(3,))
 
 
 def rates_of_batches(network: type[Network], folder: Path, monkeypatch: pytest.MonkeyPatch) -> list[float]:
@@ -76,13 +77,13 @@ def rates_of_batches(network: type[Network], folder: Path, monkeypatch: pytest.M
         return step(self, *arguments)
 
     monkeypatch.setattr(torch.optim.SGD, "step", recorded)
-    train(network, Digits(), folder)
+    train(network, FewDigits(), folder)
     return found
 
 
 def test_a_quartic_warm_up_sets_the_rate_of_every_batch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """From 0 by the fourth power over two epochs of 9 batches; then as the milestones say."""
-    expected = [0.1 * (batch / 18) ** 4 for batch in range(18)] + 9 * [0.1] + 9 * [0.01]
+    """From 0 by the fourth power over two epochs of 3 batches; then as the milestones say."""
+    expected = [0.1 * (batch / 6) ** 4 for batch in range(6)] + 3 * [0.1] + 3 * [0.01]
     assert rates_of_batches(Quartic, tmp_path, monkeypatch) == pytest.approx(expected)
 
 
@@ -91,7 +92,7 @@ def test_images_of_a_batch_have_one_of_the_sides(tmp_path: Path, monkeypatch: py
     shapes: list[tuple[bool, int, int]] = []
 
     class Sized(DigitsNetwork):
-        recipe = Recipe(epochs=2, batch_size=64, augment="none", sides=(6, 10))
+        recipe = Recipe(epochs=2, batch_size=6, augment="none", sides=(6, 10))
 
         def build(self) -> Any:
             model = super().build()
@@ -100,15 +101,15 @@ def test_images_of_a_batch_have_one_of_the_sides(tmp_path: Path, monkeypatch: py
             )
             return model
 
-    train(Sized, Digits(), tmp_path)
+    train(Sized, FewDigits(), tmp_path)
     sides = [height for training, height, width in shapes if training and height == width]
     assert {shape[1:] for shape in shapes if not shape[0]} == {(8, 8)}
-    assert len(sides) == 2 * 18 and set(sides) == {6, 10}
-    assert all(len(set(sides[first : first + 10])) == 1 for first in range(0, 36, 18))
-    assert all(len(set(sides[first + 10 : first + 18])) == 1 for first in range(0, 36, 18))
+    assert len(sides) == 2 * 16 and set(sides) == {6, 10}
+    assert all(len(set(sides[first : first + 10])) == 1 for first in range(0, 32, 16))
+    assert all(len(set(sides[first + 10 : first + 16])) == 1 for first in range(0, 32, 16))
     again: list[tuple[bool, int, int]] = list(shapes)
     shapes.clear()
-    train(Sized, Digits(), tmp_path, overwrite=True)
+    train(Sized, FewDigits(), tmp_path, overwrite=True)
     assert shapes == again
 
 
@@ -128,11 +129,11 @@ def test_mixup_blends_inputs_and_losses_by_one_share() -> None:
 
 
 def test_mixup_rests_in_the_last_quarter(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The first 3 of 4 epochs have it, in about half of their batches of 9."""
+    """The first 3 of 4 epochs have it, in about half of their batches of 12."""
     mixed: list[int] = []
 
     class Mixed(DigitsNetwork):
-        recipe = replace(DigitsNetwork.recipe, epochs=4, batch_size=128, mixup=0.5)
+        recipe = replace(DigitsNetwork.recipe, epochs=4, batch_size=8, mixup=0.5)
 
     def counted(self: Mixture, size: int, alpha: float) -> None:
         mixed.append(size)
@@ -147,6 +148,6 @@ def test_mixup_rests_in_the_last_quarter(tmp_path: Path, monkeypatch: pytest.Mon
         complete(self, accuracy)
 
     monkeypatch.setattr(TrainingState, "complete_epoch", completed)
-    train(Mixed, Digits(), tmp_path)
+    train(Mixed, FewDigits(), tmp_path)
     batches = [after - before for before, after in pairwise([0, *epochs])]
-    assert all(0 < count < 9 for count in batches[:3]) and batches[3] == 0
+    assert all(0 < count < 12 for count in batches[:3]) and batches[3] == 0

@@ -15,23 +15,27 @@ from benchmarks.conformance.networks import NetworkBench
 
 pytestmark = pytest.mark.slow
 
-# Deeper members of a family repeat its blocks; capturing them takes seconds and shows nothing new. The transformer and
-# VGG-16 are captured at a reduced size in tests/conversion/capture.
+# Deeper and wider members of a family repeat its blocks; capturing them takes seconds and shows nothing new. The
+# transformer and VGG-16 are captured at a reduced size in tests/conversion/capture.
 DEEPER = {
     *(name for name in NETWORKS if name.startswith("ultralytics/") and name not in
       ("ultralytics/yolov3-tiny-relu", "ultralytics/yolo11n")),
-    "qcfs_resnet20_l4",
-    "torchvision/resnet34", "torchvision/resnet50",
-    "torchvision/mobilenet_v2.v2", "snn_calibration/resnet34", "timm/resnet18.a1_in1k", "timm/resnet34.a1_in1k",
+    "qcfs_resnet20_l4", "torchvision/resnet50", "torchvision/mobilenet_v2.v2", "snn_calibration/resnet34",
+    "timm/resnet18.a1_in1k",
+    # Wider than another of its class, or with ReLUs where that one has leaky ones.
+    "pointnet_light", "pointnet_parts_light_max", "resnet18", "resnet20_wide", "qcfs_resnet18", "yolov2_tiny",
+    "yolov2_light", "fcn_light", "vgg16",
 }  # fmt: skip
-# Up to 138 million weights or 58 billion MACs, or only deeper than another member of their class. Their modules are
-# captured in others, or at a reduced size in tests/conversion/capture; their shapes are tested in tests/adapters.
+# Up to 138 million weights or 58 billion MACs, or only deeper or wider than another member of their class. Their
+# modules are captured in others, or at a reduced size in tests/conversion/capture; their shapes are tested in
+# tests/adapters.
 COSTLY = {
     "qcfs_imagenet_resnet34", "qcfs_imagenet_vgg16", "torchvision/vgg16", "torchvision/vgg16_bn",
     "snn_calibration/vgg16", "torchvision/resnet50.v2", "torchvision/vit_b_16", "yolov2_r50", "yolov2_d19_leaky",
     "yolov2_d19", "yolov2_r34", "fcn_resnet50", "event_resnet34", "event_vgg16", "resnet32", "resnet44", "resnet56",
     "resnet32_wide", "deeplabv3_resnet50", "ultralytics/yolo11n", "event_resnet18", "event_vgg11", "qcfs_vgg16",
-    "torchvision/mobilenet_v2", "pointnet_parts", "pointnet_parts_max",
+    "torchvision/mobilenet_v2", "pointnet_parts", "pointnet_parts_max", "pointnet", "pointnet_max",
+    "ultralytics/yolov8s", "ultralytics/yolov8s-relu", "torchvision/resnet34", "timm/resnet34.a1_in1k",
 }  # fmt: skip
 OF_THE_CLASS = {
     networks.says_what_it_is, networks.is_called_as_registered, networks.refuses_tasks_of_another_kind,

@@ -105,7 +105,7 @@ class Pebbles(CloudClassification):
     def digest(self):
         return 64 * "1"
 '''
-PAIRS = {"tiles": "resnet20", "signs": "yolov2_light", "blinks": "event_convnet", "pebbles": "pointnet_light"}
+PAIRS = {"tiles": "resnet20", "signs": "yolov2_mini", "blinks": "event_convnet", "pebbles": "pointnet_mini"}
 SUITE = """
 name: strangers
 title: A stranger's tasks

@@ -132,14 +132,22 @@ def test_a_second_correction_is_added_to_the_first() -> None:
     torch.testing.assert_close(second - first, ann_means(graph)[0] - spiking_means(once)[0], rtol=0, atol=1e-12)
 
 
+@cache
+def closed_graph() -> ConversionGraph:
+    """The graph of its last output alone."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        return captured(Net(lambda net, x: net.open(x)[-1], open=open_network()), IMAGES)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("method", [name for name in METHODS if not METHODS[name].trained])
 def test_graph_is_left_as_it_was(method: str) -> None:
     """Weights, calibration inputs and the ANN's outputs; conversion keeps its results in neurons."""
-    graph = captured(Net(lambda net, x: net.open(x)[-1], open=open_network()), IMAGES)
+    graph = closed_graph()
     weights = {name: value.clone() for name, value in graph.module.state_dict().items()}
     inputs, outputs = IMAGES.clone(), graph.run(IMAGES)
-    few: dict[str, Any] = {"phi": 2, "iterations": 2}
+    few: dict[str, Any] = {"phi": 2, "phi_init": 3, "samples": 8, "iterations": 2}
     options = {name: value for name, value in few.items() if name in METHODS[method].model_fields}
     convert(graph, IMAGES, method, T=4, held_out=(IMAGES, outputs.argmax(1)), **options)
     after = graph.module.state_dict()

@@ -112,9 +112,9 @@ def test_thresholds_are_set_again_for_what_was_found() -> None:
     graph, calibration = residual()
     for form, place, rule, start in (("released", RELEASED, "mse_floor", "shift"),
                                      ("corrected", CORRECTED, "mse", "potential")):  # fmt: skip
-        phi = AdaFire(place, phi=3, form=form).search(SpikingNetwork(graph, T), calibration).phi  # type: ignore[arg-type]
+        phi = AdaFire(place, phi=3, phi_init=5, form=form).search(SpikingNetwork(graph, T), calibration).phi  # type: ignore[arg-type]
         assert len(set(phi)) > 1
-        found = convert(graph, calibration.mean_inputs, "adafire", T=T, phi=3, form=form)
+        found = convert(graph, calibration.mean_inputs, "adafire", T=T, phi=3, phi_init=5, form=form)
         by_hand = convert(graph, calibration.mean_inputs, "burst", T=T, phi=phi, thresholds=rule, start=start)
         assert tuple(neuron.phi for neuron in found.neurons.values()) == phi
         assert_same_neurons(found, by_hand)
@@ -281,7 +281,7 @@ def test_factors_add_up_in_what_a_neuron_reports() -> None:
 def test_order_of_steps(form: str) -> None:
     """AdaFire, biases, SSC on the corrected network, thresholds times rho, biases again."""
     graph, calibration = residual()
-    options = {"phi": 3, "form": form, "start": "potential"}
+    options = {"phi": 3, "phi_init": 5, "form": form, "start": "potential"}
     network = make_method("adafire", **options).convert(graph, calibration, T)
     stage = SSC(1.3, "spikes" if form == "released" else "synops_unary")
     compressed = BiasCorrection()(stage(network, calibration), calibration)
@@ -295,7 +295,7 @@ def test_each_form_has_its_own_start() -> None:
     for options, start in (
         ({}, "shift"), ({"form": "corrected"}, "potential"), ({"start": "potential"}, "potential"),
     ):  # fmt: skip
-        network = make_method("adafire", **options, light=False).convert(graph, calibration, T)
+        network = make_method("adafire", **options, phi=2, phi_init=3, light=False).convert(graph, calibration, T)
         assert {neuron.start for neuron in network.neurons.values()} == {start}
 
 
