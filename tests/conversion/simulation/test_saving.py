@@ -151,7 +151,7 @@ def test_a_network_takes_the_precision_of_the_graph(tmp_path: Path, graph: Conve
 MODEL, X = architecture("plain", torch.float32)
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def graph() -> ConversionGraph:
     return captured(MODEL, X)
 
