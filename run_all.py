@@ -18,7 +18,7 @@ from benchmarks.choices import PUBLISHED, RESULTS, WEIGHTS
 from benchmarks.commands import options as opt
 from benchmarks.commands.config import user_defaults
 from benchmarks.commands.stopping import Stopped, stoppable
-from conversion.text import printable
+from benchmarks.text import printable
 
 app = typer.Typer(no_args_is_help=False, pretty_exceptions_enable=False)
 

@@ -31,8 +31,8 @@ from benchmarks.suites.plugins import load_plugins
 from benchmarks.suites.selection import NothingSelected, select
 from benchmarks.suites.shipped import members
 from benchmarks.suites.suite import Suite
+from benchmarks.text import printable
 from conversion.errors import BenchmarkError
-from conversion.text import printable
 
 
 class Interrupted(KeyboardInterrupt):

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.execution.watch import duration
+from benchmarks.text import printable
 from conversion.files import bound
-from conversion.text import printable
 from tasks.events.base import cache_folders
 
 GIB = 1 << 30

@@ -11,8 +11,8 @@ from benchmarks.pages.figures.base import Family
 from benchmarks.pages.figures.data import Source
 from benchmarks.pages.figures.families import FAMILIES, family
 from benchmarks.pages.figures.style import save, styled
+from benchmarks.text import printable
 from conversion.errors import BenchmarkError
-from conversion.text import printable
 
 
 def draw_figures(selected: Sequence[Selected], names: Sequence[str], to: Path | None) -> None:

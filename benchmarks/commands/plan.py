@@ -8,7 +8,7 @@ from benchmarks.engines import usual_workers
 from benchmarks.execution.estimate import time_needed
 from benchmarks.execution.plan import cells_to_run, plan, summary
 from benchmarks.execution.worker import Settings, workbench
-from conversion.text import one_line
+from benchmarks.text import one_line
 
 
 def print_plan(

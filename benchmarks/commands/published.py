@@ -15,8 +15,8 @@ from benchmarks.records.published import PublishedSuite
 from benchmarks.records.reading import working_store
 from benchmarks.suites.files import load_suite
 from benchmarks.suites.plugins import load_plugins
+from benchmarks.text import one_line
 from conversion.errors import BenchmarkError
-from conversion.text import one_line
 
 
 def publish(suite: str, results: Path, to: Path) -> int:

@@ -9,8 +9,8 @@ from pathlib import Path
 from benchmarks.api import Selected
 from benchmarks.pages.publish import show
 from benchmarks.site.page import NoPage, write_page
+from benchmarks.text import printable
 from conversion.errors import BenchmarkError
-from conversion.text import printable
 
 
 def write_report(selected: Selected, pictures: int | None, data_root: Path | None) -> None:

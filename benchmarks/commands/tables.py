@@ -9,9 +9,9 @@ from benchmarks.api import Selected
 from benchmarks.choices import TableFormat
 from benchmarks.pages.figures.data import Source
 from benchmarks.pages.grids import FORMATS, grids, written
+from benchmarks.text import printable
 from conversion.errors import BenchmarkError
 from conversion.files import write_atomically
-from conversion.text import printable
 
 
 def write_grids(selected: Sequence[Selected], form: TableFormat | None, to: Path | None) -> None:

@@ -17,11 +17,11 @@ from benchmarks.conformance import codes, methods, networks, simulation, tasks
 from benchmarks.conformance.kit import Result, check_name, judge
 from benchmarks.references.released import named_method
 from benchmarks.suites.plugins import load_plugins
+from benchmarks.text import one_line, printable
 from conversion.codes import CODES
 from conversion.errors import InvalidInput, UnknownName
 from conversion.methods import METHODS, make_method
 from conversion.registry import Registry
-from conversion.text import one_line, printable
 from tasks import TASKS
 
 REGISTRIES: Mapping[str, Registry[Any]] = {"method": METHODS, "task": TASKS, "network": NETWORKS, "code": CODES}

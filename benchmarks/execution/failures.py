@@ -9,8 +9,8 @@ import torch
 from pydantic import ValidationError
 
 from benchmarks.records.record import Cause, first_error
+from benchmarks.text import printable
 from conversion.errors import BenchmarkError
-from conversion.text import printable
 
 MEMORY = (
     "out of memory", "can't allocate memory", "cannot allocate memory", "could not allocate", "not enough memory",

@@ -20,7 +20,7 @@ from benchmarks.records.reading import Results
 from benchmarks.records.record import Record
 from benchmarks.records.store import Store
 from benchmarks.suites.cell import Cell
-from conversion.text import one_line, printable
+from benchmarks.text import one_line, printable
 
 
 class Watch:

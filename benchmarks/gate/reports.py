@@ -13,8 +13,7 @@ from rich.text import Text
 from benchmarks.gate.baselines import OPERATIONS, Row
 from benchmarks.gate.judge import CellVerdict, Gate, relative
 from benchmarks.pages.markdown import table
-from benchmarks.text import page
-from conversion.text import one_line, printable
+from benchmarks.text import one_line, page, printable
 
 COLUMNS = [
     "cell", "before -> now", "points", "lost / won", "p", "p among all",

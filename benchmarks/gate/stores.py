@@ -13,8 +13,8 @@ from benchmarks.gate.paired import LEVEL, Paired, adjusted, compare
 from benchmarks.pages.markdown import table
 from benchmarks.records.reading import Results
 from benchmarks.records.record import INPUTS, Record
+from benchmarks.text import one_line
 from conversion.counting.prices import PRICES
-from conversion.text import one_line
 
 Outcome = Literal["equal", "changed", "other inputs", "failed"]
 PRICE_LIST = "horowitz45"

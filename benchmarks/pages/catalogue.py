@@ -20,8 +20,8 @@ from adapters import NETWORKS, Network
 from adapters.base import NetworkInfo, shown
 from adapters.weights import SHIPPED
 from benchmarks.suites.plugins import origin
+from benchmarks.text import one_line
 from conversion.files import write_atomically
-from conversion.text import one_line
 from tasks import TASKS, Task
 from tasks.base import TaskInfo
 

@@ -12,9 +12,8 @@ import pandas as pd
 from benchmarks.choices import TableFormat
 from benchmarks.pages.figures.data import ENERGIES, Group
 from benchmarks.pages.markdown import table
-from benchmarks.text import in_csv, page
+from benchmarks.text import in_csv, one_line, page
 from conversion.errors import BenchmarkError
-from conversion.text import one_line
 
 FORMATS: tuple[TableFormat, ...] = get_args(TableFormat)
 BEST = "textbf:--rwrap;"

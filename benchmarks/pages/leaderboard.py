@@ -19,10 +19,9 @@ from benchmarks.pages.markdown import table
 from benchmarks.pages.seeds import Rows, complete, half_width, parts
 from benchmarks.pages.tables import read_table
 from benchmarks.records.manifest import MANIFEST, check_files, read_manifest
-from benchmarks.text import page
+from benchmarks.text import one_line, page, printable
 from conversion.errors import InvalidInput
 from conversion.files import write_atomically
-from conversion.text import one_line, printable
 from tasks import TASKS
 
 PREAMBLE = """# Leaderboard

@@ -13,8 +13,7 @@ from benchmarks.pages.leaderboard import leaderboard_of, summary, write_leaderbo
 from benchmarks.pages.tables import absent, collect, markdown, write_tables
 from benchmarks.records.reading import Results
 from benchmarks.suites.suite import Suite
-from benchmarks.text import page
-from conversion.text import one_line
+from benchmarks.text import one_line, page
 
 SCREENFUL = 24
 """The most cells whose tables are shown after a run."""

@@ -17,11 +17,10 @@ from benchmarks.records.reading import Results
 from benchmarks.records.record import Record
 from benchmarks.suites.cell import Cell
 from benchmarks.suites.suite import Suite
-from benchmarks.text import in_csv, page
+from benchmarks.text import in_csv, one_line, page
 from conversion.codes import RATE
 from conversion.counting.prices import PRICES
 from conversion.errors import InvalidInput
-from conversion.text import one_line
 from tasks import TASKS
 
 COLUMNS = [

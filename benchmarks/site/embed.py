@@ -10,7 +10,7 @@ from typing import Any
 
 from markupsafe import Markup
 
-from conversion.text import one_line
+from benchmarks.text import one_line
 
 UNSAFE = str.maketrans({letter: f"\\u{ord(letter):04x}" for letter in "<>&\u2028\u2029"})
 """What ends a script or starts a tag, and the ends of lines that JSON allows and JavaScript did not."""

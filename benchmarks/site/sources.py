@@ -16,8 +16,8 @@ from benchmarks.suites.cell import Cell
 from benchmarks.suites.files import load_suite
 from benchmarks.suites.shipped import suite_names
 from benchmarks.suites.suite import Suite
+from benchmarks.text import printable
 from conversion.errors import BenchmarkError
-from conversion.text import printable
 
 LIMITED = re.compile(r"(.+)-first-([1-9][0-9]*)")
 DEFAULT_PRICES = str(Suite.model_fields["price_list"].default)

@@ -30,7 +30,6 @@ from conversion.capture.purify import pure_module
 from conversion.capture.qcfs import QCFS
 from conversion.capture.roles import aten, has_slopes, packet
 from conversion.errors import BenchmarkError, InvalidInput, UnsupportedOp
-from conversion.text import one_line
 
 
 def capture(model: nn.Module | str | os.PathLike[str], example: Tensor | None = None) -> ConversionGraph:
@@ -73,7 +72,7 @@ def _capture_file(path: Path, example: Any) -> ConversionGraph:
         network.check(given)
         return _capture(network, given)
     except (InvalidInput, UnsupportedOp) as error:
-        said = one_line(str(error))  # Names of nodes and values are anyone's.
+        said = " ".join(str(error).split())  # Names of nodes and values are anyone's.
         raise type(error)(said if str(path) in said else f"{path}: {said}") from error
     except FAILURES as error:  # The file is anyone's: sizes and types that do not go together.
         said = next(iter(str(error).strip().splitlines()), type(error).__name__)

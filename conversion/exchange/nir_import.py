@@ -18,7 +18,6 @@ from conversion.exchange.contract import GraphContract, breaks
 from conversion.exchange.hdf5 import read_graph
 from conversion.simulation.network import SpikingNetwork
 from conversion.simulation.neuron import Neuron
-from conversion.text import one_line
 
 if TYPE_CHECKING:
     import nir
@@ -58,7 +57,7 @@ def import_nir(source: nir.NIRGraph | str | Path, T: int | None = None) -> FromN
     try:
         return _imported(source, T)
     except InvalidInput as error:
-        raise InvalidInput(one_line(str(error))) from error  # Names of nodes are anyone's.
+        raise InvalidInput(" ".join(str(error).split())) from error  # Names of nodes are anyone's.
 
 
 def _imported(source: nir.NIRGraph | str | Path, T: int | None) -> FromNIR:

@@ -21,8 +21,7 @@ from benchmarks.records.leases import Running
 from benchmarks.records.record import Record
 from benchmarks.records.store import Store
 from benchmarks.suites.files import load_suite
-from benchmarks.text import in_csv, in_table, page
-from conversion.text import one_line, printable
+from benchmarks.text import in_csv, in_table, one_line, page, printable
 from tests.benchmarks.gate.measurements import Runs, right, save
 
 ESCAPES = "\x1b]0;owned\x07\x1b[2J"

@@ -188,8 +188,8 @@ def test_an_operator_without_a_rule_is_named(tmp_path: Path) -> None:
     assert "The ONNX node '/head/TopK' (TopK, opset 18) has no rule. Write one, a function decorated with rule" in said
     foreign = onnx.helper.make_node("FusedConv", ["x"], ["y"], domain="com.microsoft", name="fused")
     assert "(com.microsoft.FusedConv, opset" in refused([foreign], ("n", 4), tmp_path)
-    broken = onnx.helper.make_node("TopK", ["x", "k"], ["y", "i"], name="/head\n\x1b[2J/TopK")
-    assert r"'/head \x1b[2J/TopK'" in refused([broken], ("n", 4), tmp_path, constants={"k": whole(1)})
+    broken = onnx.helper.make_node("TopK", ["x", "k"], ["y", "i"], name="/head\n\t/TopK")
+    assert "'/head /TopK'" in refused([broken], ("n", 4), tmp_path, constants={"k": whole(1)})
 
 
 @pytest.mark.parametrize(
