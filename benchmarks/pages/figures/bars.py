@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from benchmarks.pages.comparisons import matches, value_at
 from benchmarks.pages.figures.base import Plot
 from benchmarks.pages.figures.data import ANN, ENERGIES, Group, Source, groups_of
-from benchmarks.pages.figures.style import COLOURS, GREY, HATCHES, below, canvas, with_n
+from benchmarks.pages.figures.style import COLOURS, GREY, HATCHES, below, canvas, title, with_n
 
 ROWS = ("calibration", "burst", "adafire")
 """The methods of Figure 1 besides the ANN: the paper's baseline, bursts with one phi, and the paper's method."""
@@ -100,7 +100,7 @@ def iso_energy(sources: Sequence[Source]) -> Iterator[Plot]:
                 axis.set_xlabel(with_n(group.metric_label, group.n), fontsize=7)
                 axis.tick_params(axis="y", labelsize=6, labelleft=axis is row[0])
                 axis.grid(visible=False, axis="y")
-        figure.suptitle(f"{group.title}, {group.suite.price_list}; in the dark bars the best of each budget")
+        title(figure, f"{group.title}, {group.suite.price_list}; in the dark bars the best of each budget")
         yield Plot(f"iso-energy-{group.name}", figure)
 
 

@@ -11,7 +11,7 @@ import pandas as pd
 from benchmarks.pages.figures.base import Plot
 from benchmarks.pages.figures.data import Group, Source, groups_of
 from benchmarks.pages.figures.energy import energy_label
-from benchmarks.pages.figures.style import COLOURS, HATCHES, MARKERS, below, canvas, with_n
+from benchmarks.pages.figures.style import COLOURS, HATCHES, MARKERS, below, canvas, title, with_n
 from benchmarks.suites.cell import Cell
 
 WITHOUT, WITH, BUDGET = "adafire", "adafire_ssc", "ssc_budget"
@@ -50,7 +50,7 @@ def compression(sources: Sequence[Source]) -> Iterator[Plot]:
         if group.ann is not None:
             ann = group.ann.metrics[group.metric].value
             left.axhline(ann, color="black", linestyle=":", linewidth=0.9, label=f"ANN, {ann:.2f}")
-        figure.suptitle(f"{group.title}: SSC after AdaFire")
+        title(figure, f"{group.title}: SSC after AdaFire")
         below(figure, left, columns=5)
         yield Plot(f"compression-{group.name}", figure)
 

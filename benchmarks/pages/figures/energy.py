@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from benchmarks.pages.figures.base import Plot
 from benchmarks.pages.figures.data import ENERGIES, TWIN, Group, Source, groups_of
 from benchmarks.pages.figures.lines import against_ann, draw_methods, prominent
-from benchmarks.pages.figures.style import below, canvas, plain_log, with_n
+from benchmarks.pages.figures.style import below, canvas, plain_log, title, with_n
 
 CODINGS = {"unary": "a burst of n spikes priced as n", "graded": "a burst priced as one event"}
 
@@ -27,7 +27,7 @@ def accuracy_energy(sources: Sequence[Source]) -> Iterator[Plot]:
             plain_log(axis, "x")
             axis.set_xlabel(energy_label(group))
             axis.set_title(f"{coding}: {CODINGS[coding]}")
-        figure.suptitle(f"{group.title}; points of a line: T = {_steps(group)}")
+        title(figure, f"{group.title}; points of a line: T = {_steps(group)}")
         below(figure, panels[0])
         yield Plot(f"energy-{group.name}", figure)
 
@@ -44,7 +44,7 @@ def accuracy_latency(sources: Sequence[Source]) -> Iterator[Plot]:
         against_ann(axis, group, points, "final")
         plain_log(axis, "x", 2)
         axis.set_xlabel(with_n("latency: steps from the first input to the final answer, mean", group.n))
-        figure.suptitle(f"{group.title}; points of a line: T = {_steps(group)}")
+        title(figure, f"{group.title}; points of a line: T = {_steps(group)}")
         below(figure, axis)
         yield Plot(f"latency-{group.name}", figure)
 

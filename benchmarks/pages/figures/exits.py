@@ -12,7 +12,7 @@ from benchmarks.pages.figures.base import Plot
 from benchmarks.pages.figures.data import Group, Source, groups_of
 from benchmarks.pages.figures.energy import energy_label
 from benchmarks.pages.figures.lines import Look, against_ann
-from benchmarks.pages.figures.style import COLOURS, HATCHES, MARKERS, below, canvas, with_n
+from benchmarks.pages.figures.style import COLOURS, HATCHES, MARKERS, below, canvas, title, with_n
 from benchmarks.records.record import Record
 
 MOST = 6
@@ -41,7 +41,7 @@ def exits(sources: Sequence[Source]) -> Iterator[Plot]:
             panels[0].xaxis.set_major_locator(MaxNLocator(integer=True))
         _histogram(panels[-2], group, records)
         _gain(panels[-1], group, records)
-        figure.suptitle(f"{group.title}, T = {longest}: samples that are sure enough exit early")
+        title(figure, f"{group.title}, T = {longest}: samples that are sure enough exit early")
         below(figure, panels[-1], columns=2)
         yield Plot(f"exits-{group.name}", figure)
 

@@ -10,7 +10,7 @@ from matplotlib.ticker import MaxNLocator
 
 from benchmarks.pages.figures.base import Plot
 from benchmarks.pages.figures.data import TWIN, Group, Source, distinct, groups_of, middle_step
-from benchmarks.pages.figures.style import COLOURS, MARKERS, below, canvas, with_n
+from benchmarks.pages.figures.style import COLOURS, MARKERS, below, canvas, title, with_n
 from benchmarks.records.record import LayerCounts, Record
 from conversion.report.errors import PARTS
 from conversion.report.layers import explain
@@ -46,7 +46,7 @@ def spikes(sources: Sequence[Source]) -> Iterator[Plot]:
             panels[1].xaxis.set_major_locator(MaxNLocator(integer=True))
             panels[1].set(xlabel=with_n("step", group.n), ylim=(0, None))
             panels[1].set(ylabel=with_n("spikes, thousands", group.n), title="one sample: each step, all layers")
-        figure.suptitle(f"{group.title}, T = {records[0].cell.T}")
+        title(figure, f"{group.title}, T = {records[0].cell.T}")
         below(figure, panels[0])
         yield Plot(f"spikes-{group.name}", figure)
 
@@ -71,7 +71,7 @@ def steps(sources: Sequence[Source]) -> Iterator[Plot]:
         axis.xaxis.set_major_locator(MaxNLocator(integer=True))
         axis.set_xlabel(with_n("step t of one simulation", group.n))
         axis.set_ylabel(with_n(f"{group.metric_label}, after step t", group.n))
-        figure.suptitle(f"{group.title}, converted for T = {longest}")
+        title(figure, f"{group.title}, converted for T = {longest}")
         below(figure, axis)
         yield Plot(f"steps-{group.name}", figure)
 
@@ -101,7 +101,7 @@ def errors(sources: Sequence[Source]) -> Iterator[Plot]:
         for axis in axes:
             axis.set_ylim(0, 1.05 * largest)
             axis.set_visible(bool(axis.lines))
-        figure.suptitle(f"{group.title}, T = {records[0].cell.T}: RMS of each layer's error, by cause")
+        title(figure, f"{group.title}, T = {records[0].cell.T}: RMS of each layer's error, by cause")
         below(figure, axes[0], columns=len(PARTS))
         yield Plot(f"errors-{group.name}", figure)
 

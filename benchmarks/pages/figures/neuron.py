@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from benchmarks.pages.figures.base import Plot
 from benchmarks.pages.figures.data import Source
-from benchmarks.pages.figures.style import COLOURS, HATCHES, canvas
+from benchmarks.pages.figures.style import COLOURS, HATCHES, canvas, title
 from conversion.simulation.neuron import Layer, Neuron
 from conversion.stages.ssc import scaled
 
@@ -56,8 +56,9 @@ def _plot(name: str, current: float, neurons: dict[str, Neuron]) -> Plot:
         panels[0][column].set_title(
             f"{label}: {sent.sum():g} of {STEPS * current:g} sent, {potential[-1]:g} left in the potential"
         )
-    figure.suptitle(
-        f"One neuron (n = 1), computed by the simulator: a current of {current:g} thresholds in each of {STEPS} steps"
+    title(
+        figure,
+        f"One neuron (n = 1), computed by the simulator: a current of {current:g} thresholds in each of {STEPS} steps",
     )
     return Plot(name, figure)
 

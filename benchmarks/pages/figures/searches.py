@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from benchmarks.pages.figures.base import Plot
 from benchmarks.pages.figures.data import Group, Source, groups_of, middle_step
 from benchmarks.pages.figures.layers import layer_names
-from benchmarks.pages.figures.style import COLOURS, MARKERS, below, canvas, plain_log, with_n
+from benchmarks.pages.figures.style import COLOURS, MARKERS, below, canvas, plain_log, title, with_n
 from benchmarks.records.record import Record
 from benchmarks.records.searches import Search
 from conversion.calibration.frontier import allocate, smallest_budget
@@ -48,7 +48,7 @@ def sensitivity(sources: Sequence[Source]) -> Iterator[Plot]:
             axis.set_xlabel(f"the layer with this {symbol} ({len(layers)} layers)")
             axis.set_ylabel(with_n("divergence S, nats", search.samples, "images"))
             axis.legend(title=symbol, loc="center left", bbox_to_anchor=(1, 0.5), fontsize=6, title_fontsize=6)
-        figure.suptitle(f"{group.title}, {record.cell.recipe.label}, T = {record.cell.T}")
+        title(figure, f"{group.title}, {record.cell.recipe.label}, T = {record.cell.T}")
         yield Plot(f"sensitivity-{_name(group, record)}", figure)
 
 
@@ -62,7 +62,7 @@ def frontiers(sources: Sequence[Source]) -> Iterator[Plot]:
         figure, [panels] = canvas(1, len(record.searches), 3.6, width=max(3.6, 3.5 * len(record.searches)))
         for axis, search in zip(panels, record.searches, strict=True):
             _frontier(axis, search)
-        figure.suptitle(f"{group.title}, {record.cell.recipe.label}, T = {record.cell.T}")
+        title(figure, f"{group.title}, {record.cell.recipe.label}, T = {record.cell.T}")
         below(figure, panels[0])
         yield Plot(f"frontier-{_name(group, record)}", figure)
 

@@ -7,6 +7,7 @@ Colours never stand alone: lines differ in their markers, bars in their hatches.
 from __future__ import annotations
 
 import io
+import textwrap
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.resources import files
@@ -46,6 +47,12 @@ def canvas(rows: int, columns: int, height: float, width: float = PAGE) -> tuple
     """A figure with a grid of panels; sizes in inches."""
     figure = Figure((width, height))
     return figure, figure.subplots(rows, columns, squeeze=False).tolist()
+
+
+def title(figure: Figure, text: str) -> None:
+    """Puts a title over all panels, in as many lines as the figure's width needs."""
+    letters = int(0.8 * LINE * figure.get_figwidth() / PAGE)  # Titles are larger than what legends hold.
+    figure.suptitle(textwrap.fill(one_line(text), letters, break_on_hyphens=False))
 
 
 def with_n(text: str, n: int, of: str = "", *, line: bool = False) -> str:

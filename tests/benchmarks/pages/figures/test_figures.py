@@ -12,13 +12,14 @@ from typing import Any
 import numpy as np
 import pytest
 from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.container import BarContainer, ErrorbarContainer
 
 from benchmarks.api import select_suites
 from benchmarks.pages.figures.base import Plot
 from benchmarks.pages.figures.data import Source
 from benchmarks.pages.figures.families import FAMILIES, family
-from benchmarks.pages.figures.style import styled
+from benchmarks.pages.figures.style import canvas, styled, title
 from benchmarks.records.record import Record
 from benchmarks.records.store import Store
 from benchmarks.suites.files import load_suite
@@ -302,6 +303,16 @@ def altered(record: dict[str, Any]) -> dict[str, Any]:
     for search in wrong.get("searches", []):
         search["divergence"][0][0] *= 2
     return wrong
+
+
+def test_titles_stay_within_narrow_figures() -> None:
+    with styled():
+        figure, _ = canvas(1, 1, 3.6, width=3.6)
+        title(figure, "cifar10, resnet20, first-1000, adafire_ssc_iat:form=corrected,samples=32,ssc_budget=1.1, T = 4")
+        FigureCanvasAgg(figure).draw()
+        (shown,) = figure.texts
+        box = shown.get_window_extent()
+    assert box.x0 >= 0 and box.x1 <= figure.bbox.width
 
 
 def test_planted_wrong_records_change_every_figure(draw: Draw, kept: Raw) -> None:
