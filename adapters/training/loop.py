@@ -21,10 +21,10 @@ from torch.utils._pytree import tree_map
 from torch.utils.data import DataLoader, Dataset
 
 from adapters.base import Network, Recipe
-from adapters.device import resolve_device
 from adapters.training.augmentations import AUGMENTATIONS
 from adapters.training.curves import Curves
 from adapters.training.progress import EpochProgress
+from adapters.training.replicas import Replicas, Shares, joined
 from adapters.training.resume import TrainingState
 from adapters.training.sampling import Augmented, EpochShuffle, mix
 from adapters.weights import load_backbone, save_weights
@@ -80,7 +80,8 @@ def train(
 ) -> TrainingResult:
     """Trains on the training split and keeps the epoch that is best on the validation split; never looks at test.
 
-    On a CPU in float32 the same arguments and number of threads give the same weights, interrupted or not.
+    On a CPU in float32 the same arguments and number of threads give the same weights, interrupted or not. In processes
+    that torchrun has started it trains one network on all their devices (`adapters.training.replicas`).
 
     Args:
         network: the class to train, as registered in `NETWORKS`.
@@ -106,77 +107,89 @@ def train(
     task = adapter.task  # As the network needs it read.
     recipe = replace(adapter.recipe, **{name: value for name, value in overrides.items() if value is not None})
     _check(recipe, seed, precision)
-    place = resolve_device(device)
-    name = f"{network.name}_{task.name}"
-    curves = Curves(None if tensorboard is None else tensorboard / name)
-    task.require()
-    model, pretrained = _build(adapter, network, backbone, seed)
-    data, validation = task.split("train"), task.split("validation")
-    for split, samples in (("training", data), ("validation", validation)):
-        if _size(samples) == 0:
-            raise InvalidInput(f"The {split} split of task {task.name} is empty; training needs more samples.")
+    with joined(device, recipe.batch_size) as replicas:
+        place = replicas.device
+        name = f"{network.name}_{task.name}"
+        curves = Curves(tensorboard / name if tensorboard is not None and replicas.first else None)
+        task.require()
+        model, pretrained = _build(adapter, network, backbone, seed)
+        data, validation = task.split("train"), task.split("validation")
+        for split, samples in (("training", data), ("validation", validation)):
+            if _size(samples) == 0:
+                raise InvalidInput(f"The {split} split of task {task.name} is empty; training needs more samples.")
 
-    output, interrupted = output_dir / f"{name}.safetensors", output_dir / f"{name}.resume.pt"
-    if output.exists() and not overwrite:
-        raise InvalidInput(
-            f"{output} exists already; pass --overwrite to replace it, or name another --weights folder."
-        )
-    output.parent.mkdir(parents=True, exist_ok=True)
-    identity = {"network": network.name, "task": task.name, "seed": seed, "precision": precision}
-    settings = {**identity, **asdict(recipe), "data": task.digest(), "backbone": pretrained}
+        output, interrupted = output_dir / f"{name}.safetensors", output_dir / f"{name}.resume.pt"
+        if output.exists() and not overwrite:
+            raise InvalidInput(
+                f"{output} exists already; pass --overwrite to replace it, or name another --weights folder."
+            )
+        output.parent.mkdir(parents=True, exist_ok=True)
+        identity = {"network": network.name, "task": task.name, "seed": seed, "precision": precision}
+        settings = {**identity, **asdict(recipe), "data": task.digest(), "backbone": pretrained}
 
-    # Global generators are seeded inside and restored afterwards.
-    with torch.random.fork_rng(devices=[place] if place.type == "cuda" else []):
-        state = _start(model.to(place), recipe)
-        if resume and interrupted.exists():
-            state.restore(interrupted, settings)
-        samples = Augmented(data, AUGMENTATIONS[recipe.augment](task.input_shape), seed)
-        sampler = EpochShuffle(_size(data), seed)
-        workers = _workers(place, recipe)
-        loader = DataLoader(
-            samples, recipe.batch_size, sampler=sampler, num_workers=workers, persistent_workers=workers > 0,
-            collate_fn=task.collate,
-        )  # fmt: skip
-        with EpochProgress(name, recipe.epochs, state.epoch, len(loader)) as progress, curves:
-            while state.epoch < recipe.epochs:
-                sampler.epoch = state.epoch
-                torch.manual_seed(mix(seed, state.epoch))
-                loss, rate = _train_epoch(state, adapter, loader, recipe, place, precision, progress)
-                if not math.isfinite(loss):
-                    interrupted.unlink(missing_ok=True)  # Continuing from there would only diverge again.
-                    raise InvalidInput(
-                        f"Training {name} diverged: the loss of epoch {state.epoch + 1} is {loss}. "
-                        f"Lower the learning rate, now {recipe.learning_rate:g}."
+        # Global generators are seeded inside and restored afterwards.
+        with torch.random.fork_rng(devices=[place] if place.type == "cuda" else []):
+            state = _start(replicas.with_shared_statistics(model).to(place), recipe)
+            if resume and interrupted.exists():
+                state.restore(interrupted, settings)
+            samples = Augmented(data, AUGMENTATIONS[recipe.augment](task.input_shape), seed)
+            sampler = EpochShuffle(_size(data), seed)
+            shares = Shares(sampler, recipe.batch_size, replicas)
+            workers = _workers(replicas, recipe)
+            loader = DataLoader(
+                samples, batch_sampler=shares, num_workers=workers, persistent_workers=workers > 0,
+                collate_fn=task.collate,
+            )  # fmt: skip
+            forward = replicas.parallel(state.model)
+            with EpochProgress(name, recipe.epochs, state.epoch, len(loader), replicas.first) as progress, curves:
+                while state.epoch < recipe.epochs:
+                    sampler.epoch = state.epoch
+                    torch.manual_seed(mix(seed, state.epoch))
+                    loss, rate = _train_epoch(
+                        state, forward, adapter, loader, shares.sizes, recipe, replicas, precision, progress
                     )
-                scored = (state.epoch + 1) % recipe.validate_every == 0 or state.epoch + 1 == recipe.epochs
-                accuracy = evaluate(state.result, adapter, task, validation, place) if scored else None
-                state.complete_epoch(accuracy)
-                state.save(interrupted, settings)
-                curves.add(
-                    state.epoch, {"loss": loss, "learning rate": rate, f"validation {task.primary_metric}": accuracy}
-                )
-                note = "" if accuracy is None else f", validation {accuracy:.2f}"
-                progress.complete_epoch(f"loss {loss:.4f}{note}")
+                    if not math.isfinite(loss):
+                        interrupted.unlink(missing_ok=True)  # Continuing from there would only diverge again.
+                        raise InvalidInput(
+                            f"Training {name} diverged: the loss of epoch {state.epoch + 1} is {loss}. "
+                            f"Lower the learning rate, now {recipe.learning_rate:g}."
+                        )
+                    scored = (state.epoch + 1) % recipe.validate_every == 0 or state.epoch + 1 == recipe.epochs
+                    judged = scored and replicas.first
+                    accuracy = replicas.told(
+                        evaluate(state.result, adapter, task, validation, place) if judged else None
+                    )
+                    state.complete_epoch(accuracy)
+                    if replicas.first:
+                        state.save(interrupted, settings)
+                    curves.add(
+                        state.epoch,
+                        {"loss": loss, "learning rate": rate, f"validation {task.primary_metric}": accuracy},
+                    )
+                    note = "" if accuracy is None else f", validation {accuracy:.2f}"
+                    progress.complete_epoch(f"loss {loss:.4f}{note}")
 
-    provenance = {
-        **identity,
-        "epochs": recipe.epochs,
-        "best_epoch": state.best_epoch,
-        "validation_accuracy": round(state.best_accuracy, 4),
-        **({} if backbone is None else {"backbone": {"file": backbone.name, "sha256": pretrained}}),
-        "command": _command(network, task, recipe, seed, device, precision, backbone),
-        "torch": str(torch.__version__),
-    }
-    save_weights(output, state.best_weights, provenance)
-    interrupted.unlink()
-    return TrainingResult(
-        path=output,
-        sha256=hashlib.sha256(output.read_bytes()).hexdigest(),
-        epochs=recipe.epochs,
-        best_epoch=state.best_epoch,
-        validation_accuracy=state.best_accuracy,
-        seconds=time.perf_counter() - started,
-    )
+        provenance = {
+            **identity,
+            "epochs": recipe.epochs,
+            "best_epoch": state.best_epoch,
+            "validation_accuracy": round(state.best_accuracy, 4),
+            **({} if backbone is None else {"backbone": {"file": backbone.name, "sha256": pretrained}}),
+            "command": _command(network, task, recipe, seed, device, precision, backbone, replicas.count),
+            "torch": str(torch.__version__),
+        }
+        if replicas.first:
+            save_weights(output, state.best_weights, provenance)
+            interrupted.unlink()
+        replicas.wait()
+        return TrainingResult(
+            path=output,
+            sha256=hashlib.sha256(output.read_bytes()).hexdigest(),
+            epochs=recipe.epochs,
+            best_epoch=state.best_epoch,
+            validation_accuracy=state.best_accuracy,
+            seconds=time.perf_counter() - started,
+        )
 
 
 @torch.no_grad()
@@ -194,19 +207,25 @@ def evaluate(
 
 def _train_epoch(
     state: TrainingState,
+    forward: nn.Module,
     adapter: Network,
     loader: DataLoader[tuple[Tensor, Any]],
+    sizes: Sequence[int],
     recipe: Recipe,
-    device: torch.device,
+    replicas: Replicas,
     precision: Precision,
     progress: EpochProgress,
 ) -> tuple[float, float]:
-    """One pass over the training split; returns the mean loss and the learning rate of the last batch."""
-    state.model.train()
-    total, samples = torch.zeros((), device=device), 0
+    """One pass over the training split; returns the mean loss and the learning rate of the last batch.
+
+    `forward` runs the state's model, and `sizes` are the samples of each batch, both over all processes.
+    """
+    forward.train()
+    device = replicas.device
+    total = torch.zeros((), device=device)
     scheduled = [group["lr"] for group in state.optimizer.param_groups]
     side: int | None = None
-    for batch, (inputs, targets) in enumerate(loader):
+    for batch, ((inputs, targets), size) in enumerate(zip(loader, sizes, strict=True)):
         if recipe.warmup_shape == "quartic" and state.epoch < recipe.warmup:
             passed = (state.epoch + batch / len(loader)) / recipe.warmup
             _set_rates(state.optimizer, [recipe.learning_rate * passed**4] * len(scheduled))
@@ -221,21 +240,20 @@ def _train_epoch(
             mixture = Mixture(len(encoded), recipe.mixup)
             encoded = mixture.inputs(encoded)
         with torch.autocast(device.type, torch.bfloat16, enabled=precision == "bfloat16"):
-            output = state.model(encoded)
+            output = forward(encoded)
         loss = adapter.loss(output, targets) if mixture is None else mixture.loss(adapter, output, targets)
         state.optimizer.zero_grad(set_to_none=True)
-        loss.backward()
+        replicas.weighted(loss, len(inputs), size).backward()
         state.optimizer.step()
         if state.average is not None:
             state.average.update_parameters(state.model)
         # Summed on the device: reading every loss would synchronise a GPU after each batch.
         total += loss.detach() * len(inputs)
-        samples += len(inputs)
         progress.batch()
     last = float(state.optimizer.param_groups[0]["lr"])
     _set_rates(state.optimizer, scheduled)
     state.scheduler.step()
-    return total.item() / samples, last
+    return replicas.total(total).item() / sum(sizes), last
 
 
 def _set_rates(optimizer: Optimizer, rates: Sequence[float]) -> None:
@@ -314,23 +332,25 @@ def _check(recipe: Recipe, seed: int, precision: str) -> None:
         raise InvalidInput(f"There is no augmentation '{recipe.augment}'; known: {', '.join(sorted(AUGMENTATIONS))}.")
 
 
-def _workers(device: torch.device, recipe: Recipe) -> int:
+def _workers(replicas: Replicas, recipe: Recipe) -> int:
     """The number of loader processes: 0 on a CPU, whose cores the network needs; several where a GPU would wait."""
-    if device.type == "cpu" or recipe.augment == "none":
+    if replicas.device.type == "cpu" or recipe.augment == "none":
         return 0
-    return min(8, (os.cpu_count() or 1) - 1)
+    return max(0, min(8, (os.cpu_count() or 1) // replicas.count - 1))
 
 
 def _command(
-    network: type[Network], task: Task, recipe: Recipe, seed: int, device: str, precision: str, backbone: Path | None
-) -> str:
+    network: type[Network], task: Task, recipe: Recipe, seed: int, device: str, precision: str, backbone: Path | None,
+    processes: int,
+) -> str:  # fmt: skip
     """The command line that reproduces the weights, with every setting written out.
 
     On a CPU the number of threads is one of them: the order of sums depends on it, and so do the last digits.
     """
     threads = f"OMP_NUM_THREADS={torch.get_num_threads()} " if torch.device(device).type == "cpu" else ""
+    start = "python" if processes == 1 else f"torchrun --nproc-per-node {processes}"
     return (
-        f"{threads}python run_all.py train --task {task.name} --network {network.name} --epochs {recipe.epochs} "
+        f"{threads}{start} run_all.py train --task {task.name} --network {network.name} --epochs {recipe.epochs} "
         f"--batch-size {recipe.batch_size} --learning-rate {recipe.learning_rate:g} --seed {seed} "
         f"--device {device} --precision {precision}" + ("" if backbone is None else f" --backbone {backbone.name}")
     )

@@ -17,15 +17,17 @@ class EpochProgress:
         epochs: number of epochs of the whole run.
         done: number of epochs that an earlier, interrupted run completed.
         batches: number of batches of an epoch.
+        shown: False where another process shows it.
     """
 
-    def __init__(self, title: str, epochs: int, done: int, batches: int) -> None:
+    def __init__(self, title: str, epochs: int, done: int, batches: int, shown: bool = True) -> None:
+        self.shown = shown
         self.title = title
         self.epochs = epochs
         self.epoch = done
         console = Console(stderr=True)
         self._bar: Progress | None = None
-        if console.is_terminal:
+        if shown and console.is_terminal:
             columns = (BarColumn(), TextColumn("{task.fields[note]}"), TimeElapsedColumn(), TimeRemainingColumn())
             self._bar = Progress(TextColumn("{task.description}"), *columns, console=console)
             self._task = self._bar.add_task(title, total=epochs * batches, completed=done * batches, note="")
@@ -41,7 +43,7 @@ class EpochProgress:
         note = f"epoch {self.epoch}/{self.epochs}, {note}"
         if self._bar is not None:
             self._bar.update(self._task, note=note)
-        else:
+        elif self.shown:
             print(f"{self.title}: {note}", file=sys.stderr, flush=True)
 
     def __enter__(self) -> EpochProgress:
