@@ -116,7 +116,8 @@ class Store:
             self.cells.mkdir(parents=True, exist_ok=True)
             write_atomically(self.folder / "probe", b"")
             (self.folder / "probe").unlink(missing_ok=True)
-            sweep(self.folder.parent, "*.tmp")
+            for shared in (self.folder.parent, self.folder.parent / "converted"):
+                sweep(shared, "*.tmp")
             for pattern in ("*.tmp", "cells/*/*.tmp", "leases/*.tmp", "leases/*.json.*"):
                 sweep(self.folder, pattern)
             self._sweep_samples()

@@ -125,6 +125,8 @@ def disturbed(chance: random.Random, suite: Path, folder: Path, cells: list[Cell
         with suppress(psutil.NoSuchProcess):
             found.kill()
         killed["run" if any(found.pid == process.pid for process in runs) else "worker"] += 1
+        if killed.total() % 25 == 0:
+            print(f"{killed.total()} kills in {folder.name}, {recorded(store)} of {len(cells)} cells", flush=True)
         now = {str(path): (path.stat().st_mtime, path.read_bytes()) for path in store.cells.glob("*/record.json")}
         assert stored.items() <= now.items(), "a kill changed what was recorded before it"
         stored = now
@@ -150,6 +152,10 @@ def storm(kills: int, seed: int, folder: Path) -> Counter[str]:
         store = Store(results, "killing")
         assert contents(store, cells) == expected, f"seed {seed}: records differ from those of an undisturbed run"
         assert recorded(store) == len(cells)
+        # What a writer that was killed leaves behind goes when a run begins later, and no writer can be at work on it.
+        for path in results.rglob("*.tmp"):
+            os.utime(path, (0, 0))
+        store.prepare()
         left = [str(path) for path in results.rglob("*.tmp")]
         assert not left, f"temporary files are left: {left}"
         print(dict(killed), "kills so far: every record is there once, as in an undisturbed run", flush=True)

@@ -141,12 +141,14 @@ def test_writers_of_one_cell_at_once_do_not_disturb_each_other(tmp_path: Path) -
 def test_leftovers_of_killed_writers_go_after_a_while(tmp_path: Path) -> None:
     store = Store(tmp_path, "smoke")
     store.save(RECORD)
-    old, young = (store.cells / CELL.id / f"record.json.{name}.tmp" for name in ("old", "young"))
-    old.touch()
-    young.touch()
-    os.utime(old, (0, 0))
-    store.prepare()
-    assert not old.exists() and young.exists()
+    (tmp_path / "converted").mkdir()
+    for beside in (store.cells / CELL.id / "record.json", tmp_path / "converted" / "network.safetensors"):
+        old, young = (beside.with_name(f"{beside.name}.{name}.tmp") for name in ("old", "young"))
+        old.touch()
+        young.touch()
+        os.utime(old, (0, 0))
+        store.prepare()
+        assert not old.exists() and young.exists()
 
 
 def test_a_record_of_a_method_that_is_not_here_is_named(tmp_path: Path) -> None:
