@@ -169,7 +169,11 @@ def _of_timm(name: str, folder: Path, config: dict[str, Any]) -> type[Network]:
 def _of_transformers(name: str, folder: Path, config: dict[str, Any]) -> type[Network]:
     _imported_transformers(name)
     architectures = config.get("architectures")
-    made = [each for each in (architectures if isinstance(architectures, list) else ()) if str(each).endswith("ForImageClassification")]
+    made = [
+        each
+        for each in (architectures if isinstance(architectures, list) else ())
+        if str(each).endswith("ForImageClassification")
+    ]
     if not made:
         raise InvalidInput(
             f"{folder / CONFIG} describes {config.get('architectures') or 'no architecture'}; networks of image "
@@ -267,7 +271,8 @@ def _require_small(config: Any, path: Path) -> None:
     """Refuses numbers, at any depth, that a library would make so many classes or layers of."""
     if isinstance(config, int) and abs(config) > LARGEST_NUMBER:
         raise InvalidInput(
-            f"{path} has a number of {len(str(abs(config)))} digits; networks have at most {LARGEST_NUMBER:,} of anything."
+            f"{path} has a number of {len(str(abs(config)))} digits; networks have at most {LARGEST_NUMBER:,} of "
+            "anything."
         )
     for value in config.values() if isinstance(config, dict) else config if isinstance(config, list) else ():
         _require_small(value, path)

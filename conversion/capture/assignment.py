@@ -83,7 +83,7 @@ def _check_type(node: fx.Node, rule: OpRule) -> None:
 
 
 def _check_constant(node: fx.Node) -> None:
-    """Refuses numbers that are read from a signal's values, which are not known before the input is, and random ones."""
+    """Refuses numbers that are read from a signal's values, not known before the input is, and random ones."""
     if node.op == "call_function" and not is_tensor(node) and count_signals(node) and packet(node) not in SIZES:
         raise refusal(
             node, "makes a number of a signal", "What the network computes then depends on the input; compute it with "

@@ -1,7 +1,7 @@
 """Side effects that an exported graph has, and that no graph of pure operations can have.
 
-Which tensors share memory is read from what torch.export computed on: schemas do not declare all of it (an einsum of one
-tensor gives a view of it, and is declared to give a tensor of its own).
+Which tensors share memory is read from what torch.export computed on: schemas do not declare all of it (an einsum of
+one tensor gives a view of it, and is declared to give a tensor of its own).
 """
 
 from __future__ import annotations
@@ -56,8 +56,8 @@ def _check(graph: fx.Graph) -> None:
         if _is_hidden_view(node):
             raise UnsupportedOp(
                 f"The network overwrites, at {source_line(changed)}, what {node.target} at {source_line(node)} shares "
-                "with the tensor that it reads, and torch.export loses that they share it. Overwrite a copy (.clone()), "
-                "or compute a new tensor."
+                "with the tensor that it reads, and torch.export loses that they share it. Overwrite a copy "
+                "(.clone()), or compute a new tensor."
             )
 
 

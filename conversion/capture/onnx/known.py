@@ -42,8 +42,13 @@ def as_known(values: list[Any], shape: tuple[int, ...] | None = None) -> Known:
 def check_size(node: OnnxNode, sizes: Sequence[Any], *of: Known) -> None:
     """Refuses to make an array that is larger than any in an honest network and than those that it is made of."""
     count = math.prod(size for size in sizes if isinstance(size, int))
-    if count > max(LARGEST, sum(array.size for array in of)) or any(isinstance(size, int) and size < 0 for size in sizes):
-        raise node.refusal(f"makes a constant of shape {list(sizes)}, negative or of more than the {LARGEST:,} numbers that one may have.")
+    if count > max(LARGEST, sum(array.size for array in of)) or any(
+        isinstance(size, int) and size < 0 for size in sizes
+    ):
+        raise node.refusal(
+            f"makes a constant of shape {list(sizes)}, negative or of more than the {LARGEST:,} numbers that one may "
+            "have."
+        )
 
 
 def _elementwise(function: Callable[..., Any], exact: Callable[..., Any]) -> Callable[..., Known]:

@@ -120,7 +120,8 @@ def read_file(path: Path) -> OnnxFile:
         )
     if own := [function.name for function in model.functions if function.domain in DEFAULT_DOMAINS]:
         raise UnsupportedOp(
-            f"The ONNX file {path} brings an operator '{own[0]}' of its own under the name of ONNX's; export it without."
+            f"The ONNX file {path} brings an operator '{own[0]}' of its own under the name of ONNX's; export it "
+            "without."
         )
     source = _Source(path)
     _require_unique((tensor.name for tensor in graph.initializer), source, "tensor")
@@ -263,7 +264,9 @@ def _tensor(tensor: onnx.TensorProto, source: _Source, what: str) -> Tensor:
 
 def _of_numbers(numbers: Any, dtype: torch.dtype, source: _Source, what: str) -> Tensor:
     """Numbers of a protocol buffer; those of 16 bits are stored as their bits."""
-    wide = np.fromiter(numbers, np.float64 if dtype.itemsize > 2 and dtype.is_floating_point else np.int64, len(numbers))
+    wide = np.fromiter(
+        numbers, np.float64 if dtype.itemsize > 2 and dtype.is_floating_point else np.int64, len(numbers)
+    )
     if dtype in (torch.float16, torch.bfloat16):
         narrow = wide.astype(np.uint16)
         found = torch.from_numpy(narrow.view(np.int16)).view(dtype)

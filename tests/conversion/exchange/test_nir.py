@@ -442,7 +442,10 @@ def _edges(graph: Any, *more: tuple[str, str]) -> Any:
         (lambda: _edges(foreign(), ("fc", "if")), "the edge from 'fc' to 'if' more than once"),
         (lambda: _with(foreign(), "input", nir.Input(np.array([10**6, 10**6]))), "which is none of a sample"),
         (lambda: _with(foreign(), "input", nir.Input(np.array([-2]))), "which is none of a sample"),
-        (lambda: _with(foreign(), "if", _neurons(4, 3)), r"'if' parameters of shape \(4, 3\) for a signal of shape \(3,\)"),
+        (
+            lambda: _with(foreign(), "if", _neurons(4, 3)),
+            r"'if' parameters of shape \(4, 3\) for a signal of shape \(3,\)",
+        ),
         (lambda: _with(foreign(), "if", _neurons(6)), "no network that can be computed"),
         (lambda: _summing(1), r"sums, at the node 'if', signals of shapes"),
         (lambda: _contracted(T=2.5), "2.5 is no whole number"),

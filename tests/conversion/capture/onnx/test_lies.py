@@ -87,7 +87,9 @@ def operator_of_its_own() -> Any:
 
 def too_large_for_its_type() -> Any:
     made = model([node("Add", ["x", "f"]), node("Cast", "c", ["f"], to=1)][::-1], ("n", 4))
-    made.graph.initializer.append(onnx.TensorProto(name="c", data_type=onnx.TensorProto.UINT8, dims=[1], int32_data=[300]))
+    made.graph.initializer.append(
+        onnx.TensorProto(name="c", data_type=onnx.TensorProto.UINT8, dims=[1], int32_data=[300])
+    )
     return made
 
 
