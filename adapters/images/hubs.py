@@ -127,7 +127,8 @@ def of_timm_config(name: str, told: dict[str, Any]) -> Preprocessing:
         share, mean, std = float(told["crop_pct"]), told["mean"], told["std"]
         interpolation, mode = told["interpolation"], told.get("crop_mode") or "center"
         mean, std = (tuple(float(value) for value in values) for values in (mean, std))
-    except (KeyError, TypeError, ValueError) as error:
+        resized = math.floor(height / share)
+    except (KeyError, TypeError, ValueError, ArithmeticError) as error:
         raise InvalidInput(
             f"The preprocessing of {name} cannot be read: {type(error).__name__}: {error} in its pretrained_cfg."
         ) from error
@@ -137,7 +138,10 @@ def of_timm_config(name: str, told: dict[str, Any]) -> Preprocessing:
             f"The network {name} takes inputs of {channels}x{height}x{width} through '{interpolation}' and '{mode}'; "
             "photographs are read as squares of three channels, bilinear or bicubic, by their centre or squashed."
         )
-    return Preprocessing(math.floor(height / share), height, interpolation, mean, std, squash=mode == "squash")
+    try:
+        return Preprocessing(resized, height, interpolation, mean, std, squash=mode == "squash")
+    except ValueError as error:
+        raise InvalidInput(f"The preprocessing of {name} has {error}, in its pretrained_cfg.") from error
 
 
 def imported_timm(name: str) -> Any:

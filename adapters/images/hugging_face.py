@@ -16,6 +16,7 @@ from typing import Any, ClassVar
 import safetensors
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.module import register_module_parameter_registration_hook
 
 from adapters.base import NETWORKS, Network, NetworkInfo
 from adapters.images.hubs import HubClassifier, imported_timm, of_timm_config
@@ -24,8 +25,14 @@ from tasks.base import Task
 from tasks.images.preprocessing import Interpolation, Preprocessing
 
 CONFIG, WEIGHTS, PROCESSOR = "config.json", "model.safetensors", "preprocessor_config.json"
-# Arguments by which timm reads other files than those of the folder.
-FETCHING = {"checkpoint_path", "cache_dir", "pretrained_cfg", "pretrained_cfg_overlay"}
+# Settings by which timm and transformers read other files than those of the folder, or run what is in them.
+FETCHING = {
+    "checkpoint_path", "cache_dir", "pretrained_cfg", "pretrained_cfg_overlay", "pretrained", "auto_map",
+    "use_pretrained_backbone", "trust_remote_code", "backbone", "attn_implementation", "_attn_implementation",
+    "_attn_implementation_internal", "experts_implementation", "use_kernels",
+}  # fmt: skip
+LARGEST_NUMBER = 10**7
+"""Classes, layers, channels: what is larger in a configuration is no network's and would be allocated."""
 # Pillow's numbers of filters, which transformers writes.
 RESAMPLING: Mapping[int, Interpolation] = {2: "bilinear", 3: "bicubic"}
 
@@ -52,7 +59,7 @@ class FolderClassifier(HubClassifier):
 
     def build(self) -> nn.Module:
         try:
-            with torch.device("meta"):
+            with torch.device("meta"), _at_most(self.folder / WEIGHTS):
                 shapes = {name: tuple(value.shape) for name, value in self._made().state_dict().items()}
             # What the file does not hold is not allocated either.
             _check_shapes(self.folder / WEIGHTS, shapes)
@@ -75,8 +82,7 @@ class TimmFolder(FolderClassifier):
     def _made(self) -> nn.Module:
         timm = imported_timm(self.name)
         arguments = {**(self.config.get("model_args") or {}), "num_classes": len(self.labels), "pretrained": False}
-        if found := sorted(FETCHING & arguments.keys()):
-            raise InvalidInput(f"{self.folder / CONFIG} has {found[0]} among model_args, which would read other files.")
+        _require_own_files(self.config.get("model_args"), self.folder / CONFIG)
         network: nn.Module = timm.create_model(self.config["architecture"], **arguments)
         return network
 
@@ -162,16 +168,25 @@ def _of_timm(name: str, folder: Path, config: dict[str, Any]) -> type[Network]:
 
 def _of_transformers(name: str, folder: Path, config: dict[str, Any]) -> type[Network]:
     _imported_transformers(name)
-    made = [each for each in config.get("architectures") or () if str(each).endswith("ForImageClassification")]
+    architectures = config.get("architectures")
+    made = [
+        each
+        for each in (architectures if isinstance(architectures, list) else ())
+        if str(each).endswith("ForImageClassification")
+    ]
     if not made:
         raise InvalidInput(
             f"{folder / CONFIG} describes {config.get('architectures') or 'no architecture'}; networks of image "
             "classification are read, whose names end in ForImageClassification."
         )
-    if config.get("auto_map"):
-        raise InvalidInput(f"{folder / CONFIG} brings code of its own (auto_map), which is not run.")
+    if config.get("model_type") == "timm_wrapper":
+        raise InvalidInput(f"{folder / CONFIG} is of a network of timm without its 'architecture'.")
+    _require_own_files(config, folder / CONFIG)
     named = config.get("id2label")
-    labels = [named[key] for key in sorted(named, key=int)] if isinstance(named, dict) else None
+    try:
+        labels = [named[key] for key in sorted(named, key=int)] if isinstance(named, dict) else None
+    except ValueError as error:
+        raise InvalidInput(f"{folder / CONFIG} numbers its classes otherwise, in id2label: {error}.") from error
     count = len(labels) if labels else config.get("num_labels", 2)
     return NETWORKS.derived(
         TransformersFolder, name, f"{made[0]}, of the folder {folder}.", folder=folder, config=config,
@@ -199,7 +214,9 @@ def _preprocessing(name: str, told: dict[str, Any]) -> Preprocessing:
             for key, plain in (("image_mean", 0.0), ("image_std", 1.0))
         )
         factor, share = float(told.get("rescale_factor", 1 / 255)), told.get("crop_pct")
-    except (KeyError, TypeError, ValueError) as error:
+        share = None if share is None else float(share)
+        larger = 0 if share is None or len(size) != 1 else math.floor(size[0] / share)
+    except (KeyError, TypeError, ValueError, ArithmeticError) as error:
         raise InvalidInput(
             f"The preprocessing of {name} cannot be read: {type(error).__name__}: {error} in its {PROCESSOR}."
         ) from error
@@ -213,14 +230,17 @@ def _preprocessing(name: str, told: dict[str, Any]) -> Preprocessing:
     if share is not None and len(size) == 1:
         # ConvNeXt's: small images by the centre, large ones squashed.
         side = size[0]
-        resized, side, squashed = (math.floor(side / share), side, False) if side < 384 else (side, side, True)
+        resized, side, squashed = (larger, side, False) if side < 384 else (side, side, True)
     else:
         resized, side = size[0], (crop or size)[0] if told.get("do_center_crop", False) else size[0]
         if len(size) == 1 and not (told.get("do_center_crop") and crop):
             raise InvalidInput(f"The {PROCESSOR} of {name} leaves images of any shape; a network is converted for one.")
     if len({*size[:2]}) > 1 or (crop and len({*crop}) > 1):
         raise InvalidInput(f"The {PROCESSOR} of {name} makes images that are no squares, {size} and {crop}.")
-    return Preprocessing(resized, side, RESAMPLING[resample], mean, std, squash=squashed)
+    try:
+        return Preprocessing(resized, side, RESAMPLING[resample], mean, std, squash=squashed)
+    except ValueError as error:
+        raise InvalidInput(f"The preprocessing of {name} has {error}, in its {PROCESSOR}.") from error
 
 
 def _sides(told: Any) -> tuple[int, ...]:
@@ -232,13 +252,62 @@ def _sides(told: Any) -> tuple[int, ...]:
     return (int(told), int(told))
 
 
-def _check_shapes(path: Path, shapes: Mapping[str, tuple[int, ...]]) -> None:
-    """Raises CheckpointError if a tensor of the network is not in a file, or of another shape."""
+def _require_own_files(config: Any, path: Path) -> None:
+    """Refuses settings, at any depth, that make a library read other files or run code."""
+    if isinstance(config, dict):
+        for name, value in config.items():
+            plain = value is None or value is False or (isinstance(value, str) and value in ("eager", "sdpa"))
+            if name in FETCHING and not plain:
+                raise InvalidInput(
+                    f"{path} has the setting {name}, which would read other files or run code; neither is done."
+                )
+            _require_own_files(value, path)
+    elif isinstance(config, list):
+        for value in config:
+            _require_own_files(value, path)
+
+
+def _require_small(config: Any, path: Path) -> None:
+    """Refuses numbers, at any depth, that a library would make so many classes or layers of."""
+    if isinstance(config, int) and abs(config) > LARGEST_NUMBER:
+        raise InvalidInput(
+            f"{path} has a number of {len(str(abs(config)))} digits; networks have at most {LARGEST_NUMBER:,} of "
+            "anything."
+        )
+    for value in config.values() if isinstance(config, dict) else config if isinstance(config, list) else ():
+        _require_small(value, path)
+
+
+@contextmanager
+def _at_most(path: Path) -> Iterator[None]:
+    """Ends the construction of a network with many more parameters than a file has: a number may claim any depth."""
+    most, made = 2 * len(_stored(path)) + 16, 0
+
+    def count(*_: Any) -> None:
+        nonlocal made
+        made += 1
+        if made > most:
+            raise CheckpointError(f"The network of {path.parent / CONFIG} has more parameters than {path} holds.")
+
+    handle = register_module_parameter_registration_hook(count)
+    try:
+        yield
+    finally:
+        handle.remove()
+
+
+def _stored(path: Path) -> dict[str, tuple[int, ...]]:
+    """The shapes of the tensors in a file, from its header."""
     try:
         with safetensors.safe_open(path, framework="pt") as file:
-            stored = {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118
+            return {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118
     except (safetensors.SafetensorError, OSError) as error:
         raise CheckpointError(f"The checkpoint {path} is damaged or no weights file: {error}.") from error
+
+
+def _check_shapes(path: Path, shapes: Mapping[str, tuple[int, ...]]) -> None:
+    """Raises CheckpointError if a tensor of the network is not in a file, or of another shape."""
+    stored = _stored(path)
     for name, shape in shapes.items():
         if stored.get(name, shape) != shape or (name not in stored and not name.endswith("num_batches_tracked")):
             has = f"has it with shape {stored[name]}" if name in stored else "lacks it"
@@ -254,6 +323,10 @@ def _read(path: Path, name: str) -> dict[str, Any]:
         raise InvalidInput(f"{path} cannot be read: {error}.") from error
     if not isinstance(content, dict):
         raise InvalidInput(f"{path} holds no mapping of settings.")
+    try:
+        _require_small(content, path)
+    except RecursionError as error:
+        raise InvalidInput(f"{path} has settings within settings, too deep for any network.") from error
     return content
 
 

@@ -41,12 +41,26 @@ class Handler(SimpleHTTPRequestHandler):
         self.send_error(HTTPStatus.FORBIDDEN, "It is served to this machine only")
         return False
 
-    def list_directory(self, path: Any) -> None:
-        self.send_error(HTTPStatus.NOT_FOUND, "Folders are not listed")
+    def send_head(self) -> Any:
+        """The file that a path names, where it is one of the folder: no link leads out of it, no pipe is waited for."""
+        try:
+            path = Path(self.translate_path(self.path)).resolve()
+            served = path.is_file() and path.is_relative_to(Path(self.directory).resolve())
+        except (OSError, ValueError, RuntimeError):  # Names that no file can have; links in a circle.
+            served = False
+        if served:
+            return super().send_head()
+        self.send_error(HTTPStatus.NOT_FOUND, "There is no such file; folders are not listed")
+        return None
 
     def end_headers(self) -> None:
         self.send_header("Cache-Control", "no-store")
         self.send_header("X-Content-Type-Options", "nosniff")
+        # A request that cannot be read has no path.
+        if (
+            getattr(self, "path", "").partition("?")[0] != f"/{PAGE}"
+        ):  # A page that somebody left among results runs nothing and reads nothing.
+            self.send_header("Content-Security-Policy", "sandbox; default-src 'none'")
         super().end_headers()
 
     def log_message(self, format: str, *args: Any) -> None:

@@ -138,6 +138,19 @@ class Record(BaseModel):
             for name, count in counts.items():
                 if count is not None and name != "name" and not 0 <= count < MOST:
                     raise ValueError(f"{name} of {place} is {count!r:.40}")
+        if any(spikes < 0 for spikes in self.activity):
+            raise ValueError("activity of a step is below zero")
+        return self
+
+    @model_validator(mode="after")
+    def _stepwise(self) -> Self:
+        """Exits are shares of the samples, and they and their thresholds are those of steps 1 to T."""
+        steps = self.cell.T or 0
+        for name, values in (("exits", self.exits), ("exit_thresholds", self.exit_thresholds)):
+            if values and len(values) != steps:
+                raise ValueError(f"{name} has {len(values)} entries for {steps} steps")
+        if any(share < 0 for share in self.exits) or sum(self.exits) > 1 + 1e-3:
+            raise ValueError("exits are no shares of the samples")
         return self
 
 

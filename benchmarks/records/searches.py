@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from copy import copy
-from typing import Literal
+from itertools import pairwise
+from typing import Literal, Self
 
-from pydantic import BaseModel, ConfigDict, FiniteFloat
+from pydantic import BaseModel, ConfigDict, FiniteFloat, PositiveInt, model_validator
 
 from conversion import Calibration, SpikingNetwork
 from conversion.calibration.sensitivity import Energy
@@ -37,7 +38,25 @@ class Search(BaseModel):
     base: FiniteFloat
     budget: FiniteFloat
     choice: list[FiniteFloat]
-    samples: int
+    samples: PositiveInt
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        """Tables have an entry for each layer and candidate, energies are no less than nothing, choices candidates."""
+        for name, table in (("divergence", self.divergence), ("energy", self.energy)):
+            if len(table) != len(self.choice) or any(len(row) != len(self.candidates) for row in table):
+                raise ValueError(
+                    f"{name} is no table of {len(self.choice)} layers and {len(self.candidates)} candidates"
+                )
+        if not self.choice or not self.candidates:
+            raise ValueError("there are no layers or no candidates")
+        if any(after <= before for before, after in pairwise(self.candidates)):
+            raise ValueError("candidates are not in their order")
+        if min(map(min, self.energy)) < 0:
+            raise ValueError("an energy is below zero")
+        if wrong := set(self.choice) - set(self.candidates):
+            raise ValueError(f"{min(wrong):g} was chosen and is no candidate")
+        return self
 
 
 def run_stage(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import glob
+import math
 import shlex
 from functools import cache
 from typing import Any
@@ -115,8 +116,8 @@ def verdict(measured: Measured) -> str:
 
 
 def four(value: float | None) -> float | None:
-    """A figure with 4 digits, as many as are shown."""
-    return None if value is None else float(f"{value:.4g}")
+    """A figure with 4 digits, as many as are shown; None of one that is not finite, which JSON does not hold."""
+    return None if value is None or not math.isfinite(value) else float(f"{value:.4g}")
 
 
 def six(value: float) -> float:

@@ -18,7 +18,7 @@ from benchmarks.records.reading import open_results
 from benchmarks.references.paper import printed
 from benchmarks.site.compared import comparisons
 from benchmarks.site.coverage import coverage, folder_of, unmeasured
-from benchmarks.site.details import LAYER, details, four, six
+from benchmarks.site.details import LAYER, details, six
 from benchmarks.site.ranking import BUDGETS, NEAR, Ranking, rankings
 from benchmarks.site.rows import CODINGS, Board, Measured, boards, measured_cells, tables
 from benchmarks.site.sentences import leaders
@@ -196,7 +196,7 @@ def _tables_of(ranking: Ranking) -> list[dict[str, Any]]:
             "method": method, "rank": float(ranking.ranks[place]), "energy_rank": float(ranking.energy_ranks[place]),
             "points": [ranking.points(method, budget) for budget in BUDGETS],
             "energy": ranking.energy(method), "wins": len(ranking.wins(method)),
-            "by_task": [four(ranking.scores[task, place]) for task in range(len(ranking.tasks))],
+            "by_task": [float(ranking.scores[task, place]) for task in range(len(ranking.tasks))],
         }
         for place, method in enumerate(ranking.methods)
     ]  # fmt: skip

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor, fx
 
 from conversion.capture.encoders import AT_OUTPUT
 from conversion.capture.graph import source_line
-from conversion.capture.roles import CASTS, OpRule, Role, Transport, aten, not_understood, packet, rule_of
+from conversion.capture.roles import CASTS, OpRule, Role, Transport, arguments, aten, not_understood, packet, rule_of
 from conversion.capture.signals import count_signals, is_tensor, mark_signals
 from conversion.errors import UnsupportedOp
 
@@ -82,12 +83,26 @@ def _check_type(node: fx.Node, rule: OpRule) -> None:
 
 
 def _check_constant(node: fx.Node) -> None:
-    """Refuses numbers that are read from a signal's values; they are not known before the input is."""
+    """Refuses numbers that are read from a signal's values, not known before the input is, and random ones."""
     if node.op == "call_function" and not is_tensor(node) and count_signals(node) and packet(node) not in SIZES:
         raise refusal(
             node, "makes a number of a signal", "What the network computes then depends on the input; compute it with "
             "tensors instead."
         )  # fmt: skip
+    if _draws(node):
+        raise refusal(
+            node, "draws random numbers", "The network gives another output in every call; draw them once, and keep "
+            "them as a buffer, or leave them out in inference mode."
+        )  # fmt: skip
+
+
+def _draws(node: fx.Node) -> bool:
+    """Whether an operation draws random numbers; dropouts that are not active do not."""
+    if not isinstance(node.target, torch._ops.OpOverload) or torch.Tag.nondeterministic_seeded not in node.target.tags:
+        return False
+    given = arguments(node)
+    active = [given[name] for name in ("training", "train", "p", "dropout_p") if name in given]
+    return not active or all(active)
 
 
 def refusal(node: fx.Node, what: str, advice: str) -> UnsupportedOp:

@@ -108,12 +108,12 @@ def unify_precision(module: fx.GraphModule, dtype: torch.dtype) -> None:
 
 
 def _narrow(node: fx.Node, dtype: torch.dtype) -> None:
-    """Casts a constant of a wider type to that of the input where signals meet it, which would take its type on."""
+    """Casts a constant of another type to that of the input where signals meet it: they would take a wider one on."""
     value = node.meta.get("val")
     readers = [user for user in node.users if user.op == "call_function" and user.meta["signal"]]
     if node.op != "call_function" or not readers or not isinstance(value, Tensor) or not value.is_floating_point():
         return
-    if torch.promote_types(value.dtype, dtype) == dtype:
+    if value.dtype == dtype:
         return
     (inputs,) = node.graph.find_nodes(op="placeholder")
     # Constants may come before the input in the graph, and the first reader comes after both.

@@ -14,8 +14,8 @@ import torch
 from torch import fx
 from torch.export import ExportedProgram
 
+from conversion.capture.effects import require_function, storages
 from conversion.capture.roles import packet
-from conversion.capture.signals import is_tensor
 
 aten = torch.ops.aten
 # A batch norm of fixed statistics, as a second trace calls it.
@@ -40,8 +40,13 @@ UNCERTAIN = {aten.type_as, aten.lift_fresh_copy, aten._assert_tensor_metadata}
 
 
 def pure_module(program: ExportedProgram) -> fx.GraphModule:
-    """The module of an exported program, without in-place operations, dropout or batch norms of several kinds."""
+    """The module of an exported program, without in-place operations, dropout or batch norms of several kinds.
+
+    Raises:
+        UnsupportedOp: the network is no function of its input (`effects.require_function`).
+    """
     module = _module(program)
+    require_function(module)
     if all(_is_plain(node) for node in module.graph.nodes if node.op == "call_function"):
         _rewrite(module)
         return module
@@ -66,7 +71,7 @@ def _is_plain(node: fx.Node) -> bool:
     if _pure_form(node) is not None:
         source = node.args[0]
         # Nobody sees that it is overwritten: it is no view of another tensor, and its only reader is this operation.
-        if not isinstance(source, fx.Node) or len(source.users) > 1 or not _has_one_type(node):
+        if not isinstance(source, fx.Node) or len(source.users) > 1 or not _keeps_its_type(node):
             return False
         return _is_fresh(source) or _pure_form(source) is not None
     return op in VIEWS or op in NUMBERS or _is_fresh(node)
@@ -81,6 +86,8 @@ def _is_fresh(node: fx.Node) -> bool:
         return False
     schema, tags = target._schema, target.tags
     aliases = any(argument.alias_info is not None for argument in (*schema.arguments, *schema.returns))
+    # What the schema does not say shows in the memory.
+    aliases = aliases or bool(storages(node) & storages(node.all_input_nodes))
     impure = torch.Tag.maybe_aliasing_or_mutating in tags or torch.Tag.nondeterministic_seeded in tags
     return bool(schema.returns) and not aliases and not impure
 
@@ -91,14 +98,28 @@ def _pure_form(node: fx.Node) -> Any:
     if not isinstance(target, torch._ops.OpOverload) or not target._schema.is_mutable or target.namespace != "aten":
         return None
     name = target.overloadpacket.__name__
-    pure = getattr(aten, name.removesuffix("_"), None) if name.endswith("_") else None
+    packet_of_pure = getattr(aten, name.removesuffix("_"), None) if name.endswith("_") else None
+    pure = getattr(packet_of_pure, target._overloadname, None)
     first, *others = [argument.is_write for argument in target._schema.arguments]
-    return getattr(pure, target._overloadname, None) if first and not any(others) else None
+    # Overloads of one name need not be of one function: aten.pow.Scalar is a number to the power of a tensor.
+    same = pure is not None and _parameters(pure) == _parameters(target)
+    return pure if same and first and not any(others) else None
 
 
-def _has_one_type(node: fx.Node) -> bool:
-    """Whether an operation in place reads one type only; otherwise its pure form would give a wider one."""
-    return len({source.meta["val"].dtype for source in node.all_input_nodes if is_tensor(source)}) == 1
+def _parameters(target: torch._ops.OpOverload) -> list[tuple[str, str]]:
+    return [(argument.name, str(argument.type)) for argument in target._schema.arguments]
+
+
+def _keeps_its_type(node: fx.Node) -> bool:
+    """Whether the pure form of an operation in place gives the shape and type of the tensor that it overwrites.
+
+    It gives a wider type where it reads one, and truth values where it compares; or it takes the memory of another.
+    """
+    before, after = node.args[0].meta["val"], node.meta["val"]  # type: ignore[union-attr]
+    args, kwargs = fx.node.map_arg((node.args, node.kwargs), lambda read: read.meta["val"])
+    found = _pure_form(node)(*args, **kwargs)
+    same_memory = before.untyped_storage()._cdata == after.untyped_storage()._cdata
+    return bool(found.dtype == after.dtype and found.shape == after.shape and same_memory)
 
 
 def _rewrite(module: fx.GraphModule) -> None:

@@ -14,6 +14,7 @@ from typing import Any
 from conversion.errors import InvalidInput
 
 VERSION = 1
+MOST_STEPS = 2**20
 
 
 @dataclass(frozen=True)
@@ -79,8 +80,11 @@ class GraphContract:
         if not isinstance(metadata, Mapping) or metadata.get("producer") != cls.producer:
             return None
         try:
-            T, first, last, version = (int(metadata[name]) for name in ("T", "first", "last", "version"))
-            found = cls(T, first, last, bool(metadata["half_threshold"]), version=version)
+            T, first, last, version = (_whole(metadata[name]) for name in ("T", "first", "last", "version"))
+            half = _whole(metadata["half_threshold"])
+            if half not in (0, 1):
+                raise ValueError(f"half_threshold is {half}")
+            found = cls(T, first, last, bool(half), version=version)
         except (KeyError, TypeError, ValueError) as error:
             raise InvalidInput(
                 f"{where} has a contract that cannot be read ({error}); export the network again."
@@ -90,12 +94,20 @@ class GraphContract:
                 f"{where} has a contract of version {found.version}, and this code reads {VERSION}; export the network "
                 "again, or read it with the release that wrote it."
             )
-        if not 1 <= found.first <= found.last <= found.T:
+        if not 1 <= found.first <= found.last <= found.T <= MOST_STEPS:
             raise InvalidInput(
                 f"{where} has a contract of {found.T} steps that reads steps {found.first} to {found.last}; export the "
                 "network again."
             )
         return found
+
+
+def _whole(value: Any) -> int:
+    """A whole number or truth value, as HDF5 holds it; other numbers are not rounded."""
+    found = int(value)
+    if isinstance(value, str | bytes) or found != value:
+        raise ValueError(f"{value!r} is no whole number")
+    return found
 
 
 def breaks(metadata: Mapping[str, Any]) -> str | None:

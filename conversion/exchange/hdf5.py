@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import nir
 
 MOST_BYTES = 2**32
-"""Size of all data sets of a file, decompressed."""
+"""Size of all data sets of a file as they are computed with: decompressed, at least 8 bytes a number."""
 MOST_ENTRIES = 100_000
 DEEPEST = 8
 FAILURES = (
@@ -103,7 +103,7 @@ class _Inspection:
         numeric = entry.dtype.kind in "biuf"
         if not numeric and self.h5py.check_string_dtype(entry.dtype) is None:
             raise InvalidInput(f"The file {self.path} has values '{name}' that are neither numbers nor text.")
-        self.bytes += int(entry.size or 0) * int(entry.dtype.itemsize)
+        self.bytes += int(entry.size or 0) * max(8, int(entry.dtype.itemsize))
         if self.bytes > MOST_BYTES:
             raise InvalidInput(
                 f"The file {self.path} says that it holds more than {MOST_BYTES // 2**30} GiB of values."

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import heapq
+import math
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -22,6 +25,8 @@ from conversion.simulation.neuron import Neuron
 if TYPE_CHECKING:
     import nir
 
+LARGEST_SIGNAL = 2**28
+"""Numbers of one sample in a value of a network: two gibibytes in float64."""
 KNOWN = ("Input", "Output", "Affine", "Linear", "Scale", "Conv1d", "Conv2d", "AvgPool2d", "SumPool2d", "Flatten", "IF")
 
 
@@ -110,8 +115,15 @@ class _Module(nn.Module):
                 )
         if stray := [name for edge in edges for name in edge if name not in nodes]:
             raise InvalidInput(f"{where} has an edge to the node '{stray[0]}', which it does not have.")
+        if repeated := [edge for edge, count in Counter(edges).items() if count > 1]:
+            raise InvalidInput(
+                f"{where} has the edge from '{repeated[0][0]}' to '{repeated[0][1]}' more than once, and simulators "
+                "do not agree whether it counts twice."
+            )
         self.order = _order(nodes, edges, where)
-        self.sources = {name: [before for before, behind in edges if behind == name] for name in self.order}
+        self.sources: dict[str, list[str]] = {name: [] for name in self.order}
+        for before, behind in edges:
+            self.sources[behind].append(before)
         self.ends = {
             kind: [name for name in self.order if type(nodes[name]).__name__ == kind] for kind in ("Input", "Output")
         }
@@ -121,6 +133,8 @@ class _Module(nn.Module):
         if unfed := [name for name in self.order if not self.sources[name] and name != self.ends["Input"][0]]:
             raise InvalidInput(f"{where} has the node '{unfed[0]}', into which no edge leads.")
         self.shape = tuple(int(size) for size in nodes[self.ends["Input"][0]].input_type["input"])
+        if not self.shape or min(self.shape) < 1 or math.prod(self.shape) > LARGEST_SIGNAL:
+            raise InvalidInput(f"{where} has an input of shape {self.shape}, which is none of a sample.")
         self.layers: list[str] = []
         self.operations: dict[str, Any] = {}
         for number, name in enumerate(self.order):
@@ -139,8 +153,15 @@ class _Module(nn.Module):
                 continue
             first, *others = (values[source] for source in self.sources[name])
             for other in others:
+                if other.shape[1:] != first.shape[1:]:
+                    raise InvalidInput(
+                        f"{self.where} sums, at the node '{name}', signals of shapes {tuple(first.shape[1:])} and "
+                        f"{tuple(other.shape[1:])}."
+                    )
                 first = first + other
             values[name] = self.operations[name](first)
+            if math.prod(values[name].shape[1:]) > LARGEST_SIGNAL:
+                raise InvalidInput(f"{self.where} has a node '{name}' whose output has too many numbers for a sample.")
         return values[self.ends["Output"][0]]
 
     def _operation(self, name: str, node: Any, own: str) -> Any:
@@ -158,7 +179,7 @@ class _Module(nn.Module):
 
         if kind == "Scale":
             scale = held("scale")
-            return lambda x: x * getattr(self, scale)
+            return lambda x: x * self._fitting(name, x, getattr(self, scale))
         if kind in ("Affine", "Linear"):
             weight, bias = held("weight"), held("bias") if kind == "Affine" else None
             return lambda x: F.linear(x, getattr(self, weight), None if bias is None else getattr(self, bias))
@@ -195,10 +216,25 @@ class _Module(nn.Module):
             raise InvalidInput(f"{self.where} has neurons '{name}' with a threshold that is not positive.")
         self.layers.append(name)
         gain = resistance / threshold
-        if bool((gain == 1).all()):
-            return torch.relu
         self.register_buffer(f"{own}_gain", gain)
-        return lambda x: torch.relu(x * getattr(self, f"{own}_gain"))
+        plain = bool((gain == 1).all())
+
+        def neurons(x: Tensor) -> Tensor:
+            fitting = self._fitting(name, x, getattr(self, f"{own}_gain"))
+            return torch.relu(x if plain else x * fitting)
+
+        return neurons
+
+    def _fitting(self, name: str, x: Tensor, values: Tensor) -> Tensor:
+        """Parameters that broadcast to a sample; others would make more neurons of it, or mix it with the batch."""
+        if values.numel() == 1:
+            return values.reshape(())
+        if torch.broadcast_shapes(values.shape, x.shape[1:]) != x.shape[1:]:
+            raise InvalidInput(
+                f"{self.where} has in '{name}' parameters of shape {tuple(values.shape)} for a signal of shape "
+                f"{tuple(x.shape[1:])}."
+            )
+        return values
 
 
 def _order(nodes: Mapping[str, Any], edges: list[tuple[str, str]], where: str) -> list[str]:
@@ -208,14 +244,22 @@ def _order(nodes: Mapping[str, Any], edges: list[tuple[str, str]], where: str) -
         InvalidInput: there is none, since the graph has feedback.
     """
     by_contract = sorted(nodes, key=lambda name: _position(nodes[name]))
+    places = {name: place for place, name in enumerate(by_contract)}
+    readers: dict[str, list[str]] = {name: [] for name in by_contract}
+    for before, behind in edges:
+        readers[before].append(behind)
+    waits = Counter(behind for _, behind in edges)
+    ready = [places[name] for name in by_contract if not waits[name]]  # Sorted, so it is a heap.
     order: list[str] = []
-    waiting = {name: {before for before, behind in edges if behind == name} for name in by_contract}
-    while waiting:
-        ready = [name for name, sources in waiting.items() if sources <= set(order)]
-        if not ready:
-            raise InvalidInput(f"{where} has feedback at the node '{next(iter(waiting))}'; networks here have none.")
-        order.append(ready[0])
-        del waiting[ready[0]]
+    while ready:
+        order.append(by_contract[heapq.heappop(ready)])
+        for behind in readers[order[-1]]:
+            waits[behind] -= 1
+            if not waits[behind]:
+                heapq.heappush(ready, places[behind])
+    if len(order) < len(by_contract):
+        left = next(name for name in by_contract if waits[name])
+        raise InvalidInput(f"{where} has feedback at the node '{left}'; networks here have none.")
     return order
 
 
@@ -235,5 +279,8 @@ def _finite(value: Any, what: str) -> Tensor:
 
 
 def _numbers(value: Any, dims: int) -> tuple[int, ...]:
-    found = tuple(int(number) for number in torch.as_tensor(value).reshape(-1))
+    given = torch.as_tensor(value).reshape(-1)
+    found = tuple(int(number) for number in given)
+    if list(found) != given.tolist() or len(found) not in (1, dims):
+        raise ValueError(f"{given.tolist()} where {dims} whole numbers are meant")
     return found * dims if len(found) == 1 else found

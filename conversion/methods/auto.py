@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import pandas as pd
 from pydantic import Field, model_validator
@@ -92,8 +93,17 @@ def choose(
         samples: the most samples to measure on.
 
     Raises:
-        InvalidInput: the calibration set has fewer than 4 samples and nothing is held out, or no candidate applies.
+        InvalidInput: an aim is no positive number; the calibration set has fewer than 4 samples and nothing is held
+            out; or no candidate applies.
     """
+    aims = {"error": error} if energy is None else {"energy": energy, "error": error}
+    for name, aim in aims.items():
+        if not 0 < aim < math.inf:
+            raise InvalidInput(f"The aim {name} is {aim}; give a positive number, such as 0.1.")
+    if samples < 1:
+        raise InvalidInput(f"Candidates cannot be compared on {samples} samples; give 1 at least, better 64.")
+    if codes not in get_args(Codes):
+        raise InvalidInput(f"There are no codes '{codes}'; there are {', '.join(get_args(Codes))}.")
     fit, unseen = _parts(calibration, samples)
     seen = Calibration(graph, fit.inputs[:samples])
     trials: list[Trial] = []
@@ -209,6 +219,8 @@ def _attempt(
     except BenchmarkError as fault:
         LOG.info("%s: %s", method.label, fault)
         return Trial(method, fault=str(fault))
+    if not all(map(math.isfinite, (error, share, fitted))):
+        return Trial(method, fault="its outputs or its energy are not finite on the calibration samples")
     LOG.info("%s: error %.3f at %.1f %% of the ANN's energy", method.label, error, 100 * share)
     return Trial(method, error, fitted, share)
 

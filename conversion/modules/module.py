@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import replace
 from types import MappingProxyType
@@ -16,6 +16,7 @@ from torch import Tensor, fx, nn
 
 from conversion.arguments import as_tensor
 from conversion.capture.graph import attribute
+from conversion.errors import InvalidInput
 from conversion.modules.neurons import Neurons
 from conversion.modules.surrogate import Surrogate
 from conversion.report.energy import energy
@@ -42,7 +43,8 @@ class SpikingModule(nn.Module):
         steps: number of steps that each sample took in the last call, int64 of shape (N,).
 
     Raises:
-        InvalidInput: there are no surrogate gradients for a layer's neurons.
+        InvalidInput: there are no surrogate gradients for a layer's neurons. Loading a state dict raises it where
+            values are not finite: neurons would make finite outputs of them.
     """
 
     def __init__(self, network: SpikingNetwork, surrogate: Surrogate | None = None) -> None:
@@ -52,7 +54,7 @@ class SpikingModule(nn.Module):
         graph = self._network.graph
         self.weights = nn.ParameterDict(
             {
-                node.name: nn.Parameter(value.detach().clone(), requires_grad=surrogate is not None)
+                _key(node): nn.Parameter(value.detach().clone(), requires_grad=surrogate is not None)
                 for node in graph.rules
                 if isinstance(value := _value(self._network, node), Tensor) and value.is_floating_point()
             }
@@ -64,6 +66,7 @@ class SpikingModule(nn.Module):
             }
         )
         self.steps: Tensor | None = None
+        self.register_load_state_dict_pre_hook(_require_finite)
 
     @property
     def T(self) -> int:
@@ -147,7 +150,10 @@ class SpikingModule(nn.Module):
 
     def _weights(self) -> dict[fx.Node, Tensor]:
         """The weights by the node that holds each."""
-        return {node: self.weights[node.name] for node in self._network.graph.rules if node.name in self.weights}
+        rules = self._network.graph.rules
+        return {
+            node: self.weights[key] for node in rules if node.op == "get_attr" and (key := _key(node)) in self.weights
+        }
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
         result: Self = super()._apply(fn, recurse)
@@ -162,3 +168,19 @@ def _value(network: SpikingNetwork, node: fx.Node) -> Any:
     if node.op != "get_attr":
         return None
     return network.weights.get(node, attribute(network.graph.module, node))
+
+
+def _key(node: fx.Node) -> str:
+    """The name of a weight: that of its node, but for names that a ParameterDict has for itself, such as `values`."""
+    own = hasattr(nn.ParameterDict, node.name.rstrip("_"))
+    return f"{node.name}_" if own else node.name
+
+
+def _require_finite(module: nn.Module, state: Mapping[str, object], prefix: str, *_: object) -> None:
+    for name, value in state.items():
+        if not (name.startswith(prefix) and isinstance(value, Tensor) and value.is_floating_point()):
+            continue
+        # Masks of attention are weights of -inf.
+        masked = name.startswith(f"{prefix}weights.")
+        if not bool((torch.isfinite(value) | (value.isneginf() if masked else False)).all()):
+            raise InvalidInput(f"The state dict holds values in '{name}' that are not finite.")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from torchvision.models import WeightsEnum
 
 Interpolation = Literal["bilinear", "bicubic"]
+LARGEST_SIDE = 2**13
 
 
 @dataclass(frozen=True)
@@ -36,6 +38,13 @@ class Preprocessing:
     mean: tuple[float, ...] = (0.485, 0.456, 0.406)
     std: tuple[float, ...] = (0.229, 0.224, 0.225)
     squash: bool = False
+
+    def __post_init__(self) -> None:
+        """Refuses, by a ValueError, sizes that no network takes and figures that make pixels no numbers."""
+        if not (1 <= self.crop <= LARGEST_SIDE and 1 <= self.resize <= LARGEST_SIDE):
+            raise ValueError(f"sides of {self.resize} and {self.crop} pixels, not from 1 to {LARGEST_SIDE}")
+        if not all(map(math.isfinite, (*self.mean, *self.std))) or min(self.std) <= 0:
+            raise ValueError(f"a mean of {self.mean} and a deviation of {self.std}")
 
     @classmethod
     def of(cls, weights: WeightsEnum) -> Preprocessing:

@@ -26,10 +26,19 @@ from benchmarks.records.reading import open_results
 from benchmarks.records.record import Measurement
 from benchmarks.records.sealed import seal
 from benchmarks.records.store import RECORD, Store
+from benchmarks.site.compared import comparisons
+from benchmarks.site.embed import as_json, shown
+from benchmarks.site.markup import html
+from benchmarks.site.page import record_data, row_data
+from benchmarks.site.ranking import rankings
+from benchmarks.site.rows import boards, measured_cells, tables
+from benchmarks.site.sentences import leaders
+from benchmarks.site.sources import sources
 from benchmarks.suites.files import load_suite
 from benchmarks.suites.shipped import SUITES
 from conversion.errors import BenchmarkError
 from tests.benchmarks.gate.measurements import cells, right, save
+from tests.benchmarks.site.conftest import write_results
 
 VALUES: tuple[Any, ...] = (
     None, True, False, 0, -1, 1, 2**31, 2**63, -(2**63), 10**30, 0.5, -0.0, 1e308, float("nan"), float("inf"), "", "x",
@@ -217,6 +226,40 @@ def suites(seed: int) -> None:
             return
 
 
+@cache
+def compared() -> dict[str, bytes]:
+    """The files of a store of several methods and of their ANN."""
+    with TemporaryDirectory() as name:
+        folder = write_results(Path(name))
+        return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def pages(seed: int) -> None:
+    """Records of a store as what the page in the browser shows of them: rows, records, rankings, comparisons."""
+    source = random.Random(seed)
+    with TemporaryDirectory() as name:
+        folder = Path(name)
+        for place, content in compared().items():
+            (folder / place).parent.mkdir(parents=True, exist_ok=True)
+            (folder / place).write_bytes(content)
+        for path in source.sample(sorted(folder.glob(f"own/cells/*/{RECORD}")), 3):
+            change(source, path, mutated)
+        try:
+            found = sources(folder)
+            shown_cells = measured_cells(found)
+            of_boards = boards(tables(found), shown_cells)
+            order = {key: place for place, key in enumerate(key for board in of_boards for row in board.rows
+                                                            for key in row.cells)}  # fmt: skip
+            as_json(shown(row_data(of_boards, order)))
+            as_json(shown(record_data([shown_cells[key] for key in order])))
+            html([" ".join(leaders(rankings(of_boards, shown_cells), of_boards))])
+            for board in of_boards:
+                comparisons(board, shown_cells)
+        except BenchmarkError:
+            return
+
+
 TARGETS: list[tuple[str, Callable[[int], None]]] = [
     ("records", records), ("baselines", baselines), ("published", published), ("leases", leases), ("suites", suites),
+    ("pages", pages),
 ]  # fmt: skip

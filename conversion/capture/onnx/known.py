@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import operator
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import reduce
 from typing import Any
 
@@ -39,17 +39,23 @@ def as_known(values: list[Any], shape: tuple[int, ...] | None = None) -> Known:
     return made if shape is None else made.reshape(shape)
 
 
-def check_size(node: OnnxNode, sizes: list[Any]) -> None:
-    """Refuses to make an array that is larger than any in an honest network."""
+def check_size(node: OnnxNode, sizes: Sequence[Any], *of: Known) -> None:
+    """Refuses to make an array that is larger than any in an honest network and than those that it is made of."""
     count = math.prod(size for size in sizes if isinstance(size, int))
-    if count > LARGEST or any(isinstance(size, int) and size < 0 for size in sizes):
-        raise node.refusal(f"makes a constant of shape {sizes}, more than the {LARGEST:,} numbers that one may have.")
+    if count > max(LARGEST, sum(array.size for array in of)) or any(
+        isinstance(size, int) and size < 0 for size in sizes
+    ):
+        raise node.refusal(
+            f"makes a constant of shape {list(sizes)}, negative or of more than the {LARGEST:,} numbers that one may "
+            "have."
+        )
 
 
 def _elementwise(function: Callable[..., Any], exact: Callable[..., Any]) -> Callable[..., Known]:
     """By numpy for numbers, and one by one where there are symbols."""
 
     def compute(node: OnnxNode, *inputs: Known) -> Known:
+        check_size(node, np.broadcast_shapes(*(array.shape for array in inputs)), *inputs)
         if all(array.dtype != object for array in inputs):
             return np.asarray(function(*inputs))
         found = np.asarray(np.frompyfunc(exact, len(inputs), 1)(*inputs), dtype=object)
@@ -71,14 +77,22 @@ for _name, _function, _exact in (
     ("GreaterOrEqual", np.greater_equal, operator.ge), ("LessOrEqual", np.less_equal, operator.le),
     ("And", np.logical_and, operator.and_), ("Or", np.logical_or, operator.or_), ("Not", np.logical_not, operator.not_),
     ("Neg", np.negative, operator.neg), ("Abs", np.abs, abs), ("Floor", np.floor, lambda size: size),
-    ("Ceil", np.ceil, lambda size: size), ("Mod", np.mod, operator.mod),
+    ("Ceil", np.ceil, lambda size: size),
     ("Identity", lambda value: value, lambda size: size),
 ):  # fmt: skip
     KNOWN[_name] = _elementwise(_function, _exact)
 
 
+@known("Mod")
+def modulo(node: OnnxNode, a: Known, b: Known) -> Known:
+    """The rest has the sign of the divisor, or with fmod = 1 that of the dividend, as in C."""
+    cut = bool(whole(node, "fmod", 0))
+    return _elementwise(np.fmod if cut else np.mod, math.fmod if cut else operator.mod)(node, a, b)
+
+
 @known("Where")
 def where(node: OnnxNode, condition: Known, a: Known, b: Known) -> Known:
+    check_size(node, np.broadcast_shapes(condition.shape, a.shape, b.shape), condition, a, b)
     chosen = np.where(condition.astype(bool), a, b)
     return as_known(list(chosen.reshape(-1)), chosen.shape) if chosen.dtype == object else chosen
 
@@ -106,12 +120,16 @@ def size(node: OnnxNode, value: Any) -> Known:
 
 @known("Gather")
 def gather(node: OnnxNode, value: Known, indices: Known) -> Known:
+    axis = whole(node, "axis", 0) % max(1, value.ndim)
+    check_size(node, [*value.shape[:axis], *indices.shape, *value.shape[axis + 1 :]], value)
     found = np.asarray(np.take(value, indices.astype(np.int64), axis=whole(node, "axis", 0)), dtype=value.dtype)
     return as_known(list(found.reshape(-1)), found.shape) if value.dtype == object else found
 
 
 @known("Concat")
 def concat(node: OnnxNode, *values: Known) -> Known:
+    # Each of them may be large, but the same ones may be joined again and again.
+    check_size(node, [sum(value.size for value in values)], *{id(value): value for value in values}.values())
     return np.concatenate(values, axis=whole(node, "axis", 0))
 
 

@@ -27,6 +27,8 @@ FAILURES = (RuntimeError, ValueError, TypeError, IndexError, KeyError, ZeroDivis
 # Statistics are no parameters.
 STATISTICS = ("mean", "variance")
 SHAPES = ("Shape", "Size")
+LARGEST_COMPUTED = 2**28
+"""Numbers of all values that are computed from constants, besides eight times those that the file stores."""
 LARGEST_SIGNAL = 2**28
 """Numbers of one sample in a value of a network: a gibibyte in float32."""
 
@@ -43,6 +45,7 @@ def read_onnx(path: Path) -> OnnxNetwork:
     constants = dict(file.constants)
     # Values that depend on the network's input, and those that depend on shapes alone.
     signals, sizes = {file.input.name}, set[str]()
+    room = LARGEST_COMPUTED + 8 * sum(value.numel() for value in constants.values())
     for node in fused(file.nodes, constants, file.outputs):
         for name in node.inputs:
             if name and name not in signals and name not in sizes and name not in constants:
@@ -52,7 +55,11 @@ def read_onnx(path: Path) -> OnnxNetwork:
                 )
         reads = [name for name in node.inputs if name]
         if node.op == "Constant" or (node.op not in SHAPES and all(name in constants for name in reads)):
-            constants |= dict(zip(node.outputs, _folded(node, constants), strict=False))
+            made = _folded(node, constants)
+            room -= sum(value.numel() for value in made)
+            if room < 0:
+                raise node.refusal(f"computes constants, with others more than {LARGEST_COMPUTED:,} numbers.")
+            constants |= dict(zip(node.outputs, made, strict=False))
         elif node.op in SHAPES or not any(name in signals for name in reads):
             network.add_known(node, constants)
             sizes.update(node.outputs)
@@ -108,16 +115,21 @@ class OnnxNetwork(nn.Module):
             else:
                 layer.register_buffer(place, value)
         name = re.sub(r"\W+", "_", node.label).strip("_") or "node"
-        name = f"{name}_{len(self._steps)}" if hasattr(self, name) else name
+        while hasattr(self, name):
+            name = f"{name}_{len(self._steps)}"
         self.add_module(name, layer)
         self._steps.append((node, name))
 
     def forward(self, x: Tensor) -> Any:
         """The outputs for a batch, shape (N, ...): one value, or a tuple of several in the order of the file."""
         values: dict[str, Any] = {**self._constants, self.given.name: x}
+        promised = set[str]()
         for node, name in self._steps:
             layer = None if name is None else self.get_submodule(name)
+            # Constants of a layer are its parameters.
             read = [values.get(each) if each else None for each in node.inputs]
+            if lost := [each for each in node.inputs if each in promised and each not in values]:
+                raise node.refusal(f"reads '{lost[0]}', an output that the rule of its operator does not give.")
             try:
                 found = _computed(node, read) if layer is None else layer(*read)
             except BenchmarkError:
@@ -135,6 +147,9 @@ class OnnxNetwork(nn.Module):
             for part in parts:
                 _check_size(node, part)
             values |= zip(node.outputs, parts, strict=False)
+            promised.update(name for name in node.outputs if name)
+        if lost := [name for name in self.outputs if name not in values]:
+            raise InvalidInput(f"The output '{lost[0]}' of the ONNX file {self.path} is one that no rule gives.")
         outputs = tuple(values[name] for name in self.outputs)
         return outputs[0] if len(outputs) == 1 else outputs
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
@@ -118,16 +118,23 @@ def read_file(path: Path) -> OnnxFile:
         raise UnsupportedOp(
             f"The ONNX file {path} stores sparse tensors, which are not read; export it with dense ones."
         )
+    if own := [function.name for function in model.functions if function.domain in DEFAULT_DOMAINS]:
+        raise UnsupportedOp(
+            f"The ONNX file {path} brings an operator '{own[0]}' of its own under the name of ONNX's; export it "
+            "without."
+        )
     source = _Source(path)
+    _require_unique((tensor.name for tensor in graph.initializer), source, "tensor")
     constants = {tensor.name: _tensor(tensor, source, f"the tensor '{tensor.name}'") for tensor in graph.initializer}
     given = _input(graph, constants, path)
     batch = given.sizes[0] if isinstance(given.sizes[0], int) else None
+    _require_unique((*constants, given.name, *(name for node in graph.node for name in node.output)), source, "value")
     nodes = []
     for position, node in enumerate(graph.node):
         label = node.name or f"{node.op_type} number {position}"
         op = node.op_type if node.domain in DEFAULT_DOMAINS else f"{node.domain}.{node.op_type}"
-        attributes = {entry.name: _attribute(entry, label, source) for entry in node.attribute}
         version = opset if node.domain in DEFAULT_DOMAINS else opsets.get(node.domain, 0)
+        attributes = _attributes(node, label, version, source)
         nodes.append(OnnxNode(label, op, version, tuple(node.input), tuple(node.output), attributes, batch))
     outputs = tuple(output.name for output in graph.output)
     if not outputs:
@@ -186,6 +193,31 @@ def _declared(dim: onnx.TensorShapeProto.Dimension) -> int | str | None:
     return dim.dim_value if dim.dim_value > 0 else dim.dim_param or None
 
 
+def _require_unique(names: Iterable[str], source: _Source, what: str) -> None:
+    """Refuses a file in which a name stands for several values: which of them is meant where is anyone's guess."""
+    repeated = [name for name, count in Counter(names).items() if name and count > 1]
+    if repeated:
+        raise source.damaged(f"it has more than one {what} of the name '{repeated[0]}'")
+
+
+def _attributes(node: onnx.NodeProto, label: str, version: int, source: _Source) -> dict[str, Any]:
+    """The attributes of a node, of which its operator has to know each."""
+    from onnx import defs
+
+    found = {entry.name: _attribute(entry, label, source) for entry in node.attribute}
+    _require_unique((entry.name for entry in node.attribute), source, f"attribute at the node '{label}'")
+    if node.domain in DEFAULT_DOMAINS and defs.has(node.op_type):
+        try:
+            known = defs.get_schema(node.op_type, version).attributes
+        except defs.SchemaError:  # A later operator; whether there is a rule is asked later.
+            return found
+        if unknown := [name for name in found if name not in known]:
+            raise source.damaged(
+                f"the node '{label}' has an attribute '{unknown[0]}', which {node.op_type} of opset {version} has not"
+            )
+    return found
+
+
 def _attribute(entry: onnx.AttributeProto, label: str, source: _Source) -> Any:
     kinds = type(entry)
     plain = {kinds.INT: "i", kinds.FLOAT: "f", kinds.INTS: "ints", kinds.FLOATS: "floats"}
@@ -222,7 +254,7 @@ def _tensor(tensor: onnx.TensorProto, source: _Source, what: str) -> Tensor:
         numbers = getattr(tensor, _FIELDS[dtype])
         if len(numbers) != count:
             raise source.damaged(f"{what} has the shape {sizes}, and {len(numbers):,} numbers are stored for it")
-        return _of_numbers(numbers, dtype).reshape(sizes)
+        return _of_numbers(numbers, dtype, source, what).reshape(sizes)
     if len(stored) != count * dtype.itemsize:
         raise source.damaged(f"{what} has the shape {sizes}, and {len(stored):,} bytes are stored for it")
     if dtype is torch.bool and stored.strip(b"\0\1"):
@@ -230,18 +262,26 @@ def _tensor(tensor: onnx.TensorProto, source: _Source, what: str) -> Tensor:
     return (torch.frombuffer(bytearray(stored), dtype=dtype) if count else torch.empty(0, dtype=dtype)).reshape(sizes)
 
 
-def _of_numbers(numbers: Any, dtype: torch.dtype) -> Tensor:
+def _of_numbers(numbers: Any, dtype: torch.dtype, source: _Source, what: str) -> Tensor:
     """Numbers of a protocol buffer; those of 16 bits are stored as their bits."""
+    wide = np.fromiter(
+        numbers, np.float64 if dtype.itemsize > 2 and dtype.is_floating_point else np.int64, len(numbers)
+    )
     if dtype in (torch.float16, torch.bfloat16):
-        return torch.from_numpy(np.array(numbers, dtype=np.int64).astype(np.int16)).view(dtype)
-    return torch.tensor(list(numbers), dtype=torch.float64 if dtype.is_floating_point else torch.int64).to(dtype)
+        narrow = wide.astype(np.uint16)
+        found = torch.from_numpy(narrow.view(np.int16)).view(dtype)
+    else:
+        found = torch.from_numpy(wide).to(dtype)
+        narrow = found.numpy()
+    if wide.dtype == np.int64 and not np.array_equal(narrow, wide):
+        raise source.damaged(f"{what} has numbers that its type cannot hold")
+    return found
 
 
 def _external(tensor: onnx.TensorProto, source: _Source, what: str, needed: int) -> bytes:
     """The bytes of a tensor in a file beside the network's, which has to lie in the same folder or below."""
     told = {entry.key: entry.value for entry in tensor.external_data}
     location = told.get("location", "")
-    folder = source.path.parent.resolve()
     try:
         offset, length = (int(told.get(key) or default) for key, default in (("offset", 0), ("length", needed)))
     except ValueError:
@@ -251,6 +291,17 @@ def _external(tensor: onnx.TensorProto, source: _Source, what: str, needed: int)
             f"{what} needs {needed:,} bytes, and its external data are {told.get('length')!r} bytes from "
             f"{told.get('offset')!r} of '{location}'"
         )
+    try:
+        return _read_beside(location, offset, length, source, what)
+    except (OSError, RuntimeError) as error:  # Links in a circle are a RuntimeError.
+        reason = getattr(error, "strerror", None) or type(error).__name__
+        raise InvalidInput(
+            f"The ONNX file {source.path} keeps {what} in '{location[:200]}', which cannot be read: {reason}."
+        ) from error
+
+
+def _read_beside(location: str, offset: int, length: int, source: _Source, what: str) -> bytes:
+    folder = source.path.parent.resolve()
     beside = folder / PurePosixPath(location)
     # Windows separates folders by backslashes, too. Links are followed before it is decided where a file lies.
     if not location or "\\" in location or "\0" in location or not beside.resolve().is_relative_to(folder):

@@ -131,7 +131,10 @@ def gather(node: OnnxNode, x: Tensor, indices: Known) -> Tensor:
     axis = whole(node, "axis", 0) % x.dim()
     if indices.ndim == 0:
         return x.select(axis, int(indices))
-    places = [index % x.shape[axis] for index in numbers(indices)]
+    size = x.shape[axis]
+    if beyond := [index for index in numbers(indices) if not -size <= index < size]:
+        raise node.refusal(f"takes place {beyond[0]} of an axis of {size}.")
+    places = [index % size for index in numbers(indices)]
     found = x.index_select(axis, torch.tensor(places, device=x.device))
     return found if indices.ndim == 1 else found.unflatten(axis, indices.shape)
 

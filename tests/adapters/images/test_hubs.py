@@ -172,7 +172,7 @@ def edited(folder: Path, **changes: Any) -> None:
         (lambda folder: (folder / "model.safetensors").unlink(), "has no weights: model.safetensors is missing"),
         (lambda folder: (folder / "config.json").unlink(), r"has no config\.json"),
         (lambda folder: (folder / "config.json").write_text("{"), r"config\.json cannot be read"),
-        (lambda folder: edited(folder, auto_map={"AutoModel": "evil.Model"}), "brings code of its own"),
+        (lambda folder: edited(folder, auto_map={"AutoModel": "evil.Model"}), "the setting auto_map, which would read"),
         (lambda folder: edited(folder, architectures=["BertForMaskedLM"]), "describes .'BertForMaskedLM'."),
         (lambda folder: edited(folder, id2label=None, num_labels=-3), "-3 classes; a classifier has at least one"),
         (lambda folder: (folder / "preprocessor_config.json").write_text('{"size": 5, "resample": 0}'),
@@ -195,9 +195,46 @@ def test_a_folder_that_is_none(tmp_path: Path) -> None:
 def test_what_the_file_does_not_hold_is_not_allocated(tmp_path: Path) -> None:
     """A configuration of a network as large as no memory, beside the weights of a small one."""
     saved_by_transformers(tmp_path)
-    edited(tmp_path, hidden_sizes=[8, 2**24])
-    with pytest.raises(CheckpointError, match=r"config\.json has .* with shape .*16777216"):
+    edited(tmp_path, hidden_sizes=[8, 2**22])
+    with pytest.raises(CheckpointError, match=r"config\.json has .* with shape .*4194304"):
         adapter(f"hf/{tmp_path}").build()
+
+
+@pytest.mark.parametrize(
+    ("config", "said"),
+    [
+        ({"depths": [1, 10**9]}, "a number of 10 digits"),
+        ({"num_labels": 10**12, "id2label": None}, "a number of 13 digits"),
+        ({"depths": [1, 10**6]}, "has more parameters than"),
+        ({"num_labels": 10**400}, "a number of 401 digits"),
+        ({"model_type": "timm_wrapper", "model_args": {"checkpoint_path": "evil.pth"}}, "without its 'architecture'"),
+        ({"model_args": {"checkpoint_path": "evil.pth"}}, "the setting checkpoint_path"),
+        ({"vision": [{"auto_map": {"AutoModel": "evil.Model"}}]}, "the setting auto_map"),
+        ({"attn_implementation": "anyone/kernels"}, "the setting attn_implementation"),
+        ({"use_pretrained_backbone": True}, "the setting use_pretrained_backbone"),
+        ({"architectures": 5}, "describes 5"),
+        ({"id2label": {"first": "cat"}}, "numbers its classes otherwise"),
+    ],
+)  # fmt: skip
+def test_settings_that_fetch_run_or_fill_the_memory(config: dict[str, Any], said: str, tmp_path: Path) -> None:
+    saved_by_transformers(tmp_path)
+    edited(tmp_path, **config)
+    with pytest.raises((InvalidInput, CheckpointError), match=said):
+        adapter(f"hf/{tmp_path}").build()
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"crop_pct": 0}, {"crop_pct": "wide"}, {"crop_pct": float("nan")}, {"crop_pct": 1e-6}, {"image_std": [0, 1, 1]},
+        {"image_mean": [float("nan")] * 3}, {"size": {"shortest_edge": -1}}, {"size": {"shortest_edge": 10**6}},
+    ],
+    ids=str,
+)  # fmt: skip
+def test_preprocessing_that_makes_no_pixels(changes: dict[str, Any], tmp_path: Path) -> None:
+    saved_by_transformers(tmp_path, **changes)
+    with pytest.raises(InvalidInput, match=r"[Tt]he preprocessing of hf/"):
+        NETWORKS[f"hf/{tmp_path}"]
 
 
 def test_folders_fit_tasks_of_their_classes(tmp_path: Path) -> None:

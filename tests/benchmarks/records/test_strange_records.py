@@ -10,10 +10,12 @@ from typing import Any
 
 import pandas as pd
 import pytest
+from pydantic import ValidationError
 
 from benchmarks.pages.leaderboard import write_leaderboard
 from benchmarks.pages.tables import collect_cells, read_table
 from benchmarks.records.record import Record
+from benchmarks.records.searches import Search
 from benchmarks.records.store import RECORD, DamagedRecord, Store
 from benchmarks.suites.cell import Cell
 from benchmarks.suites.files import load_suite
@@ -197,3 +199,44 @@ def test_a_suite_of_impossible_steps_is_refused_by_line_c7(tmp_path: Path, T: in
     )
     with pytest.raises(InvalidInput, match=r"own\.yaml, line 4: .*should be"):
         load_suite(str(path))
+
+
+SEARCH = {
+    "parameter": "phi", "candidates": [1.0, 2.0], "divergence": [[0.1, 0.2]] * 3, "energy": [[5.0, 6.0]] * 3,
+    "counted": "spikes", "base": 0.3, "budget": 18.0, "choice": [1.0, 2.0, 1.0], "samples": 4,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "lie",
+    [
+        {"divergence": [[0.1, 0.2]] * 2}, {"energy": [[5.0, 6.0], [5.0], [5.0, 6.0]]}, {"choice": [1.0, 2.0]},
+        {"choice": [1.0, 2.0, 8.0]}, {"candidates": [2.0, 1.0]}, {"candidates": [1.0, 1.0]}, {"samples": 0},
+        {"energy": [[5.0, 6.0], [-5.0, 6.0], [5.0, 6.0]]}, {"base": float("nan")},
+        {"candidates": [], "choice": [], "divergence": [], "energy": []},
+        {"candidates": [], "choice": [1.0], "divergence": [[]], "energy": [[]]},
+    ],
+    ids=str,
+)  # fmt: skip
+def test_a_search_says_what_it_chose_from(lie: dict[str, Any]) -> None:
+    Search.model_validate(SEARCH)
+    with pytest.raises(ValidationError):
+        Search.model_validate(SEARCH | lie)
+
+
+@pytest.mark.parametrize(
+    "lie",
+    [
+        {"exits": [0.5, 0.5]}, {"exits": [0.5] * 8}, {"exits": [-0.5, 1.5, *[0.0] * 6]}, {"exit_thresholds": [0.9] * 3},
+        {"exit_thresholds": [float("nan")] * 8}, {"activity": [-1.0]},
+    ],
+    ids=str,
+)  # fmt: skip
+def test_figures_of_steps_are_those_of_the_cells_steps(store: Store, lie: dict[str, Any]) -> None:
+    record = store.load(CELL)
+    assert record is not None
+    content = record.model_dump(mode="json")
+    content["cell"] |= {"method": "burst", "options": {"phi": 4}, "T": 8}
+    Record.model_validate(content | {"exits": [0.125] * 8, "exit_thresholds": [0.9] * 8, "activity": [1.0] * 9})
+    with pytest.raises(ValidationError):
+        Record.model_validate(content | lie)

@@ -18,9 +18,10 @@ from conversion import SpikingNetwork, convert, simulate
 from conversion.codes import CODES
 from conversion.errors import BenchmarkError, InvalidInput, UnsupportedOp
 from conversion.exchange import libraries
+from conversion.exchange.contract import GraphContract
 from conversion.exchange.hdf5 import read_trace
 from conversion.exchange.nir_export import export_nir
-from conversion.exchange.nir_import import import_nir
+from conversion.exchange.nir_import import _order, import_nir
 from conversion.exchange.trace import as_data, golden_trace, run_in_double
 from conversion.simulation.exit_rules import ConfidenceRule
 from conversion.simulation.neuron import Neuron
@@ -401,6 +402,22 @@ def _with(graph: Any, name: str, node: Any) -> Any:
     return graph
 
 
+def _neurons(*shape: int) -> Any:
+    return nir.IF(np.ones(shape), np.ones(shape), np.zeros(shape))
+
+
+def _summing(outputs: int) -> Any:
+    """Adds a signal of another size to that of the neurons."""
+    graph = _edges(foreign(), ("input", "other"), ("other", "if"))
+    return _with(graph, "other", nir.Affine(np.ones((outputs, 2)), np.zeros(outputs)))
+
+
+def _contracted(**changes: Any) -> Any:
+    graph = foreign()
+    graph.metadata = GraphContract(4, 1, 4, half_threshold=False).metadata() | changes
+    return graph
+
+
 def _edges(graph: Any, *more: tuple[str, str]) -> Any:
     graph.edges = [*graph.edges, *more]
     return graph
@@ -422,6 +439,18 @@ def _edges(graph: Any, *more: tuple[str, str]) -> Any:
         (lambda: _with(foreign(), "second", nir.Input(np.array([2]))), "has 2 nodes of the kind Input"),
         (lambda: _with(foreign(), "fc", nir.Affine(np.ones((3, 4)), np.zeros(3))), "no network that can be computed"),
         (lambda: _with(foreign(), "if", nir.Scale(np.ones(3))), "has no neurons"),
+        (lambda: _edges(foreign(), ("fc", "if")), "the edge from 'fc' to 'if' more than once"),
+        (lambda: _with(foreign(), "input", nir.Input(np.array([10**6, 10**6]))), "which is none of a sample"),
+        (lambda: _with(foreign(), "input", nir.Input(np.array([-2]))), "which is none of a sample"),
+        (
+            lambda: _with(foreign(), "if", _neurons(4, 3)),
+            r"'if' parameters of shape \(4, 3\) for a signal of shape \(3,\)",
+        ),
+        (lambda: _with(foreign(), "if", _neurons(6)), "no network that can be computed"),
+        (lambda: _summing(1), r"sums, at the node 'if', signals of shapes"),
+        (lambda: _contracted(T=2.5), "2.5 is no whole number"),
+        (lambda: _contracted(T=10**12, last=10**12), "a contract of 1000000000000 steps"),
+        (lambda: _contracted(half_threshold="False"), "cannot be read"),
     ],
 )
 def test_graphs_that_have_no_place_here_are_refused_in_a_sentence(graph: Callable[[], Any], message: str) -> None:
@@ -438,6 +467,14 @@ def test_a_contract_that_we_do_not_keep_is_refused(name: str, value: Any, messag
     graph.nodes["if"].metadata = {name: value}
     with pytest.raises(InvalidInput, match=message):
         import_nir(graph, T=4)
+
+
+def test_a_long_chain_is_put_in_order_at_once() -> None:
+    """Names and edges in the wrong order; a search of all that waits, for each node, would take hours."""
+    count = 50_000
+    nodes = {str(place): nir.Scale(np.ones(1)) for place in reversed(range(count))}
+    edges = [(str(place), str(place + 1)) for place in reversed(range(count - 1))]
+    assert _order(nodes, edges, "The graph") == [str(place) for place in range(count)]
 
 
 def test_biases_with_half_a_threshold_hold_for_one_number_of_steps() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from typing import Any
 
 import pytest
 import torch
@@ -90,3 +91,34 @@ def test_wrong_settings() -> None:
         convert(graph, inputs[:3], T=2)
     with pytest.raises(InvalidInput, match="Give `energy` or `error`, one of the two"):
         make_method("auto", energy=0.2, error=0.1)
+
+
+NAN, INF = float("nan"), float("inf")
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{"energy": NAN}, {"energy": 0.0}, {"energy": -1.0}, {"energy": INF}, {"error": NAN}, {"error": 0.0},
+     {"error": -0.1}, {"error": INF}, {"samples": 0}, {"samples": -3}, {"codes": "what"}],
+    ids=str,
+)  # fmt: skip
+def test_aims_that_nothing_can_be_compared_with(options: dict[str, Any]) -> None:
+    graph, inputs = captured_architecture("plain")
+    with pytest.raises(InvalidInput, match=r"The aim e|compared on|There are no codes"):
+        choose(graph, Calibration(graph, inputs), 2, **options)
+
+
+def test_a_candidate_whose_figures_are_not_finite_is_never_chosen(monkeypatch: pytest.MonkeyPatch) -> None:
+    """All comparisons with NaN are false, so that the first candidate would win."""
+    graph, inputs = captured_architecture("plain")
+    original = measure
+
+    def spoilt(network: SpikingNetwork, calibration: Calibration) -> tuple[float, float]:
+        error, share = original(network, calibration)
+        first = next(iter(network.neurons.values()))
+        return (NAN if first.phi == 4 else error), share
+
+    monkeypatch.setattr("conversion.methods.auto.measure", spoilt)
+    choice = choose(graph, Calibration(graph, inputs), 2, codes="rate", error=0.5)
+    assert choice.best.error == choice.best.error
+    assert [trial.fault != "" for trial in choice.trials[:2]] == [True, True]

@@ -156,3 +156,47 @@ def test_no_gradients_are_kept_where_none_are_wanted() -> None:
 def test_a_module_says_what_it_is() -> None:
     text = repr(SpikingModule(converted(phi=4)))
     assert "T=4" in text and "(relu): Neurons(threshold=" in text and "phi=4, code=rate" in text
+
+
+class Named(nn.Module):
+    """Weights with names that containers of parameters have for themselves."""
+
+    keys: Tensor
+    values: Tensor
+    items: Tensor
+    get: Tensor
+    pop_: Tensor
+    update: Tensor
+    training_: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        for place, name in enumerate(("keys", "values", "items", "get", "pop_", "update", "training_")):
+            self.register_parameter(name, nn.Parameter(torch.linspace(0.1, 1.0, 4).double().roll(place)))
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = torch.relu(x * self.keys + self.values - self.items)
+        return torch.relu(y * self.get + self.pop_ - self.update * self.training_)
+
+
+def test_weights_of_any_name() -> None:
+    x = seeded((5, 4), 0, torch.float64)
+    network = convert(capture(Named().eval(), x), x, "burst", T=4, phi=4)
+    module = SpikingModule(network)
+    assert len(module.state_dict()) == 7 + 2 * 2
+    assert torch.equal(module(x), simulate(network, x).mean(4))
+    with torch.no_grad():
+        module.weights["get_"] *= 2
+    assert torch.equal(simulate(module.network, x).mean(4), module(x))
+    assert not torch.equal(simulate(network, x).mean(4), module(x))
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+@pytest.mark.parametrize("part", ["weights.", "neurons."])
+def test_a_state_that_is_not_finite_is_refused(part: str, value: float) -> None:
+    """Neurons fire finite spikes for infinite currents."""
+    module = SpikingModule(converted())
+    state = {name: torch.full_like(held, value) if part in name else held for name, held in module.state_dict().items()}
+    with pytest.raises(InvalidInput, match=f"in '0.{part}.*not finite"):
+        nn.Sequential(module).load_state_dict({f"0.{name}": held for name, held in state.items()})
+    copy.deepcopy(module).load_state_dict(module.state_dict())

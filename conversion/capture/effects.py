@@ -1,0 +1,95 @@
+"""Side effects that an exported graph has, and that no graph of pure operations can have.
+
+Which tensors share memory is read from what torch.export computed on: schemas do not declare all of it (an einsum of
+one tensor gives a view of it, and is declared to give a tensor of its own).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import torch
+from torch import Tensor, fx
+from torch.utils import _pytree as pytree
+
+from conversion.capture.graph import source_line
+from conversion.capture.roles import aten
+from conversion.errors import UnsupportedOp
+
+
+def require_function(module: fx.GraphModule) -> None:
+    """Refuses a network whose output is no function of its input, or of which torch loses that tensors share memory.
+
+    Raises:
+        UnsupportedOp: it changes a parameter or buffer that its output depends on; it overwrites a tensor through a
+            view that is not declared to be one; or it assigns `.data`, which torch.export does not record.
+    """
+    for part in module.modules():
+        if isinstance(part, fx.GraphModule):
+            _check(part.graph)
+
+
+def storages(nodes: fx.Node | Iterable[fx.Node]) -> set[int]:
+    """Identities of the memory that the values of nodes lie in."""
+    values = [node.meta.get("val") for node in ([nodes] if isinstance(nodes, fx.Node) else nodes)]
+    return {leaf.untyped_storage()._cdata for leaf in pytree.tree_leaves(values) if isinstance(leaf, Tensor)}
+
+
+def _check(graph: fx.Graph) -> None:
+    writers = {memory: node for node in graph.nodes for memory in storages(_written(node))}
+    read = _ancestors(graph)
+    for node in graph.nodes:
+        if node.target is aten._has_compatible_shallow_copy_type.default:
+            raise UnsupportedOp(
+                f"The network assigns to .data at {source_line(node)}, which torch.export does not record; assign the "
+                "tensor itself."
+            )
+        changed = next((writers[memory] for memory in storages(node) if memory in writers), None)
+        if changed is None:
+            continue
+        if node.op == "get_attr" and any(storages(node) & storages(other) for other in read):
+            raise UnsupportedOp(
+                f"The network changes its '{node.target}' at {source_line(changed)}, and its output depends on that: "
+                "the same input gives another output in the next call. Compute with a copy (.clone()), or leave the "
+                "change out in inference mode."
+            )
+        if _is_hidden_view(node):
+            raise UnsupportedOp(
+                f"The network overwrites, at {source_line(changed)}, what {node.target} at {source_line(node)} shares "
+                "with the tensor that it reads, and torch.export loses that they share it. Overwrite a copy "
+                "(.clone()), or compute a new tensor."
+            )
+
+
+def _written(node: fx.Node) -> list[fx.Node]:
+    """The tensors that an operation overwrites."""
+    if not isinstance(node.target, torch._ops.OpOverload):
+        return []
+    schema = node.target._schema.arguments
+    given = [*zip(schema, node.args, strict=False), *((one, node.kwargs.get(one.name)) for one in schema)]
+    found: list[fx.Node] = []
+    fx.node.map_arg([value for argument, value in given if argument.is_write], found.append)
+    return found
+
+
+def _ancestors(graph: fx.Graph) -> set[fx.Node]:
+    """The nodes that the output is computed from."""
+    waiting, found = list(graph.find_nodes(op="output")), set[fx.Node]()
+    while waiting:
+        for source in waiting.pop().all_input_nodes:
+            if source not in found:
+                found.add(source)
+                waiting.append(source)
+    return found
+
+
+def _is_hidden_view(node: fx.Node) -> bool:
+    """Whether an operation gives memory that it reads, and its schema does not say so.
+
+    torch takes those apart that are tagged so when it traces again.
+    """
+    target = node.target
+    if not isinstance(target, torch._ops.OpOverload) or torch.Tag.maybe_aliasing_or_mutating in target.tags:
+        return False
+    declared = any(one.alias_info is not None for one in (*target._schema.arguments, *target._schema.returns))
+    return not declared and bool(storages(node) & storages(node.all_input_nodes))

@@ -1,0 +1,143 @@
+"""Networks with side effects are captured as what they compute, or refused."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from conversion.capture.export import capture
+from conversion.errors import UnsupportedOp
+
+Forward = Callable[[Any, Tensor, Tensor], Tensor]
+
+
+class Odd(nn.Module):
+    """A convolution, something odd with its result, and a rectifier."""
+
+    def __init__(self, odd: Forward) -> None:
+        super().__init__()
+        self.odd = odd
+        self.conv = nn.Conv2d(3, 4, 1)
+        self.register_buffer("state", torch.linspace(-1.0, 2.0, 4).view(4, 1, 1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.relu(self.odd(self, self.conv(x), x))
+
+
+def counted(model: Any, y: Tensor, x: Tensor) -> Tensor:
+    model.state.add_(1)
+    return y * model.state
+
+
+def averaged(model: Any, y: Tensor, x: Tensor) -> Tensor:
+    before, model.state = model.state, 0.5 * model.state
+    return y * before
+
+
+def forgotten(model: Any, y: Tensor, x: Tensor) -> Tensor:
+    y = y * model.state
+    model.state.zero_()
+    return y
+
+
+def through_a_view(model: Any, y: Tensor, x: Tensor) -> Tensor:
+    model.state[0] += 1.0
+    return y * model.state
+
+
+def rebound(model: Any, y: Tensor, x: Tensor) -> Tensor:
+    other = torch.zeros(4, 1, 1).set_(model.state).mul_(2)
+    return y * other * model.state
+
+
+def transposed(model: Any, y: Tensor, x: Tensor) -> Tensor:
+    result: Tensor = torch.einsum("abcd->abdc", y).mul_(2) + y
+    return result
+
+
+def transposed_late(model: Any, y: Tensor, x: Tensor) -> Tensor:
+    seen = torch.einsum("abcd->abdc", y)
+    y.mul_(2)
+    return seen + y
+
+
+def assigned(model: Any, y: Tensor, x: Tensor) -> Tensor:
+    y.data = y * 2
+    return y
+
+
+def drawn(model: Any, y: Tensor, x: Tensor) -> Tensor:
+    return y + torch.rand(4, 1, 1)
+
+
+def drawn_in_place(model: Any, y: Tensor, x: Tensor) -> Tensor:
+    return y + torch.empty(4, 1, 1).uniform_()
+
+
+def dropped(model: Any, y: Tensor, x: Tensor) -> Tensor:
+    return y * F.dropout(model.state)
+
+
+def shuffled(model: Any, y: Tensor, x: Tensor) -> Tensor:
+    return y.index_select(1, torch.randperm(4))
+
+
+@pytest.mark.parametrize("odd", [counted, averaged, forgotten, through_a_view, rebound])
+def test_a_network_that_depends_on_earlier_calls_is_refused(odd: Forward) -> None:
+    with pytest.raises(UnsupportedOp, match=r"changes its 'state' at .*test_effects.*clone"):
+        capture(Odd(odd).eval(), torch.randn(2, 3, 2, 2))
+
+
+@pytest.mark.parametrize("odd", [transposed, transposed_late])
+def test_a_view_that_torch_does_not_know_is_not_overwritten(odd: Forward) -> None:
+    with pytest.raises(UnsupportedOp, match=r"overwrites.*einsum.*clone"):
+        capture(Odd(odd).eval(), torch.randn(2, 3, 2, 2))
+
+
+def test_an_assignment_to_data_is_refused() -> None:
+    with pytest.raises(UnsupportedOp, match=r"assigns to \.data"):
+        capture(Odd(assigned).eval(), torch.randn(2, 3, 2, 2))
+
+
+@pytest.mark.parametrize("odd", [drawn, drawn_in_place, dropped, shuffled])
+def test_constants_that_are_drawn_in_every_call_are_refused(odd: Forward) -> None:
+    with pytest.raises(UnsupportedOp, match="draws random numbers"):
+        capture(Odd(odd).eval(), torch.randn(2, 3, 2, 2))
+
+
+def compared(model: Any, y: Tensor, x: Tensor) -> Tensor:
+    positive = (model.state * 1).gt_(0.0)
+    return y * (positive + positive)
+
+
+def squared(model: Any, y: Tensor, x: Tensor) -> Tensor:
+    return y - (model.state * 1).pow_(2)
+
+
+def halved(model: Any, y: Tensor, x: Tensor) -> Tensor:
+    with torch.autocast("cpu", dtype=torch.float16):
+        return F.conv2d(y, torch.eye(4)[:, :, None, None], torch.ones(4)).float()
+
+
+def counted_for_itself(model: Any, y: Tensor, x: Tensor) -> Tensor:
+    model.state.add_(1)
+    return y
+
+
+def einsum_alone(model: Any, y: Tensor, x: Tensor) -> Tensor:
+    return torch.einsum("abcd->abdc", y) + torch.einsum("abcd,ed->abce", y, torch.ones(2, 2)).mul_(2)
+
+
+@pytest.mark.parametrize("odd", [compared, squared, halved, counted_for_itself, einsum_alone])
+def test_what_has_a_pure_form_is_captured_as_it_computes(odd: Forward) -> None:
+    model = Odd(odd).eval()
+    graph = capture(model, torch.randn(2, 3, 2, 2))
+    for count in (1, 5):
+        x = torch.randn(count, 3, 2, 2)
+        # Half precision has 11 bits, of sums of a few terms near one.
+        torch.testing.assert_close(graph.run(x), model(x), rtol=4e-3, atol=4e-3)
