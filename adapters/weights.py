@@ -57,9 +57,13 @@ def find_weights(network: str, task: str, directory: Path | None) -> Path:
     searched = folders if directory is not None else f"{folders} (no --weights folder was given)"
     held = _held(directory, TASKS[task]) if directory is not None and published else []
     elsewhere = f" {directory} holds {', '.join(held)}, which are other weights." if held else ""
+    page = f" ({homepage})" if (homepage := NETWORKS[network].info.homepage) else ""
+    remedy = (
+        f"Put the published file {published[0]}{page} into the folder of --weights, or train" if published else "Train"
+    )
     raise CheckpointError(
         f"There are no weights of {network} for {task}. Looked for {', '.join([*own, *published])} in {searched}."
-        f"{elsewhere} Train them: python run_all.py train --task {task} --network {network} --data-root DATA "
+        f"{elsewhere} {remedy} them: python run_all.py train --task {task} --network {network} --data-root DATA "
         "--weights DIR, then pass the same DIR."
     )
 

@@ -9,8 +9,22 @@ from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 
+from conversion.errors import InvalidInput
+
 LEFTOVER = 3600.0
 """Age in seconds at which a temporary file is a leftover of a writer that was killed."""
+
+
+def writable(path: str | Path) -> Path:
+    """The path of a file that is to be written.
+
+    Raises:
+        InvalidInput: its folder does not exist.
+    """
+    path = Path(path)
+    if not path.parent.is_dir():
+        raise InvalidInput(f"There is no folder {path.parent} for {path.name}; make it first.")
+    return path
 
 
 def write_atomically(path: Path, content: bytes) -> None:

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import Progress
 
 from benchmarks.execution.workbench import Workbench
@@ -16,7 +20,7 @@ from benchmarks.suites.plugins import load_plugins
 from conversion import save as save_network
 from conversion.errors import BenchmarkError
 from conversion.files import write_atomically
-from conversion.methods import METHODS
+from conversion.methods import METHODS, auto
 
 SIMULATES = "samples, of the conversion and its ANN"
 
@@ -58,7 +62,7 @@ def convert(cell: Cell, bench: Workbench, output: Path | None, save: Path | None
             raise BenchmarkError(f"There is no folder {path.parent} for {option}; make it first.")
     console = Console(stderr=True)
     print(f"Converting {cell.label}", file=sys.stderr)
-    with Progress(console=console, disable=not console.is_terminal) as bar:
+    with Progress(console=console, disable=not console.is_terminal) as bar, _printed_choices(console):
         samples = 2 * bench.task(cell.task).test_size(cell.limit)
         progress = bar.add_task(SIMULATES, total=samples)
         found = measure_conversion(
@@ -70,3 +74,25 @@ def convert(cell: Cell, bench: Workbench, output: Path | None, save: Path | None
     if save is not None:
         save_network(bench.convert(cell).network, save)
     print_conversion(found, "horowitz45", Console())
+
+
+@contextmanager
+def _printed_choices(console: Console) -> Iterator[None]:
+    """Prints what the method `auto` tries and takes, which the label of the conversion does not say."""
+    printer = _Printer(console)
+    auto.LOG.addHandler(printer)
+    try:
+        yield
+    finally:
+        auto.LOG.removeHandler(printer)
+
+
+class _Printer(logging.Handler):
+    """Prints messages above the bar of progress."""
+
+    def __init__(self, console: Console) -> None:
+        super().__init__(logging.INFO)
+        self.console = console
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.console.print(escape(record.getMessage()), soft_wrap=True, highlight=False)

@@ -21,6 +21,8 @@ def overview(data_root: Path | None, weights: Path) -> Iterator[str]:
         data_root: folder of the datasets.
         weights: folder of trained networks.
     """
+    if data_root is not None and not data_root.is_dir():
+        yield f"There is no folder {data_root}, so no data but those that the benchmark brings."
     tasks = [TASKS[name](data_root) for name in TASKS]
     gaps = {task.name: task.missing() for task in tasks}
     groups = _with_variants(tasks, gaps)

@@ -8,6 +8,7 @@ from functools import cached_property
 import torch
 from torch import Tensor, fx
 
+from conversion.arguments import named
 from conversion.calibration.histogram import ChannelHistogram
 from conversion.calibration.inputs import input_batches, network_input
 from conversion.calibration.normal import Moments
@@ -41,6 +42,10 @@ class Calibration:
         self, graph: ConversionGraph, batches: Iterable[NetworkInput] | NetworkInput,
         held_out: tuple[NetworkInput, Tensor] | None = None, seed: int = 0,
     ) -> None:  # fmt: skip
+        if not isinstance(graph, ConversionGraph):
+            raise InvalidInput(
+                f"A captured network is needed, and this is a {named(graph)}; capture it first: capture(ann, example)."
+            )
         batches = input_batches(batches)
         if not sum(len(batch) for batch in batches):
             raise InvalidInput("The calibration set is empty; give at least one batch of training inputs.")

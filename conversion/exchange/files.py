@@ -8,13 +8,14 @@ from pathlib import Path
 
 from torch import Tensor
 
+from conversion.errors import InvalidInput
 from conversion.exchange.libraries import library
 from conversion.exchange.nir_export import export_nir
 from conversion.exchange.nir_import import import_nir
 from conversion.exchange.onnx_twin import export_onnx
 from conversion.exchange.trace import as_data, run_in_double
-from conversion.files import write_atomically
-from conversion.simulation.network import SpikingNetwork
+from conversion.files import writable, write_atomically
+from conversion.simulation.network import SpikingNetwork, require_spiking
 
 
 @dataclass(frozen=True)
@@ -55,9 +56,15 @@ def save_nir(network: SpikingNetwork, path: str | Path, inputs: Tensor) -> Repla
         inputs: shape (N, ...); few are enough, as all spikes of all neurons are kept.
 
     Raises:
-        InvalidInput, UnsupportedOp: as `export_nir`.
+        InvalidInput, UnsupportedOp: as `export_nir`; there is no such folder, or inputs are of another shape.
     """
-    path, nir = Path(path), library("nir", "nir")
+    require_spiking(network)
+    path, nir = writable(path), library("nir", "nir")
+    expected = tuple(network.graph.example.shape[1:])
+    if tuple(inputs.shape[1:]) != expected:
+        raise InvalidInput(
+            f"The inputs of the trace have shape {tuple(inputs.shape)}; the network takes (N, *{expected})."
+        )
     graph, run = export_nir(network), run_in_double(network, inputs)
     for target, write, content in (
         (trace_path(path), nir.write_data, as_data(run, network.graph.cast(inputs))),
@@ -77,6 +84,7 @@ def save_onnx(network: SpikingNetwork, path: str | Path) -> None:
     """Writes a quantised twin as an ONNX model, whole or not at all.
 
     Raises:
-        InvalidInput, UnsupportedOp: as `export_onnx`.
+        InvalidInput, UnsupportedOp: as `export_onnx`; there is no such folder.
     """
-    write_atomically(Path(path), export_onnx(network).SerializeToString())
+    require_spiking(network)
+    write_atomically(writable(path), export_onnx(network).SerializeToString())

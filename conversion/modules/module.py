@@ -21,7 +21,7 @@ from conversion.modules.neurons import Neurons
 from conversion.modules.surrogate import Surrogate
 from conversion.report.energy import energy
 from conversion.report.summary import Summary, summarise
-from conversion.simulation.network import SpikingNetwork
+from conversion.simulation.network import SpikingNetwork, require_spiking
 from conversion.simulation.simulate import Inputs, as_frames, run_steps
 
 
@@ -49,6 +49,7 @@ class SpikingModule(nn.Module):
 
     def __init__(self, network: SpikingNetwork, surrogate: Surrogate | None = None) -> None:
         super().__init__()
+        require_spiking(network)
         self._network = copy.deepcopy(network)
         self.surrogate = surrogate
         graph = self._network.graph

@@ -15,7 +15,7 @@ from conversion.counting.counts import Counts
 from conversion.counting.prices import Coding, PriceList, price_list
 from conversion.errors import InvalidInput
 from conversion.simulation.frames import NetworkInput, mean_input, split_batches
-from conversion.simulation.network import SpikingNetwork
+from conversion.simulation.network import SpikingNetwork, require_spiking
 from conversion.simulation.simulate import simulate
 
 BATCH = 64
@@ -83,6 +83,7 @@ def energy(network: SpikingNetwork, inputs: Any, prices: str = "horowitz45") -> 
         UnknownName: there is no such price list.
         InvalidInput: there is no sample.
     """
+    require_spiking(network)
     by = price_list(prices)
     batches = [part for batch in input_batches(inputs) for part in split_batches(batch, BATCH)]
     if not batches:

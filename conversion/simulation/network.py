@@ -12,7 +12,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, fx
 
-from conversion.arguments import number_of_steps
+from conversion.arguments import named, number_of_steps
 from conversion.capture.graph import ConversionGraph, Values, evaluate
 from conversion.counting.fanout import Connectivity, connect
 from conversion.errors import InvalidInput
@@ -185,3 +185,22 @@ def _rebuilt(
         MappingProxyType({nodes[name]: weight for name, weight in weights.items()}), exit, nonlinear, readout_start,
         readout_end,
     )  # fmt: skip
+
+
+def require_spiking(network: object) -> None:
+    """Checks that a network is a converted one, where a user may hand over what it was made from, or what wraps it.
+
+    Raises:
+        InvalidInput: it is none; the message says what makes one of it.
+    """
+    if isinstance(network, SpikingNetwork):
+        return
+    if isinstance(network, ConversionGraph):
+        remedy = (
+            "convert it first, convert(graph, calibration_batches, ...), or pass SpikingNetwork(graph, T=1), the ANN"
+        )
+    elif isinstance(getattr(network, "network", None), SpikingNetwork):
+        remedy = "pass its attribute `network`"
+    else:
+        remedy = "capture and convert a network first: convert(capture(ann, example), calibration_batches, ...)"
+    raise InvalidInput(f"A converted network is needed, a SpikingNetwork, and this is a {named(network)}; {remedy}.")

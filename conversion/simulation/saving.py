@@ -24,9 +24,9 @@ from torch import Tensor, fx
 from conversion.capture.graph import ConversionGraph
 from conversion.codes import CODES, Code
 from conversion.errors import CheckpointError, InvalidInput
-from conversion.files import write_atomically
+from conversion.files import writable, write_atomically
 from conversion.simulation.exit_rules import ConfidenceRule, EntropyRule, ExitRule, SettledRule
-from conversion.simulation.network import Nonlinear, SpikingNetwork
+from conversion.simulation.network import Nonlinear, SpikingNetwork, require_spiking
 from conversion.simulation.neuron import Neuron, Start, TakesBack
 from conversion.simulation.trial import Trial
 
@@ -103,8 +103,12 @@ def save(network: SpikingNetwork, path: str | Path) -> None:
     """Writes a converted network, whole or not at all; `load` reads it.
 
     The file holds what conversion added. The ANN has to be kept as it always is, as a checkpoint.
+
+    Raises:
+        InvalidInput: this is no converted network, or there is no such folder.
     """
-    path = Path(path)
+    require_spiking(network)
+    path = writable(path)
     graph = network.graph
     header = _Header(
         activations=_activations(graph), dtype=str(graph.dtype), parameters=_parameters(graph), T=network.T,

@@ -21,7 +21,7 @@ from conversion.errors import InvalidInput, UnknownName
 from conversion.simulation.coded import make_layer, waited
 from conversion.simulation.exit_rules import is_power_of_two
 from conversion.simulation.frames import Frames, running_means
-from conversion.simulation.network import SpikingNetwork
+from conversion.simulation.network import SpikingNetwork, require_spiking
 from conversion.simulation.neuron import Layer
 from conversion.simulation.pipeline import Pipeline
 from conversion.simulation.readout import LastValue, RunningMean
@@ -79,6 +79,7 @@ def simulate(
         InvalidInput: T or a readout step below 1, an empty batch, values that are not finite; early exit together with
             the sweep schedule, which runs all steps of a node before the next node.
     """
+    require_spiking(network)
     T = network.T if T is None else number_of_steps(T)
     if schedule not in SCHEDULES:
         raise UnknownName("schedule", str(schedule), SCHEDULES)

@@ -64,7 +64,7 @@ class TestFinding:
             find_weights("resnet20", "cifar10", tmp_path)
         for part in (
             "resnet20_cifar10.safetensors",
-            "resnet20-*.th",
+            "Put the published file resnet20-*.th (https://github.com/akamaster/pytorch_resnet_cifar10) into",
             str(tmp_path),
             "python run_all.py train --task cifar10 --network resnet20",
         ):

@@ -354,6 +354,8 @@ def test_lists_and_doctor(cli: Cli) -> None:
     assert "task cifar10: . holds neither cifar-10-batches-py/ nor cifar10/." in asked
     assert "Expected layout: Prophesee_Dataset_n_cars/" in cli("doctor", "--task", "ncars_temporal").stdout
     of_suite = [line for line in cli("doctor", "--suite", "ncars").stdout.splitlines() if line.startswith("task ")]
+    elsewhere = cli("doctor", "--data-root", "no/where").stdout
+    assert elsewhere.startswith("There is no folder no/where, so no data but those that the benchmark brings.\n")
     assert len(of_suite) == 2 and all("Expected layout: Prophesee_Dataset_n_cars/" in line for line in of_suite)
 
 

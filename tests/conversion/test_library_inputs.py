@@ -22,11 +22,13 @@ from torch.utils.data import DataLoader, TensorDataset
 
 from conversion import (
     InvalidInput,
+    SpikingModule,
     SpikingNetwork,
     UnknownName,
     UnsupportedOp,
     capture,
     convert,
+    energy,
     load,
     save,
     simulate,
@@ -272,3 +274,34 @@ def test_a_summary_has_a_few_lines_a11(converted: SpikingNetwork) -> None:
         "  4 operations (3 linear, 1 firing), 137 parameters",
     ]
     assert len(repr(converted.graph)) < 200
+
+
+# -------------------- What is no converted network, and places that are not there
+
+
+def test_what_was_not_captured_or_not_converted_is_named_with_the_step_that_is_missing(tmp_path: Path) -> None:
+    ann = _classifier()
+    graph = capture(ann, IMAGES)
+    snn = convert(graph, IMAGES, "burst", T=2, phi=2)
+    with pytest.raises(InvalidInput, match=r"this is a tests Net; capture it first"):
+        convert(ann, IMAGES, T=2)  # type: ignore[arg-type]
+    takers: list[Callable[[Any], object]] = [
+        lambda network: simulate(network, IMAGES),
+        lambda network: energy(network, IMAGES),
+        lambda network: save(network, tmp_path / "network"),
+        SpikingModule,
+    ]
+    for take in takers:
+        for wrong, remedy in (
+            (ann, "capture and convert"),
+            (graph, "convert it first"),
+            (SpikingModule(snn), "`network`"),
+        ):
+            with pytest.raises(InvalidInput, match=remedy):
+                take(wrong)
+
+
+def test_a_folder_that_is_not_there_is_named_before_a_network_is_saved(tmp_path: Path) -> None:
+    snn = convert(capture(_classifier(), IMAGES), IMAGES, "burst", T=2, phi=2)
+    with pytest.raises(InvalidInput, match=r"There is no folder .*missing for network; make it first"):
+        save(snn, tmp_path / "missing" / "network")

@@ -234,6 +234,18 @@ def test_the_command_prints_the_page_and_writes_the_records(tmp_path: Path, conv
     assert content["worst"] == found.worst
 
 
+def test_the_command_says_what_auto_tried_and_took(convert_: Cli) -> None:
+    code, out, err = convert_(*DIGITS, "--method", "auto:codes=rate")
+    assert code == 0 and out.startswith("# digits digits_convnet auto:codes=rate")
+    lines = err.splitlines()
+    tried = [
+        line for line in lines if re.match(r"burst:phi=\S+: error \d\.\d{3} at [\d.]+ % of the ANN's energy$", line)
+    ]
+    chosen = [line.removeprefix("chosen: ") for line in lines if line.startswith("chosen: ")]
+    assert len(tried) >= 4 and len(chosen) == 1
+    assert any(line.startswith(f"{chosen[0]} errs by") for line in lines)
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [

@@ -19,6 +19,7 @@ from conversion.codes import CODES
 from conversion.errors import BenchmarkError, InvalidInput, UnsupportedOp
 from conversion.exchange import libraries
 from conversion.exchange.contract import GraphContract
+from conversion.exchange.files import save_nir
 from conversion.exchange.hdf5 import read_trace
 from conversion.exchange.nir_export import export_nir
 from conversion.exchange.nir_import import _order, import_nir
@@ -536,3 +537,12 @@ def test_files_that_are_none_are_refused_by_name(tmp_path: Path) -> None:
         import_nir(tmp_path / "half.nir")
     with pytest.raises(InvalidInput, match=r"net\.nir is no trace"):
         read_trace(tmp_path / "net.nir")
+
+
+def test_a_folder_that_is_not_there_and_inputs_of_another_shape_are_named(tmp_path: Path) -> None:
+    snn = spiking(nn.Sequential(nn.Linear(3, 4), nn.ReLU(), nn.Linear(4, 2)), (3,))
+    with pytest.raises(InvalidInput, match=r"There is no folder .*missing for net.nir; make it first"):
+        save_nir(snn, tmp_path / "missing" / "net.nir", seeded((2, 3)))
+    with pytest.raises(InvalidInput, match=r"have shape \(2, 5\); the network takes \(N, \*\(3,\)\)"):
+        save_nir(snn, tmp_path / "net.nir", seeded((2, 5)))
+    assert not list(tmp_path.iterdir())
