@@ -40,8 +40,11 @@ def _without_tags(line: str) -> str:
 
 
 def in_table(text: str) -> str:
-    """The text of a cell of a Markdown table."""
-    return one_line(text).replace("\\|", "|").replace("|", "\\|")
+    """The text of a cell of a Markdown table.
+
+    Of several backslashes in front of a bar two would stand for one, and the bar would end the cell.
+    """
+    return re.sub(r"\\*\|", r"\\|", one_line(text))
 
 
 def in_csv(text: str) -> str:

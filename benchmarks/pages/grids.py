@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from benchmarks.choices import TableFormat
-from benchmarks.pages.figures.data import ENERGIES, Group
+from benchmarks.pages.figures.data import ENERGIES, Group, file_name
 from benchmarks.pages.markdown import table
 from benchmarks.text import in_csv, one_line, page
 from conversion.errors import BenchmarkError
@@ -64,7 +64,7 @@ def grids(group: Group) -> Iterator[Grid]:
     ann = "" if group.ann is None else f"; the ANN has {group.ann.metrics[group.metric].value:.2f}"
     about = f"{group.title} (n = {group.n:,} test samples{ann})"
     yield Grid(
-        f"{group.name}-{group.metric}", f"{group.metric_label}, of {about}", _wide(points, "value"),
+        file_name(f"{group.name}-{group.metric}"), f"{group.metric_label}, of {about}", _wide(points, "value"),
         _wide(points.assign(half=((points["high"] - points["low"]) / 2).where(points["seeds"] > 1)), "half"), 2, True,
     )  # fmt: skip
     for coding in ENERGIES:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import io
+import re
 from collections.abc import Callable
 from pathlib import Path
 from xml.etree import ElementTree
 
 import pandas as pd
 import pytest
+from markdown_it import MarkdownIt
 from rich.console import Console
 
 from benchmarks.execution.watch import running_table, status
@@ -46,6 +48,10 @@ def test_tags_are_text_but_in_code_they_already_are_c9() -> None:
     assert page("`<b>\n<i>`") == "`&lt;b>\n&lt;i>`"
     assert page("``<b>``") == "``&lt;b>``"
     assert in_table("a|b\\|c\nd") == "a\\|b\\|c d"
+    for bars in range(6):
+        row = f"| {in_table('a' + bars * chr(92) + '|99.9')} | 1 |"
+        rendered = MarkdownIt("commonmark").enable("table").render(f"| m | v |\n| --- | --- |\n{row}")
+        assert re.findall("<td>(.*?)</td>", rendered) == ["a|99.9", "1"]
     assert table(["x"], [[NASTY]])[2].count("|") - table(["x"], [[NASTY]])[2].count("\\|") == 2
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -69,8 +70,8 @@ class Group:
     @property
     def name(self) -> str:
         """A name for files."""
-        own = [self.suite.name.removesuffix(f"-{self.profile}"), self.task, self.network.replace("/", "-")]
-        return "-".join([*own, *([] if self.profile == "full" else [self.profile])])
+        own = [self.suite.name.removesuffix(f"-{self.profile}"), self.task, self.network]
+        return file_name("-".join([*own, *([] if self.profile == "full" else [self.profile])]))
 
     @property
     def title(self) -> str:
@@ -133,6 +134,11 @@ class Group:
             if record.cell.T is not None:
                 found.setdefault((record.cell.recipe.label, record.cell.T), record)
         return list(found.values())
+
+
+def file_name(text: str) -> str:
+    """A text as the name of a file or of a label in LaTeX, which no folder and no command is hidden in."""
+    return re.sub(r"[^\w.,=@+-]+", "-", text).strip(".-")[:200]
 
 
 def groups_of(sources: Sequence[Source]) -> Iterator[Group]:

@@ -9,7 +9,7 @@ from matplotlib import colormaps
 from matplotlib.axes import Axes
 
 from benchmarks.pages.figures.base import Plot
-from benchmarks.pages.figures.data import Group, Source, groups_of, middle_step
+from benchmarks.pages.figures.data import Group, Source, file_name, groups_of, middle_step
 from benchmarks.pages.figures.layers import layer_names
 from benchmarks.pages.figures.style import COLOURS, MARKERS, below, canvas, plain_log, title, with_n
 from benchmarks.records.record import Record
@@ -124,4 +124,4 @@ def _spread(count: int) -> list[int]:
 
 def _name(group: Group, record: Record) -> str:
     label = record.cell.recipe.label.translate(str.maketrans(":=,/", "----"))
-    return f"{group.name}-{label}-T{record.cell.T}"
+    return file_name(f"{group.name}-{label}-T{record.cell.T}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
@@ -61,3 +62,20 @@ def test_names_from_outside_are_escaped_in_every_format() -> None:
     assert r"a\_b, 50 \% \& more" in written(grid, "tex") and r"x\_y|\&" in written(grid, "tex")
     assert r"\|" in written(grid, "md") and "more &lt;b>" in written(grid, "md")
     assert not any("\x1b" in written(grid, form) for form in ("tex", "csv", "md"))
+
+
+def test_a_metric_of_a_record_is_no_path_and_no_command() -> None:
+    """The name of a metric is what a record says, and it becomes the name of a file and a label of LaTeX."""
+    (selected,) = select_suites("mini", tasks="digits", methods=["ann", "burst*"], results=PUBLISHED)
+    (group,) = Source(selected.suite, selected.cells, selected.store).groups
+    evil = "../../../etc/x}\\input{/etc/passwd}\x1b"
+    records = [
+        record.model_copy(update={"primary_metric": evil, "metrics": {evil: record.metrics["accuracy"]}})
+        for record in group.records
+    ]
+    rows = group.rows.assign(metric=group.rows["metric"].replace("accuracy", evil))
+    made = list(grids(replace(group, records=records, rows=rows)))
+    assert len(made) == 3
+    for grid in made:
+        assert not set(grid.name) & set("/\\{}\x1b")
+        assert r"\input" not in written(grid, "tex")
