@@ -90,7 +90,9 @@ class Board:
     @property
     def title(self) -> str:
         part = "" if self.profile == "full" else f", {self.profile.replace('-', ' ')}"
-        return f"{self.task}, {self.network}{part}"
+        # Precision is left out where it is what it is by default; records from before it was kept have none.
+        precision = "" if self.precision in ("", "float32") else f", {self.precision}"
+        return f"{self.task}, {self.network}{part}{precision}"
 
     def share(self, row: Row, price_list: str, coding: Coding) -> float | None:
         """The energy of a row in percent of the ANN's; None without an ANN."""

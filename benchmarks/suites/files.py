@@ -5,6 +5,7 @@ from __future__ import annotations
 import reprlib
 from collections.abc import Collection, Mapping
 from difflib import get_close_matches
+from pathlib import Path
 from typing import Any
 
 import yaml
@@ -39,6 +40,7 @@ def load_suite(name: str) -> Suite:
         raise InvalidInput(f"'{name}' stands for the suites {', '.join(GROUPS[name])}; name one of them here.")
     path = suite_path(name)
     if not path.is_file():
+        _refuse_other_places(name, path)
         raise UnknownName("suite", name, [*suite_names(), *GROUPS])
     try:
         text = path.read_text(encoding="utf-8")
@@ -66,6 +68,17 @@ def load_suite(name: str) -> Suite:
             "name of your own."
         )
     return suite
+
+
+def _refuse_other_places(name: str, path: Path) -> None:
+    """Refuses the path of a file that is not there, and the name of a file of one's own without its suffix."""
+    if path == Path(name):
+        there = [str(path.with_name(each.name)) for each in path.parent.glob("*.y*ml")]
+        near = get_close_matches(name, there, n=1)
+        hint = f"did you mean {near[0]}?" if near else "suites that ship are named without .yaml."
+        raise InvalidInput(f"There is no suite file {path}; {hint}")
+    if (own := Path(f"{name}.yaml")).is_file():
+        raise InvalidInput(f"No suite that ships is called '{name}'; the file in this folder is named {own}.")
 
 
 def parse(text: str) -> tuple[Any, yaml.Node | None]:

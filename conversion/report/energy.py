@@ -12,7 +12,8 @@ from torch import Tensor
 
 from conversion.calibration.inputs import input_batches
 from conversion.counting.counts import Counts
-from conversion.counting.prices import Coding, PriceList, price_list
+from conversion.counting import prices
+from conversion.counting.prices import Coding, PriceList
 from conversion.errors import InvalidInput
 from conversion.simulation.frames import NetworkInput, mean_input, split_batches
 from conversion.simulation.network import SpikingNetwork, require_spiking
@@ -65,13 +66,13 @@ class MeanOperations:
         return float(torch.cat(parts).mean())
 
 
-def energy(network: SpikingNetwork, inputs: Any, prices: str = "horowitz45") -> pd.DataFrame:
+def energy(network: SpikingNetwork, inputs: Any, price_list: str = "horowitz45") -> pd.DataFrame:
     """Simulates a converted network and its ANN, and prices what they compute.
 
     Args:
         network: the converted network.
         inputs: a batch of shape (N, ...), several, or a loader of inputs with or without labels.
-        prices: name of a price list (`conversion.counting.prices.PRICES`).
+        price_list: its name (`conversion.counting.prices.PRICES`).
 
     Returns:
         One row for the ANN and one for each way to send a spike: "unary", a burst of n as n spikes, is the convention
@@ -84,7 +85,7 @@ def energy(network: SpikingNetwork, inputs: Any, prices: str = "horowitz45") -> 
         InvalidInput: there is no sample.
     """
     require_spiking(network)
-    by = price_list(prices)
+    by = prices.price_list(price_list)
     batches = [part for batch in input_batches(inputs) for part in split_batches(batch, BATCH)]
     if not batches:
         raise InvalidInput("There is no sample to measure energy on; give at least one batch of inputs.")

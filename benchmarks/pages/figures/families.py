@@ -14,7 +14,7 @@ from benchmarks.pages.figures.searches import frontiers, sensitivity
 from conversion.errors import InvalidInput, UnknownName
 
 ANY = "converted networks and the ANN that they are compared with"
-SEARCHES = "the tables of a search, which runs have kept since version 4 of records: run the suite figure3, or any with adafire"
+SEARCHES = "the tables of a search, kept since version 4 of records: run the suite figure3, or any with adafire"
 
 FAMILIES: tuple[Family, ...] = (
     Family(

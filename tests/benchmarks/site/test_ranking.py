@@ -115,3 +115,8 @@ def test_two_sentences_say_who_leads() -> None:
     assert second.startswith("To come within 1 point of the ANN, `best` needs the least energy") and "30 %" in second
     alone = leaders([], made[:1])
     assert alone == ["On a, n the best score within the ANN's energy is 89.50, by `best` at T=1, for 30.0 % of it."]
+
+
+def test_boards_of_one_network_in_two_precisions_have_two_titles() -> None:
+    titles = [Board("digits", "n", "first-100", of, "accuracy", 10.0).title for of in ("float32", "", "bfloat16")]
+    assert titles == ["digits, n, first 100", "digits, n, first 100", "digits, n, first 100, bfloat16"]

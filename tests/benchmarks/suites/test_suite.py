@@ -141,6 +141,19 @@ def test_an_unknown_suite_names_the_nearest() -> None:
         load_suite("smok")
 
 
+def test_a_suite_file_that_is_elsewhere_or_named_without_its_suffix_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(InvalidInput, match=r"There is no suite file own\.yaml; suites that ship are named without"):
+        load_suite("own.yaml")
+    write(tmp_path, MINIMAL)
+    with pytest.raises(InvalidInput, match=r"There is no suite file ow\.yaml; did you mean own\.yaml\?"):
+        load_suite("ow.yaml")
+    with pytest.raises(InvalidInput, match=r"the file in this folder is named own\.yaml"):
+        load_suite("own")
+
+
 class TestSelection:
     suite: Suite = load_suite("mini")
 

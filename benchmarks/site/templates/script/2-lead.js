@@ -30,7 +30,7 @@ function drawLead() {
     element("th", { scope: "row" },
       element("button", { type: "button", class: "filter", on: { click: () => show(one) } }, one.task),
       element("span", { class: "what" }, one.network),
-      element("span", { class: "what" }, `${one.metric}, ${samplesOf(one)}`)),
+      element("span", { class: "what" }, `${one.metric}, ${samplesOf(one)}${one.precision && one.precision !== "float32" ? `, ${one.precision}` : ""}`)),
     element("td", { class: "num" }, number(one.ann, 2)),
     pick(cheapestNear(place)), BUDGETS.map((most) => pick(bestWithin(place, most))))));
 }
