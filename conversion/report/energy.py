@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 
 from conversion.calibration.inputs import input_batches
-from conversion.counting.counts import Counts
 from conversion.counting import prices
+from conversion.counting.counts import Counts
 from conversion.counting.prices import Coding, PriceList
 from conversion.errors import InvalidInput
 from conversion.simulation.frames import NetworkInput, mean_input, split_batches
