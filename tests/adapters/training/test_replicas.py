@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import socket
 import subprocess
 import sys
+from datetime import timedelta
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -17,6 +19,7 @@ from torch import Tensor, nn
 
 from adapters import train
 from adapters.images.digits import DigitsNetwork
+from adapters.training import replicas
 from adapters.training.replicas import Replicas, Shares, joined
 from adapters.training.sampling import EpochShuffle
 from conversion.errors import InvalidInput
@@ -62,36 +65,46 @@ def test_weighted_gradients_average_to_that_of_the_whole_batch() -> None:
         (found,) = torch.autograd.grad(loss, weight)
         return found
 
-    replicas = [Replicas(CPU, rank, 3) for rank in range(3)]
-    parts = [slice(each.rank, None, each.count) for each in replicas]
+    three = [Replicas(CPU, rank, 3) for rank in range(3)]
+    parts = [slice(each.rank, None, each.count) for each in three]
     found = [
         gradient(each.weighted(F.cross_entropy(x[part] @ weight.T, targets[part]), len(x[part]), len(x)))
-        for each, part in zip(replicas, parts, strict=True)
+        for each, part in zip(three, parts, strict=True)
     ]
     whole = gradient(F.cross_entropy(x @ weight.T, targets))
     torch.testing.assert_close(torch.stack(found).mean(0), whole, rtol=0, atol=1e-12)
 
 
 @pytest.mark.slow
-def test_two_processes_train_what_one_does(tmp_path: Path) -> None:
-    """But for the order of sums, in float32: some 1e-7 of a weight, in ten updates."""
-    script = tmp_path / "script.py"
-    script.write_text(
+def test_two_processes_train_what_one_does(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """This one and another, as torchrun starts them; but for the order of sums, 1e-7 of a weight in ten updates."""
+    alone = safetensors.torch.load_file(trained(tmp_path / "alone"))
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    shared = {"TORCHELASTIC_RUN_ID": "test", "WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
+    script = (
         "from pathlib import Path\n"
         "from tests.adapters.training.test_replicas import trained\n"
         f"trained(Path({str(tmp_path / 'together')!r}))\n"
     )
-    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[3])}
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", str(script)]
-    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    assert done.stderr.count("epoch 2/2") == 1  # One process reports.
-    (together,) = (tmp_path / "together").iterdir()
-    one, two = safetensors.torch.load_file(trained(tmp_path / "alone")), safetensors.torch.load_file(together)
-    assert one.keys() == two.keys()
-    for name, value in one.items():
-        torch.testing.assert_close(two[name], value, rtol=0, atol=1e-5)
-    with safetensors.safe_open(together, "pt") as file:
+    second = {**os.environ, **shared, "RANK": "1", "LOCAL_RANK": "1", "PYTHONPATH": str(Path(__file__).parents[3])}
+    for name, value in {**shared, "RANK": "0", "LOCAL_RANK": "0"}.items():
+        monkeypatch.setenv(name, value)
+    # Should the other fail, this one does not wait for long.
+    monkeypatch.setattr(replicas, "PATIENCE", timedelta(minutes=3))
+    capfd.readouterr()
+    with subprocess.Popen([sys.executable, "-c", script], env=second) as other:
+        path = trained(tmp_path / "together")
+    assert other.returncode == 0
+    assert capfd.readouterr().err.count("epoch 2/2") == 1  # One process reports.
+    together = safetensors.torch.load_file(path)
+    assert together.keys() == alone.keys()
+    for name, value in alone.items():
+        torch.testing.assert_close(together[name], value, rtol=0, atol=1e-5)
+    with safetensors.safe_open(path, "pt") as file:
         assert "torchrun --nproc-per-node 2 run_all.py train" in file.metadata()["provenance"]
 
 
