@@ -256,10 +256,12 @@ def _folded(node: OnnxNode, constants: Mapping[str, Tensor]) -> tuple[Tensor, ..
     if node.op not in KNOWN:
         rule_for(node)
     node = _with_arrays(node)
-    inputs = [constants[name] if name else None for name in node.inputs]
-    known = all(value is None or value.dtype is not torch.bfloat16 for value in inputs)
+    read = {name: constants[name] for name in node.inputs if name}
+    known = all(value.dtype is not torch.bfloat16 for value in read.values())
     try:
-        arrays = [value.numpy() if known and value is not None else value for value in inputs]
+        # A constant that is read several times is one array, and counts once.
+        named = {name: value.numpy() if known else value for name, value in read.items()}
+        arrays = [named.get(name) for name in node.inputs]
         found = KNOWN[node.op](node, *arrays) if known and node.op in KNOWN else None
         if found is None:
             # What it would make is looked at before it is made.
