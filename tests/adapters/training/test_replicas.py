@@ -102,8 +102,8 @@ def test_two_processes_train_what_one_does(
     assert capfd.readouterr().err.count("epoch 2/2") == 1  # One process reports.
     together = safetensors.torch.load_file(path)
     assert together.keys() == alone.keys()
-    for name, value in alone.items():
-        torch.testing.assert_close(together[name], value, rtol=0, atol=1e-5)
+    for name, weight in alone.items():
+        torch.testing.assert_close(together[name], weight, rtol=0, atol=1e-5)
     with safetensors.safe_open(path, "pt") as file:
         assert "torchrun --nproc-per-node 2 run_all.py train" in file.metadata()["provenance"]
 
