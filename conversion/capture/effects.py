@@ -35,6 +35,11 @@ def storages(nodes: fx.Node | Iterable[fx.Node]) -> set[int]:
     return {leaf.untyped_storage()._cdata for leaf in pytree.tree_leaves(values) if isinstance(leaf, Tensor)}
 
 
+def declares_views(target: torch._ops.OpOverload) -> bool:
+    """Whether an operation may give, or overwrite, what it reads, by its schema."""
+    return any(one.alias_info is not None for one in (*target._schema.arguments, *target._schema.returns))
+
+
 def _check(graph: fx.Graph) -> None:
     writers = {memory: node for node in graph.nodes for memory in storages(_written(node))}
     read = _ancestors(graph)
@@ -91,5 +96,4 @@ def _is_hidden_view(node: fx.Node) -> bool:
     target = node.target
     if not isinstance(target, torch._ops.OpOverload) or torch.Tag.maybe_aliasing_or_mutating in target.tags:
         return False
-    declared = any(one.alias_info is not None for one in (*target._schema.arguments, *target._schema.returns))
-    return not declared and bool(storages(node) & storages(node.all_input_nodes))
+    return not declares_views(target) and bool(storages(node) & storages(node.all_input_nodes))

@@ -2,7 +2,7 @@
 
 torch's own way, `run_decompositions({})`, runs the network twice more on symbolic shapes, which takes two to four times
 as long as the export itself. Most networks need none of it: an operation that overwrites what nobody else reads, a
-dropout that does nothing, a batch norm that goes by another name. Whether an operation is pure says its schema.
+dropout that does nothing, a batch norm that goes by another name. An operation's schema says whether it is pure.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import torch
 from torch import fx
 from torch.export import ExportedProgram
 
-from conversion.capture.effects import require_function, storages
+from conversion.capture.effects import declares_views, require_function, storages
 from conversion.capture.roles import packet
 
 aten = torch.ops.aten
@@ -84,12 +84,10 @@ def _is_fresh(node: fx.Node) -> bool:
         return True
     if op in VIEWS or op in UNCERTAIN or not isinstance(target, torch._ops.OpOverload):
         return False
-    schema, tags = target._schema, target.tags
-    aliases = any(argument.alias_info is not None for argument in (*schema.arguments, *schema.returns))
     # What the schema does not say shows in the memory.
-    aliases = aliases or bool(storages(node) & storages(node.all_input_nodes))
-    impure = torch.Tag.maybe_aliasing_or_mutating in tags or torch.Tag.nondeterministic_seeded in tags
-    return bool(schema.returns) and not aliases and not impure
+    aliases = declares_views(target) or bool(storages(node) & storages(node.all_input_nodes))
+    impure = {torch.Tag.maybe_aliasing_or_mutating, torch.Tag.nondeterministic_seeded} & set(target.tags)
+    return bool(target._schema.returns) and not aliases and not impure
 
 
 def _pure_form(node: fx.Node) -> Any:
