@@ -56,10 +56,9 @@ class Handler(SimpleHTTPRequestHandler):
     def end_headers(self) -> None:
         self.send_header("Cache-Control", "no-store")
         self.send_header("X-Content-Type-Options", "nosniff")
-        # A request that cannot be read has no path.
-        if (
-            getattr(self, "path", "").partition("?")[0] != f"/{PAGE}"
-        ):  # A page that somebody left among results runs nothing and reads nothing.
+        asked = getattr(self, "path", "").partition("?")[0]  # A request that cannot be read has no path.
+        if asked != f"/{PAGE}":
+            # A page that somebody left among results runs nothing and reads nothing.
             self.send_header("Content-Security-Policy", "sandbox; default-src 'none'")
         super().end_headers()
 
