@@ -107,7 +107,11 @@ def train(
     task = adapter.task  # As the network needs it read.
     recipe = replace(adapter.recipe, **{name: value for name, value in overrides.items() if value is not None})
     _check(recipe, seed, precision)
-    with joined(device, recipe.batch_size) as replicas:
+    with (
+        joined(device, recipe.batch_size) as replicas,
+        # Global generators are seeded inside and restored afterwards.
+        torch.random.fork_rng(devices=[replicas.device] if replicas.device.type == "cuda" else []),
+    ):
         place = replicas.device
         name = f"{network.name}_{task.name}"
         curves = Curves(tensorboard / name if tensorboard is not None and replicas.first else None)
@@ -127,47 +131,43 @@ def train(
         identity = {"network": network.name, "task": task.name, "seed": seed, "precision": precision}
         settings = {**identity, **asdict(recipe), "data": task.digest(), "backbone": pretrained}
 
-        # Global generators are seeded inside and restored afterwards.
-        with torch.random.fork_rng(devices=[place] if place.type == "cuda" else []):
-            state = _start(replicas.with_shared_statistics(model).to(place), recipe)
-            if resume and interrupted.exists():
-                state.restore(interrupted, settings)
-            samples = Augmented(data, AUGMENTATIONS[recipe.augment](task.input_shape), seed)
-            sampler = EpochShuffle(_size(data), seed)
-            shares = Shares(sampler, recipe.batch_size, replicas)
-            workers = _workers(replicas, recipe)
-            loader = DataLoader(
-                samples, batch_sampler=shares, num_workers=workers, persistent_workers=workers > 0,
-                collate_fn=task.collate,
-            )  # fmt: skip
-            forward = replicas.parallel(state.model)
-            with EpochProgress(name, recipe.epochs, state.epoch, len(loader), replicas.first) as progress, curves:
-                while state.epoch < recipe.epochs:
-                    sampler.epoch = state.epoch
-                    torch.manual_seed(mix(seed, state.epoch))
-                    loss, rate = _train_epoch(
-                        state, forward, adapter, loader, shares.sizes, recipe, replicas, precision, progress
+        state = _start(replicas.with_shared_statistics(model).to(place), recipe)
+        if resume and interrupted.exists():
+            state.restore(interrupted, settings)
+        samples = Augmented(data, AUGMENTATIONS[recipe.augment](task.input_shape), seed)
+        sampler = EpochShuffle(_size(data), seed)
+        shares = Shares(sampler, recipe.batch_size, replicas)
+        workers = _workers(replicas, recipe)
+        loader = DataLoader(
+            samples, batch_sampler=shares, num_workers=workers, persistent_workers=workers > 0,
+            collate_fn=task.collate,
+        )  # fmt: skip
+        forward = replicas.parallel(state.model)
+        with EpochProgress(name, recipe.epochs, state.epoch, len(loader), replicas.first) as progress, curves:
+            while state.epoch < recipe.epochs:
+                sampler.epoch = state.epoch
+                torch.manual_seed(mix(seed, state.epoch))
+                loss, rate = _train_epoch(
+                    state, forward, adapter, loader, shares.sizes, recipe, replicas, precision, progress
+                )
+                if not math.isfinite(loss):
+                    interrupted.unlink(missing_ok=True)  # Continuing from there would only diverge again.
+                    raise InvalidInput(
+                        f"Training {name} diverged: the loss of epoch {state.epoch + 1} is {loss}. "
+                        f"Lower the learning rate, now {recipe.learning_rate:g}."
                     )
-                    if not math.isfinite(loss):
-                        interrupted.unlink(missing_ok=True)  # Continuing from there would only diverge again.
-                        raise InvalidInput(
-                            f"Training {name} diverged: the loss of epoch {state.epoch + 1} is {loss}. "
-                            f"Lower the learning rate, now {recipe.learning_rate:g}."
-                        )
-                    scored = (state.epoch + 1) % recipe.validate_every == 0 or state.epoch + 1 == recipe.epochs
-                    judged = scored and replicas.first
-                    accuracy = replicas.told(
-                        evaluate(state.result, adapter, task, validation, place) if judged else None
-                    )
-                    state.complete_epoch(accuracy)
-                    if replicas.first:
-                        state.save(interrupted, settings)
-                    curves.add(
-                        state.epoch,
-                        {"loss": loss, "learning rate": rate, f"validation {task.primary_metric}": accuracy},
-                    )
-                    note = "" if accuracy is None else f", validation {accuracy:.2f}"
-                    progress.complete_epoch(f"loss {loss:.4f}{note}")
+                scored = (state.epoch + 1) % recipe.validate_every == 0 or state.epoch + 1 == recipe.epochs
+                judged = scored and replicas.first
+                accuracy = replicas.told(evaluate(state.result, adapter, task, validation, place) if judged else None)
+                state.complete_epoch(accuracy)
+                if replicas.first:
+                    state.save(interrupted, settings)
+                curves.add(
+                    state.epoch,
+                    {"loss": loss, "learning rate": rate, f"validation {task.primary_metric}": accuracy},
+                )
+                note = "" if accuracy is None else f", validation {accuracy:.2f}"
+                progress.complete_epoch(f"loss {loss:.4f}{note}")
 
         provenance = {
             **identity,
