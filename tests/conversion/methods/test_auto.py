@@ -68,11 +68,12 @@ def test_candidates_by_code() -> None:
     assert {method.name for method in candidates("rate")} == {"burst"}
     assert {method.name for method in candidates("causal")} == {"burst", "held"}
     assert {method.name for method in candidates("any")} == {"burst", "held", "sigma_delta", "phase"}
-    assert [method.label for method in variants(Burst(phi=4, signed=True))] == [
+    graph, _ = captured_architecture("plain")
+    assert [method.label for method in variants(Burst(phi=4, signed=True), graph)] == [
         "burst:phi=8,signed=True", "burst:phi=2,signed=True", "burst:phi=4,channelwise=False,signed=True",
         "burst:phi=4,start=shift,signed=True",
     ]  # fmt: skip
-    assert [method.energy for method in variants(HeldValue()) if isinstance(method, HeldValue)] == [0, 0.5, 2]
+    assert [method.energy for method in variants(HeldValue(), graph) if isinstance(method, HeldValue)] == [0, 0.5, 2]
 
 
 def test_what_cannot_be_reached_is_said() -> None:
