@@ -30,7 +30,8 @@ def separable(net: Any, x: Tensor) -> Tensor:
 def separable_graph() -> ConversionGraph:
     torch.manual_seed(0)
     parts = {
-        "stem": nn.Conv2d(1, 2, 1), "depthwise": nn.Conv2d(2, 2, 3, padding=1, groups=2), "pointwise": nn.Conv2d(2, 3, 1),
+        "stem": nn.Conv2d(1, 2, 1), "depthwise": nn.Conv2d(2, 2, 3, padding=1, groups=2),
+        "pointwise": nn.Conv2d(2, 3, 1),
     }  # fmt: skip
     for part in parts.values():
         nn.init.uniform_(part.bias, 0.1, 0.3)
