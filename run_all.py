@@ -146,7 +146,7 @@ def figures(
     suite: opt.Suites = "mini", figure: opt.Figures = None, task: opt.Task = None, network: opt.Network = None,
     method: opt.Method = None, steps: opt.Steps = None, seed: opt.Seed = None, limit: opt.ReadLimit = None,
     results: opt.Results = RESULTS, price_list: opt.Prices = None, energy: opt.ReadEnergy = None,
-    to: opt.To = None,
+    data_root: opt.Data = None, to: opt.To = None,
 ) -> None:  # fmt: skip
     """Draws figures of suites from their records, as PDF, SVG and PNG; measures nothing.
 
@@ -161,7 +161,7 @@ def figures(
             price_list=price_list, energy=energy, results=results,
         )
     ]  # fmt: skip
-    draw_figures(selected, figure or (), to)
+    draw_figures(selected, figure or (), to, data_root)
 
 
 @app.command()

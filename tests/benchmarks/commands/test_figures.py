@@ -51,9 +51,17 @@ def test_a_figure_that_no_record_holds_names_the_run_that_makes_it(cli: Cli) -> 
 def test_a_figure_that_is_none_is_refused_with_those_that_are(cli: Cli) -> None:
     code, _, err = cli("figures", "--figure", "10")
     assert code == 2 and "There is no figure called '10'" in err
-    for number, where in (("2", "docs/adaptive.md"), ("7", "report --pictures")):
-        code, _, err = cli("figures", "--figure", number)
-        assert code == 2 and where in err
+    code, _, err = cli("figures", "--figure", "2")
+    assert code == 2 and "docs/adaptive.md" in err
+
+
+def test_figure_7_needs_predictions_and_the_samples_that_they_are_of(cli: Cli) -> None:
+    code, _, err = cli("figures", "--suite", "frontier", "--figure", "7", "--results", PUBLISHED, "--to", "drawn")
+    assert code == 2 and "(the paper's 7)" in err and "the suites bccd, camvid and mini measure" in err
+    code, _, err = cli(
+        "figures", "--suite", "bccd", "--figure", "7", "--results", PUBLISHED, "--to", "drawn", "--data-root", "nowhere"
+    )
+    assert code == 2 and "Figure 7 of bccd needs its test samples (--data-root)" in err and "nowhere" in err
 
 
 def test_the_two_more_of_the_kind_are_refused_as_well(cli: Cli, tmp_path: Path) -> None:
