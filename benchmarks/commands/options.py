@@ -66,6 +66,12 @@ Address = Annotated[
 ]
 Rerun = Annotated[choices.Rerun, typer.Option(help="Which finished cells to run again.")]
 
+# Of run and train.
+Log = Annotated[
+    list[str] | None,
+    typer.Option("--log", help="Write curves to tensorboard:DIR, mlflow:ADDRESS or wandb:PROJECT; repeatable."),
+]
+
 # Of figures and tables.
 Suites = Annotated[
     str,
@@ -134,7 +140,6 @@ BatchSize = Annotated[int | None, typer.Option(help="In place of the network's r
 LearningRate = Annotated[float | None, typer.Option(help="In place of the network's recipe.")]
 TrainingPrecision = Annotated[choices.TrainingPrecision, typer.Option(help="bfloat16 is mixed precision.")]
 Backbone = Annotated[Path | None, typer.Option(help="Pretrained weights to start from; docs/training.md.")]
-TensorBoard = Annotated[Path | None, typer.Option(help="Write curves for TensorBoard to this folder.")]
 Resume = Annotated[bool, typer.Option(help="Continue an interrupted run.")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace weights that are there already.")]
 
