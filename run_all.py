@@ -52,7 +52,7 @@ def run(
     status = measure(
         suite, tasks=task, networks=network, methods=method, T=steps, seeds=seed, limit=limit, price_list=price_list,
         data_root=data_root, weights=weights, device=device, precision=precision, engine=engine, workers=workers,
-        address=address, rerun=rerun, results=results, energy=energy, log=log or (),
+        address=address, rerun=rerun, results=results, energy=energy, log=log,
     )  # fmt: skip
     raise typer.Exit(status)
 
@@ -240,6 +240,16 @@ def publish_(suite: opt.Suite = "mini", results: opt.Results = RESULTS, to: opt.
     from benchmarks.commands.published import publish
 
     raise typer.Exit(publish(suite, results, to))
+
+
+@app.command(name="dataset")
+def dataset_(
+    to: opt.DatasetFolder, suite: opt.Suite = "mini", results: opt.Results = PUBLISHED, push: opt.Push = None
+) -> None:
+    """Writes a published suite as the folder of a Hugging Face dataset; sends nothing without --push."""
+    from benchmarks.commands.dataset import dataset
+
+    dataset(suite, results, to, push)
 
 
 @app.command(name="verify")

@@ -101,6 +101,8 @@ Update = Annotated[bool, typer.Option("--update", help="Take the records of --su
 Markdown = Annotated[Path | None, typer.Option(help="Write the verdicts to this file as Markdown.")]
 Junit = Annotated[Path | None, typer.Option(help="Write the verdicts to this file as JUnit XML.")]
 Published = Annotated[Path, typer.Option("--to", help="Folder of the published suites.")]
+DatasetFolder = Annotated[Path, typer.Option("--to", help="Folder of the files.")]
+Push = Annotated[str | None, typer.Option(metavar="OWNER/NAME", help="Upload it to this dataset of the hub.")]
 Cells = Annotated[int, typer.Option(min=1, help="How many cells, cheap ones of each method first.")]
 Draw = Annotated[int, typer.Option("--seed", help="Draws the cells.")]
 RecordOutcome = Annotated[bool, typer.Option("--record", help="Keep the outcome with the published suite.")]
