@@ -171,12 +171,17 @@ def _plot(group: Group, target: Printed, samples: Tensor, truth: Sequence[Any], 
                 target.paint(axis, sample, answer, painted)
         axes[0].set_ylabel(f"test sample {row + 1}", fontsize=6.5)
     for label, colour in colours.items():
-        panels[0][0].plot([], [], linestyle="", marker="s", color=colour, label=classes[label])
+        panels[0][0].plot([], [], linestyle="", marker="s", color=colour, label=_name(classes, label))
     if len(colours) < len(found):
         panels[0][0].plot([], [], linestyle="", marker="s", color=GREY, label="other classes")
     title(figure, f"{group.title}: the first test samples. {target.key}")
     below(figure, panels[0][0], columns=7)
     return Plot(f"predictions-{group.name}", figure)
+
+
+def _name(classes: Sequence[str], label: int) -> str:
+    """The name of a class; a network may predict one that the task does not name, as parts of no category."""
+    return classes[label] if label < len(classes) else f"class {label}"
 
 
 def _margin(marks: Sequence[Mark], score: float, classes: Sequence[str], width: float) -> str:
@@ -189,7 +194,7 @@ def _margin(marks: Sequence[Mark], score: float, classes: Sequence[str], width: 
     said = [f"this sample: {score:.0f} %"]
     letters = int(width / LETTER)
     for label, listed in by_class.items():
-        said += textwrap.wrap(f"{one_line(classes[label])}: {', '.join(listed)}", letters)
+        said += textwrap.wrap(f"{one_line(_name(classes, label))}: {', '.join(listed)}", letters)
     if by_class and len(marks) > LISTED:
         said.append(f"and {len(marks) - LISTED} below {marks[LISTED - 1].score:.2f}")
     return "\n".join(said)

@@ -155,6 +155,20 @@ def test_planted_wrong_predictions_and_scores_change_the_picture(monkeypatch: py
         assert same == (column != 3)
 
 
+def test_a_class_without_a_name_is_drawn_under_its_number(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(TASKS["mini_detection"], "classes", TASKS["mini_detection"].classes[:2])
+    legend = [text.get_text() for text in drawn("mini_detection").figure.legends[0].get_texts()]
+    assert legend == ["circle", "square", "class 2"]
+
+
+def test_more_classes_than_colours_share_the_grey(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("benchmarks.pages.figures.predictions.CLASSES", CLASSES[:2])
+    plot = drawn("mini_detection")
+    assert [text.get_text() for text in plot.figure.legends[0].get_texts()] == ["circle", "square", "other classes"]
+    drawn_in = {colour for row in rows(plot, 4) for axis in row for colour, _, _ in frames(axis)}
+    assert drawn_in == {CLASSES[0], CLASSES[1], "#999999"}
+
+
 def test_samples_that_are_others_than_those_measured_are_not_drawn(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(TASKS["mini_detection"], "digest", lambda self: "another")
     with pytest.raises(DataMissing, match="not those that its records of suite mini"):
