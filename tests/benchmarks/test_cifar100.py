@@ -40,7 +40,7 @@ def test_it_is_trained_measured_and_reported_and_both_layouts_give_the_same(
     write_native(tmp_path / "pickles", task, 6, 1)
     (tmp_path / "own.yaml").write_text(OWN)
     status, output, errors = cli(
-        "train", "--task", "cifar100", "--network", "resnet20", "--epochs", "1", "--tensorboard", "curves",
+        "train", "--task", "cifar100", "--network", "resnet20", "--epochs", "1", "--log", "tensorboard:curves",
         "--data-root", "folders", "--weights", "weights",
     )  # fmt: skip
     assert status == 0, errors

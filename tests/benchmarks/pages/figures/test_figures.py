@@ -322,7 +322,7 @@ def test_planted_wrong_records_change_every_figure(draw: Draw, kept: Raw) -> Non
         return [(lines(axis), bars(axis)) for axis in panels]
 
     for each in FAMILIES:
-        if not each.computed and each.name != "predictions":  # Which is drawn from samples.
+        if not each.computed and each.name != "predictions":  # Of samples, see test_predictions.py.
             right = everything(only(draw(each.name)))
             assert right != everything(only(draw(each.name, planted))), each.name
 
