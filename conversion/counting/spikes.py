@@ -5,14 +5,12 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-MOST_IN_A_BYTE = 255
 MOST_SPIKES = 2**16 - 1
 """Largest number of spikes per step: binary digits are counted for numbers of up to 16 bits."""
 
 
 def count_spikes(
-    spikes: Tensor, fan_out: Tensor | None, single: bool, units: Tensor | None = None, in_binary: bool = False,
-    narrow: bool = False,
+    spikes: Tensor, fan_out: Tensor | None, single: bool, units: Tensor | None = None, in_binary: bool = False
 ) -> Tensor | None:  # fmt: skip
     """Spikes, binary digits, events and units per sample and second axis, plain and weighted by the fan-out.
 
@@ -23,13 +21,12 @@ def count_spikes(
         units: amplitudes in units of the layer's smallest; None where all spikes have one amplitude.
         in_binary: a number of spikes is sent as its binary digits, of which each that is one is a single spike of
             that digit's amplitude, and the number says the units.
-        narrow: no neuron fires more than MOST_IN_A_BYTE times; bytes are much faster where nothing is compiled.
     """
     if fan_out is None:
         return None
     plain: tuple[Tensor, ...] = (spikes,)
     if not single:
-        digits = ones_in_binary(spikes.to(torch.uint8 if narrow else torch.int32)).to(spikes.dtype)
+        digits = ones_in_binary(spikes.to(torch.int32)).to(spikes.dtype)
         plain = (spikes, digits, (spikes > 0).to(spikes.dtype))
     if in_binary and not single:
         plain, units = (plain[1], *plain[1:]), spikes
@@ -46,11 +43,7 @@ def count_spikes(
 
 
 def ones_in_binary(number: Tensor) -> Tensor:
-    """Number of ones among the binary digits of numbers below 2^16, or of bytes, from sums of ever larger fields."""
-    if number.dtype == torch.uint8:
-        number = number - ((number >> 1) & 0x55)
-        number = (number & 0x33) + ((number >> 2) & 0x33)
-        return (number + (number >> 4)) & 0x0F
+    """Number of ones among the binary digits of a number below 2^16, from sums of fields of 1, 2, 4 and 8 bits."""
     number = number - ((number >> 1) & 0x5555)
     number = (number & 0x3333) + ((number >> 2) & 0x3333)
     number = (number + (number >> 4)) & 0x0F0F

@@ -68,7 +68,7 @@ def with_gradient(neuron: Neuron, surrogate: Surrogate) -> Callable[..., Any]:
 
     def fire(
         potential: Tensor, current: Tensor, constant: Tensor, threshold: Tensor, phi: Tensor, fan_out: Tensor | None,
-        single: bool, narrow: bool, in_binary: bool = False,
+        single: bool, in_binary: bool = False,
     ) -> tuple[Tensor, Tensor, Tensor | None]:  # fmt: skip
         potential = potential + current + constant
         fired = torch.floor(potential / threshold).clamp(min=0).minimum(phi).detach()
@@ -78,7 +78,7 @@ def with_gradient(neuron: Neuron, surrogate: Surrogate) -> Callable[..., Any]:
 
     def fire_signed(
         potential: Tensor, total: Tensor, current: Tensor, constant: Tensor, threshold: Tensor, phi: Tensor,
-        fan_out: Tensor | None, single: bool, narrow: bool, offset: Tensor, slope: float | Tensor,
+        fan_out: Tensor | None, single: bool, offset: Tensor, slope: float | Tensor,
     ) -> tuple[Tensor, Tensor, Tensor, Tensor | None]:  # fmt: skip
         potential = potential + current + constant
         summed = potential + total * threshold - offset

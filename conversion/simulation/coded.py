@@ -10,7 +10,7 @@ from torch import Tensor
 
 from conversion.capture.channels import per_channel
 from conversion.codes import Sent, WindowCode
-from conversion.counting.spikes import MOST_IN_A_BYTE, count_spikes
+from conversion.counting.spikes import count_spikes
 from conversion.simulation.neuron import Layer, Neuron
 
 
@@ -44,9 +44,7 @@ class CodedLayer:
         """
         sent = self.send(current)
         units = None if self.fan_out is None else sent.value.abs() / self.smallest
-        tally = count_spikes(
-            sent.spikes, self.fan_out, self.neuron.phi == 1, units, narrow=self.neuron.phi <= MOST_IN_A_BYTE
-        )
+        tally = count_spikes(sent.spikes, self.fan_out, self.neuron.phi == 1, units)
         return self.held.to(current.dtype), tally
 
     @property

@@ -20,7 +20,7 @@ from torch import Tensor
 from conversion.capture.channels import per_channel, per_neuron
 from conversion.capture.roles import is_leaky
 from conversion.codes import RATE, Code
-from conversion.counting.spikes import MOST_IN_A_BYTE, MOST_SPIKES, count_spikes
+from conversion.counting.spikes import MOST_SPIKES, count_spikes
 from conversion.errors import InvalidInput
 from conversion.simulation.compiling import compiled
 from conversion.simulation.trial import Trial, lasting, shifted_start
@@ -173,7 +173,6 @@ class Layer:
         self.fan_out = fan_out
         update = _update(neuron)
         self.update = compiled(update) if fast else update
-        self.narrow = not fast and neuron.phi <= MOST_IN_A_BYTE
         self.state: tuple[Tensor, ...] = ()
         self.t = 0
 
@@ -238,7 +237,6 @@ class Layer:
             "threshold": threshold,
             # A tensor, so that one compiled update serves every phi.
             "single": self.neuron.phi == 1,
-            "narrow": self.narrow,
             "phi": torch.tensor(float(self.neuron.phi), dtype=dtype, device=current.device),
             "fan_out": None if self.fan_out is None else _ordered(self.fan_out.to(dtype), current),
         }
@@ -263,23 +261,19 @@ def _ordered(values: Tensor, current: Tensor) -> Tensor:
 
 def fire(
     potential: Tensor, current: Tensor, constant: Tensor, threshold: Tensor, phi: Tensor, fan_out: Tensor | None,
-    single: bool, narrow: bool, in_binary: bool = False,
+    single: bool, in_binary: bool = False,
 ) -> tuple[Tensor, Tensor, Tensor | None]:  # fmt: skip
     """One timestep of the burst neuron: new potential, output, tally."""
     potential += current + constant
     spikes = torch.floor(potential / threshold).clamp(min=0).minimum(phi)
     output = spikes * threshold
     potential -= output
-    return (
-        potential,
-        output.to(current.dtype),
-        count_spikes(spikes, fan_out, single, in_binary=in_binary, narrow=narrow),
-    )
+    return potential, output.to(current.dtype), count_spikes(spikes, fan_out, single, in_binary=in_binary)
 
 
 def fire_if_heard(
     potential: Tensor, heard: Tensor, current: Tensor, constant: Tensor, threshold: Tensor, phi: Tensor,
-    fan_out: Tensor | None, single: bool, narrow: bool,
+    fan_out: Tensor | None, single: bool,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor | None]:  # fmt: skip
     """One timestep of a neuron that may have been silenced: new potential, who is heard, output, tally.
 
@@ -290,12 +284,12 @@ def fire_if_heard(
     spikes = fired * heard
     output = (spikes * threshold).to(current.dtype)
     potential -= fired * threshold
-    return potential, heard, output, count_spikes(spikes, fan_out, single, narrow=narrow)
+    return potential, heard, output, count_spikes(spikes, fan_out, single)
 
 
 def fire_signed(
     potential: Tensor, total: Tensor, current: Tensor, constant: Tensor, threshold: Tensor, phi: Tensor,
-    fan_out: Tensor | None, single: bool, narrow: bool, offset: Tensor, slope: float | Tensor,
+    fan_out: Tensor | None, single: bool, offset: Tensor, slope: float | Tensor,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor | None]:  # fmt: skip
     """One timestep of the signed neuron: new potential, new total of spikes, output, tally.
 
@@ -310,12 +304,12 @@ def fire_signed(
     output = spikes * threshold
     potential -= output
     total += spikes
-    return potential, total, output.to(current.dtype), count_spikes(spikes.abs(), fan_out, single, narrow=narrow)
+    return potential, total, output.to(current.dtype), count_spikes(spikes.abs(), fan_out, single)
 
 
 def fire_with_memory(
     potential: Tensor, total: Tensor, current: Tensor, constant: Tensor, threshold: Tensor, phi: Tensor,
-    fan_out: Tensor | None, single: bool, narrow: bool,
+    fan_out: Tensor | None, single: bool,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor | None]:  # fmt: skip
     """One timestep of the signed neuron with memory: new potential, new total of spikes, output, tally.
 
@@ -327,7 +321,7 @@ def fire_with_memory(
     output = spikes * threshold
     potential -= output
     total += spikes
-    return potential, total, output.to(current.dtype), count_spikes(spikes.abs(), fan_out, single, narrow=narrow)
+    return potential, total, output.to(current.dtype), count_spikes(spikes.abs(), fan_out, single)
 
 
 def slope_along(slope: float | tuple[float, ...], value: Tensor, axis: int) -> float | Tensor:

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import torch
 
-from conversion.counting.spikes import MOST_IN_A_BYTE, MOST_SPIKES, ones_in_binary
+from conversion.counting.spikes import MOST_SPIKES, ones_in_binary
 
 
 def test_ones_in_binary() -> None:
     numbers = torch.arange(MOST_SPIKES + 1, dtype=torch.int32)
     assert ones_in_binary(numbers).tolist() == [number.bit_count() for number in range(65536)]
-    small = torch.arange(MOST_IN_A_BYTE + 1, dtype=torch.uint8)
-    assert ones_in_binary(small).tolist() == [number.bit_count() for number in range(256)]
