@@ -38,8 +38,8 @@ from conversion.simulation.schedules import StepSchedule, TimeSeries, sweep
 
 Energy = Literal["spikes", "synops_unary"]
 Effect = Literal["simulated", "propagated"]
-# Samples whose values are kept for all steps, and copies of samples that run side by side. A GPU takes more of both, and
-# so does the estimate, where the copies run for one step.
+# Samples whose values are kept for all steps, and copies of samples that run side by side. A GPU takes more of both, as
+# does the estimate, where the copies run for one step.
 SAMPLES, STACK = 8, 64
 SAMPLES_MORE, STACK_MORE = 32, 256
 # Largest number of values that all layers may have in all steps for these samples; two numbers are kept of each.
