@@ -22,6 +22,8 @@ from tasks import TASKS
 settings.register_profile("same", deadline=None, derandomize=True)
 settings.register_profile("explore", deadline=None)
 settings.load_profile("same")
+# What tests have loaded stays; looking through it for garbage as often as Python does takes a fifth of their time.
+gc.set_threshold(20_000)
 # Whoever runs the tests may have defaults of their own.
 os.environ["XDG_CONFIG_HOME"] = os.devnull
 for _name in ("ACB_CONFIG", "ACB_DATA", "ACB_WEIGHTS"):
@@ -32,8 +34,8 @@ THREADS = torch.get_num_threads() if "OMP_NUM_THREADS" in os.environ else 1
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers() -> int:
-    """One process more than there are cores: tests that start processes spend much of their time waiting for them."""
-    return cores() + 1
+    """Two processes more than there are cores: tests that start processes spend much of their time waiting for them."""
+    return cores() + 2
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -50,9 +52,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def pytest_collection_finish() -> None:
-    """What is loaded by now stays; looking through it for garbage would take a fifth of the time of all tests."""
+    """What is loaded by now is never looked through for garbage."""
     gc.freeze()
-    gc.set_threshold(20_000)
 
 
 @pytest.fixture(autouse=True, scope="module")
