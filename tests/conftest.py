@@ -62,6 +62,14 @@ def few_threads() -> None:
     torch.set_num_threads(THREADS)
 
 
+@pytest.fixture(autouse=True, scope="session")
+def files_outlive_the_tests_alone() -> Iterator[None]:
+    """No test loses power: waiting for the disk after every file takes a minute of a run and shows nothing."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "fsync", lambda descriptor: None)
+        yield
+
+
 @pytest.fixture(autouse=True)
 def same_random_numbers_whatever_ran_before() -> Iterator[None]:
     with torch.random.fork_rng(devices=[]):

@@ -214,7 +214,8 @@ def digest(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-@lru_cache(maxsize=512)
+# More than the modules of the benchmark and of a plug-in in a large package: closures ask for all of them in turn.
+@lru_cache(maxsize=2048)
 def _module(name: str, text: str, package: bool) -> Module:
     """A parsed module, the same for every closure that finds this text."""
     return Module(name, text, package)
