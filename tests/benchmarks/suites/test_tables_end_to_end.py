@@ -21,6 +21,7 @@ from benchmarks.references.paper import printed
 from benchmarks.suites.files import load_suite
 from benchmarks.suites.selection import select
 from tasks import TASKS
+from tasks.images.imagenet import ImageNetClasses
 from tasks.points.shapenet import FOLDERS, PARTS
 from tests.benchmarks.conftest import Cli
 from tests.benchmarks.suites import planted
@@ -102,6 +103,7 @@ def imagenet(patch: pytest.MonkeyPatch, root: Path, suite: str) -> None:
     """
     networks = {cell.network for cell in select(load_suite(suite).cells(), tasks=["imagenet"])}
     task = TASKS["imagenet"]
+    assert issubclass(task, ImageNetClasses)
     patch.setattr(task, "preprocessing", replace(task.preprocessing, resize=36, crop=32))
     patch.setattr(task, "input_shape", (3, 32, 32))
     for kind in map(NETWORKS.__getitem__, networks):
