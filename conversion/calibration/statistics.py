@@ -69,7 +69,8 @@ class Calibration:
         self.inputs = concatenate(batches)
         self.mean_inputs = mean_input(self.inputs)
         values = (batch if isinstance(batch, Tensor) else batch.values for batch in (self.inputs, *others))
-        if not all(bool(torch.isfinite(value).all()) for value in values):
+        # As all are where the least and the greatest are; of photographs, asking each value takes 20 times as long.
+        if not all(bool(torch.isfinite(torch.stack(value.aminmax())).all()) for value in values if value.numel()):
             raise InvalidInput("The calibration set holds values that are not finite.")
 
     def on(self, graph: ConversionGraph) -> Calibration:

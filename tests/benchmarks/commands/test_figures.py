@@ -14,6 +14,7 @@ PUBLISHED = str(Path(__file__).parents[3] / "results/published")
 Cli = Callable[..., tuple[int, str, str]]
 
 
+@pytest.mark.slow
 def test_a_figure_is_written_as_pdf_svg_and_png_the_same_each_time(cli: Cli, tmp_path: Path) -> None:
     again = []
     for folder in ("one", "two"):
@@ -31,6 +32,7 @@ def test_a_figure_is_written_as_pdf_svg_and_png_the_same_each_time(cli: Cli, tmp
         assert image.width == 1400  # 7 inches at 200 dots an inch.
 
 
+@pytest.mark.slow
 def test_figures_without_records_are_drawn_by_number(cli: Cli, tmp_path: Path) -> None:
     code, out, _ = cli("figures", "--figure", "5", "--figure", "6", "--to", "drawn")
     assert code == 0 and out.split() == ["drawn/neuron-phi.png", "drawn/neuron-rho.png"]

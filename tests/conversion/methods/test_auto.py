@@ -17,6 +17,7 @@ from conversion.stages.energy_target import measure
 from tests.conversion.toys import captured_architecture, seeded
 
 
+@pytest.mark.slow
 def test_the_choice_keeps_its_aim() -> None:
     """Within an error it is the cheapest, within an energy the best, judged as `measure` judges held-out samples."""
     graph, inputs = captured_architecture("residual")
@@ -53,6 +54,7 @@ def test_no_sample_that_is_measured_on_was_fitted_to(monkeypatch: pytest.MonkeyP
     assert torch.equal(fitted[-1], inputs)  # The chosen one gets all of them.
 
 
+@pytest.mark.slow
 def test_it_is_the_default_and_a_method(caplog: pytest.LogCaptureFixture) -> None:
     graph, inputs = captured_architecture("plain")
     with caplog.at_level(logging.INFO, "conversion"):
@@ -76,6 +78,7 @@ def test_candidates_by_code() -> None:
     assert [method.energy for method in variants(HeldValue(), graph) if isinstance(method, HeldValue)] == [0, 0.5, 2]
 
 
+@pytest.mark.slow
 def test_what_cannot_be_reached_is_said() -> None:
     graph, inputs = captured_architecture("plain")
     calibration = Calibration(graph, inputs)

@@ -315,6 +315,7 @@ def test_titles_stay_within_narrow_figures() -> None:
     assert box.x0 >= 0 and box.x1 <= figure.bbox.width
 
 
+@pytest.mark.slow
 def test_planted_wrong_records_change_every_figure(draw: Draw, kept: Raw) -> None:
     planted = {key: altered(record) for key, record in kept.items() if key[0] in ("adafire", "adafire_iat")}
 
