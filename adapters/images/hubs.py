@@ -27,7 +27,7 @@ RESIZING: dict[str, Interpolation] = {"bilinear": "bilinear", "bicubic": "bicubi
 Three = Annotated[tuple[Number, Number, Number], Field(strict=False)]
 
 
-class _Pretrained(Record):
+class PretrainedCfg(Record):
     """timm's description of weights, as far as it says how photographs are read."""
 
     input_size: Annotated[tuple[Positive, Positive, Positive], Field(strict=False)] = Field(
@@ -138,7 +138,7 @@ def of_timm_config(name: str, told: dict[str, Any]) -> Preprocessing:
     Raises:
         InvalidInput: it cuts or resizes in another way than photographs are read here, or is incomplete.
     """
-    read = _Pretrained.of(told, f"The preprocessing of {name}, pretrained_cfg")
+    read = PretrainedCfg.of(told, f"The preprocessing of {name}, pretrained_cfg")
     channels, height, width = read.input_size
     interpolation, mode = read.interpolation, read.crop_mode or "center"
     if channels != 3 or height != width or interpolation not in RESIZING or mode not in ("center", "squash"):
