@@ -10,7 +10,7 @@ from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Seq
 from contextlib import contextmanager
 from difflib import get_close_matches
 from functools import cached_property
-from pathlib import Path, PureWindowsPath
+from pathlib import Path
 from typing import Any, ClassVar, Generic, TypeVar
 
 import torch
@@ -306,15 +306,6 @@ def text_of(path: Path) -> str:
             f"{path} is no text in UTF-8: {error.reason} at byte {error.start}, in line {line}; save it anew."
         ) from error
     return text.replace("\r\n", "\n").replace("\r", "\n")
-
-
-def name_fault(name: str) -> str | None:
-    """Says why a name in a list or table is no name of a file below a folder; None where it is one."""
-    if not name.strip() or not name.isprintable():  # Surrogates and control characters are not.
-        return "is no name of a file"
-    if name.startswith(("/", "\\")) or PureWindowsPath(name).drive or ".." in re.split(r"[/\\]", name):
-        return "leads out of the dataset's folder"
-    return None
 
 
 def file_hash(path: Path) -> bytes:

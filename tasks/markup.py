@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 from xml.parsers import expat
 
 from conversion.errors import InvalidInput
+from tasks.typed import Place
 
 DEEPEST = 100
 
@@ -26,12 +28,32 @@ class Element:
         """The elements directly in it that have a name, in their order."""
         return (element for element in self.inside if element.name == name)
 
-    def find(self, path: str) -> Element | None:
-        """The first element by a path of names, as "size/height"; None where there is none."""
-        found: Element | None = self
-        for name in path.split("/"):
-            found = None if found is None else next(found.all(name), None)
+    def fields(self, *repeated: str) -> dict[str, Any]:
+        """What is in it by name: the text of elements without others in them, the fields of those with.
+
+        Args:
+            repeated: names of which there may be any number; each is a list. So is any other that is there twice, and
+                no field of a record is one.
+        """
+        found: dict[str, Any] = {name: [] for name in repeated}
+        for element in self.inside:
+            value = element.fields() if element.inside else element.text.strip()
+            if element.name not in found:
+                found[element.name] = value
+            elif isinstance(before := found[element.name], list):
+                before.append(value)
+            else:
+                found[element.name] = [before, value]
         return found
+
+    def line_of(self, place: Place) -> int:
+        """The line of a field, or of what it is missing in."""
+        at = self
+        for name, number in zip(place, [*place[1:], 0], strict=True):
+            same = [element for element in at.inside if element.name == name]
+            if same:
+                at = same[number if isinstance(number, int) else 0]
+        return at.line
 
 
 def parsed(content: bytes, path: Path) -> Element:

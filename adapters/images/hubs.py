@@ -7,9 +7,10 @@ are looked for on disk under their publisher's names, and nothing is downloaded.
 from __future__ import annotations
 
 import math
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import torchvision
+from pydantic import Field
 from torch import nn
 from torchvision import models
 from torchvision.models import get_model_weights
@@ -18,10 +19,25 @@ from adapters.base import NETWORKS, Network, NetworkInfo
 from adapters.images.imagenet import PhotographNetwork, TorchvisionClassifier, TorchvisionTransformer, published
 from conversion.errors import InvalidInput, UnknownName
 from tasks.base import Task
-from tasks.images.preprocessing import Preprocessing
+from tasks.images.preprocessing import Interpolation, Preprocessing
 from tasks.images.sized import SizedImages
+from tasks.typed import Number, Positive, Record
 
-INTERPOLATIONS = ("bilinear", "bicubic")
+RESIZING: dict[str, Interpolation] = {"bilinear": "bilinear", "bicubic": "bicubic"}
+Three = Annotated[tuple[Number, Number, Number], Field(strict=False)]
+
+
+class PretrainedCfg(Record):
+    """timm's description of weights, as far as it says how photographs are read."""
+
+    input_size: Annotated[tuple[Positive, Positive, Positive], Field(strict=False)] = Field(
+        description="channels, height and width"
+    )
+    crop_pct: Annotated[Number, Field(gt=0, le=1)] = Field(description="a number above 0, at most 1")
+    mean: Three = Field(description="three numbers")
+    std: Three = Field(description="three numbers")
+    interpolation: str = Field(description="the name of a filter")
+    crop_mode: str | None = Field(default=None, description="the name of a way to cut")
 
 
 class HubClassifier(PhotographNetwork):
@@ -122,24 +138,19 @@ def of_timm_config(name: str, told: dict[str, Any]) -> Preprocessing:
     Raises:
         InvalidInput: it cuts or resizes in another way than photographs are read here, or is incomplete.
     """
-    try:
-        channels, height, width = (int(size) for size in told["input_size"])
-        share, mean, std = float(told["crop_pct"]), told["mean"], told["std"]
-        interpolation, mode = told["interpolation"], told.get("crop_mode") or "center"
-        mean, std = (tuple(float(value) for value in values) for values in (mean, std))
-        resized = math.floor(height / share)
-    except (KeyError, TypeError, ValueError, ArithmeticError) as error:
-        raise InvalidInput(
-            f"The preprocessing of {name} cannot be read: {type(error).__name__}: {error} in its pretrained_cfg."
-        ) from error
-    known = channels == 3 and height == width > 0 and 0 < share <= 1 and len(mean) == len(std) == 3 and min(std) > 0
-    if not known or interpolation not in INTERPOLATIONS or mode not in ("center", "squash"):
+    read = PretrainedCfg.of(told, f"The preprocessing of {name}, pretrained_cfg")
+    channels, height, width = read.input_size
+    interpolation, mode = read.interpolation, read.crop_mode or "center"
+    if channels != 3 or height != width or interpolation not in RESIZING or mode not in ("center", "squash"):
         raise InvalidInput(
             f"The network {name} takes inputs of {channels}x{height}x{width} through '{interpolation}' and '{mode}'; "
             "photographs are read as squares of three channels, bilinear or bicubic, by their centre or squashed."
         )
     try:
-        return Preprocessing(resized, height, interpolation, mean, std, squash=mode == "squash")
+        return Preprocessing(
+            math.floor(height / read.crop_pct), height, RESIZING[interpolation], tuple(read.mean), tuple(read.std),
+            squash=mode == "squash",
+        )  # fmt: skip
     except ValueError as error:
         raise InvalidInput(f"The preprocessing of {name} has {error}, in its pretrained_cfg.") from error
 

@@ -6,8 +6,6 @@ and weights come from the folder; nothing is downloaded, and no code of it is ru
 
 from __future__ import annotations
 
-import json
-import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,21 +18,19 @@ from torch.nn.modules.module import register_module_parameter_registration_hook
 
 from adapters.base import NETWORKS, Network, NetworkInfo
 from adapters.images.hubs import HubClassifier, imported_timm, of_timm_config
+from adapters.images.hugging_face_config import (
+    CONFIG,
+    PROCESSOR,
+    Processor,
+    TimmConfig,
+    TransformersConfig,
+    read_settings,
+    require_own_files,
+)
 from conversion.errors import BenchmarkError, CheckpointError, InvalidInput
 from tasks.base import Task
-from tasks.images.preprocessing import Interpolation, Preprocessing
 
-CONFIG, WEIGHTS, PROCESSOR = "config.json", "model.safetensors", "preprocessor_config.json"
-# Settings by which timm and transformers read other files than those of the folder, or run what is in them.
-FETCHING = {
-    "checkpoint_path", "cache_dir", "pretrained_cfg", "pretrained_cfg_overlay", "pretrained", "auto_map",
-    "use_pretrained_backbone", "trust_remote_code", "backbone", "attn_implementation", "_attn_implementation",
-    "_attn_implementation_internal", "experts_implementation", "use_kernels",
-}  # fmt: skip
-LARGEST_NUMBER = 10**7
-"""Classes, layers, channels: what is larger in a configuration is no network's and would be allocated."""
-# Pillow's numbers of filters, which transformers writes.
-RESAMPLING: Mapping[int, Interpolation] = {2: "bilinear", 3: "bicubic"}
+WEIGHTS = "model.safetensors"
 
 
 class FolderClassifier(HubClassifier):
@@ -82,7 +78,7 @@ class TimmFolder(FolderClassifier):
     def _made(self) -> nn.Module:
         timm = imported_timm(self.name)
         arguments = {**(self.config.get("model_args") or {}), "num_classes": len(self.labels), "pretrained": False}
-        _require_own_files(self.config.get("model_args"), self.folder / CONFIG)
+        require_own_files(self.config.get("model_args"), self.folder / CONFIG)
         network: nn.Module = timm.create_model(self.config["architecture"], **arguments)
         return network
 
@@ -135,7 +131,7 @@ def of_folder(name: str) -> type[Network]:
     folder = Path(name.removeprefix("hf/")).expanduser()
     if not folder.is_dir():
         raise InvalidInput(f"There is no folder {folder} for network {name}; hf/PATH is one with {CONFIG} in it.")
-    config = _read(folder / CONFIG, name)
+    config = read_settings(folder / CONFIG, name)
     if not (folder / WEIGHTS).is_file():
         held = ", ".join(sorted(path.name for path in folder.iterdir() if path.is_file())) or "nothing"
         raise CheckpointError(
@@ -152,130 +148,41 @@ def of_folder(name: str) -> type[Network]:
 
 
 def _of_timm(name: str, folder: Path, config: dict[str, Any]) -> type[Network]:
-    told = config.get("pretrained_cfg") or {}
-    architecture = config["architecture"]
+    path = folder / CONFIG
+    told = TimmConfig.of(config, str(path))
     timm = imported_timm(name)
-    if not isinstance(architecture, str) or not timm.is_model(architecture) or not isinstance(told, dict):
-        raise InvalidInput(f"{folder / CONFIG} names the architecture {architecture!r}, which timm does not have.")
-    count = config.get("num_classes", told.get("num_classes"))
-    labels = config.get("label_names") or told.get("label_names")
+    if not timm.is_model(told.architecture):
+        raise InvalidInput(f"{path} names the architecture {told.architecture!r}, which timm does not have.")
+    labels = told.labels()
+    if labels is None:
+        raise InvalidInput(f"{path} does not say how many classes there are; it needs num_classes.")
+    weights = config.get("pretrained_cfg") or {}
     return NETWORKS.derived(
-        TimmFolder, name, f"{architecture}, of the folder {folder}.", folder=folder, config=config,
-        labels=_labels(folder, count, labels), preprocessing=of_timm_config(name, told), own_weights=folder / WEIGHTS,
-        info=NetworkInfo(f"{architecture} of timm, in a folder", licence=told.get("license")),
+        TimmFolder, name, f"{told.architecture}, of the folder {folder}.", folder=folder, config=config, labels=labels,
+        preprocessing=of_timm_config(name, weights), own_weights=folder / WEIGHTS,
+        info=NetworkInfo(f"{told.architecture} of timm, in a folder", licence=weights.get("license")),
     )  # fmt: skip
 
 
 def _of_transformers(name: str, folder: Path, config: dict[str, Any]) -> type[Network]:
     _imported_transformers(name)
-    architectures = config.get("architectures")
-    made = [
-        each
-        for each in (architectures if isinstance(architectures, list) else ())
-        if str(each).endswith("ForImageClassification")
-    ]
+    path = folder / CONFIG
+    told = TransformersConfig.of(config, str(path))
+    made = [each for each in told.architectures or () if each.endswith("ForImageClassification")]
     if not made:
         raise InvalidInput(
-            f"{folder / CONFIG} describes {config.get('architectures') or 'no architecture'}; networks of image "
-            "classification are read, whose names end in ForImageClassification."
+            f"{path} describes {told.architectures or 'no architecture'}; networks of image classification are read, "
+            "whose names end in ForImageClassification."
         )
-    if config.get("model_type") == "timm_wrapper":
-        raise InvalidInput(f"{folder / CONFIG} is of a network of timm without its 'architecture'.")
-    _require_own_files(config, folder / CONFIG)
-    named = config.get("id2label")
-    try:
-        labels = [named[key] for key in sorted(named, key=int)] if isinstance(named, dict) else None
-    except ValueError as error:
-        raise InvalidInput(f"{folder / CONFIG} numbers its classes otherwise, in id2label: {error}.") from error
-    count = len(labels) if labels else config.get("num_labels", 2)
+    if told.model_type == "timm_wrapper":
+        raise InvalidInput(f"{path} is of a network of timm without its 'architecture'.")
+    require_own_files(config, path)
+    processor = Processor.of(read_settings(folder / PROCESSOR, name), f"The preprocessing of {name}, {PROCESSOR}")
     return NETWORKS.derived(
         TransformersFolder, name, f"{made[0]}, of the folder {folder}.", folder=folder, config=config,
-        labels=_labels(folder, count, labels), preprocessing=_preprocessing(name, _read(folder / PROCESSOR, name)),
-        own_weights=folder / WEIGHTS, info=NetworkInfo(f"{made[0]} of transformers, in a folder"),
+        labels=told.labels(), preprocessing=processor.preprocessing(name), own_weights=folder / WEIGHTS,
+        info=NetworkInfo(f"{made[0]} of transformers, in a folder"),
     )  # fmt: skip
-
-
-def _labels(folder: Path, count: Any, names: Any) -> tuple[str, ...]:
-    if not isinstance(count, int) or count < 1:
-        raise InvalidInput(f"{folder / CONFIG} has {count!r} classes; a classifier has at least one.")
-    if isinstance(names, list) and len(names) == count:
-        return tuple(map(str, names))
-    return tuple(map(str, range(count)))
-
-
-def _preprocessing(name: str, told: dict[str, Any]) -> Preprocessing:
-    """The preprocessing in preprocessor_config.json of transformers."""
-    try:
-        size, crop = _sides(told.get("size")), _sides(told.get("crop_size"))
-        resample = int(told.get("resample", 2))
-        normalises = told.get("do_normalize", True)
-        mean, std = (
-            tuple(float(value) for value in told[key]) if normalises else (plain,) * 3
-            for key, plain in (("image_mean", 0.0), ("image_std", 1.0))
-        )
-        factor, share = float(told.get("rescale_factor", 1 / 255)), told.get("crop_pct")
-        share = None if share is None else float(share)
-        larger = 0 if share is None or len(size) != 1 else math.floor(size[0] / share)
-    except (KeyError, TypeError, ValueError, ArithmeticError) as error:
-        raise InvalidInput(
-            f"The preprocessing of {name} cannot be read: {type(error).__name__}: {error} in its {PROCESSOR}."
-        ) from error
-    scaled = told.get("do_rescale", True) and math.isclose(factor, 1 / 255, rel_tol=1e-6)
-    if resample not in RESAMPLING or not scaled or len(mean) != 3 or not told.get("do_resize", True) or not size:
-        raise InvalidInput(
-            f"The {PROCESSOR} of {name} resizes or scales in another way than photographs are read here: by a filter "
-            "that is bilinear (2) or bicubic (3), to values between 0 and 1."
-        )
-    squashed = len(size) == 2 and not (told.get("do_center_crop") and crop)
-    if share is not None and len(size) == 1:
-        # ConvNeXt's: small images by the centre, large ones squashed.
-        side = size[0]
-        resized, side, squashed = (larger, side, False) if side < 384 else (side, side, True)
-    else:
-        resized, side = size[0], (crop or size)[0] if told.get("do_center_crop", False) else size[0]
-        if len(size) == 1 and not (told.get("do_center_crop") and crop):
-            raise InvalidInput(f"The {PROCESSOR} of {name} leaves images of any shape; a network is converted for one.")
-    if len({*size[:2]}) > 1 or (crop and len({*crop}) > 1):
-        raise InvalidInput(f"The {PROCESSOR} of {name} makes images that are no squares, {size} and {crop}.")
-    try:
-        return Preprocessing(resized, side, RESAMPLING[resample], mean, std, squash=squashed)
-    except ValueError as error:
-        raise InvalidInput(f"The preprocessing of {name} has {error}, in its {PROCESSOR}.") from error
-
-
-def _sides(told: Any) -> tuple[int, ...]:
-    """One number for the shorter side, or two for height and width; none where nothing is said."""
-    if told is None:
-        return ()
-    if isinstance(told, dict):
-        return (int(told["shortest_edge"]),) if "shortest_edge" in told else (int(told["height"]), int(told["width"]))
-    return (int(told), int(told))
-
-
-def _require_own_files(config: Any, path: Path) -> None:
-    """Refuses settings, at any depth, that make a library read other files or run code."""
-    if isinstance(config, dict):
-        for name, value in config.items():
-            plain = value is None or value is False or (isinstance(value, str) and value in ("eager", "sdpa"))
-            if name in FETCHING and not plain:
-                raise InvalidInput(
-                    f"{path} has the setting {name}, which would read other files or run code; neither is done."
-                )
-            _require_own_files(value, path)
-    elif isinstance(config, list):
-        for value in config:
-            _require_own_files(value, path)
-
-
-def _require_small(config: Any, path: Path) -> None:
-    """Refuses numbers, at any depth, that a library would make so many classes or layers of."""
-    if isinstance(config, int) and abs(config) > LARGEST_NUMBER:
-        raise InvalidInput(
-            f"{path} has a number of {len(str(abs(config)))} digits; networks have at most {LARGEST_NUMBER:,} of "
-            "anything."
-        )
-    for value in config.values() if isinstance(config, dict) else config if isinstance(config, list) else ():
-        _require_small(value, path)
 
 
 @contextmanager
@@ -312,22 +219,6 @@ def _check_shapes(path: Path, shapes: Mapping[str, tuple[int, ...]]) -> None:
         if stored.get(name, shape) != shape or (name not in stored and not name.endswith("num_batches_tracked")):
             has = f"has it with shape {stored[name]}" if name in stored else "lacks it"
             raise CheckpointError(f"The network of {path.parent / CONFIG} has {name} with shape {shape}; {path} {has}.")
-
-
-def _read(path: Path, name: str) -> dict[str, Any]:
-    try:
-        content = json.loads(path.read_bytes())
-    except FileNotFoundError as error:
-        raise InvalidInput(f"The folder {path.parent} of network {name} has no {path.name}.") from error
-    except (OSError, ValueError, RecursionError) as error:
-        raise InvalidInput(f"{path} cannot be read: {error}.") from error
-    if not isinstance(content, dict):
-        raise InvalidInput(f"{path} holds no mapping of settings.")
-    try:
-        _require_small(content, path)
-    except RecursionError as error:
-        raise InvalidInput(f"{path} has settings within settings, too deep for any network.") from error
-    return content
 
 
 @contextmanager

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+
 from benchmarks.api import Selected
 from benchmarks.choices import Rerun
 from benchmarks.engines import usual_workers
@@ -20,6 +22,7 @@ def print_plan(
         workers: number of cells that are measured at once; None for as many as `run` takes.
         cells: False for the summary alone.
     """
+    gc.freeze()  # What was imported stays: collections need not look through the million objects of torch.
     planned = plan(selected.cells, workbench(settings), selected.working)
     for item in planned if cells else ():
         said = item.cell.label + f": {item.reason}" * bool(item.reason)

@@ -9,10 +9,12 @@ from typing import Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from conversion.methods import Method, make_method
+from conversion.methods import METHODS, Method, make_method
 
 STEPS = 2**31 - 1
 """The largest number of timesteps of a cell, as tables and files of converted networks hold it."""
+MOST_RECIPES = 10_000
+_recipes: dict[tuple[type[Method], str], tuple[Method, dict[str, Any]]] = {}
 
 
 class Cell(BaseModel):
@@ -39,8 +41,7 @@ class Cell(BaseModel):
     @model_validator(mode="after")
     def _canonical(self) -> Self:
         """Options at their default are left out, so that one method has one identity."""
-        given = make_method(self.method, **self.options).model_dump(exclude_defaults=True)
-        object.__setattr__(self, "options", given)
+        object.__setattr__(self, "options", dict(_made(self.method, self.options)[1]))
         return self
 
     def __copy__(self) -> Self:
@@ -59,7 +60,7 @@ class Cell(BaseModel):
     @cached_property
     def recipe(self) -> Method:
         """The conversion method, ready to run."""
-        return make_method(self.method, **self.options)
+        return _made(self.method, self.options)[0]
 
     @property
     def profile(self) -> str:
@@ -81,3 +82,20 @@ class Cell(BaseModel):
         # Names of networks may have a slash: "ultralytics/yolov8n".
         network = self.network.replace("/", "-")
         return f"{self.task}-{network}-{self.method}-T{self.T or 0}-{digest}"
+
+
+def _made(method: str, options: dict[str, Any]) -> tuple[Method, dict[str, Any]]:
+    """A method with options, and those that are not at their default; the same for cells of other seeds and steps.
+
+    Errors as of `make_method`.
+    """
+    if method not in METHODS:
+        make_method(method, **options)  # Which says what is wrong.
+    # By its class: a name may be registered anew. The text of options tells 1 from 1.0 and from True.
+    key = METHODS[method], repr(options)
+    if key not in _recipes:
+        made = make_method(method, **options)
+        if len(_recipes) >= MOST_RECIPES:
+            _recipes.clear()
+        _recipes[key] = made, made.model_dump(exclude_defaults=True)
+    return _recipes[key]

@@ -6,6 +6,7 @@ import hashlib
 import re
 import reprlib
 from collections.abc import Iterable, Sequence
+from functools import cached_property
 from typing import Annotated, Any, Self
 
 from pydantic import (
@@ -176,8 +177,19 @@ class Suite(BaseModel):
             _refuse((("table", *where), said) for where, said in self.table.problems(cells))
         return self
 
+    def __copy__(self) -> Self:
+        """What a copy with other entries is made from, which has other cells."""
+        copied = super().__copy__()
+        copied.__dict__.pop("every_cell", None)
+        return copied
+
     def cells(self) -> list[Cell]:
         """All cells, the ANN that each row is compared with first, each once."""
+        return list(self.every_cell)
+
+    @cached_property
+    def every_cell(self) -> tuple[Cell, ...]:
+        """The cells, made once: large suites have many thousands."""
         found: dict[str, Cell] = {}
         for entry in self.entries:
             for task in entry.tasks:
@@ -192,7 +204,7 @@ class Suite(BaseModel):
                                 )  # fmt: skip
                                 found.setdefault(cell.id, cell)
         # Cells that share a network follow each other; the full test split comes before parts of it.
-        return sorted(found.values(), key=lambda c: (c.task, c.network, c.limit is not None, c.limit or 0))
+        return tuple(sorted(found.values(), key=lambda c: (c.task, c.network, c.limit is not None, c.limit or 0)))
 
     def adjusted(
         self, *, limit: int | None = None, price_list: str | None = None, energy: float | None = None,
@@ -220,7 +232,7 @@ class Suite(BaseModel):
             entries = [entry.model_copy(update={"limit": limit}) for entry in self.entries]
             note = f"The suite `{self.name}` on the first {limit} test samples of a fixed shuffle."
             changes |= {"name": f"{self.name}-first-{limit}", "note": note, "entries": entries}
-        adjusted = self.model_copy(update=changes)._with_hubs(networks)
+        adjusted = (self.model_copy(update=changes) if changes else self)._with_hubs(networks)
         return adjusted if energy is None else adjusted._at_energy(energy)
 
     def _with_hubs(self, networks: Sequence[str]) -> Suite:

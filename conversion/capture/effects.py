@@ -1,4 +1,4 @@
-"""Side effects that an exported graph has, and that no graph of pure operations can have.
+"""Side effects that an exported graph has, and that no graph of pure operations can have; and what a trace freezes.
 
 Which tensors share memory is read from what torch.export computed on: schemas do not declare all of it (an einsum of
 one tensor gives a view of it, and is declared to give a tensor of its own).
@@ -6,15 +6,94 @@ one tensor gives a view of it, and is declared to give a tensor of its own).
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import pickle
+import random
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from typing import Any
 
+import numpy as np
 import torch
-from torch import Tensor, fx
+from torch import Tensor, fx, nn
 from torch.utils import _pytree as pytree
 
 from conversion.capture.graph import source_line
-from conversion.capture.roles import aten
+from conversion.capture.roles import aten, packet
 from conversion.errors import UnsupportedOp
+
+# Operations that give memory as it happens to be.
+UNWRITTEN = {
+    aten.empty, aten.empty_like, aten.empty_strided, aten.empty_permuted, aten.new_empty, aten.new_empty_strided,
+}  # fmt: skip
+
+
+@contextmanager
+def no_numbers_drawn() -> Iterator[None]:
+    """Refuses a trace in the block that draws from the generators of Python or NumPy, which a graph has as constants.
+
+    Generators that a network makes for itself (`numpy.random.default_rng()`) are not seen.
+
+    Raises:
+        UnsupportedOp: one of the two has moved on.
+    """
+    before = _generators()
+    yield
+    for name, state in _generators().items():
+        if state != before[name]:
+            raise UnsupportedOp(
+                f"The network draws random numbers of {name}, so that it gives another output in every call, and its "
+                "graph would keep those of this one; draw them once, and keep them as a buffer, or leave them out in "
+                "inference mode."
+            )
+
+
+def _generators() -> dict[str, bytes]:
+    states = {"Python's random": random.getstate(), "numpy.random": np.random.get_state(legacy=False)}
+    return {name: pickle.dumps(state) for name, state in states.items()}
+
+
+def require_initialised(module: fx.GraphModule, batch: Tensor) -> None:
+    """Refuses a network that reads memory which nothing has written, as of torch.empty.
+
+    All of it may be written later, by parts: the constants that signals are computed with are computed for memory of
+    zeros and of ones.
+
+    Args:
+        module: in pure operations, of which signals are marked (`signals.mark_signals`).
+        batch: inputs of the network.
+
+    Raises:
+        UnsupportedOp: they are not the same.
+    """
+    if not any(packet(node) in UNWRITTEN for node in module.graph.nodes):
+        return
+    zeros, ones = (_Filled(module, value) for value in (0, 1))
+    with torch.no_grad():
+        zeros.run(batch)
+        ones.run(batch)
+    for node, value in zeros.constants.items():
+        if not torch.equal(value, ones.constants[node]) and any(user.meta["signal"] for user in node.users):
+            raise UnsupportedOp(
+                f"The constant {node.target} at {source_line(node)} reads memory that was never written, whose values "
+                "are those that happen to be there; use torch.zeros, or write all of it first."
+            )
+
+
+class _Filled(fx.Interpreter):
+    """Runs a graph in which memory that nothing has written holds one number, and keeps the constants that it makes."""
+
+    def __init__(self, module: nn.Module, value: int) -> None:
+        super().__init__(module)
+        self.value = value
+        self.constants: dict[fx.Node, Tensor] = {}
+
+    def run_node(self, n: fx.Node) -> Any:
+        found = super().run_node(n)
+        if packet(n) in UNWRITTEN:
+            found.fill_(self.value)
+        if n.op == "call_function" and not n.meta["signal"] and isinstance(found, Tensor):
+            self.constants[n] = found.nan_to_num(nan=0.5)
+        return found
 
 
 def require_function(module: fx.GraphModule) -> None:

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from torch.export import Dim, ExportedProgram, ShapesCollection
 
 from conversion.capture.assignment import assign_roles
+from conversion.capture.effects import no_numbers_drawn, require_initialised
 from conversion.capture.encoders import insert_encoders, insert_output_encoders
 from conversion.capture.folding import fold_batch_norm
 from conversion.capture.graph import ConversionGraph
@@ -91,6 +92,7 @@ def _capture(model: nn.Module, example: Tensor) -> ConversionGraph:
     fold_batch_norm(module)
     # Before casts are dropped, since those to whole numbers are refused.
     assign_roles(module)
+    require_initialised(module, batch)
     dtype = working_dtype(module, sample)
     unify_precision(module, dtype)
     insert_encoders(module, assign_roles(module))
@@ -117,7 +119,7 @@ def _export(model: nn.Module, batch: Tensor) -> ExportedProgram:
     shapes = ShapesCollection()
     shapes[batch] = {0: Dim("batch", min=1)}
     try:
-        with torch.no_grad():
+        with torch.no_grad(), no_numbers_drawn():
             # However the forward function names its input, as one argument or as one of any number.
             return torch.export.export(
                 model, (batch,), dynamic_shapes=shapes.dynamic_shapes(model, (batch,)), strict=False

@@ -43,8 +43,9 @@ class SpikingModule(nn.Module):
         steps: number of steps that each sample took in the last call, int64 of shape (N,).
 
     Raises:
-        InvalidInput: there are no surrogate gradients for a layer's neurons. Loading a state dict raises it where
-            values are not finite: neurons would make finite outputs of them.
+        InvalidInput: there are no surrogate gradients for a layer's neurons. Loading a state dict raises it before
+            anything is loaded: where a name is missing or unknown (unless `strict` is False), or a value has another
+            shape or type, is not finite, of which neurons would make finite outputs, or a threshold not above zero.
     """
 
     def __init__(self, network: SpikingNetwork, surrogate: Surrogate | None = None) -> None:
@@ -67,7 +68,7 @@ class SpikingModule(nn.Module):
             }
         )
         self.steps: Tensor | None = None
-        self.register_load_state_dict_pre_hook(_require_finite)
+        self.register_load_state_dict_pre_hook(_require_fit)
 
     @property
     def T(self) -> int:
@@ -141,6 +142,23 @@ class SpikingModule(nn.Module):
         for node in self._network.neurons:
             self._layer(node).keep(samples)
 
+    def load_state_dict(self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False) -> Any:
+        """Takes a state dict, all of it or nothing; arguments as of `nn.Module.load_state_dict`.
+
+        As a part of another module it is given its values by torch, which leaves out names that are missing or unknown
+        and says so when it has taken the others.
+
+        Raises:
+            InvalidInput: see the class.
+        """
+        names = self.state_dict().keys()
+        for name in (*names, *state_dict) if strict else ():
+            if name not in state_dict:
+                raise InvalidInput(f"The state dict lacks '{name}'; it is of another network or conversion.")
+            if name not in names:
+                raise InvalidInput(f"The state dict has '{name}', which is none of the module's; is it of another one?")
+        return super().load_state_dict(state_dict, strict, assign)
+
     def extra_repr(self) -> str:
         return f"T={self.T}"
 
@@ -177,11 +195,33 @@ def _key(node: fx.Node) -> str:
     return f"{node.name}_" if own else node.name
 
 
-def _require_finite(module: nn.Module, state: Mapping[str, object], prefix: str, *_: object) -> None:
-    for name, value in state.items():
-        if not (name.startswith(prefix) and isinstance(value, Tensor) and value.is_floating_point()):
-            continue
-        # Masks of attention are weights of -inf.
-        masked = name.startswith(f"{prefix}weights.")
-        if not bool((torch.isfinite(value) | (value.isneginf() if masked else False)).all()):
-            raise InvalidInput(f"The state dict holds values in '{name}' that are not finite.")
+def _require_fit(
+    module: nn.Module, state: Mapping[str, object], prefix: str, metadata: Mapping[str, object], *_: object
+) -> None:
+    """Refuses what a state dict has for a module unless each value fits, before any of them is taken."""
+    own = module.state_dict()
+    mine = {name.removeprefix(prefix): value for name, value in state.items() if name.startswith(prefix)}
+    for name in (name for name in own if name in mine):
+        fault = _fault(name, own[name], mine[name], assigned=bool(metadata.get("assign_to_params_buffers")))
+        if fault is not None:
+            raise InvalidInput(f"The state dict holds '{prefix}{name}' {fault}.")
+
+
+def _fault(name: str, own: Tensor, given: object, *, assigned: bool) -> str | None:
+    """Says what is wrong with a value that stands for one of a module's own; None where nothing is."""
+    if not isinstance(given, Tensor):
+        return f"as {type(given).__name__}, and not as a tensor"
+    if given.layout != torch.strided or given.is_meta or given.is_quantized:
+        return f"without plain numbers: {given.layout}, {given.dtype}, on {given.device}"
+    if given.shape != own.shape:
+        return f"of shape {tuple(given.shape)}, and the module's has {tuple(own.shape)}"
+    if own.dtype != given.dtype and (assigned or not given.is_floating_point()):
+        return f"as {given.dtype}, and the module's is {own.dtype}"
+    held = given.to(own.dtype)  # A number of a wider type may be infinite in it.
+    # Masks of attention are weights of -inf.
+    masked = name.startswith("weights.")
+    if not bool((torch.isfinite(held) | (held.isneginf() if masked else False)).all()):
+        return "with values that are not finite"
+    if name.endswith(".threshold") and bool((own > 0).all()) and not bool((held > 0).all()):
+        return "with values that are not above zero, and neurons divide by it"
+    return None

@@ -5,16 +5,20 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
+from typing import Annotated as Typed
 from typing import ClassVar
+
+from pydantic import Field
 
 from conversion.errors import DataMissing, InvalidInput
 from tasks.base import Split
 from tasks.detection.base import Annotated, AnnotatedDetection, inside
 from tasks.detection.boxes import Boxes
 from tasks.detection.coco import read_coco
-from tasks.detection.voc import NUMBER, Lists, VocLayout
+from tasks.detection.voc import Lists, VocLayout
 from tasks.disk import SKIPPED, text_of
 from tasks.images.files import opened
+from tasks.typed import Record, Written, WrittenNumber
 
 SUFFIXES = (".jpg", ".jpeg", ".png")
 
@@ -94,6 +98,17 @@ class YoloFolder(AnnotatedDetection):
         return [Annotated(path, partial(read_yolo, labels / f"{path.stem}.txt", path, self.classes)) for path in images]
 
 
+class Label(Record):
+    """A line of YOLO's text labels: a class counted from 0, and a box by its centre, in fractions of the image."""
+
+    expected = "a label"
+    number: Typed[int, Written(r"[0-9]{1,15}(\.0*)?")] = Field(alias="class", description="a whole number")
+    x: WrittenNumber = Field(description="a number")
+    y: WrittenNumber = Field(description="a number")
+    width: WrittenNumber = Field(description="a number")
+    height: WrittenNumber = Field(description="a number")
+
+
 def read_yolo(path: Path, image: Path, classes: Sequence[str]) -> Boxes:
     """The boxes of an image from its text labels: lines `class x y width height` in fractions, (x, y) the centre.
 
@@ -111,17 +126,15 @@ def read_yolo(path: Path, image: Path, classes: Sequence[str]) -> Boxes:
         where = f"{path}, line {number}"
         if not line.strip():
             continue
-        fields = line.split()
-        if len(fields) != 5 or not all(map(NUMBER.fullmatch, fields)):
-            raise InvalidInput(f"{where}: '{line.strip():.60}' is no label; it needs class, x, y, width, height.")
-        label, x, y, w, h = map(float, fields)
-        if not (label.is_integer() and 0 <= label < len(classes)):
-            raise InvalidInput(f"{where}: there is no class {label:g}; there are {len(classes)}, counted from 0.")
+        label = Label.of_row(line.split(), where)
+        if label.number >= len(classes):
+            raise InvalidInput(f"{where}: there is no class {label.number}; there are {len(classes)}, counted from 0.")
+        x, y, w, h = label.x, label.y, label.width, label.height
         corners = [(x - w / 2) * width, (y - h / 2) * height, (x + w / 2) * width, (y + h / 2) * height]
         box = inside(corners, (height, width), where)
         if box[0] < box[2] and box[1] < box[3]:
             boxes.append(box)
-            labels.append(int(label))
+            labels.append(label.number)
         else:
             dropped += 1
     return Boxes.of(boxes, labels, [False] * len(boxes), (height, width), image.stem, dropped)

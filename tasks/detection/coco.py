@@ -24,7 +24,7 @@ from tasks.detection.average_precision import (
 )
 from tasks.detection.base import Annotated, AnnotatedDetection, inside
 from tasks.detection.boxes import Boxes, Detections, require_same_images
-from tasks.detection.coco_file import BOX, CocoFile, fault, read_file
+from tasks.detection.coco_file import Box, CocoFile, read_file
 
 MOST = 100
 """Number of detections of one image that COCO's metric counts."""
@@ -179,18 +179,16 @@ def _boxes(file: CocoFile, image: int, classes: tuple[str, ...]) -> Boxes:
     crowds: list[bool] = []
     for annotation in file.annotations[image]:
         where = f"{file.path}, annotation {annotation['id']}"
-        wrong = fault(BOX, annotation)
-        if wrong is not None:
-            raise InvalidInput(f"{where}: {wrong}")
-        name = file.names.get(annotation["category_id"])
+        told = Box.of(annotation, where)
+        name = file.names.get(told.category_id)
         if name not in classes:
-            raise InvalidInput(f"{where}: category {annotation['category_id']} ({name}) is no class of the task.")
-        x, y, width, height = annotation["bbox"]
+            raise InvalidInput(f"{where}: category {told.category_id} ({name}) is no class of the task.")
+        x, y, width, height = told.bbox
         box = inside([x, y, x + width, y + height], size, where)
         if box[0] < box[2] and box[1] < box[3]:
             boxes.append(box)
             labels.append(classes.index(name))
-            crowds.append(bool(annotation.get("iscrowd", 0)))
+            crowds.append(bool(told.iscrowd))
     stem = Path(file.images[image]["file_name"]).stem
     return Boxes.of(boxes, labels, crowds, size, stem, len(file.annotations[image]) - len(boxes))
 

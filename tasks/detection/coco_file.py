@@ -3,77 +3,70 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal, NotRequired
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, TypeAdapter, ValidationError
-from typing_extensions import TypedDict
+from pydantic import Field
 
 from conversion.errors import InvalidInput
 from tasks.detection.base import size_in_pixels
-from tasks.disk import name_fault
+from tasks.typed import LARGEST, FileName, Number, Record, Whole
 
-LARGEST = 2**53
-"""The largest number in an annotation: whole numbers up to it are exact as floats."""
-Number = Annotated[float, Field(strict=True, allow_inf_nan=False, ge=-LARGEST, le=LARGEST)]
-Whole = Annotated[int, Field(strict=True, ge=-LARGEST, le=LARGEST)]
+Entry = dict[str, Any]
 Polygon = Annotated[list[Number], Field(min_length=6)]
 """Corners x, y, x, y ... of which there are three at least: pycocotools takes four numbers for a box."""
-Entry = dict[str, Any]
-EXPECTED = {
-    "id": "a whole number", "image_id": "a whole number", "category_id": "a whole number", "name": "a name",
-    "file_name": "a name", "height": "a number", "width": "a number", "iscrowd": "0 or 1",
-    "bbox": "[x, y, width, height]", "segmentation": "polygons of at least 3 points, or a run-length code",
-}  # fmt: skip
 
 
-class Sized(TypedDict):
+class Identified(Record):
+    """An entry with an id, which is given once."""
+
+    id: Whole = Field(description="a whole number")
+
+
+class Image(Identified):
+    """An image, of which the size is looked at when it is read."""
+
+    file_name: FileName = Field(description="a name")
+
+
+class Sized(Record):
     """What an image says of its size."""
 
-    height: Number
-    width: Number
+    height: Number = Field(description="a number")
+    width: Number = Field(description="a number")
 
 
-class Box(TypedDict):
+class Category(Identified):
+    """A kind of thing."""
+
+    name: Annotated[str, Field(pattern=r"\S")] = Field(description="a name")
+
+
+class _Object(Record):
+    category_id: Whole = Field(description="a whole number")
+    iscrowd: Literal[0, 1] | None = Field(default=None, description="0 or 1")
+
+
+class Box(_Object):
     """An annotation as detection reads it."""
 
-    category_id: Whole
-    bbox: tuple[Number, Number, Number, Number]
-    iscrowd: NotRequired[Literal[0, 1] | None]
+    bbox: Annotated[list[Number], Field(min_length=4, max_length=4)] = Field(description="[x, y, width, height]")
 
 
-class RunLengths(TypedDict):
+class RunLengths(Record):
     """A mask column by column as lengths of its runs, or as pycocotools writes these as text."""
 
-    size: tuple[Whole, Whole]
-    counts: str | list[Annotated[int, Field(strict=True, ge=0, le=LARGEST)]]
+    size: Annotated[list[Whole], Field(min_length=2, max_length=2)]
+    counts: str | list[Annotated[int, Field(ge=0, le=LARGEST)]]
 
 
-class Mask(TypedDict):
+class Mask(_Object):
     """An annotation as segmentation reads it."""
 
-    category_id: Whole
-    segmentation: RunLengths | Annotated[list[Polygon], Field(min_length=1)]
-    iscrowd: NotRequired[Literal[0, 1] | None]
-
-
-SIZED, BOX, MASK = TypeAdapter(Sized), TypeAdapter(Box), TypeAdapter(Mask)
-
-
-def fault(kind: TypeAdapter[Any], entry: Mapping[str, Any]) -> str | None:
-    """Says what of an entry is not as its kind has it; None where nothing is."""
-    try:
-        kind.validate_python(entry)
-    except ValidationError as error:
-        return sentence(str(error.errors(include_url=False)[0]["loc"][0]), entry)
-    return None
-
-
-def sentence(name: str, entry: Mapping[str, Any]) -> str:
-    """Says that a field is not what it has to be."""
-    said = f"is {entry[name]!r:.60}" if name in entry else "is missing"
-    return f"{name} {said}; it has to be {EXPECTED[name]}."
+    segmentation: RunLengths | Annotated[list[Polygon], Field(min_length=1)] = Field(
+        description="polygons of at least 3 points, or a run-length code"
+    )
 
 
 class CocoFile:
@@ -97,8 +90,9 @@ class CocoFile:
                     f"and '{name}' is {'not there' if given is None else type(given).__name__}."
                 )
             lists[name] = given
-        self.images = dict(sorted(self._by_id("image", lists["images"], "file_name").items()))
-        self.names = {key: entry["name"] for key, entry in self._by_id("category", lists["categories"], "name").items()}
+        images, names = self._by_id("image", lists["images"]), self._by_id("category", lists["categories"])
+        self.images = dict(sorted(images.items()))
+        self.names = {key: Category.of(entry, f"{path}, category {key}").name for key, entry in names.items()}
         self.annotations: dict[int, list[Entry]] = {key: [] for key in self.images}
         for key, annotation in self._by_id("annotation", lists["annotations"]).items():
             image = annotation.get("image_id")
@@ -109,25 +103,17 @@ class CocoFile:
 
     def size(self, image: int) -> tuple[int, int]:
         """Height and width of an image. Raises InvalidInput, which names it, if they are no numbers of pixels."""
-        entry = self.images[image]
-        wrong = fault(SIZED, entry)
-        if wrong is not None:
-            raise InvalidInput(f"{self.path}, image {image}: {wrong}")
-        return size_in_pixels(entry["height"], entry["width"], f"{self.path}, image {image}")
+        where = f"{self.path}, image {image}"
+        told = Sized.of(self.images[image], where)
+        return size_in_pixels(told.height, told.width, where)
 
-    def _by_id(self, kind: str, entries: Sequence[Any], text: str | None = None) -> dict[int, Entry]:
-        """Entries by their id, and with a text if it is named."""
+    def _by_id(self, kind: str, entries: Sequence[Any]) -> dict[int, Entry]:
+        """Entries by their id."""
         found: dict[int, Entry] = {}
         for number, entry in enumerate(entries):
-            if not isinstance(entry, dict):
-                raise InvalidInput(f"{self.path}: {kind} number {number} is {entry!r:.60}; it has to be an object.")
-            key = entry.get("id")
-            if type(key) is not int or abs(key) > LARGEST:
-                raise InvalidInput(f"{self.path}: {kind} number {number}: {sentence('id', entry)}")
+            key = Identified.of(entry, f"{self.path}: {kind} number {number}").id
             if key in found:
                 raise InvalidInput(f"{self.path} gives {kind} {key} twice; give each an id of its own.")
-            if text is not None and not (isinstance(entry.get(text), str) and entry[text].strip()):
-                raise InvalidInput(f"{self.path}, {kind} {key}: {sentence(text, entry)}")
             found[key] = entry
         return found
 
@@ -135,12 +121,10 @@ class CocoFile:
         """Raises InvalidInput unless every image has a file of its own below the folder."""
         seen: dict[str, int] = {}
         for key, entry in self.images.items():
-            wrong = name_fault(entry["file_name"])
-            if wrong is not None:
-                raise InvalidInput(f"{self.path}, image {key}: file_name {entry['file_name']!r:.60} {wrong}.")
-            other = seen.setdefault(entry["file_name"], key)
+            name = Image.of(entry, f"{self.path}, image {key}").file_name
+            other = seen.setdefault(name, key)
             if other != key:
-                raise InvalidInput(f"{self.path}, image {key}: {entry['file_name']} is the file of image {other}, too.")
+                raise InvalidInput(f"{self.path}, image {key}: {name} is the file of image {other}, too.")
 
 
 def read_file(path: Path) -> CocoFile:

@@ -2,20 +2,59 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, Literal
+
+from pydantic import Field
 
 from conversion.errors import DataMissing, InvalidInput
 from tasks.base import TASKS, Split, TaskInfo
 from tasks.detection.base import Annotated, AnnotatedDetection, inside, size_in_pixels
 from tasks.detection.boxes import Boxes
-from tasks.disk import name_fault, text_of
-from tasks.markup import Element, parsed
+from tasks.disk import text_of
+from tasks.markup import parsed
+from tasks.typed import Record, WrittenNumber, name_fault
 
 Lists = Mapping[Split, tuple[tuple[str, str], ...]]
+FLAGS = ("-1", "0", "1")
+"""What VOC's lists of one class have behind an image: whether the class is not there, there but difficult, or there."""
+
+
+class _Record(Record):
+    separator = "/"
+
+
+class Size(_Record):
+    """An image's size in its annotation."""
+
+    height: WrittenNumber = Field(description="a number of pixels")
+    width: WrittenNumber = Field(description="a number of pixels")
+
+
+class Corners(_Record):
+    """The box of an object in pixels that count from 1."""
+
+    xmin: WrittenNumber = Field(description="a number")
+    ymin: WrittenNumber = Field(description="a number")
+    xmax: WrittenNumber = Field(description="a number")
+    ymax: WrittenNumber = Field(description="a number")
+
+
+class Object(_Record):
+    """An object in an annotation."""
+
+    name: str = Field(description="the name of a class")
+    bndbox: Corners = Field(description="an element with xmin, ymin, xmax and ymax")
+    difficult: Literal["0", "1", ""] = Field(default="", description="0 or 1")
+
+
+class Annotation(_Record):
+    """An annotation of an image."""
+
+    size: Size = Field(description="an element with height and width")
+    objects: list[Object] = Field(alias="object", description="elements with name and bndbox")
 
 
 def read_annotation(path: Path, classes: Sequence[str], *, drop_empty: bool = False) -> Boxes:
@@ -39,21 +78,19 @@ def read_annotation(path: Path, classes: Sequence[str], *, drop_empty: bool = Fa
     if not content.strip():
         raise InvalidInput(f"The annotation {path} is empty; replace it.")
     root = parsed(content, path)
-    rows, columns = (_number(root, f"size/{side}", path) for side in ("height", "width"))
-    size = root.find("size")
-    height, width = size_in_pixels(rows, columns, f"{path}, line {size.line if size else root.line}")
+    whole = Annotation.of(root.fields("object"), lambda place: f"{path}, line {root.line_of(place)}")
+    size = size_in_pixels(whole.size.height, whole.size.width, f"{path}, line {root.line_of(('size',))}")
 
     boxes: list[list[float]] = []
     labels: list[int] = []
     difficult: list[bool] = []
     dropped = 0
-    for item in root.all("object"):
-        where = f"{path}, line {item.line}"
-        name = _text(item, "name")
+    for element, found in zip(root.all("object"), whole.objects, strict=True):
+        where = f"{path}, line {element.line}"
+        name, corners = found.name, found.bndbox
         if name not in classes:
             raise InvalidInput(f"{where}: '{name}' is no class of the task; they are {', '.join(classes)}.")
-        corners = [_number(item, f"bndbox/{side}", path) - 1 for side in ("xmin", "ymin", "xmax", "ymax")]
-        box = inside(corners, (height, width), where)
+        box = inside([corners.xmin - 1, corners.ymin - 1, corners.xmax - 1, corners.ymax - 1], size, where)
         if box[0] == box[2] or box[1] == box[3]:
             if drop_empty:
                 dropped += 1
@@ -61,27 +98,8 @@ def read_annotation(path: Path, classes: Sequence[str], *, drop_empty: bool = Fa
             raise InvalidInput(f"{where}: the box of '{name}' has no area; correct it.")
         boxes.append(box)
         labels.append(classes.index(name))
-        difficult.append(_text(item, "difficult") == "1")
-    return Boxes.of(boxes, labels, difficult, (height, width), path.stem, dropped)
-
-
-NUMBER = re.compile(r"[+-]?(\d{1,30}(\.\d{0,300})?|\.\d{1,300})([eE][+-]?\d{1,2})?", re.ASCII)
-FLAGS = ("-1", "0", "1")
-"""What VOC's lists of one class have behind an image: whether the class is not there, there but difficult, or there."""
-
-
-def _text(element: Element, name: str) -> str:
-    found = element.find(name)
-    return "" if found is None else found.text.strip()
-
-
-def _number(element: Element, name: str, path: Path) -> float:
-    found = element.find(name)
-    text = None if found is None else found.text
-    if text is None or not NUMBER.fullmatch(text.strip()):
-        line = element.line if found is None else found.line
-        raise InvalidInput(f"{path}, line {line}: {name} is {text!r:.60} where a number belongs; correct it.")
-    return float(text)
+        difficult.append(found.difficult == "1")
+    return Boxes.of(boxes, labels, difficult, size, path.stem, dropped)
 
 
 def read_list(path: Path, images: Path) -> dict[str, int]:

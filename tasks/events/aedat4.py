@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from conversion.errors import InvalidInput
 from tasks.events.encoding import EVENT, Events, Sensor
 from tasks.events.files import events_of
+from tasks.events.headers import Camera
 from tasks.markup import Element, parsed
 
 MAGIC = b"#!AER-DAT4.0\r\n"
@@ -138,11 +139,13 @@ def _stream(root: Element, path: Path, sensor: Sensor) -> int:
     if not streams:
         raise InvalidInput(f"The file {path} has no stream of events.")
     first = min(streams)
-    info = next((node for node in streams[first].all("node") if node.attributes.get("name") == "info"), root)
-    size = _attribute(info, "sizeX"), _attribute(info, "sizeY")
-    if size != (str(sensor.width), str(sensor.height)):
+    info = next((node for node in streams[first].all("node") if node.attributes.get("name") == "info"), None)
+    told = {key: _attribute(info, key) for key in Camera.names()} if info is not None else {}
+    camera = Camera.of({key: value for key, value in told.items() if value is not None}, f"{path}, stream {first}")
+    if (camera.width, camera.height) != (sensor.width, sensor.height):
         raise InvalidInput(
-            f"The file {path} is of a camera of {size[0]}x{size[1]} pixels, not of {sensor.width}x{sensor.height}."
+            f"The file {path} is of a camera of {camera.width}x{camera.height} pixels, not of "
+            f"{sensor.width}x{sensor.height}."
         )
     return first
 

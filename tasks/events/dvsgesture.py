@@ -6,17 +6,34 @@ import csv
 import re
 from functools import lru_cache
 from pathlib import Path
+from typing import Self
+
+from pydantic import Field, model_validator
 
 from conversion.errors import InvalidInput
 from tasks.base import Split, TaskInfo
-from tasks.disk import name_fault, text_of
+from tasks.disk import text_of
 from tasks.events.base import RecordedEvents, Recording, with_encodings
 from tasks.events.encoding import Events, Sensor
 from tasks.events.files import read_aedat3, read_npy
+from tasks.typed import Record, WrittenWhole, name_fault
 
 LISTS: dict[Split, str] = {"train": "trials_to_train.txt", "test": "trials_to_test.txt"}
-COLUMNS = ("class", "startTime_usec", "endTime_usec")
 UNPACKED: dict[Split, str] = {"train": "ibmGestureTrain", "test": "ibmGestureTest"}
+
+
+class Trial(Record):
+    """A row of the table beside a recording: a class counted from 1, and the first and last microsecond."""
+
+    number: WrittenWhole = Field(alias="class", description="a whole number")
+    begin: WrittenWhole = Field(alias="startTime_usec", description="a whole number")
+    end: WrittenWhole = Field(alias="endTime_usec", description="a whole number")
+
+    @model_validator(mode="after")
+    def _in_order(self) -> Self:
+        if self.begin > self.end:
+            raise ValueError(f"it begins at {self.begin} and ends at {self.end}, before that")
+        return self
 
 
 @with_encodings("dvsgesture")
@@ -85,13 +102,9 @@ class DvsGesture(RecordedEvents):
         found: list[Recording] = []
         try:
             for row in rows:
-                number, begin, end = (whole(row.get(name)) for name in COLUMNS)
-                if number is None or begin is None or end is None or begin > end:
-                    raise InvalidInput(
-                        f"{table}, line {rows.line_num}: a row needs {', '.join(COLUMNS)}, whole numbers, of which the "
-                        f"last is not below the one before; it is {','.join(map(str, row.values())):.80}."
-                    )
-                found.append(Recording(path, self._label(number - 1, f"{table}, line {rows.line_num},"), begin, end))
+                where = f"{table}, line {rows.line_num}"
+                trial = Trial.of(row, where)
+                found.append(Recording(path, self._label(trial.number - 1, f"{where},"), trial.begin, trial.end))
         except csv.Error as error:
             raise InvalidInput(f"{table}, line {rows.line_num}, is no row of a table: {error}.") from error
         return found

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from conversion.errors import InvalidInput
 from tasks.events.encoding import EVENT, Events, Sensor
+from tasks.events.headers import PACKET, DatHeader, Packet
 
 TICKS = 1_000_000
 LONGEST_GAP = 2**28
@@ -68,11 +69,8 @@ def read_dat(path: Path) -> Events:
         line = content[position : end if end >= 0 else len(content)].decode("latin-1")
         version = line.partition("Version")[2].strip() or version
         position = end + 1 if end >= 0 else len(content)
-    if version != "2":
-        said = f"version {version}" if version else "no version"
-        raise InvalidInput(f"The header of {path} says {said}; only .dat files of version 2 are read.")
-    if content[position + 1 : position + 2] != b"\x08":
-        raise InvalidInput(f"The header of {path} does not say that an event has 8 bytes.")
+    size = next(iter(content[position + 1 : position + 2]), None)
+    DatHeader.of({"version": version, "event_bytes": size}, f"{path}, header")
     position += 2
     _refuse_rest(len(content) - position, 8, path)
     raw = np.frombuffer(content, np.dtype([("t", "<u4"), ("data", "<u4")]), offset=position)
@@ -159,22 +157,22 @@ def read_aedat3(path: Path) -> Events:
         raise InvalidInput(f"The file {path} does not begin with #!AER-DAT3.1; only AEDAT 3.1 is read here.")
     parts = []
     while position < len(content):
-        if len(content) - position < 28:
+        if len(content) - position < PACKET.itemsize:
             raise InvalidInput(f"The file {path} ends within the header of a packet; copy it again.")
-        kind, _ = np.frombuffer(content, "<i2", 2, position)
-        size, _, overflow, _, number, _ = (int(part) for part in np.frombuffer(content, "<i4", 6, position + 4))
-        position += 28
-        if size < 1 or number < 0 or position + size * number > len(content):
-            raise InvalidInput(f"The file {path} ends within a packet of {number} events; copy it again.")
-        if kind == 1 and size == 8:
-            raw = np.frombuffer(content, np.dtype([("data", "<u4"), ("t", "<u4")]), number, position)
+        (values,) = np.frombuffer(content, PACKET, 1, position).tolist()
+        packet = Packet.of(dict(zip(PACKET.names or (), values, strict=True)), f"{path}, packet at byte {position}")
+        position += PACKET.itemsize
+        if position + packet.size * packet.number > len(content):
+            raise InvalidInput(f"The file {path} ends within a packet of {packet.number} events; copy it again.")
+        if packet.kind == 1 and packet.size == 8:
+            raw = np.frombuffer(content, np.dtype([("data", "<u4"), ("t", "<u4")]), packet.number, position)
             raw = raw[raw["data"] & 1 == 1]
             data = raw["data"]
-            if overflow < 0 or (raw["t"] >> 31).any():
+            if (raw["t"] >> 31).any():
                 raise InvalidInput(f"The file {path} has a packet of times below zero; correct or replace it.")
-            t = raw["t"].astype(np.int64) + (overflow << 31)
+            t = raw["t"].astype(np.int64) + (packet.overflow << 31)
             parts.append(events_of(t, data >> 17, data >> 2 & 0x7FFF, data >> 1 & 1, path))
-        position += size * number
+        position += packet.size * packet.number
     return np.concatenate(parts) if parts else np.empty(0, EVENT)
 
 

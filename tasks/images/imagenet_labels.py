@@ -7,13 +7,15 @@ import re
 from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
+from pydantic import AfterValidator, BeforeValidator, Field
 
 from conversion.errors import DataMissing, InvalidInput
 from tasks.disk import text_of
 from tasks.matlab import read_mat
+from tasks.typed import Number, Record, Written
 
 CLASSES = Path(__file__).with_name("imagenet_classes.tsv")
 NUMBERED = re.compile(r"ILSVRC2012_val_(\d{8})$")
@@ -22,6 +24,49 @@ META = "meta.mat"
 SOLUTION = "LOC_val_solution.csv"
 TEST_SIZE = 50_000
 """Images of ImageNet's validation set, which is the test split."""
+
+
+def _wnid(text: str) -> str:
+    """The id that a text begins with."""
+    wnid = (text.split() or [""])[0]
+    if wnid not in class_order():
+        raise ValueError("begins with the id of no class of ImageNet-1k")
+    return wnid
+
+
+def _scalar(value: Any) -> Any:
+    """The number in an array of one, as files of MATLAB have numbers."""
+    return value.item() if isinstance(value, np.ndarray) and value.size == 1 else value
+
+
+class _Record(Record):
+    error = DataMissing
+
+
+class CaffeLine(_Record):
+    """A line of Caffe's val.txt."""
+
+    expected = "the name of a file and a class"
+    file: str = Field(description="the name of a file")
+    label: Annotated[int, Written("0{0,9}[0-9]{1,3}")] = Field(
+        alias="class", description="a class from 0 to 999, in the order of wnids"
+    )
+
+
+class KaggleRow(_Record):
+    """A row of Kaggle's solution; boxes follow behind the wnid."""
+
+    expected = "an image and its class"
+    image: str = Field(alias="ImageId", description="the name of an image")
+    wnid: Annotated[str, AfterValidator(_wnid)] = Field(alias="PredictionString", description="a wnid and boxes")
+
+
+class Synset(_Record):
+    """A row of the list of classes in the development kit; one with children is a group of classes."""
+
+    number: Annotated[Number, BeforeValidator(_scalar)] = Field(alias="ILSVRC2012_ID", description="a number")
+    wnid: str = Field(alias="WNID", description="a WordNet id")
+    children: Annotated[Number, BeforeValidator(_scalar)] = Field(alias="num_children", description="a number")
 
 
 @cache
@@ -61,20 +106,14 @@ def caffe(path: Path) -> dict[str, int]:
     """The labels of Caffe's val.txt, a name and a class in each line, classes in the order of wnids."""
     labels: dict[str, int] = {}
     for number, line in enumerate(text_of(path).splitlines(), 1):
-        name, _, label = line.strip().rpartition(" ")
-        if not line.strip():
-            continue
-        if not (name and label.isdecimal() and int(label) < len(imagenet_classes())):
-            raise DataMissing(
-                f"Line {number} of {path} is '{line:.60}'; a line is the name of a file and a class from 0 to 999."
-            )
-        _add(labels, Path(name.strip()).stem, int(label), f"Line {number} of {path}")
+        if line.strip():
+            found = CaffeLine.of_row(line.rsplit(maxsplit=1), f"{path}, line {number}")
+            _add(labels, Path(found.file.strip()).stem, found.label, f"Line {number} of {path}")
     return labels
 
 
 def kaggle(path: Path) -> dict[str, int]:
     """The labels of Kaggle's solution, a name, a comma, and boxes that begin with a wnid."""
-    order = class_order()
     labels: dict[str, int] = {}
     try:
         rows = list(csv.reader(text_of(path).splitlines()))
@@ -83,15 +122,9 @@ def kaggle(path: Path) -> dict[str, int]:
     for number, row in enumerate(rows, 1):
         if number == 1 and row[:1] == ["ImageId"]:
             continue
-        wnid = row[1].split()[0] if len(row) == 2 and row[1].split() else ""
-        if wnid not in order:
-            raise DataMissing(f"Line {number} of {path} does not name a class of ImageNet-1k: '{','.join(row):.60}'.")
-        _add(labels, row[0], order[wnid], f"Line {number} of {path}")
+        found = KaggleRow.of_row(row, f"{path}, line {number}")
+        _add(labels, found.image, class_order()[found.wnid], f"Line {number} of {path}")
     return labels
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, np.ndarray) and value.size == 1 and bool(np.isfinite(value).all())
 
 
 def devkit(kit: Path, names: Sequence[str]) -> dict[str, int]:
@@ -111,12 +144,12 @@ def devkit(kit: Path, names: Sequence[str]) -> dict[str, int]:
     except InvalidInput as error:
         raise DataMissing(f"{meta} is not the list of classes of the development kit. {error}") from error
     wnids: dict[int, str] = {}
-    for row in synsets if isinstance(synsets, list) else ():
-        number, wnid, children = (row.get(name) for name in ("ILSVRC2012_ID", "WNID", "num_children"))
-        if not (_is_number(number) and _is_number(children) and isinstance(wnid, str)) or int(number.item()) in wnids:
-            raise DataMissing(f"{meta} is not the list of classes of the development kit; unpack it again.")
-        if int(children.item()) == 0:
-            wnids[int(number.item())] = wnid
+    for place, row in enumerate(synsets if isinstance(synsets, list) else (), 1):
+        synset = Synset.of(row, f"{meta}, class {place}")
+        if int(synset.number) in wnids:
+            raise DataMissing(f"{meta}, class {place}: the number {synset.number:g} is of another; unpack it again.")
+        if int(synset.children) == 0:
+            wnids[int(synset.number)] = synset.wnid
     order = class_order()
     if sorted(wnids.values()) != list(order):
         raise DataMissing(f"{meta} does not list the 1,000 classes of ImageNet-1k; unpack the development kit again.")

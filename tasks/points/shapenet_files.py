@@ -8,22 +8,40 @@ import math
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from pydantic import Field
 from torch import Tensor
 
 from conversion.errors import DataMissing, InvalidInput
 from tasks.base import Split
-from tasks.disk import name_fault, text_of
+from tasks.disk import text_of
 from tasks.points.base import CloudFile
+from tasks.typed import FileName, Record
 
 CATEGORIES, LISTS = "synsetoffset2category.txt", "train_test_split"
 LIST_NAMES: dict[Split, str] = {"train": "train", "validation": "val", "test": "test"}
 COLUMNS = 7
 """Numbers in a row: x y z, a normal, a label."""
+
+
+class Category(Record):
+    """A line of the table of categories."""
+
+    expected = "a category and its folder"
+    category: str = Field(description="a name")
+    folder: FileName = Field(description="a name")
+
+
+class Shape(Record):
+    """An entry of a list of shapes; its last two parts are folder and file."""
+
+    name: Annotated[FileName, Field(pattern="/")] = Field(
+        description="a name like shape_data/02691156/<shape>, as all entries of the list"
+    )
 
 
 def list_of(folder: Path, split: Split) -> Path:
@@ -70,11 +88,10 @@ def _places(path: Path, categories: Sequence[str]) -> dict[str, str]:
         fields = line.split()
         if not fields:
             continue
-        if len(fields) != 2 or name_fault(fields[1]) is not None:
-            raise InvalidInput(f"{path}, line {number}: '{line:.60}' is no category and its folder.")
-        if fields[0] in found or fields[1] in found.values():
+        told = Category.of_row(fields, f"{path}, line {number}")
+        if told.category in found or told.folder in found.values():
             raise InvalidInput(f"{path}, line {number}: '{line:.60}' repeats a category or a folder; name each once.")
-        found[fields[0]] = fields[1]
+        found[told.category] = told.folder
     for name in categories:
         if name not in found:
             raise DataMissing(f"The category {name} is not in {path}, which names {', '.join(found)}.")
@@ -131,7 +148,7 @@ def _fault(path: Path, text: str, parts: Collection[int]) -> str:
     return f"The file {path} cannot be read as rows of numbers."
 
 
-def _entries(path: Path) -> Sequence[str]:
+def _entries(path: Path) -> list[str]:
     try:
         content: Any = json.loads(_text(path))
     except (ValueError, RecursionError) as error:  # The second: brackets in brackets without end.
@@ -140,14 +157,10 @@ def _entries(path: Path) -> Sequence[str]:
         raise InvalidInput(f"{path} has to be a list of names; it is {type(content).__name__}.")
     seen: dict[str, int] = {}
     for number, entry in enumerate(content, 1):
-        if not isinstance(entry, str) or "/" not in entry or name_fault(entry) is not None:
-            raise InvalidInput(
-                f"{path}, entry {number} is {entry!r:.60}; the list has to hold names like "
-                '"shape_data/02691156/<shape>", and nothing else.'
-            )
-        if seen.setdefault(entry, number) != number:
-            raise InvalidInput(f"{path}, entry {number}: '{entry}' is entry {seen[entry]}, too; list it once.")
-    return content
+        name = Shape.of({"name": entry}, f"{path}, entry {number}").name
+        if seen.setdefault(name, number) != number:
+            raise InvalidInput(f"{path}, entry {number}: '{name}' is entry {seen[name]}, too; list it once.")
+    return list(seen)
 
 
 def _text(path: Path) -> str:

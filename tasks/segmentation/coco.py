@@ -15,7 +15,7 @@ from torch import Tensor
 from conversion.errors import InvalidInput
 from tasks.base import TASKS, Split
 from tasks.detection.coco import CocoLayout
-from tasks.detection.coco_file import MASK, CocoFile, fault, read_file
+from tasks.detection.coco_file import CocoFile, Mask, read_file
 from tasks.disk import DiskTask, first_missing
 from tasks.segmentation.base import Segmentation, padded
 from tasks.segmentation.masks import read_image, require_fit
@@ -48,11 +48,12 @@ class Instances:
     def _fault(self, image: int) -> str | None:
         for annotation in self.file.annotations[image]:
             where = f"{self.file.path}, annotation {annotation['id']}"
-            wrong = fault(MASK, annotation)
-            if wrong is not None:
-                return f"{where}: {wrong}"
-            if annotation["category_id"] not in self.index:
-                return f"{where}: there is no category {annotation['category_id']} in the file."
+            try:
+                told = Mask.of(annotation, where)
+            except InvalidInput as error:
+                return str(error)
+            if told.category_id not in self.index:
+                return f"{where}: there is no category {told.category_id} in the file."
         return None
 
 

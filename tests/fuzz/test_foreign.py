@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from conversion.errors import InvalidInput
-from tests.fuzz.foreign import PARSERS, Parser, written
+from tests.fuzz.foreign import PARSERS
+from tests.fuzz.foreign.parser import Parser, written
 
 RUNS = 8
 BY_NAME = {parser.name: parser for parser in PARSERS}

@@ -178,9 +178,9 @@ def edited(folder: Path, **changes: Any) -> None:
         (lambda folder: (folder / "config.json").write_text("{"), r"config\.json cannot be read"),
         (lambda folder: edited(folder, auto_map={"AutoModel": "evil.Model"}), "the setting auto_map, which would read"),
         (lambda folder: edited(folder, architectures=["BertForMaskedLM"]), "describes .'BertForMaskedLM'."),
-        (lambda folder: edited(folder, id2label=None, num_labels=-3), "-3 classes; a classifier has at least one"),
+        (lambda folder: edited(folder, id2label=None, num_labels=-3), "num_labels is -3; it has to be a number of"),
         (lambda folder: (folder / "preprocessor_config.json").write_text('{"size": 5, "resample": 0}'),
-         "cannot be read: KeyError: 'image_mean'"),
+         r"preprocessor_config\.json: it normalises, and image_mean or image_std is missing"),
     ],
 )  # fmt: skip
 def test_folders_that_cannot_be_read(spoil: Callable[[Path], object], said: str, tmp_path: Path) -> None:
@@ -216,8 +216,10 @@ def test_what_the_file_does_not_hold_is_not_allocated(tmp_path: Path) -> None:
         ({"vision": [{"auto_map": {"AutoModel": "evil.Model"}}]}, "the setting auto_map"),
         ({"attn_implementation": "anyone/kernels"}, "the setting attn_implementation"),
         ({"use_pretrained_backbone": True}, "the setting use_pretrained_backbone"),
-        ({"architectures": 5}, "describes 5"),
-        ({"id2label": {"first": "cat"}}, "numbers its classes otherwise"),
+        ({"architectures": 5}, "architectures is 5; it has to be a list of names"),
+        ({"architectures": None}, "describes no architecture"),
+        ({"id2label": {"first": "cat"}}, r"id2label is \{'first': 'cat'\}; it has to be an object with"),
+        ({"id2label": {"0": "cat", "2": "dog"}}, "id2label has names of 2 classes, and not of 0 to 1"),
     ],
 )  # fmt: skip
 def test_settings_that_fetch_run_or_fill_the_memory(config: dict[str, Any], said: str, tmp_path: Path) -> None:

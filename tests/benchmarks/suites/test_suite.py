@@ -247,3 +247,23 @@ def test_networks_of_a_hub_take_the_place_of_the_suites() -> None:
         load_suite("cifar10").adjusted(networks=[name])
     with pytest.raises(UnknownName, match="no classifier of timm"):
         load_suite("imagenette").adjusted(networks=["timm/nothing"])
+
+
+def test_cells_are_made_once_and_those_of_a_copy_anew() -> None:
+    suite = load_suite("smoke")
+    cells = suite.cells()
+    cells.clear()  # The list is the caller's own.
+    assert suite.cells()[0] is suite.cells()[0]
+    shorter = suite.model_copy(update={"calibration": suite.calibration + 1})
+    assert {cell.calibration for cell in shorter.cells()} == {suite.calibration + 1}
+    assert {cell.calibration for cell in suite.cells()} == {suite.calibration}
+
+
+def test_options_of_other_types_are_options_of_their_own() -> None:
+    """A recipe is shared by cells of the same options: 1 is no True, and what is wrong is said each time."""
+    given = {"task": "digits", "network": "digits_convnet", "method": "burst", "T": 4, "seed": 0, "calibration": 16}
+    first, again = (Cell(**given | {"options": {"phi": 3}, "seed": seed}) for seed in (0, 1))
+    assert first.recipe is again.recipe and first.id != again.id and first.options == {"phi": 3}
+    for _ in range(2):
+        with pytest.raises(InvalidInput, match="option 'phi' = 'x'"):
+            Cell(**given | {"options": {"phi": "x"}})

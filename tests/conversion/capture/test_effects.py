@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
@@ -104,6 +106,65 @@ def test_an_assignment_to_data_is_refused() -> None:
         capture(Odd(assigned).eval(), torch.randn(2, 3, 2, 2))
 
 
+def scaled_by_python(model: Any, y: Tensor, x: Tensor) -> Tensor:
+    return y * random.random()
+
+
+def shifted_by_numpy(model: Any, y: Tensor, x: Tensor) -> Tensor:
+    return y + torch.from_numpy(np.random.rand(4, 1, 1)).float()
+
+
+def chosen_by_python(model: Any, y: Tensor, x: Tensor) -> Tensor:
+    return y * 2 if random.choice((False, True)) else y
+
+
+@pytest.mark.parametrize(
+    ("odd", "name"),
+    [
+        (scaled_by_python, "Python's random"),
+        (chosen_by_python, "Python's random"),
+        (shifted_by_numpy, r"numpy\.random"),
+    ],
+)
+def test_numbers_of_other_generators_are_no_constants(odd: Forward, name: str) -> None:
+    with pytest.raises(UnsupportedOp, match=f"draws random numbers of {name}"):
+        capture(Odd(odd).eval(), torch.randn(2, 3, 2, 2))
+
+
+def test_a_capture_draws_no_numbers_of_its_own() -> None:
+    model, before = nn.Sequential(nn.Linear(4, 4), nn.ReLU()).eval(), (random.getstate(), torch.get_rng_state())
+    capture(model, torch.ones(2, 4))
+    assert random.getstate() == before[0] and torch.equal(torch.get_rng_state(), before[1])
+
+
+def unwritten(model: Any, y: Tensor, x: Tensor) -> Tensor:
+    return y + torch.empty(4, 1, 1)
+
+
+def half_written(model: Any, y: Tensor, x: Tensor) -> Tensor:
+    found = torch.empty(4, 1, 1)
+    found[::2] = 1.0
+    return y + found
+
+
+def unwritten_truth(model: Any, y: Tensor, x: Tensor) -> Tensor:
+    return y * torch.empty(4, 1, 1, dtype=torch.bool)
+
+
+@pytest.mark.parametrize("odd", [unwritten, half_written, unwritten_truth])
+def test_memory_that_nothing_has_written_is_no_constant(odd: Forward) -> None:
+    with pytest.raises(UnsupportedOp, match=r"at .*test_effects.* reads memory that was never written.*torch\.zeros"):
+        capture(Odd(odd).eval(), torch.randn(2, 3, 2, 2))
+
+
+def written_later(model: Any, y: Tensor, x: Tensor) -> Tensor:
+    """A mask as CLIP makes it, and a table that two assignments fill."""
+    table = torch.empty(4, 1, 1)
+    table[::2], table[1::2] = torch.ones(2, 1, 1), model.state[:2]
+    above = torch.empty(2, 2).fill_(-1.0).triu_(1)
+    return y * table + above
+
+
 @pytest.mark.parametrize("odd", [drawn, drawn_in_place, dropped, shuffled])
 def test_constants_that_are_drawn_in_every_call_are_refused(odd: Forward) -> None:
     with pytest.raises(UnsupportedOp, match="draws random numbers"):
@@ -134,7 +195,7 @@ def einsum_alone(model: Any, y: Tensor, x: Tensor) -> Tensor:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("odd", [compared, squared, halved, counted_for_itself, einsum_alone])
+@pytest.mark.parametrize("odd", [compared, squared, halved, counted_for_itself, einsum_alone, written_later])
 def test_what_has_a_pure_form_is_captured_as_it_computes(odd: Forward) -> None:
     model = Odd(odd).eval()
     graph = capture(model, torch.randn(2, 3, 2, 2))

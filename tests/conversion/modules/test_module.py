@@ -198,6 +198,69 @@ def test_a_state_that_is_not_finite_is_refused(part: str, value: float) -> None:
     """Neurons fire finite spikes for infinite currents."""
     module = SpikingModule(converted())
     state = {name: torch.full_like(held, value) if part in name else held for name, held in module.state_dict().items()}
-    with pytest.raises(InvalidInput, match=f"in '0.{part}.*not finite"):
+    with pytest.raises(InvalidInput, match=f"'0.{part}.*not finite"):
         nn.Sequential(module).load_state_dict({f"0.{name}": held for name, held in state.items()})
     copy.deepcopy(module).load_state_dict(module.state_dict())
+
+
+BIAS, THRESHOLD = "neurons.relu.bias", "neurons.relu.threshold"
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda state: state.update({BIAS: 1.0}), f"'0.{BIAS}' as float, and not as a tensor"),
+        (lambda state: state.update({BIAS: state[BIAS].numpy()}), f"'0.{BIAS}' as ndarray, and not"),
+        (lambda state: state.update({BIAS: state[BIAS].to_sparse()}), f"'0.{BIAS}' without plain numbers: .*sparse"),
+        (lambda state: state.update({BIAS: state[BIAS].to("meta")}), f"'0.{BIAS}' without plain numbers: .*meta"),
+        (lambda state: state.update({BIAS: state[BIAS][None]}), rf"'0.{BIAS}' of shape \(1, 6\), and .* \(6,\)"),
+        (lambda state: state.update({BIAS: state[BIAS] + 0j}), f"'0.{BIAS}' as torch.complex128, and the module's is"),
+        (lambda state: state.update({BIAS: state[BIAS] > 0}), f"'0.{BIAS}' as torch.bool, and the module's is"),
+        (lambda state: state[THRESHOLD].zero_(), f"'0.{THRESHOLD}' with values that are not above zero"),
+        (lambda state: state[THRESHOLD].neg_(), f"'0.{THRESHOLD}' with values that are not above zero"),
+    ],
+)
+@pytest.mark.parametrize("assign", [False, True])
+def test_a_state_of_something_else_is_refused_before_any_of_it_is_taken(change: Any, said: str, assign: bool) -> None:
+    module = SpikingModule(converted())
+    before = {name: value.clone() for name, value in module.state_dict().items()}
+    state = {name: value + 1 for name, value in before.items()}
+    change(state)
+    with pytest.raises(InvalidInput, match=said):
+        nn.Sequential(module).load_state_dict({f"0.{name}": value for name, value in state.items()}, assign=assign)
+    assert all(torch.equal(value, before[name]) for name, value in module.state_dict().items())
+
+
+def test_a_state_of_another_precision_is_copied_and_not_assigned() -> None:
+    module = SpikingModule(converted())
+    state = {name: value.float() for name, value in module.state_dict().items()}
+    module.load_state_dict(state)
+    assert module.state_dict()[BIAS].dtype == torch.float64
+    with pytest.raises(InvalidInput, match=r"as torch\.float32, and the module's is torch\.float64"):
+        module.load_state_dict(state, assign=True)
+    module.load_state_dict({BIAS: state[BIAS] + 1}, strict=False)
+    assert torch.equal(module.state_dict()[BIAS], (state[BIAS] + 1).double())
+
+
+@pytest.mark.parametrize(
+    ("name", "other", "said"),
+    [
+        (BIAS, None, f"lacks '{BIAS}'; it is of another network"),
+        (None, "x", "has 'x', which is none of the module's"),
+        (THRESHOLD, f"{THRESHOLD}s", f"lacks '{THRESHOLD}'"),
+    ],
+)
+def test_a_state_with_other_names_is_refused_before_any_of_it_is_taken(
+    name: str | None, other: str | None, said: str
+) -> None:
+    module = SpikingModule(converted())
+    before = {key: value.clone() for key, value in module.state_dict().items()}
+    state = {key: value + 1 for key, value in before.items() if key != name}
+    if other is not None:
+        state[other] = torch.ones(6)
+    with pytest.raises(InvalidInput, match=said):
+        module.load_state_dict(state)
+    assert all(torch.equal(value, before[key]) for key, value in module.state_dict().items())
+    around = nn.Sequential(module)  # torch loads what has a name, and then says which have none.
+    with pytest.raises(RuntimeError, match=r"Missing key|Unexpected key"):
+        around.load_state_dict({f"0.{key}": value for key, value in state.items()})

@@ -111,14 +111,14 @@ def test_labels_of_yolo_are_read_as_ultralytics_reads_them(tmp_path: Path) -> No
     ("line", "message"),
     [
         ("2 0.5 0.5 0.2 0.4", "line 1: there is no class 2; there are 2"),
-        ("0.5 0.5 0.5 0.2 0.4", r"line 1: there is no class 0\.5"),
-        ("0 0.5 0.5 0.2", "line 1: '0 0.5 0.5 0.2' is no label"),
-        ("0 0.1 0.1 0.2 0.2 0.3 0.3", "is no label; it needs class, x, y, width, height"),
-        ("stop 0.5 0.5 0.2 0.4", "'stop 0.5 0.5 0.2 0.4' is no label"),
+        ("0.5 0.5 0.5 0.2 0.4", r"line 1: class is '0\.5'; it has to be a whole number"),
+        ("0 0.5 0.5 0.2", "line 1: '0 0.5 0.5 0.2' is not a label; that is class, x"),
+        ("0 0.1 0.1 0.2 0.2 0.3 0.3", "is not a label; that is class, x, y, width, height"),
+        ("stop 0.5 0.5 0.2 0.4", "line 1: class is 'stop'; it has to be a whole number"),
         ("0 1.5 0.5 0.2 0.4", "line 1: the box .* is outside of the image, 60x40 pixels"),
-        ("0 nan 0.5 0.2 0.4", "line 1: '0 nan .* is no label; it needs class, x, y"),
-        ("0 0.5 0.5 inf 0.4", "line 1: '0 0.5 .* is no label; it needs class, x, y"),
-        ("nan 0.5 0.5 0.2 0.4", "line 1: 'nan .* is no label; it needs class, x, y"),
+        ("0 nan 0.5 0.2 0.4", "line 1: x is 'nan'; it has to be a number"),
+        ("0 0.5 0.5 inf 0.4", "line 1: width is 'inf'; it has to be a number"),
+        ("nan 0.5 0.5 0.2 0.4", "line 1: class is 'nan'; it has to be a whole number"),
     ],
 )
 def test_a_bad_label_is_named_and_can_be_left_out(line: str, message: str, tmp_path: Path) -> None:

@@ -45,17 +45,20 @@ GOOD: Object = ("RBC", (5, 9, 20, 30), 0)
     [
         ("", r"b1\.xml is empty"),
         ("<annotation><size>", r"b1\.xml is no XML file: .*line 1"),
-        ("<annotation></annotation>", r"b1\.xml, line 1: size/height is None where a number belongs"),
+        (
+            "<annotation></annotation>",
+            r"b1\.xml, line 1: size is missing; it has to be an element with",
+        ),
         (annotation(GOOD, ("Rbc", (5, 9, 20, 30), 0)), r"b1\.xml, line 5: 'Rbc' is no class of the task; they are RBC"),
         (annotation(GOOD, ("RBC", (5, 9, 70, 30), 0)), r"b1\.xml, line 5: the box \(4, 8, 69, 29\) is outside"),
         (annotation(GOOD, ("RBC", (-3, 9, 20, 30), 0)), r"line 5: the box \(-4, 8, 19, 29\) is outside of the image"),
         (annotation(GOOD, ("RBC", (30, 9, 20, 30), 0)), r"line 5: the box \(29, 8, 19, 29\) ends before it begins"),
         (annotation(GOOD, ("RBC", (5, 9, 5, 30), 0)), r"line 5: the box of 'RBC' has no area"),
-        (annotation(GOOD).replace("<ymin>9<", "<ymin>x<"), r"line 4: bndbox/ymin is 'x' where a number belongs"),
-        (annotation(GOOD).replace("<xmax>20<", "<xmax>nan<"), r"line 4: bndbox/xmax is 'nan' where a number belongs"),
+        (annotation(GOOD).replace("<ymin>9<", "<ymin>x<"), r"line 4: bndbox/ymin is 'x'; it has to be a number"),
+        (annotation(GOOD).replace("<xmax>20<", "<xmax>nan<"), r"line 4: bndbox/xmax is 'nan'; it has to be a number"),
         (
             annotation(GOOD).replace("<width>64<", "<width>inf<"),
-            r"b1\.xml, line 1: size/width is 'inf' where a number belongs",
+            r"b1\.xml, line 1: size/width is 'inf'; it has to be a number of pixels",
         ),
         (
             annotation().replace("<width>64<", "<width>0<"),
@@ -64,7 +67,7 @@ GOOD: Object = ("RBC", (5, 9, 20, 30), 0)
         (annotation().replace("<width>64<", "<width>9.5<"), r"b1\.xml, line 1: height and width are 48 and 9\.5"),
         (
             annotation(GOOD).replace("<width>64<", "<width>nan<"),
-            r"b1\.xml, line 1: size/width is 'nan' where a number belongs",
+            r"b1\.xml, line 1: size/width is 'nan'; it has to be a number of pixels",
         ),
     ],
 )
@@ -188,11 +191,20 @@ def test_batches_hold_lists_of_boxes_in_order(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        (annotation(GOOD).replace("<xmin>5<", "<xmin>nan<"), "line 4: bndbox/xmin is 'nan' where a number belongs"),
-        (annotation(GOOD).replace("<width>64<", "<width>inf<"), "line 1: size/width is 'inf' where a number belongs"),
+        (annotation(GOOD).replace("<xmin>5<", "<xmin>nan<"), "line 4: bndbox/xmin is 'nan'; it has to be a number"),
+        (
+            annotation(GOOD).replace("<width>64<", "<width>inf<"),
+            "line 1: size/width is 'inf'; it has to be a number",
+        ),
+        # Two of one: which of them is meant, nobody knows.
+        (
+            annotation(GOOD).replace("<xmin>5<", "<xmin>4</xmin><xmin>5<"),
+            r"line 4: bndbox/xmin is \['4', '5'\]",
+        ),
+        (annotation(GOOD).replace("<difficult>0<", "<difficult>no<"), "line 3: difficult is 'no'; it has to be 0 or 1"),
         # Two of the same kind: numbers that Python takes and that nobody means, and one that is not there.
-        (annotation(GOOD).replace("<xmin>5<", "<xmin>1_0<"), "line 4: bndbox/xmin is '1_0' where a number belongs"),
-        (annotation(GOOD).replace("<xmin>5</xmin>", ""), "line 2: bndbox/xmin is None where a number belongs"),
+        (annotation(GOOD).replace("<xmin>5<", "<xmin>1_0<"), "line 4: bndbox/xmin is '1_0'; it has to be a number"),
+        (annotation(GOOD).replace("<xmin>5</xmin>", ""), "line 4: bndbox/xmin is missing; it has to be a number"),
     ],
 )
 def test_what_is_no_number_is_refused_by_line_b8(text: str, message: str, tmp_path: Path) -> None:

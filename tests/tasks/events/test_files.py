@@ -168,11 +168,33 @@ def test_aedat4_of_another_camera_or_without_events_is_refused(tmp_path: Path) -
         read_aedat4(nothing, Sensor(128, 128))
 
 
+@pytest.mark.parametrize(
+    ("offset", "value", "said"),
+    [(4, 0, "size is 0"), (4, -8, "size is -8"), (12, -1, "overflow is -1"), (20, -5, "number is -5")],
+)
+def test_what_the_header_of_a_packet_says_is_checked(offset: int, value: int, said: str, tmp_path: Path) -> None:
+    path = recorded.aedat3(tmp_path / "a.rec", recorded.drawn(Sensor(128, 128), 20, seed=1))
+    content = path.read_bytes()
+    start = content.index(b"#!END-HEADER\r\n") + 14
+    path.write_bytes(
+        content[: start + offset] + value.to_bytes(4, "little", signed=True) + content[start + offset + 4 :]
+    )
+    with pytest.raises(InvalidInput, match=rf"a\.rec, packet at byte {start}: {said}; it has to be at least"):
+        read_aedat3(path)
+
+
+def test_the_camera_of_aedat4_has_a_size(tmp_path: Path) -> None:
+    path = recorded.aedat4(tmp_path / "a.aedat4", recorded.drawn(Sensor(128, 128), 20, seed=1))
+    path.write_bytes(path.read_bytes().replace(b'"sizeX"', b'"sizeZ"'))
+    with pytest.raises(InvalidInput, match=r"a\.aedat4, stream \d: sizeX is missing; it has to be a number of pixels"):
+        read_aedat4(path, Sensor(128, 128))
+
+
 def test_another_version_is_refused_by_its_number(tmp_path: Path) -> None:
     events = recorded.drawn(Sensor(120, 100), 20, seed=6)
-    with pytest.raises(InvalidInput, match="says version 1"):
+    with pytest.raises(InvalidInput, match=r"old\.dat, header: version is '1'; it has to be 2"):
         read_dat(recorded.dat(tmp_path / "old.dat", events, version="1"))
-    with pytest.raises(InvalidInput, match="8 bytes"):
+    with pytest.raises(InvalidInput, match=r"wide\.dat, header: event_bytes is 12; it has to be 8"):
         read_dat(recorded.dat(tmp_path / "wide.dat", events, size=12))
 
 

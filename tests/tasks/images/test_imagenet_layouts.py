@@ -191,6 +191,12 @@ def long_field(root: Path) -> None:
     (root / "imagenet/LOC_val_solution.csv").write_text('ImageId,PredictionString\n"' + "a" * 200_000)
 
 
+def tench(root: Path) -> None:
+    unlabelled(root)
+    text = f"ImageId,PredictionString\n{trees.name(1)},tench 1 2 3 4\n"
+    (root / "imagenet/LOC_val_solution.csv").write_text(text)
+
+
 def secret(root: Path) -> None:
     trees.parquet(root / "imagenet", "validation", [-1, -1])
 
@@ -238,7 +244,12 @@ def only_train(root: Path) -> None:
         (without_meta, r"numbers classes in an order of its own, and .*meta\.mat.* is not there"),
         (damaged_meta, r"meta\.mat is not the list of classes of the development kit"),
         (unlabelled, r"nothing says their classes: .* neither ILSVRC2012_devkit_t12.* nor val\.txt"),
-        (listed("ILSVRC2012_val_00000001.JPEG 1000\n"), r"Line 1 of .*val\.txt is '.* 1000'; .* from 0 to 999"),
+        (listed("ILSVRC2012_val_00000001.JPEG 1000\n"), r"val\.txt, line 1: class is '1000'; .* from 0 to 999"),
+        (
+            listed("ILSVRC2012_val_00000001.JPEG\n"),
+            r"val\.txt, line 1: '.*JPEG' is not the name of a file and a class",
+        ),
+        (tench, r"solution\.csv, line 2: PredictionString 'tench 1 2 3 4' begins with the id of no class of ImageNet"),
         (listed("ILSVRC2012_val_00000001.JPEG 3\n"), r"val\.txt does not say the class of .*00000002\.JPEG"),
         (with_devkit(rename_third), r"foo\.JPEG is not called ILSVRC2012_val_<number> as others"),
         (with_devkit(other_caffe), r"val\.txt gives ILSVRC2012_val_00000005 the class .*, and .*ground_truth\.txt"),

@@ -174,11 +174,11 @@ def test_faults_are_named_by_file_and_line(content: str, reason: str, vases: Pat
     [
         (lambda folder: (folder / "synsetoffset2category.txt").unlink(), "There is no file .*2category.txt"),
         (lambda folder: (folder / "synsetoffset2category.txt").write_text("Urn\t1\n"), "Vase is not in .* names Urn"),
-        (lambda folder: (folder / "synsetoffset2category.txt").write_text("Vase\n"), "line 1: 'Vase' is no category"),
+        (lambda folder: (folder / "synsetoffset2category.txt").write_text("Vase\n"), "line 1: 'Vase' is not a cat"),
         (lambda folder: (folder / "00000001/02001.txt").unlink(), "02001.txt is listed in .*test.* but not there"),
         (lambda folder: _list(folder, "test").unlink(), "There is no file .*shuffled_test"),
         (lambda folder: _list(folder, "val").write_text("[1"), "shuffled_val_file_list.json is no JSON"),
-        (lambda folder: _list(folder, "val").write_text("[1]"), "has to hold names like"),
+        (lambda folder: _list(folder, "val").write_text("[1]"), "entry 1: name is 1; it has to be a name like"),
         (lambda folder: _list(folder, "test").write_text('["shape_data/2/3"]'), "no shape of category Vase"),
     ],
 )  # fmt: skip
@@ -255,7 +255,7 @@ def test_files_of_other_editors_are_read_b11(change: Callable[[bytes], bytes], v
     [
         ("Vase\t00000001\nVase\t00000002\n", r"synsetoffset2category\.txt, line 2: 'Vase\t00000002' repeats"),
         ("Vase\t00000001\nCup\t00000001\n", r"synsetoffset2category\.txt, line 2: 'Cup\t00000001' repeats"),
-        ("Vase\t../elsewhere\n", r"line 1: 'Vase\t\.\./elsewhere' is no category and its folder"),
+        ("Vase\t../elsewhere\n", r"line 1: folder '\.\./elsewhere' leads out of the dataset's"),
     ],
 )
 def test_a_category_has_one_folder_below_the_datasets_own(content: str, message: str, vases: Path) -> None:
