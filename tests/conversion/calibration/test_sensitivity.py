@@ -142,7 +142,7 @@ def test_propagated_tables_pass_means_through_the_ann(name: str) -> None:
     assert table.base == pytest.approx(simulated.base, abs=1e-10)
 
     trains: dict[fx.Node, Tensor] = {}
-    currents: dict[fx.Node, list[Tensor]] = {}
+    currents: dict[fx.Node, Sequence[Tensor]] = {}
 
     def mean_of(node: fx.Node, neuron: Neuron, steps: Sequence[Tensor]) -> Tensor:
         return torch.stack(spike_train(neuron, T, graph.channel_axis(node), steps)).mean(0)

@@ -34,6 +34,7 @@ def separable_graph() -> ConversionGraph:
         "pointwise": nn.Conv2d(2, 3, 1),
     }  # fmt: skip
     for part in parts.values():
+        assert part.bias is not None
         nn.init.uniform_(part.bias, 0.1, 0.3)
     return captured(Net(separable, **parts), IMAGES)
 
