@@ -422,10 +422,11 @@ def train(
         learning_rate=learning_rate, seed=seed, device=device, precision=precision, backbone=backbone,
         log=log or (), resume=resume, overwrite=overwrite,
     )  # fmt: skip
-    print(
-        f"{result.path}: validation {result.validation_accuracy:.2f} at epoch {result.best_epoch} of {result.epochs}, "
-        f"{result.seconds:.0f} s"
-    )
+    if result.first:
+        print(
+            f"{result.path}: validation {result.validation_accuracy:.2f} at epoch {result.best_epoch} of "
+            f"{result.epochs}, {result.seconds:.0f} s"
+        )
 
 
 def main() -> None:

@@ -101,7 +101,7 @@ def test_a_method(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     printed = follow("tutorial-method.md", files, folder, capsys)
     assert "quantile_norm  (plug-in quantile-norm 0.1)" in printed["acb list methods"].splitlines()
     assert "burst" in printed["acb list methods"].splitlines()
-    assert "0 failed, 2 does not apply" in printed["acb check quantile_norm"]
+    assert "0 failed, 2 do not apply" in printed["acb check quantile_norm"]
     found = values(folder / "results/own/results.csv")
     assert set(found) >= {("quantile_norm", "16"), ("quantile_norm:q=1.0", "4")}
     assert found["quantile_norm", "16"] > 90

@@ -52,6 +52,7 @@ class TrainingResult:
         best_epoch: number of the best epoch, from 1.
         validation_accuracy: primary metric of the best epoch on the validation split, in its unit (accuracy: percent).
         seconds: duration of this call, without the earlier part of an interrupted run.
+        first: whether this is the first of the processes that trained the network, which reports.
     """
 
     path: Path
@@ -60,6 +61,7 @@ class TrainingResult:
     best_epoch: int
     validation_accuracy: float
     seconds: float
+    first: bool
 
 
 def train(
@@ -194,6 +196,7 @@ def train(
             best_epoch=state.best_epoch,
             validation_accuracy=state.best_accuracy,
             seconds=time.perf_counter() - started,
+            first=replicas.first,
         )
 
 

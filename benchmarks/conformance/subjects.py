@@ -84,8 +84,9 @@ def print_results(name: str, results: list[Result], console: Console) -> None:
             text = f"{result.promise} Failed: {result.reason}"
         table.add_row(Text(one_line(result.name)), Text(result.verdict, STYLES[result.verdict]), Text(printable(text)))
     console.print(table)
-    counts = {verdict: sum(result.verdict == verdict for result in results) for verdict in STYLES}
-    console.print(", ".join(f"{count} {verdict}" for verdict, count in counts.items()), highlight=False)
+    passed, failed, needless = (sum(result.verdict == verdict for result in results) for verdict in STYLES)
+    rest = f"{needless} {'does' if needless == 1 else 'do'} not apply"
+    console.print(f"{passed} passed, {failed} failed, {rest}", highlight=False)
 
 
 def conformance_test(name: str, kind: Kind | None = None, data_root: Path | None = None) -> Callable[..., None]:

@@ -43,14 +43,19 @@ class SpikingModule(nn.Module):
         steps: number of steps that each sample took in the last call, int64 of shape (N,).
 
     Raises:
-        InvalidInput: there are no surrogate gradients for a layer's neurons. Loading a state dict raises it before
-            anything is loaded: where a name is missing or unknown (unless `strict` is False), or a value has another
-            shape or type, is not finite, of which neurons would make finite outputs, or a threshold not above zero.
+        InvalidInput: there are no surrogate gradients for a layer's neurons, or the surrogate is no function. Loading a
+            state dict raises it before anything is loaded: where a name is missing or unknown (unless `strict` is
+            False), or a value has another shape or type, is not finite, of which neurons would make finite outputs, or
+            a threshold not above zero.
     """
 
     def __init__(self, network: SpikingNetwork, surrogate: Surrogate | None = None) -> None:
         super().__init__()
         require_spiking(network)
+        if surrogate is not None and not callable(surrogate):
+            raise InvalidInput(
+                f"A surrogate is a function, such as conversion.modules.surrogate.triangle, and this is {surrogate!r}."
+            )
         self._network = copy.deepcopy(network)
         self.surrogate = surrogate
         graph = self._network.graph

@@ -33,7 +33,7 @@ def test_a_task_without_its_data_fails_naming_them(
     monkeypatch.setenv("COLUMNS", "400")
     assert command("cifar10", "--data-root", str(tmp_path), monkeypatch=monkeypatch) == 1
     out = capsys.readouterr().out
-    assert "4 passed, 13 failed, 0 does not apply" in out
+    assert "4 passed, 13 failed, 0 do not apply" in out
     assert "holds neither cifar-10-batches-py/ nor cifar10/" in out
 
 

@@ -112,6 +112,12 @@ def test_precision_of_weights_and_of_potentials() -> None:
     assert module.double()(IMAGES).dtype == torch.float64
 
 
+def test_a_surrogate_is_a_function() -> None:
+    network = converted("burst", phi=2)
+    with pytest.raises(InvalidInput, match="A surrogate is a function, such as .*triangle, and this is 'triangle'"):
+        SpikingModule(network, "triangle")  # type: ignore[arg-type]
+
+
 @pytest.mark.parametrize("signed", [False, True])
 @pytest.mark.parametrize(
     "surrogate", [triangle, spikingjelly_surrogate.ATan(), snntorch.surrogate.fast_sigmoid()], ids=["ours", "sj", "snn"]
