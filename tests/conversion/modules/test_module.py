@@ -114,7 +114,7 @@ def test_precision_of_weights_and_of_potentials() -> None:
 
 def test_a_surrogate_is_a_function() -> None:
     network = converted("burst", phi=2)
-    with pytest.raises(InvalidInput, match="A surrogate is a function, such as .*triangle, and this is 'triangle'"):
+    with pytest.raises(InvalidInput, match=r"A surrogate is a function, .* and this is 'triangle'"):
         SpikingModule(network, "triangle")  # type: ignore[arg-type]
 
 
