@@ -33,9 +33,9 @@ THREADS = torch.get_num_threads() if "OMP_NUM_THREADS" in os.environ else 1
 
 
 @pytest.hookimpl(optionalhook=True)
-def pytest_xdist_auto_num_workers() -> int:
-    """Two processes more than there are cores: tests that start processes spend much of their time waiting for them."""
-    return cores() + 2
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
+    """A process for each core; two more where tests start processes and spend much of their time waiting for them."""
+    return cores() + (0 if "not slow" in config.option.markexpr else 2)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

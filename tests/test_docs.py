@@ -46,6 +46,7 @@ def digits() -> dict[str, object]:
     }  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("page", ["README.md", "docs/conversion.md"])
 def test_the_library_snippet_runs(page: str, digits: dict[str, object]) -> None:
     names = dict(digits)

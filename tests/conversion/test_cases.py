@@ -200,6 +200,7 @@ ROUNDINGS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ROUNDINGS)
 def test_an_argument_that_changes_the_mathematics_is_refused_by_name_a4(name: str) -> None:
     model = Net(lambda net, x: net.b(ROUNDINGS[name](net, net.a(x).relu())), a=nn.Linear(4, 4), b=nn.Linear(4, 4))

@@ -113,6 +113,7 @@ def test_converted_it_does_not_mind_the_order_of_points(kind: str, reduce: str, 
     assert torch.allclose(moved, stayed[:, :, order] if stayed.dim() == 3 else stayed, atol=1e-12)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("kind", "reduce"), KINDS)
 def test_many_steps_come_near_the_ann(kind: str, reduce: str) -> None:
     """Products of two signals and maxima go through the difference of the running mean, so the error falls as 1 / T."""

@@ -42,6 +42,7 @@ def test_nir_goes_out_with_its_trace_and_is_read_again(
     assert import_nir(tmp_path / "net.nir").network.T == 4
 
 
+@pytest.mark.slow
 def test_onnx_goes_out_and_is_compared_with_onnxruntime(
     bench: Workbench, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -55,6 +55,7 @@ def test_new_done_stale_and_failed(bench: Workbench, store: Store, cells: list[C
     assert summary(plan(cells, bench, store)) == "3 cells: 1 new, 1 stale, 1 failed"
 
 
+@pytest.mark.slow
 def test_a_damaged_record_is_named_and_measured_again(bench: Workbench, store: Store, cells: list[Cell]) -> None:
     path = store.cells / cells[0].id / "record.json"
     before = path.read_text()

@@ -34,6 +34,7 @@ def page(results: Path) -> str:
     return (results / "report.html").read_text(encoding="utf-8")
 
 
+@pytest.mark.slow
 def test_every_row_holds_the_figures_of_its_records(page: str) -> None:
     data, opened = embedded(page, "rows"), embedded(page, "records")["records"]
     by_cell = {each.cell.id.replace("\u2028", " "): each for each, _ in ROWS}

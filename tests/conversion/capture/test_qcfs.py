@@ -66,6 +66,7 @@ def test_the_gradient_passes_the_floor_and_stops_at_the_clip(threshold: float) -
         torch.testing.assert_close(mine, reference, rtol=0, atol=1e-12)
 
 
+@pytest.mark.slow
 def test_torch_accepts_the_operation() -> None:
     threshold = torch.tensor([1.0], requires_grad=True)
     torch.library.opcheck(QCFS.default, (X.float().requires_grad_(), threshold, 4))

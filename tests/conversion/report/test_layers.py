@@ -78,6 +78,7 @@ def test_the_first_layer_inherits_nothing_however_neurons_start(start: Start) ->
     assert first.quantisation.rms > 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ARCHITECTURES)
 def test_the_first_layer_is_fed_evenly_and_the_twin_throughout(name: str) -> None:
     graph, inputs = captured_architecture(name)

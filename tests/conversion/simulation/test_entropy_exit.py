@@ -58,6 +58,7 @@ def test_bars_by_hand_in_both_readings() -> None:
     assert text == pytest.approx(code[::-1])
 
 
+@pytest.mark.slow
 @EVERY
 def test_bars_never_reached_equal_fixed_steps(name: str) -> None:
     network, x = burst(name)

@@ -65,6 +65,7 @@ def test_sweep_equals_step(code: Code, T: int, wait: Wait) -> None:
     assert all(torch.equal(step.mean(t), sweep.mean(t)) for t in range(1, T + 1))
 
 
+@pytest.mark.slow
 @EVERY
 def test_the_last_value_is_near_the_ann(code: Code, T: int, wait: Wait) -> None:
     """Calibrated on other samples, all of these tell values to about a tenth."""
@@ -135,6 +136,7 @@ def test_samples_that_leave_change_nothing_for_others(code: Code, T: int, wait: 
         torch.testing.assert_close(single.counts.tally[:, -1, 0], together.counts.tally[:, -1, sample])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("code", "T", "wait"), [(Held(), 3, 0), (OneHot(5), 3, 1), (OneHot(5), 4, 2)])
 @pytest.mark.parametrize("settled", [False, True])
 def test_one_simulation_tells_every_exit(code: Code, T: int, wait: Wait, settled: bool) -> None:

@@ -99,6 +99,7 @@ def test_the_best_candidate_is_chosen() -> None:
         assert bool((chosen <= cost(torch.outer(rows.new_tensor(shares), wanted.amax(0))) + 1e-12).all())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("code", [Held(), Binary(), SignedDigits(), OneHot(5), Differential(4), Phase(4, 4)])
 def test_energy_weighs_against_error(code: Code) -> None:
     """A higher price of spikes: fewer of them, and a larger error."""

@@ -20,6 +20,7 @@ def test_scenes_are_the_same_in_every_process() -> None:
     assert TASKS["mini_segmentation"]().digest() == first
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "count"), [("train", 1600), ("validation", 160), ("test", 160)])
 def test_every_class_and_unknown_pixels_are_in_every_split(name: Split, count: int) -> None:
     split = TASKS["mini_segmentation"]().split(name)
