@@ -9,6 +9,9 @@ STAMP := $(VENV)/.installed-dev
 # File by file in the order of tests/conftest.py, the slow ones first.
 SHARED_OUT := -n auto --maxprocesses 8 --dist loadfile --no-loadscope-reorder
 
+# Containers often say that nothing compiled be kept: each of the processes that tests start would compile again.
+export PYTHONDONTWRITEBYTECODE :=
+
 .PHONY: help bench test quick explore fuzz lint docs clean
 .DEFAULT_GOAL := help
 

@@ -7,6 +7,7 @@ completion answer without loading torch.
 
 from __future__ import annotations
 
+import gc
 import io
 import sys
 from typing import cast
@@ -19,6 +20,10 @@ from benchmarks.commands import options as opt
 from benchmarks.commands.config import user_defaults
 from benchmarks.commands.stopping import Stopped, stoppable
 from benchmarks.text import printable
+
+# The libraries leave half a million objects that stay; looking through them for garbage again and again takes a fifth
+# of the time of a command.
+gc.set_threshold(50_000)
 
 app = typer.Typer(no_args_is_help=False, pretty_exceptions_enable=False)
 
@@ -41,7 +46,7 @@ def run(
     weights: opt.Weights = WEIGHTS, device: opt.Device = "cpu", precision: opt.Precision = "auto",
     results: opt.Results = RESULTS, engine: opt.Engine = "local", workers: opt.Workers = None,
     address: opt.Address = None, rerun: opt.Rerun = "stale", price_list: opt.Prices = None,
-    energy: opt.Energy = None,
+    energy: opt.Energy = None, log: opt.Log = None,
 ) -> None:  # fmt: skip
     """Measures what is missing of a suite and writes results.csv, results.md and the leaderboard.
 
@@ -52,7 +57,7 @@ def run(
     status = measure(
         suite, tasks=task, networks=network, methods=method, T=steps, seeds=seed, limit=limit, price_list=price_list,
         data_root=data_root, weights=weights, device=device, precision=precision, engine=engine, workers=workers,
-        address=address, rerun=rerun, results=results, energy=energy,
+        address=address, rerun=rerun, results=results, energy=energy, log=log,
     )  # fmt: skip
     raise typer.Exit(status)
 
@@ -146,7 +151,7 @@ def figures(
     suite: opt.Suites = "mini", figure: opt.Figures = None, task: opt.Task = None, network: opt.Network = None,
     method: opt.Method = None, steps: opt.Steps = None, seed: opt.Seed = None, limit: opt.ReadLimit = None,
     results: opt.Results = RESULTS, price_list: opt.Prices = None, energy: opt.ReadEnergy = None,
-    to: opt.To = None,
+    data_root: opt.Data = None, to: opt.To = None,
 ) -> None:  # fmt: skip
     """Draws figures of suites from their records, as PDF, SVG and PNG; measures nothing.
 
@@ -161,7 +166,7 @@ def figures(
             price_list=price_list, energy=energy, results=results,
         )
     ]  # fmt: skip
-    draw_figures(selected, figure or (), to)
+    draw_figures(selected, figure or (), to, data_root)
 
 
 @app.command()
@@ -240,6 +245,16 @@ def publish_(suite: opt.Suite = "mini", results: opt.Results = RESULTS, to: opt.
     from benchmarks.commands.published import publish
 
     raise typer.Exit(publish(suite, results, to))
+
+
+@app.command(name="dataset")
+def dataset_(
+    to: opt.DatasetFolder, suite: opt.Suite = "mini", results: opt.Results = PUBLISHED, push: opt.Push = None
+) -> None:
+    """Writes a published suite as the folder of a Hugging Face dataset; sends nothing without --push."""
+    from benchmarks.commands.dataset import dataset
+
+    dataset(suite, results, to, push)
 
 
 @app.command(name="verify")
@@ -391,7 +406,7 @@ def train(
     weights: opt.Weights = WEIGHTS, epochs: opt.Epochs = None, batch_size: opt.BatchSize = None,
     learning_rate: opt.LearningRate = None, seed: int = 0, device: opt.Device = "cpu",
     precision: opt.TrainingPrecision = "float32", backbone: opt.Backbone = None,
-    tensorboard: opt.TensorBoard = None, resume: opt.Resume = True, overwrite: opt.Overwrite = False,
+    log: opt.Log = None, resume: opt.Resume = True, overwrite: opt.Overwrite = False,
 ) -> None:  # fmt: skip
     """Trains a network; the best epoch on a validation split of the training set is kept."""
     from adapters import NETWORKS
@@ -405,7 +420,7 @@ def train(
     result = train_network(
         kind, TASKS[task](data_root), weights, epochs=epochs, batch_size=batch_size,
         learning_rate=learning_rate, seed=seed, device=device, precision=precision, backbone=backbone,
-        tensorboard=tensorboard, resume=resume, overwrite=overwrite,
+        log=log or (), resume=resume, overwrite=overwrite,
     )  # fmt: skip
     print(
         f"{result.path}: validation {result.validation_accuracy:.2f} at epoch {result.best_epoch} of {result.epochs}, "

@@ -173,7 +173,8 @@ class Network(ABC):
         """Raw samples to inputs of the ANN: (inputs / 255 - mean) / std, float32."""
         mean = torch.tensor(self.mean, device=inputs.device).view(-1, 1, 1)
         std = torch.tensor(self.std, device=inputs.device).view(-1, 1, 1)
-        return (inputs.float() / 255 - mean) / std
+        # In place: a batch of photographs is large.
+        return (inputs.float() / 255).sub_(mean).div_(std)
 
     def spiking_input(self, inputs: Tensor) -> NetworkInput:
         """Raw samples to inputs of the spiking network: those of the ANN at every step, or frames with that mean."""

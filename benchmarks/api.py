@@ -11,6 +11,7 @@ from pathlib import Path
 import pandas as pd
 from pydantic import InstanceOf
 
+from adapters.loggers import Log
 from benchmarks.arguments import Folder, Names, Numbers, Positive, Share, checked, listed
 from benchmarks.choices import RESULTS, WEIGHTS, EngineName, Precision, Rerun
 from benchmarks.engines import Engine, make_engine
@@ -19,6 +20,7 @@ from benchmarks.execution.estimate import time_needed
 from benchmarks.execution.plan import cells_to_run, impossible_cells, plan, summary
 from benchmarks.execution.profiles import refuse_foreign_profiles
 from benchmarks.execution.worker import Job, Settings, fail, workbench
+from benchmarks.pages.logged import log_cell
 from benchmarks.pages.publish import write_pages
 from benchmarks.pages.tables import collect_cells, read_table
 from benchmarks.records.manifest import check_files, is_published
@@ -140,7 +142,7 @@ def run_suite(
     T: Numbers = None, seeds: Numbers = None, limit: Positive | None = None, data_root: Folder | None = None,
     weights: Folder = WEIGHTS, device: str = "cpu", precision: Precision = "auto", engine: EngineName = "local",
     workers: Positive | None = None, address: str | None = None, rerun: Rerun = "stale", price_list: str | None = None,
-    energy: Share | None = None, results: Folder = RESULTS,
+    energy: Share | None = None, results: Folder = RESULTS, log: Names = None,
 ) -> pd.DataFrame:  # fmt: skip
     """Measures what is missing of a suite, writes its tables and the leaderboard; what `run_all.py run` does.
 
@@ -166,6 +168,7 @@ def run_suite(
         energy: share of the ANN's energy: of the suite's methods, those that can aim at one, with this target; the
             results become a suite of their own.
         results: folder of records and tables.
+        log: loggers that receive every cell that is measured, "tensorboard:DIR" (docs/running.md).
 
     Returns:
         The tidy table of results.csv, the rows of the selected cells: one for each cell and metric. A cell that could
@@ -181,12 +184,13 @@ def run_suite(
     )  # fmt: skip
     folder = None if data_root is None else Path(data_root)
     settings = Settings(folder, Path(weights), device, precision, Path(results) / "converted")
+    loggers = Log(listed(log))
     frames: list[pd.DataFrame] = []
     for selected in chosen:
         time_limit = selected.suite.time_limit
         pool = make_engine(engine, workers=workers, device=device, time_limit=time_limit, address=address)
         try:
-            _measure(selected, settings, pool, rerun)
+            _measure(selected, settings, pool, rerun, loggers)
         except Interrupted as stopped:
             raise Interrupted(pd.concat([*frames, stopped.frame], ignore_index=True)) from None
         frames.append(selected.write_pages())
@@ -228,7 +232,7 @@ def _read_whole(table: Path) -> pd.DataFrame:
     return read_table(table)
 
 
-def _measure(selected: Selected, settings: Settings, pool: Engine, rerun: Rerun) -> None:
+def _measure(selected: Selected, settings: Settings, pool: Engine, rerun: Rerun, log: Log) -> None:
     """Measures the cells that have to be run; for each that cannot be measured a record holds the reason."""
     suite, cells, store = selected.suite, selected.cells, selected.working
     print(f"Suite {suite.name}: loading data and networks", file=sys.stderr)
@@ -248,7 +252,10 @@ def _measure(selected: Selected, settings: Settings, pool: Engine, rerun: Rerun)
     for cell in to_run if again else ():
         workbench(settings).forget(cell)
     try:
-        run_jobs([jobs[cell.id] for cell in to_run], pool, store, None if needed.unknown else needed.seconds)
+        run_jobs(
+            [jobs[cell.id] for cell in to_run], pool, store, None if needed.unknown else needed.seconds,
+            lambda cell: log_cell(log, suite, store, cell),
+        )  # fmt: skip
     except KeyboardInterrupt:
         raise Interrupted(selected.write_pages()) from None
 

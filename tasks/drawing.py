@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from torch import Tensor
 
@@ -25,6 +26,39 @@ class Panel:
 
     title: str
     answer: Any
+
+
+@dataclass(frozen=True)
+class Mark:
+    """Something that an answer says of its sample: a box, or the places of one class.
+
+    Attributes:
+        label: its class.
+        score: how sure a network is of it; None where it does not say so, and for truth.
+    """
+
+    label: int
+    score: float | None = None
+
+
+class Printed(ABC):
+    """A target that can be printed: what it marks in colours of the page, what it says about them in the margin."""
+
+    hides: ClassVar[bool]
+    """Whether an answer covers its sample, which then needs a panel of its own."""
+    key: ClassVar[str]
+    """A sentence on how to read what is painted; the legend of the classes is beside it."""
+
+    @abstractmethod
+    def marks(self, answer: Any) -> list[Mark]:
+        """What an answer, a target or a prediction, says of its sample, the surest first."""
+
+    @abstractmethod
+    def paint(self, axis: Axes, sample: Tensor, answer: Any, colours: Mapping[int, str]) -> None:
+        """Draws an answer into axes without ticks: its marks in the colours of their classes, no text but numbers.
+
+        Marks that have scores are numbered from 1 in the order of `marks`.
+        """
 
 
 def sheet(rows: Sequence[tuple[Tensor, Sequence[Panel]]], classes: Sequence[str], draw: Painter, dpi: int) -> Figure:

@@ -56,6 +56,7 @@ def test_the_library_snippet_runs(page: str, digits: dict[str, object]) -> None:
     assert (readout.mean(8).argmax(1) == ann(images).argmax(1)).float().mean() > 0.95  # type: ignore[attr-defined,operator]
 
 
+@pytest.mark.slow
 def test_the_snippets_of_the_module_run(digits: dict[str, object], capsys: pytest.CaptureFixture[str]) -> None:
     names, snippets = dict(digits), blocks("docs/module.md", "python")
     assert len(snippets) == 2
@@ -81,6 +82,7 @@ def test_the_example_of_training_through_spikes_runs(
     assert re.search(r"converted, T = 2: .*\nfine-tuned: ", capsys.readouterr().out)
 
 
+@pytest.mark.slow
 def test_the_snippets_of_exchange_run(
     digits: dict[str, object], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -199,6 +201,7 @@ def test_links_between_pages_lead_somewhere() -> None:
                 assert (page.parent / target).exists(), f"{page.name} links to {target}"
 
 
+@pytest.mark.slow
 def test_every_term_of_the_glossary_is_used() -> None:
     """By its own words, or by the name in the code that stands in brackets behind it."""
     code = [path for room in ("conversion", "tasks", "adapters", "benchmarks") for path in (ROOT / room).rglob("*.py")]

@@ -21,8 +21,8 @@ from torch.utils._pytree import tree_map
 from torch.utils.data import DataLoader, Dataset
 
 from adapters.base import Network, Recipe
+from adapters.loggers import Log
 from adapters.training.augmentations import AUGMENTATIONS
-from adapters.training.curves import Curves
 from adapters.training.progress import EpochProgress
 from adapters.training.replicas import Replicas, Shares, joined
 from adapters.training.resume import TrainingState
@@ -74,7 +74,7 @@ def train(
     device: str = "cpu",
     precision: Precision = "float32",
     backbone: Path | None = None,
-    tensorboard: Path | None = None,
+    log: Sequence[str] = (),
     resume: bool = True,
     overwrite: bool = False,
 ) -> TrainingResult:
@@ -92,12 +92,13 @@ def train(
         device: torch's name of the device.
         precision: bfloat16 runs forward and backward under autocast; weights stay float32.
         backbone: pretrained weights that the network starts from, see `load_backbone`; None for random ones.
-        tensorboard: a folder for TensorBoard, which receives the loss, learning rate and score of every epoch.
+        log: loggers, "tensorboard:curves", which receive the loss, learning rate and score of every epoch.
         resume: continue an interrupted run found in `output_dir`; False starts over.
         overwrite: replace weights that `output_dir` already holds.
 
     Raises:
-        InvalidInput: for settings out of range, before any work; later, when the loss is not finite.
+        InvalidInput: for settings out of range or a logger that cannot write, before any work; later, when the loss is
+            not finite.
         DataMissing: when the task's data are not on disk.
         CheckpointError: when the interrupted run found is damaged or had other settings, or the backbone does not fit.
     """
@@ -114,7 +115,7 @@ def train(
     ):
         place = replicas.device
         name = f"{network.name}_{task.name}"
-        curves = Curves(tensorboard / name if tensorboard is not None and replicas.first else None)
+        logged = Log(log if replicas.first else ())
         task.require()
         model, pretrained = _build(adapter, network, backbone, seed)
         data, validation = task.split("train"), task.split("validation")
@@ -143,7 +144,10 @@ def train(
             collate_fn=task.collate,
         )  # fmt: skip
         forward = replicas.parallel(state.model)
-        with EpochProgress(name, recipe.epochs, state.epoch, len(loader), replicas.first) as progress, curves:
+        with (
+            EpochProgress(name, recipe.epochs, state.epoch, len(loader), replicas.first) as progress,
+            logged.run(name, settings) as row,
+        ):
             while state.epoch < recipe.epochs:
                 sampler.epoch = state.epoch
                 torch.manual_seed(mix(seed, state.epoch))
@@ -162,12 +166,13 @@ def train(
                 state.complete_epoch(accuracy)
                 if replicas.first:
                     state.save(interrupted, settings)
-                curves.add(
+                logged.add(
                     state.epoch,
                     {"loss": loss, "learning rate": rate, f"validation {task.primary_metric}": accuracy},
                 )
                 note = "" if accuracy is None else f", validation {accuracy:.2f}"
                 progress.complete_epoch(f"loss {loss:.4f}{note}")
+            row |= {"best epoch": state.best_epoch, f"best validation {task.primary_metric}": state.best_accuracy}
 
         provenance = {
             **identity,

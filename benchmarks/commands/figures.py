@@ -12,15 +12,18 @@ from benchmarks.pages.figures.data import Source
 from benchmarks.pages.figures.families import FAMILIES, family
 from benchmarks.pages.figures.style import save, styled
 from benchmarks.text import printable
-from conversion.errors import BenchmarkError
+from conversion.errors import BenchmarkError, DataMissing
 
 
-def draw_figures(selected: Sequence[Selected], names: Sequence[str], to: Path | None) -> None:
+def draw_figures(
+    selected: Sequence[Selected], names: Sequence[str], to: Path | None, data_root: Path | None = None
+) -> None:
     """Draws figures and prints the path of each PNG; a PDF and an SVG stand beside it.
 
     Args:
         names: families by name or number; all that records are there for when empty.
         to: the folder of the files; `figures` beside the records of the first suite when left out.
+        data_root: folder of the datasets, for figures of samples.
 
     Raises:
         BenchmarkError: a suite was not measured, or the records hold nothing of what was asked for.
@@ -31,17 +34,22 @@ def draw_figures(selected: Sequence[Selected], names: Sequence[str], to: Path | 
     for each in selected:
         if needs_records and each.absence:
             raise BenchmarkError(each.absence)
-        sources.append(Source(each.suite, each.cells, each.store))
+        sources.append(Source(each.suite, each.cells, each.store, data_root))
     folder = to or selected[0].store.folder / "figures"
     folder.mkdir(parents=True, exist_ok=True)
     absent = []
     with styled():
         for drawing in wanted or [each for each in FAMILIES if not each.computed]:
-            drawn = [save(plot.figure, folder, plot.name) for plot in drawing.draw(sources)]
-            for paths in drawn:
-                print(printable(str(paths[-1])))
-            if not drawn:
-                absent.append(_absence(drawing, sources))
+            drawn = 0
+            try:
+                for plot in drawing.draw(sources):
+                    print(printable(str(save(plot.figure, folder, plot.name)[-1])), flush=True)
+                    drawn += 1
+            except DataMissing as missing:
+                absent.append(str(missing))
+            else:
+                if not drawn:
+                    absent.append(_absence(drawing, sources))
     if wanted and absent:
         raise BenchmarkError("\n".join(absent))
     if len(absent) == len(FAMILIES):

@@ -66,6 +66,12 @@ Address = Annotated[
 ]
 Rerun = Annotated[choices.Rerun, typer.Option(help="Which finished cells to run again.")]
 
+# Of run and train.
+Log = Annotated[
+    list[str] | None,
+    typer.Option("--log", help="Write curves to tensorboard:DIR, mlflow:ADDRESS or wandb:PROJECT; repeatable."),
+]
+
 # Of figures and tables.
 Suites = Annotated[
     str,
@@ -95,6 +101,8 @@ Update = Annotated[bool, typer.Option("--update", help="Take the records of --su
 Markdown = Annotated[Path | None, typer.Option(help="Write the verdicts to this file as Markdown.")]
 Junit = Annotated[Path | None, typer.Option(help="Write the verdicts to this file as JUnit XML.")]
 Published = Annotated[Path, typer.Option("--to", help="Folder of the published suites.")]
+DatasetFolder = Annotated[Path, typer.Option("--to", help="Folder of the files.")]
+Push = Annotated[str | None, typer.Option(metavar="OWNER/NAME", help="Upload it to this dataset of the hub.")]
 Cells = Annotated[int, typer.Option(min=1, help="How many cells, cheap ones of each method first.")]
 Draw = Annotated[int, typer.Option("--seed", help="Draws the cells.")]
 RecordOutcome = Annotated[bool, typer.Option("--record", help="Keep the outcome with the published suite.")]
@@ -134,7 +142,6 @@ BatchSize = Annotated[int | None, typer.Option(help="In place of the network's r
 LearningRate = Annotated[float | None, typer.Option(help="In place of the network's recipe.")]
 TrainingPrecision = Annotated[choices.TrainingPrecision, typer.Option(help="bfloat16 is mixed precision.")]
 Backbone = Annotated[Path | None, typer.Option(help="Pretrained weights to start from; docs/training.md.")]
-TensorBoard = Annotated[Path | None, typer.Option(help="Write curves for TensorBoard to this folder.")]
 Resume = Annotated[bool, typer.Option(help="Continue an interrupted run.")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace weights that are there already.")]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import re
 import signal
@@ -176,6 +177,7 @@ def _choose(waiting: Sequence[Job], slot: _Slot, busy: Collection[_Slot]) -> int
 def _initialise_worker(number: int, workers: int, gpus: int, run: int, since: float) -> None:
     """Prepares a new process: sets its share of the cores and its GPU, and ends it when its run is gone."""
     torch.set_num_threads(threads(workers))
+    gc.freeze()  # What the server has loaded stays: no search for garbage looks through it, or copies its pages.
     # torch.fx uses tqdm if it is installed. Its lock between processes leaks when a process is killed, and Python warns
     # of it at the end of the run.
     with suppress(ImportError):

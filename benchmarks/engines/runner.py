@@ -3,24 +3,29 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from benchmarks.engines import Engine
 from benchmarks.execution.watch import Watch
 from benchmarks.execution.worker import Job, JobResult
 from benchmarks.records.leases import Leases
 from benchmarks.records.store import Store
+from benchmarks.suites.cell import Cell
 from conversion.errors import BenchmarkError
 
 # Seconds between looks at cells that another run works on.
 PATIENCE = 1.0
 
 
-def run(jobs: Sequence[Job], engine: Engine, store: Store, seconds: float | None = None) -> list[tuple[Job, JobResult]]:
+def run(
+    jobs: Sequence[Job], engine: Engine, store: Store, seconds: float | None = None,
+    measured: Callable[[Cell], None] | None = None,
+) -> list[tuple[Job, JobResult]]:  # fmt: skip
     """Runs jobs; each ends as a record, "done" or "failed".
 
     Args:
         seconds: estimated time of the run, for its display; None if unknown.
+        measured: is told each cell of these jobs whose record is there.
 
     Raises:
         BenchmarkError: no record can be written any more; earlier records are intact.
@@ -41,6 +46,8 @@ def run(jobs: Sequence[Job], engine: Engine, store: Store, seconds: float | None
                 else:
                     finished.append((job, result))
                     watch.finish(job.cell, result)
+                    if measured is not None:
+                        measured(job.cell)
             if held:
                 watch.say(f"{len(held)} cells are being measured by another run; waiting for their records")
             elsewhere += held

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
-from benchmarks.freshness.modules import Chain, Module, chain, chains, written
+from benchmarks.freshness.modules import Chain, Module, chain, chains
 
 # Code without effect on figures: training of weights (which have a digest), errors, sources of data and weights, and
 # ONNX files, which no network of a suite comes from.
@@ -115,11 +115,10 @@ class Closure:
         parts: list[str] = []
         reaches: set[Name] = set()
         for statement in statements:
-            statement = self._relevant(module, statement)
-            parts.append(written(statement))
-            local, _ = module.imports(list(ast.walk(statement)))
-            for link in sorted(set(chains(statement))):
-                target = self._resolve(module.name, link, local)
+            content = module.content(self._relevant(module, statement))
+            parts.append(content.text)
+            for link in content.links:
+                target = self._resolve(module.name, link, content.local)
                 if target is None or _left_out(target):
                     continue
                 if self._module(target[0]) is not None:
@@ -139,8 +138,11 @@ class Closure:
             target = self._resolve(module.name, chain(value.func), {}) if isinstance(value, ast.Call) else None
             return target is None or not _left_out(target)
 
+        body = [part for part in statement.body if counts(part)]
+        if len(body) == len(statement.body):
+            return statement
         kept = {field: getattr(statement, field) for field in statement._fields}
-        return ast.ClassDef(**kept | {"body": [part for part in statement.body if counts(part)]})
+        return ast.ClassDef(**kept | {"body": body})
 
     def _resolve(self, module: str, link: Chain, local: Mapping[str, tuple[str, Chain]]) -> Name | None:
         """The module and name of the definition that a chain of names refers to; None for builtins and variables."""
@@ -170,7 +172,7 @@ class Closure:
             modules = (self._module(name) for package in self._folders for name in self._names(package))
             for module in filter(None, modules):
                 for statement in module.acting:
-                    act = (module.name, f"statement {digest(written(statement))}")
+                    act = (module.name, f"statement {digest(module.content(statement).text)}")
                     self._statements[act] = statement
                     for subject in self._subjects(module.name, statement):
                         self._effects.setdefault(subject, set()).add(act)
@@ -214,7 +216,8 @@ def digest(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-@lru_cache(maxsize=512)
+# More than the modules of the benchmark and of a plug-in in a large package: closures ask for all of them in turn.
+@lru_cache(maxsize=2048)
 def _module(name: str, text: str, package: bool) -> Module:
     """A parsed module, the same for every closure that finds this text."""
     return Module(name, text, package)

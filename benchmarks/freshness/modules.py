@@ -3,10 +3,26 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 
 # A name and the attributes read from it: ("F", "conv2d").
 Chain = tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Content:
+    """What a statement says.
+
+    Attributes:
+        text: see `written`.
+        links: the names that it refers to, sorted.
+        local: the names that it imports itself, as in `Module.imported`.
+    """
+
+    text: str
+    links: tuple[Chain, ...]
+    local: Mapping[str, tuple[str, Chain]]
 
 
 class Module:
@@ -36,8 +52,16 @@ class Module:
         self.stars: list[str] = []
         self.acting: list[ast.stmt] = []
         self.decorated: list[ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef] = []
+        self._contents: dict[ast.stmt, Content] = {}
         for statement in ast.parse(text).body:
             self._read(statement)
+
+    def content(self, statement: ast.stmt) -> Content:
+        """What a statement of this module says, read once for all closures."""
+        if statement not in self._contents:
+            local, _ = self.imports(list(ast.walk(statement)))
+            self._contents[statement] = Content(written(statement), tuple(sorted(set(chains(statement)))), local)
+        return self._contents[statement]
 
     def _read(self, statement: ast.stmt) -> None:
         if isinstance(statement, (ast.Import, ast.ImportFrom)):

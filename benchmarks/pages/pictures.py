@@ -1,4 +1,4 @@
-"""Pictures of predictions: truth, ANN and conversions side by side (Figure 7 of the paper).
+"""Pictures of predictions for `report`: truth, ANN and all conversions of one T side by side, for the screen.
 
 The task's target draws them from the predictions that a run stores beside its records and from the samples of the task:
 a picture for each of the first test samples and a contact sheet of all of them, or a confusion matrix for every row of

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy import stats
+from scipy.special import stdtrit
 
 # Columns that identify a table cell; its rows differ in the seed.
 ROW = ["task", "network", "profile", "calibration", "method", "T"]
@@ -53,7 +53,7 @@ def half_width(values: Iterable[float]) -> float:
 @cache
 def _quantile(n: int) -> float:
     """t(0.975, n - 1)."""
-    return float(stats.t.ppf(0.975, n - 1))
+    return float(stdtrit(n - 1, 0.975))
 
 
 def complete(frame: pd.DataFrame) -> pd.DataFrame:

@@ -76,7 +76,7 @@ class ConversionCache:
     """Converts, and keeps the network after every stage.
 
     Stages are recognised by the code of their class and their fields. A stage that is no frozen dataclass of plain
-    values, or that replaces the network's graph, is run every time, as are all stages after it.
+    values, or that replaces the network's graph by another, is run every time, as are all stages after it.
 
     Args:
         folder: folder of the stored networks; None keeps those of one ANN in memory only.
@@ -122,7 +122,7 @@ class ConversionCache:
             network, search = run_stage(stages[position], found.network, samples)
             searches = found.searches if search is None else (*found.searches, search)
             found = Converted(network, found.seconds + self.now() - started, searches=searches)
-            if network.graph is not graph:
+            if network.graph.origin is not graph:
                 keys = keys[:position]
             if position < len(keys) and position < len(stages) - 1:
                 self._save(keys[position], found)
@@ -157,7 +157,7 @@ class ConversionCache:
 
     def _load(self, key: str, graph: ConversionGraph) -> Converted | None:
         kept = self._memory.get(key)
-        if kept is not None and kept.network.graph is graph:
+        if kept is not None and kept.network.graph.origin is graph:
             return kept
         if self.folder is None:
             return None
@@ -200,7 +200,8 @@ class ConversionCache:
             self.folder = None
 
     def _remember(self, key: str, found: Converted) -> None:
-        if any(other.network.graph is not found.network.graph for other in self._memory.values()):
+        graph = found.network.graph.origin
+        if any(other.network.graph.origin is not graph for other in self._memory.values()):
             self._memory.clear()  # Cells of one network follow each other.
         self._memory[key] = found
 

@@ -63,6 +63,7 @@ def run_stage(
     stage: Stage, network: SpikingNetwork, calibration: Calibration
 ) -> tuple[SpikingNetwork, Search | None]:  # fmt: skip
     """Runs a stage once; returns the network, and what it chose from if it is a search."""
+    calibration = calibration.on(network.graph)
     if not isinstance(stage, AdaFire | SSC):
         return stage(network, calibration), None
     found = stage.search(network, calibration)

@@ -6,7 +6,10 @@ For every layer i and candidate k, with all other layers as they are,
     E_i(k) = spikes that layer i fires, or the synaptic operations they cause.
 
 Layers before i do not depend on the change: the network runs once, and then for each layer only the nodes that follow,
-with the candidates of the layer side by side in one batch. Their other inputs are replayed from the first run.
+with the candidates of the layer side by side in one batch. Their other inputs are replayed from the first run. Either
+the layers that follow are simulated again, or what the change does is estimated without: the ANN's layers take the mean
+output of the candidate and that of the layer itself, and the difference of their answers is added to the output of the
+first run. One pass then takes the place of T steps.
 E_i leaves out what the change does to the spikes of later layers. That keeps the sum over layers separable, which the
 dynamic programme needs.
 """
@@ -23,7 +26,7 @@ from torch import Tensor, fx
 from torch.utils import _pytree as pytree
 
 from conversion.calibration.progress import Progress
-from conversion.capture.graph import ConversionGraph
+from conversion.capture.graph import ConversionGraph, evaluate
 from conversion.counting.operations import KINDS
 from conversion.errors import InvalidInput
 from conversion.simulation.compiling import worth_compiling
@@ -34,9 +37,11 @@ from conversion.simulation.readout import RunningMean
 from conversion.simulation.schedules import StepSchedule, TimeSeries, sweep
 
 Energy = Literal["spikes", "synops_unary"]
-# Samples whose values are kept for all steps, and copies of samples that run side by side; a GPU takes more of both.
+Effect = Literal["simulated", "propagated"]
+# Samples whose values are kept for all steps, and copies of samples that run side by side. A GPU takes more of both, as
+# does the estimate, where the copies run for one step.
 SAMPLES, STACK = 8, 64
-SAMPLES_GPU, STACK_GPU = 32, 256
+SAMPLES_MORE, STACK_MORE = 32, 256
 # Largest number of values that all layers may have in all steps for these samples; two numbers are kept of each.
 VALUES = 2**30
 
@@ -60,8 +65,9 @@ class Sensitivity:
 
 @torch.no_grad()
 def measure_sensitivity(
-    network: SpikingNetwork, inputs: NetworkInput, candidates: Mapping[fx.Node, Sequence[Neuron]], energy: Energy
-) -> Sensitivity:
+    network: SpikingNetwork, inputs: NetworkInput, candidates: Mapping[fx.Node, Sequence[Neuron]], energy: Energy,
+    effect: Effect = "simulated",
+) -> Sensitivity:  # fmt: skip
     """Measures the candidates of every layer, one layer changed at a time.
 
     Args:
@@ -69,25 +75,27 @@ def measure_sensitivity(
         inputs: constant inputs, shape (N, ...), or frames in time.
         candidates: by layer, neurons to replace its own. Its own are not simulated again.
         energy: the count of a layer's spikes, one of `conversion.counting.operations.KINDS`.
+        effect: whether the layers that follow are simulated, or means are propagated through those of the ANN.
 
     Raises:
         InvalidInput: an output of the network is no distribution over classes.
     """
     graph = network.graph
     _require_classes(graph)
-    on_cpu = graph.example.device.type == "cpu"
-    samples, stack = (SAMPLES, STACK) if on_cpu else (SAMPLES_GPU, STACK_GPU)
+    few = graph.example.device.type == "cpu" and effect == "simulated"
+    samples, stack = (SAMPLES, STACK) if few else (SAMPLES_MORE, STACK_MORE)
     side_inputs = {node: _side_inputs(network, node) for node in network.neurons}
     # Divergence and energy, summed over samples.
     sums = {node: torch.zeros(2, len(row), dtype=torch.float64) for node, row in candidates.items()}
-    simulations = sum(len(row) for row in candidates.values()) / 2  # A candidate runs half of the network.
+    # A candidate runs half of the network, or its own layer alone.
+    simulations = sum(map(len, candidates.values())) / (2 if effect == "simulated" else len(candidates))
     values = network.T * sum(map(torch.Tensor.numel, network.connectivity.fan_out.values()))
     samples = max(1, min(samples, VALUES // values))
     fast = worth_compiling(simulations * len(inputs) * values, graph.example.device)
     base, batches = 0.0, split_batches(inputs, samples)
     progress = Progress(logger, "sensitivity", len(batches) * len(candidates))
     for number, batch in enumerate(batches, start=1):
-        run = _BaseRun(network, batch, side_inputs, energy, fast)
+        run = _BaseRun(network, batch, side_inputs, energy, effect, fast)
         base += run.divergence
         for layer, (node, row) in enumerate(candidates.items(), start=1):
             for column, neuron in enumerate(row):
@@ -125,35 +133,68 @@ class _BaseRun:
 
     def __init__(
         self, network: SpikingNetwork, batch: NetworkInput, side_inputs: Mapping[fx.Node, Sequence[fx.Node]],
-        energy: Energy, fast: bool,
+        energy: Energy, effect: Effect, fast: bool,
     ) -> None:  # fmt: skip
         self.network, self.side_inputs, self.kind = network, side_inputs, KINDS.index(energy)
+        self.output_with = self._simulated if effect == "simulated" else self._propagated
         self.frames = [network.graph.cast(step) for step in input_steps(batch, network.T)]
         self.fast = fast
         self.energy: dict[fx.Node, float] = {}
+        self.sent: dict[fx.Node, Tensor] = {}
         currents = {node.all_input_nodes[0] for node in network.neurons}
         self.series = sweep(network, [self.frames], network.T, self._spike, also=currents.union(*side_inputs.values()))
         self.reference = network.graph.run(mean_input(batch))
         replay = {node: self.series[node][0] for node in network.readout}
-        self.divergence = float(symmetric_kl(self._output(self.frames, replay), self.reference).sum())
+        self.output = self._output(self.frames, replay)
+        self.divergence = float(symmetric_kl(self.output, self.reference).sum())
 
     def change(self, node: fx.Node, neurons: Sequence[Neuron]) -> Tensor:
         """Divergence and energy with each of some candidates as a layer's neurons: shape (2, candidates)."""
         copies = len(neurons)
         currents = self.series[node.all_input_nodes[0]][0]
         fired = [self._fire(node, neuron, currents) for neuron in neurons]
+        output = self.output_with(node, [train for train, _ in fired])
+        divergence = symmetric_kl(output, repeated(self.reference, copies)).view(copies, -1).sum(1).cpu()
+        return torch.stack([divergence, torch.tensor([energy for _, energy in fired], dtype=torch.float64)])
+
+    def _simulated(self, node: fx.Node, trains: Sequence[Sequence[Tensor]]) -> Any:
+        """The outputs with some spike trains of a layer, one after the other in one batch."""
+        copies = len(trains)
         replay = {
             source: [source.meta["layout"].join([value] * copies) for value in self.series[source][0]]
             for source in self.side_inputs[node]
         }
-        replay[node] = [torch.cat(outputs) for outputs in zip(*(train for train, _ in fired), strict=True)]
-        reference = pytree.tree_map(lambda part: torch.cat([part] * copies), self.reference)
-        output = self._output([torch.cat([frame] * copies) for frame in self.frames], replay)
-        divergence = symmetric_kl(output, reference).view(copies, -1).sum(1).cpu()
-        return torch.stack([divergence, torch.tensor([energy for _, energy in fired], dtype=torch.float64)])
+        replay[node] = [torch.cat(outputs) for outputs in zip(*trains, strict=True)]
+        return self._output([repeated(frame, copies) for frame in self.frames], replay)
+
+    def _propagated(self, node: fx.Node, trains: Sequence[Sequence[Tensor]]) -> Any:
+        """The same, estimated from the means of the trains."""
+        network, copies = self.network, 1 + len(trains)
+        inputs = repeated(self.frames[0], copies)
+        values = network.start(inputs)
+        for source in self.side_inputs[node]:
+            values[source] = source.meta["layout"].join([self._mean(self.series[source][0])] * copies)
+        values[node] = torch.cat([self.sent[node], *map(self._mean, trains)])
+        after = network.graph.downstream({node}) - {node}
+        for later in network.body:
+            if later in after:
+                values[later] = evaluate(later, values)
+        outputs = network.decode({source: values[source] for source in network.readout}, inputs)
+
+        def moved(found: Tensor, measured: Tensor) -> Tensor:
+            without, *changed = found.split(len(measured))
+            return torch.cat([measured + (part - without) for part in changed])
+
+        return pytree.tree_map(moved, outputs, self.output)
+
+    def _mean(self, steps: Sequence[Tensor]) -> Tensor:
+        """The mean over the steps that the readout takes."""
+        read = steps[self.network.readout_start : self.network.readout_end]
+        return sum(read[1:], read[0]) / len(read)
 
     def _spike(self, node: fx.Node, currents: TimeSeries) -> TimeSeries:
         outputs, self.energy[node] = self._fire(node, self.network.neurons[node], currents[0])
+        self.sent[node] = self._mean(outputs)
         return [outputs]
 
     def _fire(self, node: fx.Node, neuron: Neuron, currents: Sequence[Tensor]) -> tuple[list[Tensor], float]:
@@ -181,6 +222,11 @@ class _BaseRun:
         for _ in range(network.T):
             running.add(schedule.advance())
         return network.decode(running.value(), frames[0])
+
+
+def repeated(values: Any, copies: int) -> Any:
+    """Tensors of a batch with the batch several times, one after the other."""
+    return pytree.tree_map(lambda part: torch.cat([part] * copies), values)
 
 
 def _side_inputs(network: SpikingNetwork, node: fx.Node) -> list[fx.Node]:

@@ -9,6 +9,10 @@ train (lateral-inhibition pooling). Operations that reach no weights, such as a 
 
 Methods whose last layer spikes too need neurons at the output. An output encoder is their place: the identity, as an
 operation of the readout, until a method puts neurons there.
+
+Weights that read the sums of other weights, with no activation between, multiply a number at every step: so in linear
+bottlenecks, and where a pointwise convolution follows a depthwise one. Encoders between the two are an option, since
+they cost an error of their own (`insert_encoders_between`).
 """
 
 from __future__ import annotations
@@ -41,6 +45,29 @@ def insert_output_encoders(module: fx.GraphModule, rules: Mapping[fx.Node, OpRul
         computed = rules[node].role in (Role.LINEAR, Role.NONLINEAR)
         if computed and isinstance(value, torch.Tensor) and value.is_floating_point():
             _insert(node, [output], "output").meta[AT_OUTPUT] = True
+
+
+def insert_encoders_between(rules: Mapping[fx.Node, OpRule]) -> list[fx.Node]:
+    """Inserts an encoder wherever weights read what other weights make of spikes, in place; returns the encoders."""
+    sums: set[fx.Node] = set()
+    spiking: set[fx.Node] = set()
+    sites: dict[fx.Node, list[fx.Node]] = {}
+    for node, rule in rules.items():
+        sources = [source for source in node.all_input_nodes if source.meta["signal"]]
+        if rule.role is Role.FIRING:
+            spiking.add(node)
+            continue
+        if spiking.isdisjoint(sources):
+            continue  # Computed once, as what comes before the first neurons is.
+        spiking.add(node)
+        summed = not sums.isdisjoint(sources)
+        if rule.transport is Transport.SYNAPSE:
+            if summed:
+                sites.setdefault(sources[0], []).append(node)
+            sums.add(node)
+        elif rule.transport is not None and summed:
+            sums.add(node)
+    return [_insert(source, readers, "between") for source, readers in sites.items()]
 
 
 def _insert(node: fx.Node, users: Sequence[fx.Node], kind: str) -> fx.Node:

@@ -9,27 +9,24 @@ from __future__ import annotations
 import copy
 import os
 import re
-from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, fx, nn
+from torch import Tensor, nn
 from torch.export import Dim, ExportedProgram, ShapesCollection
 
 from conversion.capture.assignment import assign_roles
-from conversion.capture.channels import find_channels
 from conversion.capture.effects import no_numbers_drawn, require_initialised
 from conversion.capture.encoders import insert_encoders, insert_output_encoders
 from conversion.capture.folding import fold_batch_norm
-from conversion.capture.graph import ConversionGraph, source_line
+from conversion.capture.graph import ConversionGraph
 from conversion.capture.inputs import example_tensor, unwrapped
-from conversion.capture.layout import find_layouts
 from conversion.capture.normal_form import normalise, unify_precision, working_dtype
+from conversion.capture.plain import with_plain_activations
 from conversion.capture.purify import pure_module
 from conversion.capture.qcfs import QCFS
-from conversion.capture.roles import aten, has_slopes, packet
+from conversion.capture.roles import packet
 from conversion.errors import BenchmarkError, InvalidInput, UnsupportedOp
 
 
@@ -104,7 +101,7 @@ def _capture(model: nn.Module, example: Tensor) -> ConversionGraph:
     assert out_spec is not None
     graph = ConversionGraph(module, assign_roles(module), sample.to(dtype).clone(), out_spec)
     _check_trained_thresholds(graph)
-    return _with_plain_activations(graph)
+    return with_plain_activations(graph, (*graph.firing, *graph.output_encoders))
 
 
 def _check_finite(model: nn.Module) -> None:
@@ -160,55 +157,3 @@ def _check_trained_thresholds(graph: ConversionGraph) -> None:
                 f"The threshold of a QCFS activation, '{source.target}', is {value}; neurons need one positive number "
                 "for a layer. Where training has driven it below zero, train again with a smaller learning rate."
             )
-
-
-def _with_plain_activations(graph: ConversionGraph) -> ConversionGraph:
-    """Puts views around activations, so that all have the batch on their first axis and one channel axis."""
-    find_layouts(graph)
-    folded = [node for node in (*graph.firing, *graph.output_encoders) if not node.meta["layout"].leading]
-    for node in folded:
-        layout = node.meta["layout"]
-        if has_slopes(node):
-            raise UnsupportedOp(
-                f"The PReLU at {source_line(node)} has a slope for each channel, and its samples are not on its first "
-                "axis by themselves; give it one slope for all channels, or keep the batch apart there."
-            )
-        axis = layout.axis
-        before = [(aten.unflatten.int, axis, [layout.outer, -1, layout.inner]), (aten.movedim.int, axis + 1, 0)]
-        _surround(node, before, [(aten.movedim.int, 0, axis + 1), (aten.flatten.using_ints, axis, axis + 2)])
-    graph = replace(graph, rules=assign_roles(graph.module)) if folded else graph
-    channels = find_channels(graph)
-    mixed = [node for node in graph.firing if channels[node] is None]
-    for node in mixed:
-        # All of it counts as one channel.
-        _surround(node, [(aten.unsqueeze.default, -1)], [(aten.squeeze.dim, -1)])
-    for node, axis in channels.items():
-        node.meta["channel_axis"] = node.meta["val"].dim() - 1 if axis is None else axis
-    graph = replace(graph, rules=assign_roles(graph.module)) if mixed else graph
-    if folded or mixed:
-        find_layouts(graph)
-    return graph
-
-
-def _surround(node: fx.Node, before: Sequence[tuple[Any, ...]], after: Sequence[tuple[Any, ...]]) -> None:
-    """Puts operations, each with its arguments behind the signal, before and after an activation."""
-
-    def apply(source: fx.Node, operation: Any, *args: Any) -> fx.Node:
-        made = node.graph.call_function(operation, (source, *args))
-        made.meta = {"val": operation(source.meta["val"], *args), "stack_trace": node.meta.get("stack_trace", "")}
-        return made
-
-    users = list(node.users)
-    source, *rest = node.args
-    assert isinstance(source, fx.Node)
-    with node.graph.inserting_before(node):
-        for operation, *args in before:
-            source = apply(source, operation, *args)
-    node.args = (source, *rest)
-    node.meta["val"] = source.meta["val"]
-    result = node
-    for operation, *args in after:
-        with node.graph.inserting_after(result):
-            result = apply(result, operation, *args)
-    for user in users:
-        user.replace_input_with(node, result)

@@ -32,14 +32,20 @@ class ConversionGraph:
         rules: role of every node, in execution order.
         example: input of one sample, shape (1, ...); it fixes all sizes but that of the batch.
         out_spec: structure of the network's output.
+        plain: the graph that this one is with encoders between linear layers (`encode_between`); None of any other.
+        encoded: this graph with such encoders, once it was asked for.
     """
 
     module: fx.GraphModule
     rules: dict[fx.Node, OpRule]
     example: Tensor
     out_spec: pytree.TreeSpec
+    plain: ConversionGraph | None = None
+    encoded: ConversionGraph | None = None
 
     def __reduce__(self) -> tuple[Any, ...]:
+        if self.plain is not None:
+            return _encoded, (self.plain,)
         return _unpacked, (pack(self.module, self.rules), self.example, self.out_spec)
 
     def __repr__(self) -> str:
@@ -80,6 +86,11 @@ class ConversionGraph:
     @property
     def dtype(self) -> torch.dtype:
         return self.example.dtype
+
+    @property
+    def origin(self) -> ConversionGraph:
+        """The graph as it was captured, without encoders between linear layers."""
+        return self if self.plain is None else self.plain
 
     def activation(self, node: fx.Node) -> Activation:
         """The function that a firing node computes in the ANN."""
@@ -161,9 +172,17 @@ class ConversionGraph:
 
     def to(self, target: torch.device | torch.dtype | str) -> Self:
         """Moves parameters to a device or casts them to a floating-point type, in place; returns self."""
-        self.module.to(target)
-        self.example = self.example.to(target)
+        for graph in (self.origin, self.origin.encoded):
+            if graph is not None:
+                graph.module.to(target)
+                graph.example = graph.example.to(target)
         return self
+
+
+def _encoded(plain: ConversionGraph) -> ConversionGraph:
+    from conversion.capture.between import encode_between  # Which is written in terms of this module.
+
+    return encode_between(plain)
 
 
 def _unpacked(packed: PackedGraph, example: Tensor, out_spec: pytree.TreeSpec) -> ConversionGraph:

@@ -6,7 +6,7 @@ from typing import Self
 
 from pydantic import Field, model_validator
 
-from conversion.calibration.sensitivity import Energy
+from conversion.calibration.sensitivity import Effect, Energy
 from conversion.methods.base import METHODS, Method
 from conversion.methods.options import Channelwise, HalfThresholdOrForm, Light
 from conversion.stages import SSC, AdaFire, BiasCorrection, Stage, Thresholds
@@ -27,6 +27,10 @@ class Adaptive(Method):
     budget: float = Field(default=1.0, description="share of the energy of uniform phi")
     form: Form = Field(default="released", description="how sensitivity and energy are measured")
     samples: int = Field(default=128, description="calibration samples searched on")
+    effect: Effect = Field(
+        default="simulated",
+        description="how a candidate's effect is found: layers behind it are simulated, or the ANN's take its mean",
+    )
     start: HalfThresholdOrForm = None
     channelwise: Channelwise = True
     light: Light = True
@@ -41,7 +45,9 @@ class Adaptive(Method):
         released = self.form == "released"
         start = self.start or ("shift" if released else "potential")
         neurons = Thresholds("mse_floor" if released else "mse", channelwise=self.channelwise, start=start)
-        search = AdaFire(neurons, self.phi, self.phi_init, self.phi_min, self.budget, self.form, self.samples)
+        search = AdaFire(
+            neurons, self.phi, self.phi_init, self.phi_min, self.budget, self.form, self.samples, self.effect
+        )
         return (search, *self.correction())
 
     def correction(self) -> tuple[Stage, ...]:
@@ -57,4 +63,4 @@ class AdaFireSSC(Adaptive):
 
     def stages(self) -> tuple[Stage, ...]:
         energy: Energy = "spikes" if self.form == "released" else "synops_unary"
-        return (*super().stages(), SSC(self.ssc_budget, energy, self.samples), *self.correction())
+        return (*super().stages(), SSC(self.ssc_budget, energy, self.samples, self.effect), *self.correction())

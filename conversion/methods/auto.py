@@ -5,13 +5,14 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal, get_args
 
 import pandas as pd
 from pydantic import Field, model_validator
 
 from conversion.calibration.statistics import Calibration
+from conversion.capture.between import encode_between
 from conversion.capture.graph import ConversionGraph
 from conversion.errors import BenchmarkError, InvalidInput
 from conversion.methods.base import METHODS, Method
@@ -26,6 +27,8 @@ LOG = logging.getLogger(__name__)
 # An error that is this much smaller on samples that a conversion was fitted to than on others says that there were
 # too few. With enough the two differ by chance, by some percent of themselves.
 FITTED_TOO_CLOSELY = 0.8
+# Candidates are fitted to no more samples than this; their order hardly depends on more.
+FITTED = 256
 
 
 @dataclass(frozen=True)
@@ -35,15 +38,15 @@ class Trial:
     Attributes:
         method: the method with its options.
         error: mean distance of the outputs from the ANN's on samples that it was not fitted to, relative to these.
-        fitted: the same on as many samples that it was fitted to.
         share: energy as a share of the ANN's, one accumulation for each spike.
+        fitted: the same on as many samples that it was fitted to; measured of the best alone.
         fault: why it cannot be applied; the figures are then NaN.
     """
 
     method: Method
     error: float = float("nan")
-    fitted: float = float("nan")
     share: float = float("nan")
+    fitted: float = float("nan")
     fault: str = ""
 
 
@@ -66,8 +69,8 @@ class Choice:
     @property
     def frame(self) -> pd.DataFrame:
         """One row for each candidate, the best first: method, error, share of the ANN's energy, fault."""
-        rows = [(trial.method.label, trial.error, trial.fitted, trial.share, trial.fault) for trial in self.trials]
-        table = pd.DataFrame(rows, columns=["method", "error", "fitted", "share", "fault"])
+        rows = [(trial.method.label, trial.error, trial.share, trial.fault) for trial in self.trials]
+        table = pd.DataFrame(rows, columns=["method", "error", "share", "fault"])
         return table.sort_values(["error", "share"], ignore_index=True, na_position="last")
 
 
@@ -78,9 +81,9 @@ def choose(
     """Tries cheap methods on a network, and then variants of the best; converts with the one that does best.
 
     With `energy` the best errs least within that share of the ANN's energy; otherwise it is the cheapest that errs by
-    no more than `error`. Where none does, it is the one that comes nearest. Candidates are fitted to calibration
-    samples and measured on held-out ones, or, where there are none, on a quarter of the calibration samples, which they
-    do not see until one is chosen. No label is looked at.
+    no more than `error`. Where none does, it is the one that comes nearest. Candidates are fitted to the first 256
+    calibration samples and measured on held-out ones, or, where there are none, on a quarter of the calibration
+    samples, which they do not see until one is chosen. No label is looked at.
 
     Args:
         graph: the captured ANN.
@@ -105,21 +108,23 @@ def choose(
     if codes not in get_args(Codes):
         raise InvalidInput(f"There are no codes '{codes}'; there are {', '.join(get_args(Codes))}.")
     fit, unseen = _parts(calibration, samples)
-    seen = Calibration(graph, fit.inputs[:samples])
     trials: list[Trial] = []
+    networks: dict[Method, SpikingNetwork] = {}
 
     def attempt(methods: Sequence[Method]) -> None:
         for method in methods:
             if all(method != trial.method for trial in trials):
-                trials.append(_attempt(method, graph, fit, seen, unseen, T))
+                trials.append(_attempt(method, fit, unseen, T, networks))
 
     attempt(candidates(codes))
     working = [trial for trial in trials if not trial.fault]
     if not working:
         raise InvalidInput(f"No method can be applied: {trials[0].fault}")
-    attempt(variants(_best(working, energy, error).method))
+    attempt(variants(_best(working, energy, error).method, graph))
     best = _best([trial for trial in trials if not trial.fault], energy, error)
     LOG.info("chosen: %s", best.method.label)
+    closely, _ = measure(networks[best.method], Calibration(graph, fit.inputs[:samples]))
+    trials[trials.index(best)] = best = replace(best, fitted=closely)
     network = best.method.convert(graph, calibration, T)
     return Choice(network, best, tuple(trials), tuple(_sentences(best, energy, error, len(fit.inputs))))
 
@@ -132,8 +137,8 @@ def candidates(codes: Codes) -> list[Method]:
     return rate + causal * (codes != "rate") + waiting * (codes == "any")
 
 
-def variants(method: Method) -> list[Method]:
-    """The method with one option changed."""
+def variants(method: Method, graph: ConversionGraph) -> list[Method]:
+    """The method with one option changed, of those that matter to a network."""
     if isinstance(method, Burst):
         assert isinstance(method.phi, int)
         changes: list[dict[str, Any]] = [
@@ -144,6 +149,8 @@ def variants(method: Method) -> list[Method]:
         changes = [{"energy": factor * method.energy} for factor in (0.0, 0.5, 2.0)]
     else:
         changes = [{"energy": factor * float(getattr(method, "energy", 0.0))} for factor in (0.5, 2.0)]
+    if encode_between(graph) is not graph:
+        changes.append({"between": True})
     return [method.model_copy(update=change) for change in changes]
 
 
@@ -196,33 +203,34 @@ class Chosen:
 
 def _parts(calibration: Calibration, samples: int) -> tuple[Calibration, Calibration]:
     """The samples that candidates are fitted to, and others."""
-    graph = calibration.graph
+    graph, inputs, count = calibration.graph, calibration.inputs, len(calibration.inputs)
     if calibration.held_out is not None:
-        return calibration, Calibration(graph, calibration.held_out[0][:samples])
-    count = len(calibration.inputs)
+        fit = calibration if count <= FITTED else Calibration(graph, inputs[:FITTED], seed=calibration.seed)
+        return fit, Calibration(graph, calibration.held_out[0][:samples])
     if count < 4:
         raise InvalidInput(
             f"The calibration set has {count} samples, and a quarter of them is needed to compare methods; give 4 at "
             "least, better 64, or name a method."
         )
     apart = min(count // 4, samples)
-    inputs = calibration.inputs
-    return Calibration(graph, inputs[: count - apart], seed=calibration.seed), Calibration(graph, inputs[-apart:])
+    fit = Calibration(graph, inputs[: min(count - apart, FITTED)], seed=calibration.seed)
+    return fit, Calibration(graph, inputs[-apart:])
 
 
 def _attempt(
-    method: Method, graph: ConversionGraph, fit: Calibration, seen: Calibration, unseen: Calibration, T: int
+    method: Method, fit: Calibration, unseen: Calibration, T: int, networks: dict[Method, SpikingNetwork]
 ) -> Trial:
+    """Converts by a method, measures the network and adds it to `networks`."""
     try:
-        network = method.convert(graph, fit, T)
-        (error, share), (fitted, _) = measure(network, unseen), measure(network, seen)
+        network = networks[method] = method.convert(fit.graph, fit, T)
+        error, share = measure(network, unseen)
     except BenchmarkError as fault:
         LOG.info("%s: %s", method.label, fault)
         return Trial(method, fault=str(fault))
-    if not all(map(math.isfinite, (error, share, fitted))):
+    if not all(map(math.isfinite, (error, share))):
         return Trial(method, fault="its outputs or its energy are not finite on the calibration samples")
     LOG.info("%s: error %.3f at %.1f %% of the ANN's energy", method.label, error, 100 * share)
-    return Trial(method, error, fitted, share)
+    return Trial(method, error, share)
 
 
 def _best(trials: Sequence[Trial], energy: float | None, error: float) -> Trial:
@@ -243,7 +251,7 @@ def _sentences(best: Trial, energy: float | None, error: float, count: int) -> l
         said.append(f"No candidate stays within {energy:.1%} of the energy; this is the cheapest.")
     if energy is None and best.error > error:
         said.append(f"No candidate errs by {error:g} or less; this one errs least. More steps help, or codes='any'.")
-    if best.fitted < FITTED_TOO_CLOSELY * best.error:
+    if count < FITTED and best.fitted < FITTED_TOO_CLOSELY * best.error:
         said.append(
             f"On the {count} samples that it was fitted to it errs by {best.fitted:.3f}: they are too few, and more "
             "calibration samples would help."

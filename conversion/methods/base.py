@@ -55,7 +55,7 @@ class Method(BaseModel, ABC):
         """
         network = SpikingNetwork(graph, T)
         for stage in self.stages():
-            network = stage(network, calibration)
+            network = stage(network, calibration.on(network.graph))
         return network
 
 

@@ -9,8 +9,8 @@ from pydantic_core import PydanticCustomError
 
 from conversion.calibration.thresholds import ThresholdRule
 from conversion.methods.base import METHODS, Method
-from conversion.methods.options import Channelwise, HalfThreshold, Light, NonlinearInTime, Signed
-from conversion.stages import BiasCorrection, Stage, Thresholds
+from conversion.methods.options import Between, Channelwise, HalfThreshold, Light, NonlinearInTime, Signed
+from conversion.stages import BiasCorrection, EncodersBetween, Stage, Thresholds
 
 
 def _at_least_one(phi: int | tuple[int, ...]) -> int | tuple[int, ...]:
@@ -31,10 +31,13 @@ class Spiking(Method):
     light: Light = True
     signed: Signed = False
     nonlinear: NonlinearInTime = "difference"
+    between: Between = False
 
     def stages(self) -> tuple[Stage, ...]:
         neurons = Thresholds(self.thresholds, self.phi, self.channelwise, self.start, self.signed, self.nonlinear)
-        return (neurons, BiasCorrection()) if self.light else (neurons,)
+        encoders = (EncodersBetween(),) if self.between else ()
+        correction = (BiasCorrection(),) if self.light else ()
+        return (*encoders, neurons, *correction)
 
 
 @METHODS.register("burst")

@@ -9,8 +9,8 @@ from pydantic import Field, model_validator
 from conversion.codes import Binary, Differential, Held, OneHot, Phase, SignedDigits
 from conversion.errors import InvalidInput
 from conversion.methods.base import METHODS, Method
-from conversion.methods.options import Phi
-from conversion.stages import AtEnergy, CodedNeurons, ConfidentExit, NormalFit, Stage, Tuning
+from conversion.methods.options import Between, Phi
+from conversion.stages import AtEnergy, CodedNeurons, ConfidentExit, EncodersBetween, NormalFit, Stage, Tuning
 from conversion.stages.codes import Wait
 
 Energy = Annotated[
@@ -33,6 +33,7 @@ class Coded(Method):
         default=None, gt=0, allow_inf_nan=False,
         description="share of the ANN's energy to aim at, by the weight of energy; null keeps that as it is",
     )  # fmt: skip
+    between: Between = False
 
     @property
     def converges(self) -> bool:
@@ -43,6 +44,10 @@ class Coded(Method):
         raise NotImplementedError
 
     def stages(self) -> tuple[Stage, ...]:
+        return (EncodersBetween(), *self.coded()) if self.between else self.coded()
+
+    def coded(self) -> tuple[Stage, ...]:
+        """The stages that put the neurons, and what comes after them."""
         leave = None if self.exit is None else ConfidentExit(self.exit)
         if self.target is not None:
             return (AtEnergy(self.neurons(), leave, self.target),)
@@ -81,7 +86,7 @@ class HeldTuned(HeldValue):
     )  # fmt: skip
     iterations: Iterations = 500
 
-    def stages(self) -> tuple[Stage, ...]:
+    def coded(self) -> tuple[Stage, ...]:
         tuning = Tuning(self.target, self.iterations)
         return (self.neurons(), tuning) if self.exit is None else (self.neurons(), tuning, ConfidentExit(self.exit))
 
@@ -108,8 +113,8 @@ class PhaseTuned(PhaseCode):
 
     iterations: Iterations = 300
 
-    def stages(self) -> tuple[Stage, ...]:
-        (first, *others) = super().stages()
+    def coded(self) -> tuple[Stage, ...]:
+        (first, *others) = super().coded()
         return (first, Tuning(None, self.iterations), *others)
 
 
@@ -170,8 +175,8 @@ class Dcgs(Coded):
     def neurons(self) -> CodedNeurons:
         return CodedNeurons(Differential(self.levels), energy=self.energy)
 
-    def stages(self) -> tuple[Stage, ...]:
+    def coded(self) -> tuple[Stage, ...]:
         if self.thresholds == "error":
-            return super().stages()
+            return super().coded()
         fitted = NormalFit(2**self.levels, Differential(self.levels))
         return (fitted,) if self.exit is None else (fitted, ConfidentExit(self.exit))

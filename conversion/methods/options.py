@@ -13,6 +13,9 @@ from conversion.simulation.network import Nonlinear
 from conversion.simulation.neuron import Start
 
 Phi = Annotated[int, Field(ge=1, description="most spikes per step")]
+Between = Annotated[
+    bool, Field(description="signed neurons also between linear layers that have no activation between them")
+]
 Channelwise = Annotated[bool, Field(description="one threshold per channel instead of per layer")]
 HalfThreshold = Annotated[Start, Field(description="how neurons get their half threshold")]
 HalfThresholdOrForm = Annotated[

@@ -26,5 +26,6 @@ class QuantisedAnn(Spiking):
     """
 
     def stages(self) -> tuple[Stage, ...]:
-        neurons, *correction = super().stages()
-        return (neurons, Quantise(), *correction)
+        stages = super().stages()
+        uncorrected = len(stages) - self.light
+        return (*stages[:uncorrected], Quantise(), *stages[uncorrected:])

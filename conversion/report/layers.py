@@ -97,6 +97,7 @@ def explain(network: SpikingNetwork, calibration: Calibration, samples: int = 12
         InvalidInput: the calibration set was measured on another network, or `samples` is below 1.
     """
     graph = network.graph
+    calibration = calibration.on(graph)
     require_same_graph(graph, calibration)
     if samples < 1:
         raise InvalidInput(f"The report looks at {samples} samples; give at least 1.")

@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from conversion.capture.channels import per_channel, per_neuron
@@ -332,7 +333,9 @@ def slope_along(slope: float | tuple[float, ...], value: Tensor, axis: int) -> f
 
 def leaky_relu(value: Tensor, slope: float | Tensor) -> Tensor:
     """Leaky ReLU: the value above zero, `slope` times the value below."""
-    return torch.where(value > 0, value, slope * value)
+    if isinstance(slope, Tensor):
+        return torch.where(value > 0, value, slope * value)
+    return F.leaky_relu(value, slope)
 
 
 def _update(neuron: Neuron) -> Callable[..., Any]:

@@ -21,6 +21,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save as serialised
 from torch import Tensor, fx
 
+from conversion.capture.between import encode_between
 from conversion.capture.graph import ConversionGraph
 from conversion.codes import CODES, Code
 from conversion.errors import CheckpointError, InvalidInput
@@ -83,6 +84,7 @@ class _Header(BaseModel):
         activations: shape of one sample's, by name, of the ANN that was converted.
         dtype: type of its parameters; `parameters` is their digest.
         neurons: by the name of the activation that they stand for, in execution order.
+        between: whether the graph has encoders between linear layers.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -97,6 +99,7 @@ class _Header(BaseModel):
     exit: _Exit | None
     neurons: dict[str, _Layer]
     weights: list[str]
+    between: bool = False
 
 
 def save(network: SpikingNetwork, path: str | Path) -> None:
@@ -121,7 +124,7 @@ def save(network: SpikingNetwork, path: str | Path) -> None:
                               trial=None if neuron.trial is None else _Trial(**asdict(neuron.trial)))
             for node, neuron in network.neurons.items()
         },
-        weights=[node.name for node in network.weights],
+        weights=[node.name for node in network.weights], between=graph.plain is not None,
     )  # fmt: skip
     found: dict[str, Tensor | None] = {f"weights/{node.name}": weight for node, weight in network.weights.items()}
     for node, neuron in network.neurons.items():
@@ -149,6 +152,7 @@ def load(graph: ConversionGraph, path: str | Path) -> SpikingNetwork:
     """
     path = Path(path)
     header, tensors = _read(path)
+    graph = encode_between(graph) if header.between else graph.origin
     _check_fit(header, graph, path)
     nodes = {node.name: node for node in graph.rules}
     device = graph.example.device

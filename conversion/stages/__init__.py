@@ -3,6 +3,7 @@
 from conversion.stages.adafire import AdaFire
 from conversion.stages.balancing import DelayedReadout, LocalThresholdBalancing
 from conversion.stages.base import Stage
+from conversion.stages.between import EncodersBetween
 from conversion.stages.bias import BiasCorrection
 from conversion.stages.codes import CodedNeurons
 from conversion.stages.early_exit import ConfidentExit, EarlyExit, SettledExit
@@ -31,6 +32,7 @@ __all__ = [
     "ConfidentExit",
     "DelayedReadout",
     "EarlyExit",
+    "EncodersBetween",
     "EnergyAwareThresholds",
     "LocalThresholdBalancing",
     "NeuronThresholds",

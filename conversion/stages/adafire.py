@@ -9,7 +9,7 @@ from typing import Literal
 from torch import fx
 
 from conversion.calibration.frontier import Allocation, allocate, round_up, smallest_budget
-from conversion.calibration.sensitivity import Sensitivity, measure_sensitivity
+from conversion.calibration.sensitivity import Effect, Energy, Sensitivity, measure_sensitivity
 from conversion.calibration.statistics import Calibration
 from conversion.errors import InvalidInput
 from conversion.simulation.network import SpikingNetwork
@@ -59,6 +59,7 @@ class AdaFire:
         budget: share of that energy.
         form: see above.
         samples: number of calibration samples that the search uses, from the first.
+        effect: how the divergence of a candidate is found, see `measure_sensitivity`.
     """
 
     thresholds: Thresholds
@@ -68,6 +69,7 @@ class AdaFire:
     budget: float = 1.0
     form: Form = "released"
     samples: int = 128
+    effect: Effect = "simulated"
 
     def __post_init__(self) -> None:
         if not 1 <= self.phi_min <= self.phi <= self.phi_init:
@@ -98,7 +100,8 @@ class AdaFire:
             base = BiasCorrection()(replace(self.thresholds, phi=self.phi)(network, calibration), calibration)
             candidates = self._recalibrated(base, phis, calibration)
         inputs = calibration.inputs[: self.samples]
-        table = measure_sensitivity(base, inputs, candidates, "spikes" if self.form == "released" else "synops_unary")
+        energy: Energy = "spikes" if self.form == "released" else "synops_unary"
+        table = measure_sensitivity(base, inputs, candidates, energy, self.effect)
         uniform = sum(row[phis.index(self.phi)] for row in table.energy)
         smallest = smallest_budget(table.energy)
         if self.budget * uniform < smallest:

@@ -13,7 +13,14 @@ from benchmarks.pages.figures.families import family
 from benchmarks.pages.figures.style import styled
 
 ROOT = Path(__file__).parents[2]
-SHOWN = {"energy": "adaptive", "exits": "adaptive", "errors": "adaptive", "tasks": "mini", "codes": "mini"}
+SHOWN = {
+    "energy": "adaptive",
+    "exits": "adaptive",
+    "errors": "adaptive",
+    "tasks": "mini",
+    "predictions": "mini",
+    "codes": "mini",
+}
 """Families of figures, and the published suite that each is drawn from."""
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from tasks.detection.boxes import Boxes, Detections
-from tasks.drawing import palette
+from tasks.drawing import Mark, Printed, palette
 from tasks.target import DrawnTarget, Mistakes
 
 if TYPE_CHECKING:  # It takes a moment to load, and only `report` draws.
@@ -23,10 +23,18 @@ LEAST_DRAWN = 0.1
 """Lowest score of boxes that are drawn, as in the paper's released code."""
 SIDE = 240
 """Least pixels of the shorter side of an image when boxes are drawn on it."""
+SURE = 0.5
+"""Lowest score of boxes that are printed with solid lines."""
 
 
-class BoxTarget(DrawnTarget):
+class BoxTarget(DrawnTarget, Printed):
     """The boxes of an image: targets are a list of `Boxes`, predictions a list of `Detections`, one for every image."""
+
+    hides = False
+    key = (
+        f"Boxes from a score of {LEAST_DRAWN:g} on, numbered as in the lists, dotted below {SURE:g}; an image's score "
+        "counts all."
+    )
 
     def write(self, prediction: Detections) -> bytes:
         likely = prediction.scores >= LEAST_KEPT
@@ -86,6 +94,40 @@ class BoxTarget(DrawnTarget):
         for (x, y, _, _), name, label in zip(corners.tolist(), names, labels.tolist(), strict=True):
             background = {"facecolor": np.array(colours[label]) / 255, "edgecolor": "none", "pad": 0.5, "alpha": 0.8}
             axis.text(x, y, name, fontsize=5, va="bottom", color="white", bbox=background, clip_on=True)
+
+    def marks(self, answer: Boxes | Detections) -> list[Mark]:
+        """The boxes that are drawn: all true ones, and predicted ones from `LEAST_DRAWN` on by falling score."""
+        if isinstance(answer, Boxes):
+            return [Mark(label) for label in answer.labels.tolist()]
+        found = zip(answer.labels.tolist(), answer.scores.tolist(), strict=True)
+        return [Mark(label, score) for label, score in found if score >= LEAST_DRAWN]
+
+    def paint(self, axis: Axes, sample: Tensor, answer: Boxes | Detections, colours: Mapping[int, str]) -> None:
+        """Frames over the image, dotted below a score of `SURE`, each predicted one with its number."""
+        from matplotlib.patches import Rectangle
+        from matplotlib.patheffects import withStroke
+
+        outline = [withStroke(linewidth=1.6, foreground="white")]
+        height, width = sample.shape[1:]
+        axis.imshow(sample.permute(1, 2, 0).numpy(), extent=(0, width, height, 0))
+        corners = answer.fractions if isinstance(answer, Boxes) else answer.boxes
+        marks = self.marks(answer)
+        scaled = (corners[: len(marks)] * corners.new_tensor([width, height, width, height])).tolist()
+        for number, (mark, (left, top, right, bottom)) in enumerate(zip(marks, scaled, strict=True), start=1):
+            sure = mark.score is None or mark.score >= SURE
+            # On white, so that a frame is seen on an image of its own colour.
+            for colour, width_in_points, style in (
+                ("white", 1.8, "-"),
+                (colours[mark.label], 1.0, "-" if sure else ":"),
+            ):
+                frame = Rectangle((left, top), right - left, bottom - top, fill=False, snap=False)
+                frame.set(edgecolor=colour, linewidth=width_in_points, linestyle=style)
+                axis.add_patch(frame)
+            if mark.score is not None:
+                axis.annotate(
+                    str(number), (left, top), (1, -1), textcoords="offset points", ha="left", va="top", fontsize=4.5,
+                    color=colours[mark.label], path_effects=outline, annotation_clip=True,
+                )  # fmt: skip
 
 
 def _imitated(truth: Boxes, classes: int, mistakes: Mistakes) -> Detections:

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import gzip
 from functools import lru_cache
+from importlib.util import find_spec
+from pathlib import Path
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from tasks.base import TASKS, TaskInfo
 from tasks.images.base import ImageSplits, LabelledImages, LoadedImages
@@ -40,11 +45,20 @@ class Digits(LoadedImages):
 
 @lru_cache(maxsize=1)
 def _load() -> ImageSplits:
-    from sklearn.datasets import load_digits  # Here, because importing scikit-learn takes about a second.
-
-    source = load_digits()
-    images = torch.from_numpy(source.images).mul(255 / 16).round().to(torch.uint8).unsqueeze(1)
-    whole = LabelledImages(images, torch.from_numpy(source.target).long())
+    rows = torch.from_numpy(_rows())
+    images = rows[:, :-1].unflatten(1, (1, 8, 8)).mul(255 / 16).round().to(torch.uint8)
+    whole = LabelledImages(images, rows[:, -1].long())
     rest, test = stratified(whole.labels, TEST_FRACTION, SEED)
     train, validation = stratified(whole.labels[rest], VALIDATION_FRACTION, SEED)
     return ImageSplits(whole.take(rest[train]), whole.take(rest[validation]), whole.take(test))
+
+
+def _rows() -> NDArray[np.float64]:
+    """The 64 pixels and the class of every image, shape (1797, 65): the file that `sklearn.datasets.load_digits` reads.
+
+    Importing scikit-learn for it would take every process more than a second.
+    """
+    spec = find_spec("sklearn")
+    assert spec is not None and spec.submodule_search_locations is not None, "scikit-learn is required"
+    with gzip.open(Path(spec.submodule_search_locations[0], "datasets/data/digits.csv.gz"), "rt") as file:
+        return np.loadtxt(file, delimiter=",")

@@ -127,7 +127,8 @@ def confusion_matrix(shares: NDArray[np.float64], classes: Sequence[str], title:
     """A figure of a confusion matrix: true classes are rows, predicted ones columns."""
     from matplotlib.figure import Figure
 
-    side = 3.0 + 0.28 * min(len(classes), NAMED)
+    # Shares take more room than names alone.
+    side = 3.0 + (0.28 if len(classes) <= WRITTEN else 0.15) * min(len(classes), NAMED)
     picture = Figure((side, side), dpi=110, layout="constrained")
     axis = picture.subplots()
     drawn = axis.imshow(shares, cmap="Blues", vmin=0, vmax=1)

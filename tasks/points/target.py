@@ -9,17 +9,19 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from tasks.drawing import palette
+from tasks.drawing import Mark, Printed, palette
 from tasks.images.target import PlaceTarget
 
 if TYPE_CHECKING:  # It takes a moment to load, and only `report` draws.
     from matplotlib.axes import Axes
 
 
-class PartTarget(PlaceTarget):
+class PartTarget(PlaceTarget, Printed):
     """The part that each point belongs to."""
 
     called = "Parts"
+    hides = False
+    key = "Seen from the front."
 
     def recomputed(self, samples: Mapping[str, NDArray[Any]]) -> dict[str, float]:
         """The mean over instances is that of the shapes' own; the mean over categories needs their categories."""
@@ -37,3 +39,16 @@ class PartTarget(PlaceTarget):
         colours = np.array(palette(int(max(len(classes), int(answer.max()) + 1))))[answer.numpy().astype(int)] / 255
         axis.scatter(x[order], y[order], s=2, c=colours[order], linewidths=0)
         axis.set_aspect("equal")
+
+    def marks(self, answer: Tensor) -> list[Mark]:
+        """The parts of the shape, those of most points first."""
+        labels, points = answer.unique(return_counts=True)
+        return [Mark(label) for label in labels[points.argsort(descending=True, stable=True)].tolist()]
+
+    def paint(self, axis: Axes, sample: Tensor, answer: Tensor, colours: Mapping[int, str]) -> None:
+        """The points seen from the front, the nearer ones on top, in the colours of their parts."""
+        x, y, z = sample[:3].numpy()
+        order = np.argsort(z)
+        parts = [colours[label] for label in answer[order].tolist()]
+        axis.scatter(x[order], y[order], s=2, c=parts, linewidths=0)
+        axis.set_aspect("equal", adjustable="datalim")

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
-from tasks.drawing import palette
+from tasks.drawing import Mark, Printed, palette
 from tasks.images.target import PlaceTarget
 
 if TYPE_CHECKING:  # It takes a moment to load, and only `report` draws.
@@ -17,7 +17,7 @@ if TYPE_CHECKING:  # It takes a moment to load, and only `report` draws.
 
 
 @dataclass(frozen=True)
-class MapTarget(PlaceTarget):
+class MapTarget(PlaceTarget, Printed):
     """The class of each pixel.
 
     Attributes:
@@ -25,6 +25,8 @@ class MapTarget(PlaceTarget):
     """
 
     called = "Maps"
+    hides = True
+    key = "White pixels have no class."
     ignore: int
 
     def known(self, targets: Tensor, classes: int) -> Tensor:
@@ -47,3 +49,17 @@ class MapTarget(PlaceTarget):
 
         masks = answer[None] == torch.arange(len(classes))[:, None, None]
         axis.imshow(draw_segmentation_masks(sample, masks, 0.6, palette(len(classes))).permute(1, 2, 0).numpy())
+
+    def marks(self, answer: Tensor) -> list[Mark]:
+        """The classes of the map, those of most pixels first."""
+        labels, pixels = answer[answer != self.ignore].unique(return_counts=True)
+        return [Mark(label) for label in labels[pixels.argsort(descending=True, stable=True)].tolist()]
+
+    def paint(self, axis: Axes, sample: Tensor, answer: Tensor, colours: Mapping[int, str]) -> None:
+        """The map in the colours of its classes; white where none is known."""
+        from matplotlib.colors import to_rgb
+
+        page = torch.ones(*answer.shape, 3)
+        for mark in self.marks(answer):
+            page[answer == mark.label] = torch.tensor(to_rgb(colours[mark.label]))
+        axis.imshow(page.numpy(), interpolation="nearest")

@@ -213,6 +213,7 @@ class Shared(nn.Module):
         self.register_buffer("absent", None)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("zipped", [True, False], ids=["zip", "before_1_6"])
 @pytest.mark.parametrize("protocol", [2, 4])
 def test_a_networks_weights_are_its_state_dict_in_single_precision(protocol: int, zipped: bool, tmp_path: Path) -> None:

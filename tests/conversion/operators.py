@@ -64,7 +64,8 @@ def operators(only: Collection[str] | None = None) -> Iterator[tuple[str, list[O
                 continue
             torch.manual_seed(0)
             outcomes: list[Outcome] = []
-            for sample in info.sample_inputs("cpu", torch.float64):
+            # Not `sample_inputs`, which looks through the sources of all callers for the name of its test.
+            for sample in info.sample_inputs_func(info, "cpu", torch.float64, requires_grad=False):
                 if len(outcomes) == SAMPLES:
                     break
                 outcomes.append(_outcome(info.op, sample))

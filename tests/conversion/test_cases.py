@@ -50,6 +50,7 @@ CASTS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", CASTS)
 def test_casts_between_floats_are_linear_a1(name: str) -> None:
     model = Net(CASTS[name], **head()).eval()
@@ -114,6 +115,7 @@ def test_casts_to_whole_numbers_are_refused_by_name_a1(function: Any, kind: str)
 # -------------------- A2: types of examples
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", [torch.uint8, torch.float64, torch.float16, torch.int64])
 @pytest.mark.parametrize("scale", [1.0, 255.0])
 def test_the_example_has_another_type_than_the_network_a2(dtype: torch.dtype, scale: float) -> None:
@@ -238,6 +240,7 @@ class Masked(nn.Module):
         return self.out(((q @ k.transpose(1, 2) / 2 + self.mask).softmax(-1) @ v).mean(1))
 
 
+@pytest.mark.slow
 def test_a_mask_of_minus_infinity_converts_a5() -> None:
     x = seeded((4, 6, 4), dtype=torch.float32)
     outputs = []

@@ -155,6 +155,7 @@ WRAPPED: dict[str, Callable[[], Any]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", WRAPPED)
 def test_wrappers_are_taken_off_a9(name: str) -> None:
     graph = capture(WRAPPED[name]().eval(), IMAGES)

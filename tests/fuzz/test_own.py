@@ -11,6 +11,7 @@ FINDS = [(suites, 5262), (suites, 5847), (records, 1004), (pages, 332)]
 """Seeds that led to an exception of a library once: half a character, written as an escape; an error of 1e308 %."""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "target"), TARGETS, ids=[name for name, _ in TARGETS])
 def test_changed_files_give_results_or_sentences(name: str, target: object) -> None:
     assert callable(target)

@@ -10,6 +10,7 @@ import torch
 from tests.gpu import check
 
 
+@pytest.mark.slow
 def test_checks_that_take_a_moment_pass_on_the_cpu(capsys: pytest.CaptureFixture[str]) -> None:
     """The CPU beside itself: no rounding differs."""
     assert check.main(["--device", "cpu", "--only", "capture", "spikes32"]) == 0

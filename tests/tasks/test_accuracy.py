@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pytest
 import torch
+from scipy.stats import binomtest
 
 from conversion.errors import InvalidInput
-from tasks.accuracy import Accuracy
+from tasks.accuracy import Accuracy, wilson
 
 
 def measured(correct: int, n: int) -> Accuracy:
@@ -31,6 +32,12 @@ def test_interval_is_wilsons(correct: int, n: int, low: float, high: float) -> N
     assert measure.ci_low == pytest.approx(low, abs=0.005)
     assert measure.ci_high == pytest.approx(high, abs=0.005)
     assert measure.n == n
+
+
+def test_interval_is_scipys_to_the_last_digit() -> None:
+    for n in (1, 7, 240, 1797, 10000):
+        for k in range(0, n + 1, 1 + n // 50):
+            assert wilson(k, n) == tuple(binomtest(k, n).proportion_ci(0.95, "wilson"))
 
 
 def test_batches_add_up_in_order() -> None:

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 
 import pandas as pd
 
@@ -28,11 +29,16 @@ TWIN = "quantised_ann"
 
 @dataclass(frozen=True)
 class Source:
-    """The cells of a suite that a figure is drawn from, and where their records are."""
+    """The cells of a suite that a figure is drawn from, and where their records are.
+
+    Attributes:
+        data_root: folder of the datasets, for figures of samples.
+    """
 
     suite: Suite
     cells: Sequence[Cell]
     store: Results
+    data_root: Path | None = None
 
     @cached_property
     def groups(self) -> list[Group]:

@@ -10,6 +10,7 @@ from benchmarks.pages.figures.energy import accuracy_energy, accuracy_latency
 from benchmarks.pages.figures.exits import exits
 from benchmarks.pages.figures.layers import errors, spikes, steps
 from benchmarks.pages.figures.neuron import bursts, thresholds
+from benchmarks.pages.figures.predictions import predictions
 from benchmarks.pages.figures.searches import frontiers, sensitivity
 from conversion.errors import InvalidInput, UnknownName
 
@@ -31,6 +32,11 @@ FAMILIES: tuple[Family, ...] = (
     ),
     Family("bursts", 5, "a neuron's potential and spikes for phi of 1 and 4", bursts, "", computed=True),
     Family("thresholds", 6, "a neuron's potential and spikes for rho of 1 and 2", thresholds, "", computed=True),
+    Family(
+        "predictions", 7, "boxes, masks and parts by truth, ANN, Calibration and AdaFire", predictions,
+        "the predictions of the ANN, of calibration, and of adafire or burst, for a task of boxes, maps or parts, as "
+        "the suites bccd, camvid and mini measure",
+    ),
     Family(
         "compression", 8, "accuracy and energy over the budget of SSC", compression,
         "adafire_ssc, and adafire beside it, as the suite figure8 measures",
@@ -55,7 +61,6 @@ FAMILIES: tuple[Family, ...] = (
 
 ELSEWHERE = {
     "2": "The paper's Figure 2 is its workflow; ours is in docs/adaptive.md.",
-    "7": "The paper's Figure 7, boxes and masks side by side, is drawn by run_all.py report --pictures T.",
 }
 
 

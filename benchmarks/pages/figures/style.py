@@ -23,6 +23,8 @@ from benchmarks.text import one_line
 from conversion.files import write_atomically
 
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000")
+CLASSES = (*COLOURS, "#ffe699", "#801a00", "#00004d", "#334d4d", "#4d80ff", "#ffff00")
+"""Of areas, which have no markers: as far apart as `COLOURS` are, also for those who do not see red or green."""
 MARKERS = ("o", "s", "D", "^", "v", "P", "X")
 HATCHES = ("", "////", "....", "\\\\\\\\", "xxxx", "----", "++++")
 GREY = "#999999"

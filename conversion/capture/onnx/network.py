@@ -272,7 +272,13 @@ def _folded(node: OnnxNode, constants: Mapping[str, Tensor]) -> tuple[Tensor, ..
         said = next(iter(str(error).strip().splitlines()), type(error).__name__)
         raise node.refusal(f"cannot be computed from its constants: {said}.") from error
     parts = found if isinstance(found, tuple) else (found,)
-    return tuple(part if isinstance(part, Tensor) else torch.from_numpy(np.array(part)) for part in parts)
+    return tuple(part if isinstance(part, Tensor) else _own_tensor(part) for part in parts)
+
+
+def _own_tensor(value: Any) -> Tensor:
+    """An array or number as a tensor that shares no memory; an array that was just made needs no copy for it."""
+    made = isinstance(value, np.ndarray) and value.flags.owndata and value.flags.writeable
+    return torch.from_numpy(value if made else np.array(value))
 
 
 def _constant(node: OnnxNode) -> Tensor:

@@ -128,6 +128,7 @@ def test_the_loss_is_a_mean_over_images_that_may_be_empty_and_ignored_boxes_teac
     assert float(yolo_loss(output[:1], [hidden], ANCHOR)) == pytest.approx(alone[0], rel=1e-6)
 
 
+@pytest.mark.slow
 def test_descending_the_loss_finds_the_boxes() -> None:
     """The prediction tensor itself is trained: what the loss asks for is what decoding reads."""
     truth = boxes([[12.0, 4.0, 32.0, 24.0], [35.0, 20.0, 45.0, 35.0], [3.0, 25.0, 9.0, 39.0]], [2, 0, 1])
@@ -145,6 +146,7 @@ def test_descending_the_loss_finds_the_boxes() -> None:
     assert bool((found.scores[3:] < 0.2).all())
 
 
+@pytest.mark.slow
 @settings(max_examples=50)
 @given(st.lists(st.tuples(st.floats(0.1, 9), st.floats(0.1, 9)), min_size=1, max_size=6))
 def test_overlap_of_shapes_is_symmetric_and_one_with_itself(shapes: list[tuple[float, float]]) -> None:
@@ -220,6 +222,7 @@ def test_all_that_follows_the_first_neurons_is_fed_by_spikes_up_to_the_predictio
     assert [str(node.target) for node in last] == ["aten.conv2d.default"]
 
 
+@pytest.mark.slow
 @torch.no_grad()
 def test_leaky_activations_become_neurons_that_fire_both_signs() -> None:
     torch.manual_seed(0)
@@ -232,6 +235,7 @@ def test_leaky_activations_become_neurons_that_fire_both_signs() -> None:
     assert relative_error(simulate(network, maps).mean(64), model(maps)) < 0.02
 
 
+@pytest.mark.slow
 def test_the_shipped_network_finds_drawn_shapes() -> None:
     task = MiniDetection()
     network = YoloMini(task)

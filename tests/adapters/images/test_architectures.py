@@ -43,6 +43,7 @@ def test_size_and_output(network: str, task: str) -> None:
     assert torch.equal(adapter.decode(logits), logits.argmax(1))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("network", ["resnet20", "resnet20_wide", "resnet18", "vgg16", "digits_convnet"])
 def test_relu_is_the_only_nonlinearity(network: str) -> None:
     adapter = NETWORKS[network](TASKS[fitting(NETWORKS[network])[0]]())

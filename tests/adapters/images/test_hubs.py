@@ -62,6 +62,7 @@ def same(model: nn.Module, inputs: Tensor, wanted: Callable[[], Tensor]) -> None
     torch.testing.assert_close(capture(model, inputs).run(inputs), wanted(), rtol=1e-4, atol=1e-4)
 
 
+@pytest.mark.slow
 def test_a_network_of_timm(tmp_path: Path) -> None:
     """Its input is equal to that of timm's own transform, its weights are found under the names of the hub."""
     own = timm.create_model("test_resnet").eval()
@@ -74,6 +75,7 @@ def test_a_network_of_timm(tmp_path: Path) -> None:
     same(model, inputs, lambda: own(transform(PICTURE)[None]))
 
 
+@pytest.mark.slow
 def test_a_network_of_torchvision(tmp_path: Path) -> None:
     own = get_model("shufflenet_v2_x0_5").eval()
     weights = ShuffleNet_V2_X0_5_Weights.IMAGENET1K_V1
@@ -98,6 +100,7 @@ def saved_by_transformers(folder: Path, **changes: Any) -> Any:
     return network
 
 
+@pytest.mark.slow
 def test_a_folder_of_transformers(tmp_path: Path) -> None:
     own = saved_by_transformers(tmp_path)
     model, inputs = loaded(f"hf/{tmp_path}")
@@ -126,6 +129,7 @@ def test_the_preprocessing_of_a_folder(changes: dict[str, Any], shown: str, tmp_
     assert task.sized(PICTURE).shape == (3, side, side)
 
 
+@pytest.mark.slow
 def test_a_folder_of_timm(tmp_path: Path) -> None:
     own = timm.create_model("test_vit").eval()
     timm.models.save_for_hf(own, tmp_path, safe_serialization=True)

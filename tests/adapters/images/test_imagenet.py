@@ -158,6 +158,7 @@ def state(shapes: Shapes) -> dict[str, Tensor]:
     }
 
 
+@pytest.mark.slow
 def test_the_other_resnet34_is_refused_by_its_name(tmp_path: Path) -> None:
     theirs, plain = adapter("snn_calibration/resnet34"), adapter("torchvision/resnet34")
     path = tmp_path / "res34_snn.pth.tar"

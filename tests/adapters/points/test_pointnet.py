@@ -128,6 +128,7 @@ def test_many_steps_come_near_the_ann(kind: str, reduce: str) -> None:
     assert errors[1] < errors[0] / 3 and errors[1] < 0.05
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("kind", "reduce"), KINDS)
 def test_everything_has_its_place_in_the_counts(kind: str, reduce: str) -> None:
     """Products of two signals are floating-point work; after the input only what told categories weigh is analog."""

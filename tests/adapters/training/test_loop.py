@@ -236,10 +236,13 @@ def test_tensorboard_gets_every_epoch_once(tmp_path: Path, capsys: pytest.Captur
     networks: list[type[Network]] = [interrupted_after(9), WithDropout]
     for number, network in enumerate(networks):
         try:
-            train(network, FewDigits(), tmp_path / "weights", tensorboard=tmp_path / "curves", **FAST)
+            train(network, FewDigits(), tmp_path / "weights", log=[f"tensorboard:{tmp_path / 'curves'}"], **FAST)
         except Interrupted:
             assert number == 0
     curves = events_of(tmp_path / "curves" / "digits_convnet_digits")
+    results = {name: curves.pop(name)[0][1] for name in ("best epoch", "best validation accuracy")}
+    scores = [value for _, value in curves["validation accuracy"]]
+    assert results["best validation accuracy"] == max(scores) == scores[int(results["best epoch"]) - 1]
     assert set(curves) == {"loss", "learning rate", "validation accuracy"}
     assert all([epoch for epoch, _ in values] == [1, 2, 3, 4] for values in curves.values())
     assert [value for _, value in curves["learning rate"]] == pytest.approx(
@@ -251,15 +254,17 @@ def test_tensorboard_gets_every_epoch_once(tmp_path: Path, capsys: pytest.Captur
 
 def test_tensorboard_is_asked_for_before_any_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
-    with pytest.raises(InvalidInput, match=r"tensorboard, which is not installed: pip install -e '\.\[tensorboard\]'"):
-        train(DigitsNetwork, FewDigits(), tmp_path / "never", tensorboard=tmp_path / "curves")
+    with pytest.raises(
+        InvalidInput, match=r"tensorboard, which is not installed: pip install 'adaptive-.*\[tensorboard\]'"
+    ):
+        train(DigitsNetwork, FewDigits(), tmp_path / "never", log=[f"tensorboard:{tmp_path / 'curves'}"])
     assert list(tmp_path.iterdir()) == []
 
 
 def test_a_folder_for_tensorboard_that_cannot_be_made_is_refused_before_any_work(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(InvalidInput, match="for TensorBoard cannot be made"):
-        train(DigitsNetwork, FewDigits(), tmp_path / "never", tensorboard=tmp_path / "file")
+        train(DigitsNetwork, FewDigits(), tmp_path / "never", log=[f"tensorboard:{tmp_path / 'file'}"])
     assert not (tmp_path / "never").exists()
 
 

@@ -34,6 +34,7 @@ assert not heavy, heavy
 """
 
 
+@pytest.mark.slow
 def test_help_of_every_command_loads_nothing_heavy() -> None:
     names = list(get_command(app).commands)  # type: ignore[attr-defined]
     command = [sys.executable, "-c", HELP.format(names=names)]
@@ -69,6 +70,7 @@ def complete(*words: str) -> list[str]:
     return ended.stdout.split()
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(shutil.which("bash") is None, reason="there is no bash to complete in")
 def test_a_shell_completes_commands_and_names() -> None:
     assert complete("re") == ["report"]

@@ -30,6 +30,7 @@ def exported(bench: Workbench, output: Path, format: Any = "nir", **options: Any
     export(format, output, bench, **(defaults | options))
 
 
+@pytest.mark.slow
 def test_nir_goes_out_with_its_trace_and_is_read_again(
     bench: Workbench, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -50,6 +51,7 @@ def test_onnx_goes_out_and_is_compared_with_onnxruntime(
     assert [path.name for path in tmp_path.iterdir()] == ["twin.onnx"]
 
 
+@pytest.mark.slow
 def test_a_converted_network_goes_out_as_it_was_saved(
     bench: Workbench, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

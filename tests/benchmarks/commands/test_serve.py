@@ -103,6 +103,7 @@ def test_a_port_that_is_taken_is_said(port: int, tmp_path: Path) -> None:
         server(tmp_path, port)
 
 
+@pytest.mark.slow
 def test_there_has_to_be_something_to_serve(cli: Cli) -> None:
     status, _, said = cli("serve", "--results", "nowhere", "--port", "0")
     assert status == 2 and "no records" in said

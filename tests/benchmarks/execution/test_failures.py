@@ -74,6 +74,7 @@ def test_a_refusal_that_speaks_of_memory_is_one_c6() -> None:
     assert cause_of(InvalidInput("The window is out of memory of the neuron.")) == "refused"
 
 
+@pytest.mark.slow
 def test_what_ran_out_of_resources_is_measured_again_by_the_next_run_c6(
     tmp_path: Path, digits_cell: CellOf, monkeypatch: pytest.MonkeyPatch
 ) -> None:

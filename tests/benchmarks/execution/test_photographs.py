@@ -55,6 +55,7 @@ def test_imagenette_from_files_to_the_page(tmp_path: Path, cli: Cli) -> None:
     assert "Not as in the dataset: 10 test images that are training images of ImageNet." in page
 
 
+@pytest.mark.slow
 def test_an_ann_that_scores_by_chance_is_refused(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
     """A task says so of the ANN alone; conversions may score as they do."""
 

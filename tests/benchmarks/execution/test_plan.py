@@ -40,6 +40,7 @@ def states(planned: list[Planned]) -> list[str]:
     return [item.state for item in planned]
 
 
+@pytest.mark.slow
 def test_new_done_stale_and_failed(bench: Workbench, store: Store, cells: list[Cell]) -> None:
     assert states(plan(cells, bench, store)) == ["done"] * 3
     record = store.load(cells[1])

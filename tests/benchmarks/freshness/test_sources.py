@@ -83,6 +83,7 @@ SSC = {"adafire_ssc", "adafire_ssc_iat"}
 IAT = {"adafire_iat", "adafire_ssc_iat", "calibration_iat"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("file", "old", "new", "methods", "key"),
     [
@@ -139,6 +140,7 @@ def test_a_change_of_what_no_cell_uses_reaches_none(tree: Path, before: Prints) 
     assert changed(before, prints(tree)) == {}
 
 
+@pytest.mark.slow
 def test_comments_docstrings_and_formatting_reach_nothing(tree: Path, before: Prints) -> None:
     rewritten = 0
     for path in [*(tree / "conversion").rglob("*.py"), *(tree / "tasks").rglob("*.py")]:
@@ -159,6 +161,7 @@ def test_comments_docstrings_and_formatting_reach_nothing(tree: Path, before: Pr
     assert changed(before, prints(tree)) == {}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "statement",
     [
@@ -197,6 +200,7 @@ def test_what_registries_hold_is_not_reached_and_scripts_are_not_run(tree: Path,
     assert changed(before, prints(tree)) == {}
 
 
+@pytest.mark.slow
 def test_the_same_name_from_another_module_is_another_definition(tree: Path, before: Prints) -> None:
     edit(
         tree / "conversion/simulation/readout.py",
@@ -356,6 +360,7 @@ def test_code_is_digested_as_it_was_imported(monkeypatch: pytest.MonkeyPatch) ->
     assert Sources().of(all_stages.SSC) != before
 
 
+@pytest.mark.slow
 def test_what_stages_are_set_to_counts_wherever_it_is_written(monkeypatch: pytest.MonkeyPatch) -> None:
     bench = Workbench(None, None, "cpu", "float32")
     cell = next(cell for cell in load_suite("smoke").cells() if cell.method == "burst")

@@ -29,6 +29,7 @@ from tests.benchmarks.gate.measurements import INPUTS, SYNOPS, Runs, cells, flip
 LOSS = slice(500, 510)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("count", "losing"), [(1, 1), (11, 1), (11, 11), (50, 1), (50, 50)])
 def test_a_point_of_accuracy_is_caught_while_the_other_cells_stay_as_they_were(
     tmp_path: Path, count: int, losing: int
@@ -42,6 +43,7 @@ def test_a_point_of_accuracy_is_caught_while_the_other_cells_stay_as_they_were(
     assert found.cells[0].reason == "accuracy fell: 10 samples lost, 0 won, p = 0.002 among all cells"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("count", "caught"), [(11, True), (25, True), (26, False), (50, False)])
 def test_a_point_of_one_cell_drowns_among_26_that_change_at_random(tmp_path: Path, count: int, caught: bool) -> None:
     # p is 2 / 2^10 = 1 / 512, and the smallest of n tests has to be below 0.05 / n: n up to 25.
@@ -233,6 +235,7 @@ RUN = st.tuples(
 )
 
 
+@pytest.mark.slow
 @given(RUN, RUN)
 def test_to_swap_baseline_and_run_swaps_regressed_and_improved(
     one: tuple[list[float], int], two: tuple[list[float], int]

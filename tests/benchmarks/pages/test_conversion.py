@@ -163,6 +163,7 @@ def found(bench: Workbench) -> Conversion:
     return measure_conversion(CELL, bench, lambda samples: None)
 
 
+@pytest.mark.slow
 def test_the_records_are_those_of_run(bench: Workbench, found: Conversion) -> None:
     timings = {"convert_s", "evaluate_s"}
     for cell, record in ((CELL, found.record), (ANN, found.ann)):
@@ -223,6 +224,7 @@ DIGITS = ("--dataset", "digits", "--arch", "digits_convnet", "--T", "4", "--limi
           "--precision", "float32")  # fmt: skip
 
 
+@pytest.mark.slow
 def test_the_command_prints_the_page_and_writes_the_records(tmp_path: Path, convert_: Cli, found: Conversion) -> None:
     code, out, err = convert_(*DIGITS, "--calib", "light", "--maxspike", "1", "--output", "found.json")
     assert code == 0, err
@@ -234,6 +236,7 @@ def test_the_command_prints_the_page_and_writes_the_records(tmp_path: Path, conv
     assert content["worst"] == found.worst
 
 
+@pytest.mark.slow
 def test_the_command_says_what_auto_tried_and_took(convert_: Cli) -> None:
     code, out, err = convert_(*DIGITS, "--method", "auto:codes=rate")
     assert code == 0 and out.startswith("# digits digits_convnet auto:codes=rate")

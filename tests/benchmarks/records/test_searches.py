@@ -33,6 +33,7 @@ def parameters(network: SpikingNetwork) -> list[tuple[int, float, list[float]]]:
     return [(neuron.phi, neuron.rho, neuron.threshold.tolist()) for neuron in network.neurons.values()]
 
 
+@pytest.mark.slow
 def test_a_search_is_made_once_and_changes_nothing(
     toy: tuple[ConversionGraph, Calibration], monkeypatch: pytest.MonkeyPatch
 ) -> None:

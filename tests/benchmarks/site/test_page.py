@@ -67,6 +67,7 @@ def test_an_opened_record_holds_layers_exits_and_curve(page: str) -> None:
     assert one["exits"] == [0.25, 0.75] and one["curve"] == [[1, 69.0], [2, 70.0]]
 
 
+@pytest.mark.slow
 def test_a_wrong_record_changes_the_page(page: str, tmp_path: Path) -> None:
     """Were the page made of anything else than the records, this would pass unseen."""
     folder = write_results(tmp_path)
@@ -136,6 +137,7 @@ def test_fronts_are_those_of_the_tables(tmp_path: Path) -> None:
         assert [row.method for row in on_front] == list(expected["method"])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("suite", ["mini", "adaptive", "camvid"])
 def test_the_command_of_a_record_selects_its_cell(suite: str, tmp_path: Path) -> None:
     (tmp_path / suite).symlink_to(PUBLISHED / suite)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -261,7 +262,9 @@ def test_cells_are_made_once_and_those_of_a_copy_anew() -> None:
 
 def test_options_of_other_types_are_options_of_their_own() -> None:
     """A recipe is shared by cells of the same options: 1 is no True, and what is wrong is said each time."""
-    given = {"task": "digits", "network": "digits_convnet", "method": "burst", "T": 4, "seed": 0, "calibration": 16}
+    given: dict[str, Any] = {
+        "task": "digits", "network": "digits_convnet", "method": "burst", "T": 4, "seed": 0, "calibration": 16
+    }  # fmt: skip
     first, again = (Cell(**given | {"options": {"phi": 3}, "seed": seed}) for seed in (0, 1))
     assert first.recipe is again.recipe and first.id != again.id and first.options == {"phi": 3}
     for _ in range(2):

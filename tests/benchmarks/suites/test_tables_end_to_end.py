@@ -7,6 +7,7 @@ takes the seven tables from hours to under a minute; that the real ones convert 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -15,10 +16,12 @@ import pandas as pd
 import pytest
 
 from adapters import NETWORKS
+from adapters.images.imagenet import PhotographNetwork
 from benchmarks.references.paper import printed
 from benchmarks.suites.files import load_suite
 from benchmarks.suites.selection import select
 from tasks import TASKS
+from tasks.images.imagenet import ImageNetClasses
 from tasks.points.shapenet import FOLDERS, PARTS
 from tests.benchmarks.conftest import Cli
 from tests.benchmarks.suites import planted
@@ -94,7 +97,20 @@ def score(cell: str) -> float:
 
 
 def imagenet(patch: pytest.MonkeyPatch, root: Path, suite: str) -> None:
-    """ImageNet's 1,000 folders with one image each; planted networks answer the class of the first that is tested."""
+    """ImageNet's 1,000 folders with one image each; planted networks answer the class of the first that is tested.
+
+    Photographs are resized to a fiftieth of the pixels; that full size is torchvision's is tested with the task.
+    """
+    networks = {cell.network for cell in select(load_suite(suite).cells(), tasks=["imagenet"])}
+    task = TASKS["imagenet"]
+    assert issubclass(task, ImageNetClasses)
+    patch.setattr(task, "preprocessing", replace(task.preprocessing, resize=36, crop=32))
+    patch.setattr(task, "input_shape", (3, 32, 32))
+    for kind in map(NETWORKS.__getitem__, networks):
+        if issubclass(kind, PhotographNetwork):
+            patch.setattr(kind, "preprocessing", replace(kind.preprocessing, resize=36, crop=32))
+        else:
+            patch.setattr(kind, "shape", (3, 32, 32))
     for first_number, part in enumerate(("train", "val")):
         imagenet_trees.folders(root / "imagenet", part, first=first_number)
     first = next(TASKS["imagenet"](root).test(1, LIMIT))

@@ -42,6 +42,7 @@ SMALL = st.integers(-3, 3).map(float)
 FINE = st.integers(-5000, 5000).map(lambda n: n / 1024)
 
 
+@pytest.mark.slow
 @settings(max_examples=400)
 @given(st.one_of(instances(SMALL), instances(FINE)), st.floats(-12, 12))
 def test_equals_brute_force(instance: tuple[Table, Table], budget: float) -> None:

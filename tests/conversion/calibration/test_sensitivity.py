@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import cache
 from typing import Any
@@ -11,11 +11,14 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor, fx, nn
+from torch.utils import _pytree as pytree
 
 from conversion import ConversionGraph, InvalidInput, SpikingNetwork, simulate
 from conversion.calibration.sensitivity import SAMPLES, Energy, measure_sensitivity, symmetric_kl
 from conversion.counting.operations import KINDS
 from conversion.simulation.neuron import Neuron
+from conversion.simulation.schedules import TimeSeries, sweep
+from conversion.stages.base import spike_train
 from tests.conversion.toys import Net, architecture, captured, captured_architecture, neurons, seeded
 
 pytestmark = pytest.mark.slow
@@ -122,6 +125,53 @@ def test_tables_equal_simulations_of_the_changed_network(name: str, energy: Ener
     # Candidates that changed nothing would agree with anything; one layer of `concat` is silent.
     different = [len({round(entry, 12) for entry in row}) for row in table.divergence]
     assert min(n for n, row in zip(different, table.energy, strict=True) if row[1] > 0) == 4
+
+
+@pytest.mark.parametrize("name", TOYS)
+def test_propagated_tables_pass_means_through_the_ann(name: str) -> None:
+    """The ANN's answer where layers up to the changed one give their means, less that without the change, is added."""
+    graph, x = graph_of(name)
+    thresholds = [0.1 + 0.02 * i for i in range(len(graph.firing))]
+    network = SpikingNetwork(graph, T).with_neurons(neurons(graph, thresholds, 3, signed=name == "leaky"))
+    rows = candidates(network)
+    simulated, table = (
+        measure_sensitivity(network, x, rows, "spikes", effect) for effect in ("simulated", "propagated")
+    )
+    # The batches of the two are of different sizes.
+    torch.testing.assert_close(torch.tensor(table.energy), torch.tensor(simulated.energy))
+    assert table.base == pytest.approx(simulated.base, abs=1e-10)
+
+    trains: dict[fx.Node, Tensor] = {}
+    currents: dict[fx.Node, Sequence[Tensor]] = {}
+
+    def mean_of(node: fx.Node, neuron: Neuron, steps: Sequence[Tensor]) -> Tensor:
+        return torch.stack(spike_train(neuron, T, graph.channel_axis(node), steps)).mean(0)
+
+    def spike(node: fx.Node, given: TimeSeries) -> TimeSeries:
+        currents[node] = given[0]
+        found = spike_train(network.neurons[node], T, graph.channel_axis(node), given[0])
+        trains[node] = torch.stack(found).mean(0)
+        return [found]
+
+    sweep(network, [[graph.cast(x)]], T, spike)
+    ann, base = graph.run(x), simulate(network, x).mean(T)
+    order = list(rows)
+    for layer, (node, row) in enumerate(rows.items()):
+
+        def answer(mean: Tensor, layer: int = layer, node: fx.Node = node) -> Any:
+            given = {**{before: trains[before] for before in order[:layer]}, node: mean}
+            return graph.run(x, observe=lambda found, value: given.get(found))
+
+        for column, neuron in enumerate(row):
+            parts = zip(
+                *map(pytree.tree_leaves, (base, answer(mean_of(node, neuron, currents[node])), answer(trains[node]))),
+                strict=True,
+            )
+            moved = [measured + changed - without for measured, changed, without in parts]
+            expected = float(symmetric_kl(moved, pytree.tree_leaves(ann)).mean())
+            assert table.divergence[layer][column] == pytest.approx(expected, abs=1e-10)
+        if layer == len(order) - 1:  # Nothing behind it spikes, so its mean says all.
+            assert table.divergence[layer] == pytest.approx(simulated.divergence[layer], abs=1e-10)
 
 
 def test_samples_do_not_know_of_each_other() -> None:

@@ -111,6 +111,7 @@ def test_denormal_activations_are_dead(value: float) -> None:
 # ---------------------------------------------------------------------------------------------------------- quantisers
 
 
+@pytest.mark.slow
 @settings(max_examples=500)
 @given(
     st.integers(-4000, 40000), st.integers(1, 2000), st.integers(1, 32), st.integers(1, 8),
@@ -239,6 +240,7 @@ def assert_chosen_as_bin_by_bin(
         assert float(threshold) in best.tolist() or (silent and threshold == chosen.max())
 
 
+@pytest.mark.slow
 @settings(max_examples=60)
 @given(
     rule=st.sampled_from(["mse", "mse_floor"]), T=st.sampled_from([1, 2, 3, 4, 8, 32, 64]),

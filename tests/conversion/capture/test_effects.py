@@ -194,6 +194,7 @@ def einsum_alone(model: Any, y: Tensor, x: Tensor) -> Tensor:
     return torch.einsum("abcd->abdc", y) + torch.einsum("abcd,ed->abce", y, torch.ones(2, 2)).mul_(2)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("odd", [compared, squared, halved, counted_for_itself, einsum_alone, written_later])
 def test_what_has_a_pure_form_is_captured_as_it_computes(odd: Forward) -> None:
     model = Odd(odd).eval()

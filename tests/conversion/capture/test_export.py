@@ -206,6 +206,7 @@ def test_an_operation_without_a_rule_is_named_with_its_line(model: type[nn.Modul
     assert place(model, code) in str(error.value)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("function", "operation"),
     [

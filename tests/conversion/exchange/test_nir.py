@@ -42,6 +42,7 @@ def require_same(network: SpikingNetwork, path: Path, shape: tuple[int, ...]) ->
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "channelwise"), [("residual", True), ("depthwise", False), ("linear", True)])
 def test_what_is_read_back_spikes_alike(name: str, channelwise: bool, tmp_path: Path) -> None:
     torch.manual_seed(0)

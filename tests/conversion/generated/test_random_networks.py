@@ -30,6 +30,7 @@ def test_a_network_by_its_seed(seed: int) -> None:
 
 
 # The same networks in every run: what a commit breaks, it breaks for everybody.
+@pytest.mark.slow
 @settings(max_examples=12, derandomize=True, suppress_health_check=list(HealthCheck), deadline=None)
 @given(programs())
 def test_networks_that_hypothesis_draws(program: Program) -> None:

@@ -17,6 +17,7 @@ from conversion.stages.energy_target import measure
 from tests.conversion.toys import captured_architecture, seeded
 
 
+@pytest.mark.slow
 def test_the_choice_keeps_its_aim() -> None:
     """Within an error it is the cheapest, within an energy the best, judged as `measure` judges held-out samples."""
     graph, inputs = captured_architecture("residual")
@@ -53,6 +54,7 @@ def test_no_sample_that_is_measured_on_was_fitted_to(monkeypatch: pytest.MonkeyP
     assert torch.equal(fitted[-1], inputs)  # The chosen one gets all of them.
 
 
+@pytest.mark.slow
 def test_it_is_the_default_and_a_method(caplog: pytest.LogCaptureFixture) -> None:
     graph, inputs = captured_architecture("plain")
     with caplog.at_level(logging.INFO, "conversion"):
@@ -68,13 +70,15 @@ def test_candidates_by_code() -> None:
     assert {method.name for method in candidates("rate")} == {"burst"}
     assert {method.name for method in candidates("causal")} == {"burst", "held"}
     assert {method.name for method in candidates("any")} == {"burst", "held", "sigma_delta", "phase"}
-    assert [method.label for method in variants(Burst(phi=4, signed=True))] == [
+    graph, _ = captured_architecture("plain")
+    assert [method.label for method in variants(Burst(phi=4, signed=True), graph)] == [
         "burst:phi=8,signed=True", "burst:phi=2,signed=True", "burst:phi=4,channelwise=False,signed=True",
         "burst:phi=4,start=shift,signed=True",
     ]  # fmt: skip
-    assert [method.energy for method in variants(HeldValue()) if isinstance(method, HeldValue)] == [0, 0.5, 2]
+    assert [method.energy for method in variants(HeldValue(), graph) if isinstance(method, HeldValue)] == [0, 0.5, 2]
 
 
+@pytest.mark.slow
 def test_what_cannot_be_reached_is_said() -> None:
     graph, inputs = captured_architecture("plain")
     calibration = Calibration(graph, inputs)

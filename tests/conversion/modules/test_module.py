@@ -67,6 +67,7 @@ def test_frames_are_one_input_for_each_step() -> None:
         SpikingModule(network)(frames[:3])
 
 
+@pytest.mark.slow
 def test_a_state_carries_all_that_was_trained() -> None:
     module, other = SpikingModule(converted(), triangle), SpikingModule(converted(), triangle)
     optimizer = torch.optim.SGD(module.parameters(), 0.1)

@@ -105,6 +105,7 @@ def converted(method: str, T: int, samples: Tensor | Frames, **options: object) 
 SAMPLES = seeded((40, 3, 8, 8), seed=7)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("method", "T", "code", "wait"),
     [("held", 3, "held", "0"), ("sigma_delta", 3, "one_hot", "1"), ("phase", 4, "phase", "window")],
@@ -128,6 +129,7 @@ def test_the_report_agrees_with_the_simulator(method: str, T: int, code: str, wa
     assert report[-1].errors is not None and 0 < report[-1].errors.total.rms < 1
 
 
+@pytest.mark.slow
 def test_frames_are_reported_by_their_mean_so_far() -> None:
     """The last current is that of the mean, which the ANN sees: a first layer inherits nothing but its bias."""
     drift = seeded((40, 3, 8, 8), seed=8) / 4

@@ -84,6 +84,7 @@ def test_signed_burst_is_limited_both_ways() -> None:
     assert train(neuron(phi=2, signed=True), [5, 0, -5, 0, 0]) == [2, 2, -2, -2, 0]
 
 
+@pytest.mark.slow
 @given(
     currents=st.lists(st.integers(-64, 64), min_size=1, max_size=20), threshold=st.integers(1, 40),
     phi=st.integers(1, 5), start=st.sampled_from(["potential", "shift"]),
@@ -146,6 +147,7 @@ def test_bias_is_a_current_of_every_step() -> None:
     assert train(neuron(bias=0.25), [0.125] * 4) == train(neuron(), [0.375] * 4) == [0, 1, 0, 1]
 
 
+@pytest.mark.slow
 @settings(max_examples=300)
 @given(st.integers(1, 8), st.sampled_from([1, 2, 4, 8, 16, 32]), st.integers(1, 64), st.data())
 def test_static_input_gives_the_rounding_quantiser(phi: int, T: int, threshold: int, data: st.DataObject) -> None:

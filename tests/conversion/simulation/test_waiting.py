@@ -89,6 +89,7 @@ def test_a_window_is_a_quantised_network(code: Code) -> None:
     torch.testing.assert_close(simulate(bare, inputs).mean(4), network.graph.run(inputs, observe=rounded))
 
 
+@pytest.mark.slow
 def test_times_of_a_pipeline() -> None:
     """Three layers in a row, of which all but the first wait d steps: 1 + 2 d and T + 2 d."""
     for wait, delay in ((0, 0), (1, 2), (2, 4), ("window", 8)):

@@ -119,6 +119,7 @@ def test_activations_are_those_of_the_ann() -> None:
         activations(graph().firing[0])
 
 
+@pytest.mark.slow
 def test_energy_is_a_target() -> None:
     """On samples that were not looked at, within a tenth: sixteen samples say their energy no better."""
     for target in (0.3, 0.4):
@@ -127,6 +128,7 @@ def test_energy_is_a_target() -> None:
         assert measure(network, calibration(24, seed=3))[1] == pytest.approx(target, rel=0.1)
 
 
+@pytest.mark.slow
 def test_a_target_below_what_is_possible_names_the_least() -> None:
     with pytest.raises(InvalidInput, match=r"target of energy is 0\.010 .* takes 0\.\d+ of it"):
         AtEnergy(CodedNeurons(Held(), 0, 7, "every", 1.0), None, 0.01, samples=4)(
@@ -136,6 +138,7 @@ def test_a_target_below_what_is_possible_names_the_least() -> None:
         Tuning(0.01)(fitted(Held(), 3), calibration())
 
 
+@pytest.mark.slow
 def test_tuning_brings_answers_nearer_to_the_ann() -> None:
     """From thresholds that spare too many spikes, with energy free: a part of what they lost on unseen samples is back.
 
@@ -147,6 +150,7 @@ def test_tuning_brings_answers_nearer_to_the_ann() -> None:
     assert lost > 0.1 and left < 0.85 * lost
 
 
+@pytest.mark.slow
 def test_tuning_keeps_to_its_budget() -> None:
     exact = fitted(Held(), 2)
     data = calibration(64)
@@ -245,6 +249,7 @@ def test_outputs_that_are_no_classes_leave_when_they_have_settled() -> None:
         Tuning()(network, data)
 
 
+@pytest.mark.slow
 def test_methods_convert_from_the_front_door() -> None:
     for method, T in (("held", 3), ("phase", 8), ("bit_serial", 5), ("sigma_delta", 3), ("dcgs", 2)):
         network = convert(graph(), seeded((16, 3, 8, 8), 1), method, T=T)

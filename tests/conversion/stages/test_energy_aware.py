@@ -49,6 +49,7 @@ def test_energy_aware_thresholds_equal_brute_force() -> None:
         assert costs[-1] < 1.01 * min(costs)
 
 
+@pytest.mark.slow
 @settings(max_examples=30)
 @given(
     low=st.floats(0, 1), more=st.floats(0, 10), T=st.integers(1, 4), phi=st.integers(1, 8), seed=st.integers(0, 9)

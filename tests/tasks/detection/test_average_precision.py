@@ -159,6 +159,7 @@ def test_both_forms_equal_a_plain_scorer(images: list[tuple[Found, Truth]]) -> N
     assert values["ap50_11point"].value == pytest.approx(plain(images, plain_eleven), abs=1e-4)
 
 
+@pytest.mark.slow
 @settings(max_examples=40)
 @given(scenes())
 def test_the_order_of_images_and_their_batches_change_nothing(images: list[tuple[Found, Truth]]) -> None:

@@ -66,6 +66,7 @@ def test_sensors_have_their_size(name: str) -> None:
     assert TASKS[f"{name}_tovoxelgrid"].input_shape == (9, height, width)
 
 
+@pytest.mark.slow
 @EVERY
 def test_every_event_of_a_file_is_in_its_sample(name: str, data: Path) -> None:
     of = task(name, data)

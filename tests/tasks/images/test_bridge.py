@@ -90,6 +90,7 @@ def unchecked(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(datasets.Flowers102, "_check_integrity", lambda self: self._images_folder.is_dir())
 
 
+@pytest.mark.slow
 def test_a_dataset_of_torchvision(flowers: Path) -> None:
     task = Flowers(flowers)
     assert task.missing() is None

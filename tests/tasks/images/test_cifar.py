@@ -52,6 +52,7 @@ def folders(tmp_path: Path) -> Path:
     return tmp_path
 
 
+@pytest.mark.slow
 def test_pixels_and_labels_are_those_on_disk(task: Cifar) -> None:
     images, labels = samples(type(task), TEST, 2)
     batch = next(task.test(batch_size=10_000))
@@ -59,6 +60,7 @@ def test_pixels_and_labels_are_those_on_disk(task: Cifar) -> None:
     assert batch.targets.tolist() == labels
 
 
+@pytest.mark.slow
 def test_train_and_validation_share_the_official_training_set(task: Cifar) -> None:
     train, validation, test = (task.split(name) for name in ("train", "validation", "test"))
     official = as_set(torch.from_numpy(samples(type(task), TRAIN, 1)[0]).permute(0, 3, 1, 2).contiguous())
@@ -67,12 +69,14 @@ def test_train_and_validation_share_the_official_training_set(task: Cifar) -> No
     assert (as_set(train.images) | as_set(validation.images)).isdisjoint(as_set(test.images))
 
 
+@pytest.mark.slow
 def test_validation_is_a_tenth_of_every_class(task: Cifar) -> None:
     classes = len(task.classes)
     assert task.split("validation").labels.bincount().tolist() == [TRAIN // 10] * classes
     assert task.split("train").labels.bincount().tolist() == [TRAIN - TRAIN // 10] * classes
 
 
+@pytest.mark.slow
 def test_reading_again_gives_the_same_splits(task: Cifar) -> None:
     before = task.digest(), task.split("validation").images.clone()
     cifar._load.cache_clear()

@@ -50,6 +50,7 @@ def test_a_pyramid_has_its_points_on_its_five_sides() -> None:
     assert base.mean() == pytest.approx(4 / (4 + 4 * 5**0.5), abs=0.01)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["mini_points", "mini_parts"])
 def test_clouds_are_the_same_in_every_process_and_on_a_grid(name: str) -> None:
     first = TASKS[name]().digest()

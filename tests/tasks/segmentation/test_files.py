@@ -106,6 +106,7 @@ def test_the_first_annotation_lies_on_top() -> None:
     assert torch.equal(rasterised(Instances(CocoFile(Path("file.json"), content)), 7), expected)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", LAYOUTS)
 def test_splits_are_disjoint_and_the_digest_follows_every_file(name: str, tmp_path: Path) -> None:
     root = LAYOUTS[name](tmp_path / "one")
@@ -121,6 +122,7 @@ def test_splits_are_disjoint_and_the_digest_follows_every_file(name: str, tmp_pa
     assert changed.digest() != task.digest()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "victim"),
     [
@@ -141,6 +143,7 @@ def test_a_missing_file_is_named_before_work_starts(
         tasks[name].split("train")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("change", "message"),
     [

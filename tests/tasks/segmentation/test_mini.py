@@ -13,6 +13,7 @@ from tasks.segmentation.mini import SIDE, _distance, _drawn
 SPLITS: tuple[Split, ...] = ("train", "validation", "test")
 
 
+@pytest.mark.slow
 def test_scenes_are_the_same_in_every_process() -> None:
     first = TASKS["mini_segmentation"]().digest()
     _drawn.cache_clear()

@@ -315,6 +315,7 @@ def test_titles_stay_within_narrow_figures() -> None:
     assert box.x0 >= 0 and box.x1 <= figure.bbox.width
 
 
+@pytest.mark.slow
 def test_planted_wrong_records_change_every_figure(draw: Draw, kept: Raw) -> None:
     planted = {key: altered(record) for key, record in kept.items() if key[0] in ("adafire", "adafire_iat")}
 
@@ -322,7 +323,7 @@ def test_planted_wrong_records_change_every_figure(draw: Draw, kept: Raw) -> Non
         return [(lines(axis), bars(axis)) for axis in panels]
 
     for each in FAMILIES:
-        if not each.computed and each.name != "predictions":  # Which is drawn from samples.
+        if not each.computed and each.name != "predictions":  # Of samples, see test_predictions.py.
             right = everything(only(draw(each.name)))
             assert right != everything(only(draw(each.name, planted))), each.name
 

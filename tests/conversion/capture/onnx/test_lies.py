@@ -141,6 +141,7 @@ def many() -> list[Any]:
     return [*made, node("Concat", [f"m{step}" for step in range(300)], ["c"], axis=0)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("nodes", [joined, broadcast, gathered, many], ids=lambda made: made.__name__)
 def test_constants_do_not_grow_from_few_numbers(nodes: Callable[[], list[Any]], tmp_path: Path) -> None:
     constants: dict[str, Array] = {
