@@ -13,6 +13,7 @@ from functools import cache
 from pathlib import PureWindowsPath
 from typing import Annotated, Any, ClassVar, Self, get_args
 
+import numpy as np
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, GetCoreSchemaHandler, ValidationError
 from pydantic_core import CoreSchema, core_schema
 
@@ -90,7 +91,9 @@ def _fault(model: type[Record], entry: Any, error: ValidationError, *, within: b
 
 
 def _shown(value: Any) -> str:
-    return re.sub(r"\s*\n\s*", " ", repr(value))[:60]  # Arrays have several lines.
+    if isinstance(value, np.ndarray):  # How NumPy prints one is anyone's setting.
+        return f"an array of shape {value.shape}"
+    return re.sub(r"\s*\n\s*", " ", repr(value))[:60]
 
 
 def _blamed(model: type[Record], place: Place) -> tuple[Place, str]:

@@ -17,7 +17,7 @@ dynamic programme needs.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -151,15 +151,20 @@ class _BaseRun:
     def change(self, node: fx.Node, neurons: Sequence[Neuron]) -> Tensor:
         """Divergence and energy with each of some candidates as a layer's neurons: shape (2, candidates)."""
         copies = len(neurons)
-        currents = self.series[node.all_input_nodes[0]][0]
-        fired = [self._fire(node, neuron, currents) for neuron in neurons]
-        output = self.output_with(node, [train for train, _ in fired])
-        divergence = symmetric_kl(output, repeated(self.reference, copies)).view(copies, -1).sum(1).cpu()
-        return torch.stack([divergence, torch.tensor([energy for _, energy in fired], dtype=torch.float64)])
+        energies: list[float] = []
 
-    def _simulated(self, node: fx.Node, trains: Sequence[Sequence[Tensor]]) -> Any:
+        def trains() -> Iterator[list[Tensor]]:
+            for neuron in neurons:
+                train, energy = self._fire(node, neuron, self.series[node.all_input_nodes[0]][0])
+                energies.append(energy)
+                yield train
+
+        output = self.output_with(node, trains(), copies)
+        divergence = symmetric_kl(output, repeated(self.reference, copies)).view(copies, -1).sum(1).cpu()
+        return torch.stack([divergence, torch.tensor(energies, dtype=torch.float64)])
+
+    def _simulated(self, node: fx.Node, trains: Iterable[Sequence[Tensor]], copies: int) -> Any:
         """The outputs with some spike trains of a layer, one after the other in one batch."""
-        copies = len(trains)
         replay = {
             source: [source.meta["layout"].join([value] * copies) for value in self.series[source][0]]
             for source in self.side_inputs[node]
@@ -167,9 +172,9 @@ class _BaseRun:
         replay[node] = [torch.cat(outputs) for outputs in zip(*trains, strict=True)]
         return self._output([repeated(frame, copies) for frame in self.frames], replay)
 
-    def _propagated(self, node: fx.Node, trains: Sequence[Sequence[Tensor]]) -> Any:
-        """The same, estimated from the means of the trains."""
-        network, copies = self.network, 1 + len(trains)
+    def _propagated(self, node: fx.Node, trains: Iterable[Sequence[Tensor]], copies: int) -> Any:
+        """The same, estimated from the means of the trains, beside that of the layer as it is."""
+        network, copies = self.network, 1 + copies
         inputs = repeated(self.frames[0], copies)
         values = network.start(inputs)
         for source in self.side_inputs[node]:

@@ -26,7 +26,9 @@ pytestmark = [pytest.mark.slow, pytest.mark.waits]
 
 
 @pytest.fixture
-def cluster(misbehaving: None) -> Iterator[Any]:
+def cluster(misbehaving: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    # Ray's processes give way to all others, so that beside other tests they would hardly run.
+    monkeypatch.setenv("RAY_worker_niceness", "0")
     cluster = cluster_utils.Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
     yield cluster
     ray.shutdown()
@@ -51,7 +53,7 @@ def test_a_node_that_dies_in_mid_run_costs_nothing(cluster: Any, tmp_path: Path,
     thread = threading.Thread(target=kill)
     thread.start()
     # So much that the first cell of a process, which loads everything, is not late on a busy machine.
-    engine = Ray(None, time_limit=200, address=cluster.address)
+    engine = Ray(None, time_limit=900, address=cluster.address)
     ended = run([Job(cell, tmp_path, "own", Settings()) for cell in cells], engine, store)
     thread.join()
     # Nothing lost and nothing twice.
