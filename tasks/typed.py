@@ -166,6 +166,8 @@ def _file_name(name: str) -> str:
 Number = Annotated[float, Field(strict=True, allow_inf_nan=False, ge=-LARGEST, le=LARGEST)]
 Whole = Annotated[int, Field(strict=True, ge=-LARGEST, le=LARGEST)]
 Positive = Annotated[int, Field(strict=True, ge=1, le=LARGEST)]
+Flag = Annotated[int, Field(strict=True, ge=0, le=1)]
+"""0 or 1; a `Literal` of numbers would take true and 1.0 for one."""
 WrittenNumber = Annotated[float, Written(r"[+-]?([0-9]{1,30}(\.[0-9]{0,300})?|\.[0-9]{1,300})([eE][+-]?[0-9]{1,2})?")]
 """A number as text, of at most 130 digits before the point: finite."""
 WrittenWhole = Annotated[int, Written(r"[0-9]{1,18}")]

@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from pydantic import Field
 
 from conversion.errors import InvalidInput
 from tasks.detection.base import size_in_pixels
-from tasks.typed import LARGEST, FileName, Number, Record, Whole
+from tasks.typed import LARGEST, FileName, Flag, Number, Record, Whole
 
 Entry = dict[str, Any]
 Polygon = Annotated[list[Number], Field(min_length=6)]
@@ -45,7 +45,7 @@ class Category(Identified):
 
 class _Object(Record):
     category_id: Whole = Field(description="a whole number")
-    iscrowd: Literal[0, 1] | None = Field(default=None, description="0 or 1")
+    iscrowd: Flag | None = Field(default=None, description="0 or 1")
 
 
 class Box(_Object):
@@ -143,9 +143,9 @@ def read_file(path: Path) -> CocoFile:
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> Entry:
-    found = dict(pairs)
-    if len(found) < len(pairs):
-        names = [name for name, _ in pairs]
-        twice = next(name for name in names if names.count(name) > 1)
-        raise ValueError(f"an object has the key '{twice:.60}' twice")
+    found: Entry = {}
+    for name, value in pairs:
+        if name in found:
+            raise ValueError(f"an object has the key {name!r:.60} twice")
+        found[name] = value
     return found
