@@ -153,7 +153,7 @@ def _check(graph: fx.Graph) -> None:
 
 
 def _is_literal(node: fx.Node) -> bool:
-    """Whether it is a tensor written in the code, as torch.tensor([1, 2]): a new one in every call, not so in a trace."""
+    """Whether it is a tensor written in the code, as torch.tensor([1, 2]): a new one in every call, but in a trace."""
     if packet(node) is aten.lift_fresh_copy:
         return True
     return node.op == "get_attr" and all(packet(user) is aten.lift_fresh_copy for user in node.users)

@@ -190,7 +190,7 @@ def literal_like_the_input(model: Any, y: Tensor, x: Tensor) -> Tensor:
 
 
 def literal_that_changes(model: Any, y: Tensor, x: Tensor) -> Tensor:
-    """Made anew in every call: whoever reads it before and after sees one thing and another, and a view of it changes."""
+    """Made anew in every call, and changed in it, through a view, too."""
     scale = torch.tensor([1.0, 2.0, 3.0, 4.0])
     before = scale.clone()
     scale[:2].mul_(3)
