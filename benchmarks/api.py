@@ -263,4 +263,5 @@ def _measure(selected: Selected, settings: Settings, pool: Engine, rerun: Rerun,
 def _command() -> str:
     """The command line of this process, as records and those who publish them may have it."""
     program = Path(sys.argv[0]).name
-    return shlex.join([*(["python"] if program.endswith(".py") else []), program, *map(without_passwords, sys.argv[1:])])
+    arguments = map(without_passwords, sys.argv[1:])
+    return shlex.join([*(["python"] if program.endswith(".py") else []), program, *arguments])
