@@ -170,7 +170,7 @@ class _BaseRun:
     def _propagated(self, node: fx.Node, trains: Sequence[Sequence[Tensor]]) -> Any:
         """The same, estimated from the means of the trains."""
         network, copies = self.network, 1 + len(trains)
-        inputs = repeated(self.frames[0], copies)
+        inputs = repeated(self._mean(self.frames), copies)  # What later layers read of the input itself.
         values = network.start(inputs)
         for source in self.side_inputs[node]:
             values[source] = source.meta["layout"].join([self._mean(self.series[source][0])] * copies)
