@@ -147,6 +147,16 @@ class Written:
         return core_schema.chain_schema([text, number])
 
 
+def unique_keys(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
+    """An object of JSON, as the `object_pairs_hook` of `json.loads`. Raises ValueError if it has a key twice."""
+    found: dict[str, Any] = {}
+    for name, value in pairs:
+        if name in found:
+            raise ValueError(f"an object has the key {name!r:.60} twice")
+        found[name] = value
+    return found
+
+
 def name_fault(name: str) -> str | None:
     """Says why a name in a list or table is no name of a file below a folder; None where it is one."""
     if not name.strip() or not name.isprintable():  # Surrogates and control characters are not.

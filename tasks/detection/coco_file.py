@@ -11,7 +11,7 @@ from pydantic import Field
 
 from conversion.errors import InvalidInput
 from tasks.detection.base import size_in_pixels
-from tasks.typed import LARGEST, FileName, Flag, Number, Record, Whole
+from tasks.typed import LARGEST, FileName, Flag, Number, Record, Whole, unique_keys
 
 Entry = dict[str, Any]
 Polygon = Annotated[list[Number], Field(min_length=6)]
@@ -134,18 +134,9 @@ def read_file(path: Path) -> CocoFile:
         InvalidInput: it is no JSON, gives a key of an object twice, or is not as `CocoFile` has it.
     """
     try:
-        content = json.loads(path.read_bytes(), object_pairs_hook=_unique)
+        content = json.loads(path.read_bytes(), object_pairs_hook=unique_keys)
     except OSError as error:
         raise InvalidInput(f"{path} cannot be read: {error.strerror}.") from error
     except (ValueError, RecursionError) as error:  # The second: brackets in brackets without end.
         raise InvalidInput(f"{path} is damaged or no JSON: {error}; unpack it again.") from error
     return CocoFile(path, content)
-
-
-def _unique(pairs: list[tuple[str, Any]]) -> Entry:
-    found: Entry = {}
-    for name, value in pairs:
-        if name in found:
-            raise ValueError(f"an object has the key {name!r:.60} twice")
-        found[name] = value
-    return found
