@@ -11,7 +11,7 @@ from pathlib import Path
 import pandas as pd
 from pydantic import InstanceOf
 
-from adapters.loggers import Log
+from adapters.loggers import Log, without_passwords
 from benchmarks.arguments import Folder, Names, Numbers, Positive, Share, checked, listed
 from benchmarks.choices import RESULTS, WEIGHTS, EngineName, Precision, Rerun
 from benchmarks.engines import Engine, make_engine
@@ -261,6 +261,7 @@ def _measure(selected: Selected, settings: Settings, pool: Engine, rerun: Rerun,
 
 
 def _command() -> str:
-    """The command line of this process."""
+    """The command line of this process, as records and those who publish them may have it."""
     program = Path(sys.argv[0]).name
-    return shlex.join([*(["python"] if program.endswith(".py") else []), program, *sys.argv[1:]])
+    arguments = map(without_passwords, sys.argv[1:])
+    return shlex.join([*(["python"] if program.endswith(".py") else []), program, *arguments])

@@ -28,6 +28,13 @@ class Element:
         """The elements directly in it that have a name, in their order."""
         return (element for element in self.inside if element.name == name)
 
+    def within(self, name: str) -> Iterator[Element]:
+        """The elements at any depth in it that have a name."""
+        for element in self.inside:
+            if element.name == name:
+                yield element
+            yield from element.within(name)
+
     def fields(self, *repeated: str) -> dict[str, Any]:
         """What is in it by name: the text of elements without others in them, the fields of those with.
 
@@ -62,7 +69,8 @@ def parsed(content: bytes, path: Path) -> Element:
     Bytes that are not in the document's encoding, UTF-8 unless it says another, are replaced.
 
     Raises:
-        InvalidInput: it is no XML, declares entities of its own, or is nested too deep; names file and line.
+        InvalidInput: it is no XML, declares entities of its own or has those of other files, or is nested too deep;
+            names file and line.
     """
     parser = expat.ParserCreate(namespace_separator="}")
     around = Element("", 0, {})
@@ -82,9 +90,15 @@ def parsed(content: bytes, path: Path) -> Element:
     def entity(*_: object) -> None:
         raise InvalidInput(f"{path}, line {parser.CurrentLineNumber}: it declares entities, which are not read.")
 
+    def skipped(name: str, *_: object) -> None:
+        raise InvalidInput(
+            f"{path}, line {parser.CurrentLineNumber}: '{name:.60}' is an entity of another file, which is not read."
+        )
+
     parser.StartElementHandler, parser.EndElementHandler = start, end
     parser.CharacterDataHandler = lambda text: within[-1][1].append(text)
     parser.EntityDeclHandler = entity
+    parser.SkippedEntityHandler = skipped
     marked = content.startswith((b"\xff\xfe", b"\xfe\xff")) or b"encoding" in content[:100]
     try:
         parser.Parse(content if marked else content.decode("utf-8", errors="replace").encode(), True)

@@ -150,6 +150,16 @@ class Written:
         return core_schema.chain_schema([text, number])
 
 
+def unique_keys(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
+    """An object of JSON, as the `object_pairs_hook` of `json.loads`. Raises ValueError if it has a key twice."""
+    found: dict[str, Any] = {}
+    for name, value in pairs:
+        if name in found:
+            raise ValueError(f"an object has the key {name!r:.60} twice")
+        found[name] = value
+    return found
+
+
 def name_fault(name: str) -> str | None:
     """Says why a name in a list or table is no name of a file below a folder; None where it is one."""
     if not name.strip() or not name.isprintable():  # Surrogates and control characters are not.
@@ -169,6 +179,8 @@ def _file_name(name: str) -> str:
 Number = Annotated[float, Field(strict=True, allow_inf_nan=False, ge=-LARGEST, le=LARGEST)]
 Whole = Annotated[int, Field(strict=True, ge=-LARGEST, le=LARGEST)]
 Positive = Annotated[int, Field(strict=True, ge=1, le=LARGEST)]
+Flag = Annotated[int, Field(strict=True, ge=0, le=1)]
+"""0 or 1; a `Literal` of numbers would take true and 1.0 for one."""
 WrittenNumber = Annotated[float, Written(r"[+-]?([0-9]{1,30}(\.[0-9]{0,300})?|\.[0-9]{1,300})([eE][+-]?[0-9]{1,2})?")]
 """A number as text, of at most 130 digits before the point: finite."""
 WrittenWhole = Annotated[int, Written(r"[0-9]{1,18}")]

@@ -15,7 +15,7 @@ from pydantic import Field, StringConstraints, model_validator
 
 from conversion.errors import InvalidInput
 from tasks.images.preprocessing import Interpolation, Preprocessing
-from tasks.typed import Number, Positive, Record, Whole
+from tasks.typed import Number, Positive, Record, Whole, unique_keys
 
 CONFIG, PROCESSOR = "config.json", "preprocessor_config.json"
 # Settings by which timm and transformers read other files than those of the folder, or run what is in them.
@@ -174,10 +174,10 @@ def read_settings(path: Path, name: str) -> dict[str, Any]:
     """The settings in a file of a network's folder.
 
     Raises:
-        InvalidInput: the file is missing or no mapping, or has larger numbers than any network.
+        InvalidInput: the file is missing or no mapping, gives a key twice, or has larger numbers than any network.
     """
     try:
-        content = json.loads(path.read_bytes())
+        content = json.loads(path.read_bytes(), object_pairs_hook=unique_keys)
     except FileNotFoundError as error:
         raise InvalidInput(f"The folder {path.parent} of network {name} has no {path.name}.") from error
     except (OSError, ValueError, RecursionError) as error:

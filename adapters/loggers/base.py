@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -94,8 +95,13 @@ class Log:
                 message(logger)
             except Exception as error:  # Of somebody's package, or a server that is gone.
                 self._loggers.remove(logger)
-                reason = next(iter(str(error).splitlines()), "") or type(error).__name__
+                reason = without_passwords(next(iter(str(error).splitlines()), "")) or type(error).__name__
                 print(f"The logger {logger.name} failed and is left out from here on: {reason}", file=sys.stderr)
+
+
+def without_passwords(text: str) -> str:
+    """A text whose addresses say no longer who logs in there: "https://host" for "https://me:secret@host"."""
+    return re.sub(r"(?<=://)[^/?#\s'\"]*@", "", text)
 
 
 def absent(logger: str, package: str) -> InvalidInput:

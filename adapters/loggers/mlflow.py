@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from adapters.loggers.base import LOGGERS, Logger, Setting, absent
+from adapters.loggers.base import LOGGERS, Logger, Setting, absent, without_passwords
 from conversion.errors import InvalidInput
 
 EXPERIMENT = "adaptive-calibration-bench"
@@ -39,7 +39,8 @@ class MLflow(Logger):
             found = self._client.get_experiment_by_name(EXPERIMENT)
             self._experiment = self._client.create_experiment(EXPERIMENT) if found is None else found.experiment_id
         except Exception as error:  # MLflow's own, and those of files, databases and servers.
-            raise InvalidInput(f"MLflow cannot write to {address}: {error}") from error
+            said = without_passwords(f"MLflow cannot write to {address}: {error}")
+            raise InvalidInput(said) from error
         self._run = ""
 
     def begin(self, run: str, settings: Mapping[str, Setting]) -> None:

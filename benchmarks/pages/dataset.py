@@ -7,6 +7,7 @@ dataset. Records and manifest lie beside them as they were published. The same s
 from __future__ import annotations
 
 import io
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +24,7 @@ from benchmarks.records.manifest import MANIFEST
 from benchmarks.records.published import RECORDS, SAMPLES, PublishedSuite
 from benchmarks.suites.suite import Suite
 from benchmarks.text import one_line, page
+from conversion.errors import InvalidInput
 from conversion.files import write_atomically
 from tasks import TASKS
 
@@ -49,7 +51,11 @@ class DatasetFolder:
 
 
 def write_dataset(suite: Suite, published: PublishedSuite, folder: Path) -> DatasetFolder:
-    """Writes the folder of a published suite; other files in it stay."""
+    """Writes the folder of a published suite; other files in it stay.
+
+    Raises:
+        InvalidInput: files of these names are there that are not a dataset of this suite.
+    """
     tables = {ROWS: _rows(suite, published)}
     if SAMPLES in published.manifest.files:
         # Names of cells are written out: `datasets` reads no dictionaries of Arrow.
@@ -62,11 +68,29 @@ def write_dataset(suite: Suite, published: PublishedSuite, folder: Path) -> Data
     rows = {Path(name).stem: content.num_rows for name, content in tables.items()}
     sizes = {name: len(content) for name, content in contents.items()}
     card = _card(suite, published, rows, sizes, tables)
+    _require_own(suite, folder, [CARD, *contents])
     folder.mkdir(parents=True, exist_ok=True)
     for name, content in contents.items():
         write_atomically(folder / name, content)
     write_atomically(folder / CARD, card.encode())
     return DatasetFolder(folder, [CARD, *contents], rows)
+
+
+def _require_own(suite: Suite, folder: Path, names: Sequence[str]) -> None:
+    """Refuses a folder, such as that of the suite itself, whose files would be overwritten by others of their names."""
+    there = [name for name in names if os.path.lexists(folder / name)]
+    card = folder / CARD
+    written = card.is_file() and _said_of(suite) in card.read_text(encoding="utf-8", errors="replace")
+    if there and not written:
+        raise InvalidInput(
+            f"{folder} holds {', '.join(there)}, and no dataset of suite {suite.name}; nothing is overwritten. Give a "
+            "folder of its own."
+        )
+
+
+def _said_of(suite: Suite) -> str:
+    """What the card says of the suite; by this, too, a folder is known again."""
+    return f"Results of suite `{suite.name}` of the benchmark of ANN-to-SNN conversion adaptive-calibration-bench."
 
 
 def _rows(suite: Suite, published: PublishedSuite) -> pa.Table:
@@ -116,8 +140,7 @@ def _card(
         "",
         one_line(suite.note),
         "",
-        f"Results of suite `{suite.name}` of the benchmark of ANN-to-SNN conversion adaptive-calibration-bench. "
-        f"{published.origin()}",
+        f"{_said_of(suite)} {published.origin()}",
         "",
         *table(
             ["configuration", "rows", "bytes", "holds"],

@@ -6,6 +6,7 @@ one tensor gives a view of it, and is declared to give a tensor of its own).
 
 from __future__ import annotations
 
+import math
 import pickle
 import random
 from collections.abc import Iterable, Iterator
@@ -25,6 +26,9 @@ from conversion.errors import UnsupportedOp
 UNWRITTEN = {
     aten.empty, aten.empty_like, aten.empty_strided, aten.empty_permuted, aten.new_empty, aten.new_empty_strided,
 }  # fmt: skip
+
+# What such memory may hold, at even and odd places: comparisons and bounds give the same for many numbers.
+FILLS = ((0.0, 0.0), (1.0, 1.0), (1e4, -1e4), (math.nan, math.nan))
 
 
 @contextmanager
@@ -55,8 +59,8 @@ def _generators() -> dict[str, bytes]:
 def require_initialised(module: fx.GraphModule, batch: Tensor) -> None:
     """Refuses a network that reads memory which nothing has written, as of torch.empty.
 
-    All of it may be written later, by parts: the constants that signals are computed with are computed for memory of
-    zeros and of ones.
+    All of it may be written later, by parts: the constants that signals are computed with are computed for memory that
+    holds one thing and another.
 
     Args:
         module: in pure operations, of which signals are marked (`signals.mark_signals`).
@@ -67,12 +71,13 @@ def require_initialised(module: fx.GraphModule, batch: Tensor) -> None:
     """
     if not any(packet(node) in UNWRITTEN for node in module.graph.nodes):
         return
-    zeros, ones = (_Filled(module, value) for value in (0, 1))
+    first, *others = [_Filled(module, fill) for fill in FILLS]
     with torch.no_grad():
-        zeros.run(batch)
-        ones.run(batch)
-    for node, value in zeros.constants.items():
-        if not torch.equal(value, ones.constants[node]) and any(user.meta["signal"] for user in node.users):
+        for filled in (first, *others):
+            filled.run(batch)
+    for node, value in first.constants.items():
+        same = all(torch.equal(value, other.constants[node]) for other in others)
+        if not same and any(user.meta["signal"] for user in node.users):
             raise UnsupportedOp(
                 f"The constant {node.target} at {source_line(node)} reads memory that was never written, whose values "
                 "are those that happen to be there; use torch.zeros, or write all of it first."
@@ -80,17 +85,19 @@ def require_initialised(module: fx.GraphModule, batch: Tensor) -> None:
 
 
 class _Filled(fx.Interpreter):
-    """Runs a graph in which memory that nothing has written holds one number, and keeps the constants that it makes."""
+    """Runs a graph in which memory that nothing has written is filled, and keeps the constants that it makes."""
 
-    def __init__(self, module: nn.Module, value: int) -> None:
+    def __init__(self, module: nn.Module, fill: tuple[float, float]) -> None:
         super().__init__(module)
-        self.value = value
+        self.fill = fill
         self.constants: dict[fx.Node, Tensor] = {}
 
     def run_node(self, n: fx.Node) -> Any:
         found = super().run_node(n)
         if packet(n) in UNWRITTEN:
-            found.fill_(self.value)
+            # Whole numbers may be indices: none but 0 and 1.
+            fill = [value if found.is_floating_point() else float(value == 1) for value in self.fill]
+            found.copy_(torch.tensor(fill).repeat(found.numel() // 2 + 1)[: found.numel()].reshape(found.shape))
         if n.op == "call_function" and not n.meta["signal"] and isinstance(found, Tensor):
             self.constants[n] = found.nan_to_num(nan=0.5)
         return found
@@ -129,7 +136,7 @@ def _check(graph: fx.Graph) -> None:
                 "tensor itself."
             )
         changed = next((writers[memory] for memory in storages(node) if memory in writers), None)
-        if changed is None:
+        if changed is None or _is_literal(node):
             continue
         if node.op == "get_attr" and any(storages(node) & storages(other) for other in read):
             raise UnsupportedOp(
@@ -143,6 +150,13 @@ def _check(graph: fx.Graph) -> None:
                 "with the tensor that it reads, and torch.export loses that they share it. Overwrite a copy "
                 "(.clone()), or compute a new tensor."
             )
+
+
+def _is_literal(node: fx.Node) -> bool:
+    """Whether it is a tensor written in the code, as torch.tensor([1, 2]): a new one in every call, but in a trace."""
+    if packet(node) is aten.lift_fresh_copy:
+        return True
+    return node.op == "get_attr" and all(packet(user) is aten.lift_fresh_copy for user in node.users)
 
 
 def _written(node: fx.Node) -> list[fx.Node]:

@@ -156,6 +156,8 @@ class SpikingModule(nn.Module):
         Raises:
             InvalidInput: see the class.
         """
+        if not isinstance(state_dict, Mapping):
+            raise InvalidInput(f"A state dict maps names to tensors, and this is of type {type(state_dict).__name__}.")
         names = self.state_dict().keys()
         for name in (*names, *state_dict) if strict else ():
             if name not in state_dict:
@@ -223,9 +225,8 @@ def _fault(name: str, own: Tensor, given: object, *, assigned: bool) -> str | No
     if own.dtype != given.dtype and (assigned or not given.is_floating_point()):
         return f"as {given.dtype}, and the module's is {own.dtype}"
     held = given.to(own.dtype)  # A number of a wider type may be infinite in it.
-    # Masks of attention are weights of -inf.
-    masked = name.startswith("weights.")
-    if not bool((torch.isfinite(held) | (held.isneginf() if masked else False)).all()):
+    # Masks of attention are weights of -inf, and stay where they are.
+    if not bool((torch.isfinite(held) | (held.isneginf() & own.isneginf().to(held.device))).all()):
         return "with values that are not finite"
     if name.endswith(".threshold") and bool((own > 0).all()) and not bool((held > 0).all()):
         return "with values that are not above zero, and neurons divide by it"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -122,7 +123,8 @@ def read_yolo(path: Path, image: Path, classes: Sequence[str]) -> Boxes:
     boxes: list[list[float]] = []
     labels: list[int] = []
     dropped = 0
-    for number, line in enumerate(text_of(path).splitlines() if path.is_file() else [], 1):
+    # A folder or a link that leads nowhere is no missing file.
+    for number, line in enumerate(text_of(path).splitlines() if os.path.lexists(path) else [], 1):
         where = f"{path}, line {number}"
         if not line.strip():
             continue

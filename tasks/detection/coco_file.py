@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from pydantic import Field
 
 from conversion.errors import InvalidInput
 from tasks.detection.base import size_in_pixels
-from tasks.typed import LARGEST, FileName, Number, Record, Whole
+from tasks.typed import LARGEST, FileName, Flag, Number, Record, Whole, unique_keys
 
 Entry = dict[str, Any]
 Polygon = Annotated[list[Number], Field(min_length=6)]
@@ -45,7 +45,7 @@ class Category(Identified):
 
 class _Object(Record):
     category_id: Whole = Field(description="a whole number")
-    iscrowd: Literal[0, 1] | None = Field(default=None, description="0 or 1")
+    iscrowd: Flag | None = Field(default=None, description="0 or 1")
 
 
 class Box(_Object):
@@ -134,18 +134,9 @@ def read_file(path: Path) -> CocoFile:
         InvalidInput: it is no JSON, gives a key of an object twice, or is not as `CocoFile` has it.
     """
     try:
-        content = json.loads(path.read_bytes(), object_pairs_hook=_unique)
+        content = json.loads(path.read_bytes(), object_pairs_hook=unique_keys)
     except OSError as error:
         raise InvalidInput(f"{path} cannot be read: {error.strerror}.") from error
     except (ValueError, RecursionError) as error:  # The second: brackets in brackets without end.
         raise InvalidInput(f"{path} is damaged or no JSON: {error}; unpack it again.") from error
     return CocoFile(path, content)
-
-
-def _unique(pairs: list[tuple[str, Any]]) -> Entry:
-    found = dict(pairs)
-    if len(found) < len(pairs):
-        names = [name for name, _ in pairs]
-        twice = next(name for name in names if names.count(name) > 1)
-        raise ValueError(f"an object has the key '{twice:.60}' twice")
-    return found

@@ -14,7 +14,7 @@ from tasks.base import TASKS, Split, TaskInfo
 from tasks.detection.base import Annotated, AnnotatedDetection, inside, size_in_pixels
 from tasks.detection.boxes import Boxes
 from tasks.disk import text_of
-from tasks.markup import parsed
+from tasks.markup import Element, parsed
 from tasks.typed import Record, WrittenNumber, name_fault
 
 Lists = Mapping[Split, tuple[tuple[str, str], ...]]
@@ -78,6 +78,7 @@ def read_annotation(path: Path, classes: Sequence[str], *, drop_empty: bool = Fa
     if not content.strip():
         raise InvalidInput(f"The annotation {path} is empty; replace it.")
     root = parsed(content, path)
+    _require_boxes_in_objects(root, path)
     whole = Annotation.of(root.fields("object"), lambda place: f"{path}, line {root.line_of(place)}")
     size = size_in_pixels(whole.size.height, whole.size.width, f"{path}, line {root.line_of(('size',))}")
 
@@ -100,6 +101,18 @@ def read_annotation(path: Path, classes: Sequence[str], *, drop_empty: bool = Fa
         labels.append(classes.index(name))
         difficult.append(found.difficult == "1")
     return Boxes.of(boxes, labels, difficult, size, path.stem, dropped)
+
+
+def _require_boxes_in_objects(root: Element, path: Path) -> None:
+    """Refuses objects in other elements, and boxes that are in no object, since they would be passed over."""
+    for outer in root.inside:
+        inner = "object" if outer.name == "object" else "bndbox"  # Parts of an object have boxes, too.
+        stray = outer if outer.name == "bndbox" else next(outer.within(inner), None)
+        if stray is not None:
+            raise InvalidInput(
+                f"{path}, line {stray.line}: <{stray.name}> is not where it is read; boxes are in elements <object>, "
+                "and these directly in the annotation."
+            )
 
 
 def read_list(path: Path, images: Path) -> dict[str, int]:

@@ -101,12 +101,17 @@ class DvsGesture(RecordedEvents):
         rows = csv.DictReader(text_of(table).splitlines())
         found: list[Recording] = []
         try:
+            columns = rows.fieldnames or ()
+            if len({*columns}) < len(columns):
+                raise InvalidInput(f"{table}, line 1: a column is there twice, of {', '.join(columns):.120}.")
             for row in rows:
                 where = f"{table}, line {rows.line_num}"
                 trial = Trial.of(row, where)
                 found.append(Recording(path, self._label(trial.number - 1, f"{where},"), trial.begin, trial.end))
         except csv.Error as error:
             raise InvalidInput(f"{table}, line {rows.line_num}, is no row of a table: {error}.") from error
+        if not found:
+            raise InvalidInput(f"{table} has no row, and without one the recording has no sample; unpack it again.")
         return found
 
     def _label(self, number: int | None, where: str) -> int:

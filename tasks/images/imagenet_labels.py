@@ -15,7 +15,7 @@ from pydantic import AfterValidator, BeforeValidator, Field
 from conversion.errors import DataMissing, InvalidInput
 from tasks.disk import text_of
 from tasks.matlab import read_mat
-from tasks.typed import Number, Record, Written
+from tasks.typed import Record, Whole, Written, WrittenWhole
 
 CLASSES = Path(__file__).with_name("imagenet_classes.tsv")
 NUMBERED = re.compile(r"ILSVRC2012_val_(\d{8})$")
@@ -35,8 +35,9 @@ def _wnid(text: str) -> str:
 
 
 def _scalar(value: Any) -> Any:
-    """The number in an array of one, as files of MATLAB have numbers."""
-    return value.item() if isinstance(value, np.ndarray) and value.size == 1 else value
+    """The number in an array of one, as files of MATLAB have numbers, which are floats there as a rule."""
+    value = value.item() if isinstance(value, np.ndarray | np.generic) and value.size == 1 else value
+    return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 class _Record(Record):
@@ -64,9 +65,16 @@ class KaggleRow(_Record):
 class Synset(_Record):
     """A row of the list of classes in the development kit; one with children is a group of classes."""
 
-    number: Annotated[Number, BeforeValidator(_scalar)] = Field(alias="ILSVRC2012_ID", description="a number")
+    number: Annotated[Whole, BeforeValidator(_scalar)] = Field(alias="ILSVRC2012_ID", description="a whole number")
     wnid: str = Field(alias="WNID", description="a WordNet id")
-    children: Annotated[Number, BeforeValidator(_scalar)] = Field(alias="num_children", description="a number")
+    children: Annotated[Whole, BeforeValidator(_scalar)] = Field(alias="num_children", description="a whole number")
+
+
+class TruthLine(_Record):
+    """A line of the development kit's labels."""
+
+    expected = "a label"
+    number: WrittenWhole = Field(alias="class", description="a whole number")
 
 
 @cache
@@ -146,19 +154,22 @@ def devkit(kit: Path, names: Sequence[str]) -> dict[str, int]:
     wnids: dict[int, str] = {}
     for place, row in enumerate(synsets if isinstance(synsets, list) else (), 1):
         synset = Synset.of(row, f"{meta}, class {place}")
-        if int(synset.number) in wnids:
-            raise DataMissing(f"{meta}, class {place}: the number {synset.number:g} is of another; unpack it again.")
-        if int(synset.children) == 0:
-            wnids[int(synset.number)] = synset.wnid
+        if synset.number in wnids:
+            raise DataMissing(f"{meta}, class {place}: the number {synset.number} is of another; unpack it again.")
+        if synset.children == 0:
+            wnids[synset.number] = synset.wnid
     order = class_order()
     if sorted(wnids.values()) != list(order):
         raise DataMissing(f"{meta} does not list the 1,000 classes of ImageNet-1k; unpack the development kit again.")
-    lines = text_of(kit / TRUTH).split()
-    if not all(line.isdecimal() and int(line) in wnids for line in lines):
-        raise DataMissing(f"{kit / TRUTH} holds more than numbers of classes from 1 to {len(wnids)}.")
-    if len(lines) > TEST_SIZE:
-        raise DataMissing(f"{kit / TRUTH} has {len(lines)} lines, more than the {TEST_SIZE:,} images it is of.")
-    labels = [order[wnids[int(line)]] for line in lines]
+    labels: list[int] = []
+    for place, line in enumerate(text_of(kit / TRUTH).rstrip().splitlines(), 1):
+        where = f"{kit / TRUTH}, line {place}"
+        truth = TruthLine.of_row(line.split(), where).number
+        if truth not in wnids:
+            raise DataMissing(f"{where}: there is no class {truth}; there are 1 to {len(wnids)}.")
+        labels.append(order[wnids[truth]])
+    if len(labels) > TEST_SIZE:
+        raise DataMissing(f"{kit / TRUTH} has {len(labels)} lines, more than the {TEST_SIZE:,} images it is of.")
     stems = [name.rpartition(".")[0] for name in names]
     other = [name for name, stem in zip(names, stems, strict=True) if not NUMBERED.match(stem)]
     if len(other) < len(names):

@@ -257,6 +257,16 @@ def test_an_interrupted_command_shows_its_tables_and_exits_with_130(
     assert shown.err.endswith("Interrupted. Finished cells are stored; the same command measures the others.\n")
 
 
+def test_a_record_does_not_tell_the_password_of_a_log(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Records are published."""
+    arguments = ["run", "--log", "mlflow:http://me:secret@host:5000"]
+    monkeypatch.setattr(sys, "argv", ["/opt/run_all.py", *arguments])
+    benchmarks.run_suite("smoke", methods="ann", limit=20, results=tmp_path, engine="inline")
+    (record,) = tmp_path.glob("*/cells/*/record.json")
+    command = json.loads(record.read_text())["provenance"]["command"]
+    assert command == "python run_all.py run --log mlflow:http://host:5000"
+
+
 SCRIPT = """
 import benchmarks
 {guard}

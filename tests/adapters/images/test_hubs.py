@@ -176,6 +176,10 @@ def edited(folder: Path, **changes: Any) -> None:
         (lambda folder: (folder / "model.safetensors").unlink(), "has no weights: model.safetensors is missing"),
         (lambda folder: (folder / "config.json").unlink(), r"has no config\.json"),
         (lambda folder: (folder / "config.json").write_text("{"), r"config\.json cannot be read"),
+        (
+            lambda folder: (folder / "config.json").write_text('{"num_classes": 3, "num_classes": 4}'),
+            r"config\.json cannot be read: an object has the key 'num_classes' twice",
+        ),
         (lambda folder: edited(folder, auto_map={"AutoModel": "evil.Model"}), "the setting auto_map, which would read"),
         (lambda folder: edited(folder, architectures=["BertForMaskedLM"]), "describes .'BertForMaskedLM'."),
         (lambda folder: edited(folder, id2label=None, num_labels=-3), "num_labels is -3; it has to be a number of"),

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from adapters.loggers import LOGGERS, Log, Logger
+from adapters.loggers import LOGGERS, Log, Logger, without_passwords
 from conversion.errors import InvalidInput, UnknownName
 
 
@@ -59,6 +59,31 @@ def test_a_logger_is_told_settings_steps_and_the_end(recorder: list[Any]) -> Non
         ("first", {"T": 4, "sides": "[1, 2]", "method": "burst"}), (1, {"loss": 2.0}),
         (2, {"loss": 1.5, "score": 80.0}), {"score": 80.0}, ("second/part", {"T": 8}), (3, {"loss": 1.25}), None,
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("mlflow:https://me:se%2Fcret@host:1/a", "mlflow:https://host:1/a"),
+        ("postgresql://me:p@ss@host/db and http://key@other", "postgresql://host/db and http://other"),
+        ("https://host/path@2?mail=a@b", "https://host/path@2?mail=a@b"),
+        ("wandb:team@home", "wandb:team@home"),
+    ],
+)
+def test_passwords_of_addresses_are_left_out(text: str, shown: str) -> None:
+    assert without_passwords(text) == shown
+
+
+def test_an_error_does_not_tell_the_password_of_an_address(
+    recorder: list[Any], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuses(*_: object) -> None:
+        raise OSError("API request to http://me:secret@host/api failed")
+
+    monkeypatch.setattr(LOGGERS["recorder"], "begin", refuses)
+    with Log(["recorder"]).run("run", {}):
+        pass
+    assert capsys.readouterr().err.endswith("left out from here on: API request to http://host/api failed\n")
 
 
 def test_a_logger_that_fails_is_named_and_the_others_go_on(

@@ -126,6 +126,32 @@ def test_a_hub_that_refuses_or_is_absent_is_said(cli: Cli, tmp_path: Path, monke
     assert code == 2 and "--push needs huggingface_hub" in err and "[hubs]" in err
 
 
+@pytest.mark.parametrize("name", ["README.md", "suite.json", "samples.parquet"])
+def test_files_of_others_are_not_overwritten(name: str, cli: Cli, tmp_path: Path) -> None:
+    call = ("dataset", "--suite", "qcfs", "--results", str(PUBLISHED), "--to", "mine")
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / name).write_text("mine")
+    code, _, err = cli(*call)
+    assert code == 2 and f"mine holds {name}, and no dataset of suite qcfs" in err and "folder of its own" in err
+    assert {path.name: path.read_text() for path in (tmp_path / "mine").iterdir()} == {name: "mine"}
+
+
+def test_a_folder_takes_the_same_suite_again_and_no_other(cli: Cli, tmp_path: Path) -> None:
+    call = ("dataset", "--results", str(PUBLISHED), "--to", "hub", "--suite")
+    assert cli(*call, "cifar10")[0] == 0
+    (tmp_path / "hub/rows.parquet").write_text("damaged")
+    assert cli(*call, "cifar10")[0] == 0 and pq.read_table(tmp_path / "hub/rows.parquet").num_rows
+    code, _, err = cli(*call, "qcfs")
+    assert code == 2 and "no dataset of suite qcfs" in err
+
+
+def test_the_published_suite_itself_is_not_overwritten(cli: Cli, tmp_path: Path) -> None:
+    shutil.copytree(PUBLISHED / "qcfs", tmp_path / "own/qcfs")
+    before = {path.name: path.read_bytes() for path in (tmp_path / "own/qcfs").iterdir()}
+    assert cli("dataset", "--suite", "qcfs", "--results", "own", "--to", "own/qcfs")[0] == 2
+    assert {path.name: path.read_bytes() for path in (tmp_path / "own/qcfs").iterdir()} == before
+
+
 def test_a_suite_that_is_not_published_or_was_changed_is_refused(cli: Cli, tmp_path: Path) -> None:
     code, _, err = cli("dataset", "--suite", "figure8", "--results", str(PUBLISHED), "--to", "hub")
     assert code == 2 and "There is no published suite in" in err and "publish it first" in err

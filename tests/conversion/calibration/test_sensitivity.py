@@ -16,6 +16,7 @@ from torch.utils import _pytree as pytree
 from conversion import ConversionGraph, InvalidInput, SpikingNetwork, simulate
 from conversion.calibration.sensitivity import SAMPLES, Energy, measure_sensitivity, symmetric_kl
 from conversion.counting.operations import KINDS
+from conversion.simulation.frames import Frames
 from conversion.simulation.neuron import Neuron
 from conversion.simulation.schedules import TimeSeries, sweep
 from conversion.stages.base import spike_train
@@ -172,6 +173,22 @@ def test_propagated_tables_pass_means_through_the_ann(name: str) -> None:
             assert table.divergence[layer][column] == pytest.approx(expected, abs=1e-10)
         if layer == len(order) - 1:  # Nothing behind it spikes, so its mean says all.
             assert table.divergence[layer] == pytest.approx(simulated.divergence[layer], abs=1e-10)
+
+
+@pytest.mark.parametrize("start", [0, 2])
+def test_behind_the_last_layer_means_say_all_also_of_frames_in_time(start: int) -> None:
+    """Later layers read the input, too, and a tangent of the sum is another for a frame than for the mean of all."""
+
+    def function(net: Any, x: Tensor) -> Tensor:
+        return torch.tanh(net.b(net.a(x).relu()) + net.c(x))
+
+    x = seeded((4, T, 5))
+    graph = captured(Net(function, a=nn.Linear(5, 6), b=nn.Linear(6, 3), c=nn.Linear(5, 3)), x[:, 0])
+    network = replace(SpikingNetwork(graph, T).with_neurons(neurons(graph, [0.2], 3)), readout_start=start)
+    frames, rows = Frames(x), candidates(network)
+    first, second = (measure_sensitivity(network, frames, rows, "spikes", way) for way in ("simulated", "propagated"))
+    assert len({*second.divergence[0]}) > 2
+    assert second.divergence[0] == pytest.approx(first.divergence[0], abs=1e-12)
 
 
 def test_samples_do_not_know_of_each_other() -> None:

@@ -151,7 +151,23 @@ def unwritten_truth(model: Any, y: Tensor, x: Tensor) -> Tensor:
     return y * torch.empty(4, 1, 1, dtype=torch.bool)
 
 
-@pytest.mark.parametrize("odd", [unwritten, half_written, unwritten_truth])
+def unwritten_sign(model: Any, y: Tensor, x: Tensor) -> Tensor:
+    return y * (torch.empty(4, 1, 1) > 1)
+
+
+def unwritten_in_bounds(model: Any, y: Tensor, x: Tensor) -> Tensor:
+    return y * (torch.empty(4, 1, 1).clamp(-1, 0) + 1)
+
+
+def unwritten_and_cancelled(model: Any, y: Tensor, x: Tensor) -> Tensor:
+    """Memory may hold NaN, which times nothing is NaN."""
+    return y * (torch.empty(4, 1, 1) * 0 + 1)
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [unwritten, half_written, unwritten_truth, unwritten_sign, unwritten_in_bounds, unwritten_and_cancelled],
+)
 def test_memory_that_nothing_has_written_is_no_constant(odd: Forward) -> None:
     with pytest.raises(UnsupportedOp, match=r"at .*test_effects.* reads memory that was never written.*torch\.zeros"):
         capture(Odd(odd).eval(), torch.randn(2, 3, 2, 2))
@@ -163,6 +179,44 @@ def written_later(model: Any, y: Tensor, x: Tensor) -> Tensor:
     table[::2], table[1::2] = torch.ones(2, 1, 1), model.state[:2]
     above = torch.empty(2, 2).fill_(-1.0).triu_(1)
     return y * table + above
+
+
+def literal(model: Any, y: Tensor, x: Tensor) -> Tensor:
+    return y * torch.tensor([1.0, 2.0, 3.0, 4.0])[:, None, None] + torch.tensor(0.5)
+
+
+def literal_like_the_input(model: Any, y: Tensor, x: Tensor) -> Tensor:
+    return y * x.new_tensor([1.0, 2.0, 3.0, 4.0]).view(4, 1, 1)
+
+
+def literal_that_changes(model: Any, y: Tensor, x: Tensor) -> Tensor:
+    """Made anew in every call, and changed in it, through a view, too."""
+    scale = torch.tensor([1.0, 2.0, 3.0, 4.0])
+    before = scale.clone()
+    scale[:2].mul_(3)
+    y = y * (before + scale)[:, None, None]
+    scale.sub_(1)
+    return y + scale[:, None, None]
+
+
+KEPT = torch.ones(4)
+
+
+def global_that_changes(model: Any, y: Tensor, x: Tensor) -> Tensor:
+    return y * KEPT.add_(1)[:, None, None]
+
+
+@pytest.mark.parametrize("odd", [literal, literal_like_the_input, literal_that_changes])
+def test_tensors_written_in_the_code_are_constants(odd: Forward) -> None:
+    model, x = Odd(odd).double().eval(), torch.randn(2, 3, 2, 2, dtype=torch.float64)
+    graph = capture(model, x)
+    assert torch.allclose(graph.run(x), model(x), rtol=0, atol=1e-12)
+    assert torch.equal(graph.run(x), graph.run(x))
+
+
+def test_a_tensor_of_the_module_that_changes_is_no_constant() -> None:
+    with pytest.raises(UnsupportedOp, match="the same input gives another output in the next call"):
+        capture(Odd(global_that_changes).eval(), torch.randn(2, 3, 2, 2))
 
 
 @pytest.mark.parametrize("odd", [drawn, drawn_in_place, dropped, shuffled])

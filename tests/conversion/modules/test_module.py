@@ -198,7 +198,7 @@ def test_weights_of_any_name() -> None:
     assert not torch.equal(simulate(network, x).mean(4), module(x))
 
 
-@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
 @pytest.mark.parametrize("part", ["weights.", "neurons."])
 def test_a_state_that_is_not_finite_is_refused(part: str, value: float) -> None:
     """Neurons fire finite spikes for infinite currents."""
@@ -207,6 +207,37 @@ def test_a_state_that_is_not_finite_is_refused(part: str, value: float) -> None:
     with pytest.raises(InvalidInput, match=f"'0.{part}.*not finite"):
         nn.Sequential(module).load_state_dict({f"0.{name}": held for name, held in state.items()})
     copy.deepcopy(module).load_state_dict(module.state_dict())
+
+
+class Masked(nn.Module):
+    """Causal weights of a softmax, whose mask is a buffer of -inf above the diagonal."""
+
+    mask: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("mask", torch.triu(torch.full((4, 4), -torch.inf, dtype=torch.float64), 1))
+        self.first, self.last = nn.Linear(4, 4, dtype=torch.float64), nn.Linear(4, 2, dtype=torch.float64)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = torch.relu(self.first(x))
+        weights = (x[:, :, None] + self.mask).softmax(-1)
+        return self.last((weights @ x[:, :, None])[:, :, 0])
+
+
+def test_a_mask_of_minus_infinity_loads_and_stays_where_it_is() -> None:
+    x = seeded((5, 4), 0, torch.float64)
+    module = SpikingModule(convert(capture(Masked().eval(), x), x, "burst", T=2, phi=2))
+    state = module.state_dict()
+    assert state["weights.mask"].isneginf().sum() == 6
+    module.load_state_dict(state)
+    with pytest.raises(InvalidInput, match=r"'weights\.mask' with values that are not finite"):
+        module.load_state_dict(state | {"weights.mask": state["weights.mask"].T})
+
+
+def test_a_state_that_is_no_mapping_is_refused() -> None:
+    with pytest.raises(InvalidInput, match="maps names to tensors, and this is of type list"):
+        SpikingModule(converted()).load_state_dict([])  # type: ignore[arg-type]
 
 
 BIAS, THRESHOLD = "neurons.relu.bias", "neurons.relu.threshold"

@@ -133,6 +133,15 @@ def test_a_bad_label_is_named_and_can_be_left_out(line: str, message: str, tmp_p
     assert task.departures() == {"images on skip.txt": 2, "boxes without area": 0}
 
 
+@pytest.mark.parametrize("put", [Path.mkdir, lambda path: path.symlink_to("gone.txt")], ids=["folder", "link"])
+def test_labels_that_cannot_be_read_are_not_taken_for_none(put: Callable[[Path], None], tmp_path: Path) -> None:
+    path = signs(tmp_path) / "signs/labels/val/2.txt"
+    path.unlink()
+    put(path)
+    with pytest.raises(InvalidInput, match=r"val/2\.txt cannot be read: "):
+        Signs(tmp_path).split("test")
+
+
 def test_a_label_that_is_no_text_is_named(tmp_path: Path) -> None:
     (signs(tmp_path) / "signs/labels/val/2.txt").write_bytes(b"0 0.5 0.5 0.2 0.4 \xb5")
     with pytest.raises(

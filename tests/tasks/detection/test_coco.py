@@ -232,6 +232,11 @@ def without(field: str) -> dict[str, Any]:
         # Two of the same kind: a truth value is no number, nor is infinity a size.
         (annotation(bbox=[True, 2, 3, 4]), r"annotation 7: bbox is \[True, 2, 3, 4\]; it has"),
         (of_images(width=float("inf")), r"image 30: width is inf; it has to be a number"),
+        (annotation(iscrowd=True), r"annotation 7: iscrowd is True; it has to be 0 or 1"),
+        (annotation(iscrowd=1.0), r"annotation 7: iscrowd is 1\.0; it has to be 0 or 1"),
+        # An object of many keys, the last of which is there twice, takes no time for each pair of them.
+        (f"{{{', '.join(f'{chr(34)}{key}{chr(34)}: 0' for key in [*range(200_000), 199_999])}}}", "key '199999' twice"),
+        (r'{"\ud800": 1, "\ud800": 2}', r"key '\\ud800' twice"),
     ],
 )
 def test_fields_of_another_kind_are_named_by_id_b6(content: object, message: str, tmp_path: Path) -> None:

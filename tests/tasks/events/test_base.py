@@ -160,6 +160,21 @@ def test_gestures_are_cut_from_the_recordings(data: Path) -> None:
         assert np.array_equal(of.events(part), expected)
 
 
+@pytest.mark.parametrize(
+    ("table", "said"),
+    [
+        ("", "has no row, and without one the recording has no sample"),
+        ("class,startTime_usec,endTime_usec\n", "has no row, and without one"),
+        ("class,startTime_usec,endTime_usec,class\n1,2,3,4\n", "line 1: a column is there twice"),
+    ],
+)
+def test_a_table_of_gestures_that_hides_samples_is_refused(table: str, said: str, tmp_path: Path) -> None:
+    path = recorded.dvsgesture(tmp_path) / "DVSGesture/DvsGesture/user24_fluorescent_labels.csv"
+    path.write_text(table)
+    with pytest.raises(InvalidInput, match=rf"user24_fluorescent_labels\.csv.* {said}"):
+        task("dvsgesture", tmp_path).split("test")
+
+
 def test_gestures_as_tonic_unpacks_them(tmp_path: Path) -> None:
     for folder, users in (("ibmGestureTrain", range(1, 12)), ("ibmGestureTest", range(24, 26))):
         for user in users:

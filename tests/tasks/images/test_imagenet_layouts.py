@@ -13,7 +13,7 @@ import pytest
 
 from conversion.errors import DataMissing
 from tasks.images.imagenet import ImageNet, Imagenette
-from tasks.images.imagenet_labels import imagenet_classes
+from tasks.images.imagenet_labels import Synset, imagenet_classes
 from tests.tasks.images import imagenet_trees as trees
 from tests.tasks.images.imagenet_trees import LABELS, WNIDS, agree, shown
 
@@ -180,6 +180,25 @@ def longer_truth(root: Path) -> None:
     path.write_text(path.read_text() + "1\n" * 50_000)
 
 
+def truth(line: str) -> Callable[[Path], object]:
+    """Another second line of the devkit's labels."""
+
+    def change(root: Path) -> None:
+        path = root / "ILSVRC2012_devkit_t12/data/ILSVRC2012_validation_ground_truth.txt"
+        first, _, *others = path.read_text().splitlines()
+        path.write_text("\n".join([first, line, *others]))
+
+    return with_devkit(change)
+
+
+@pytest.mark.parametrize("field", ["ILSVRC2012_ID", "num_children"])
+def test_a_fraction_is_no_number_of_a_class(field: str) -> None:
+    row = {"ILSVRC2012_ID": np.array([[3.0]]), "WNID": "n01440764", "num_children": np.uint8(0)}
+    assert (Synset.of(row, "meta.mat").number, Synset.of(row, "meta.mat").children) == (3, 0)
+    with pytest.raises(DataMissing, match=f"{field} is .*; it has to be a whole number"):
+        Synset.of(row | {field: np.array([[0.5]])}, "meta.mat")
+
+
 def twice(root: Path) -> None:
     unlabelled(root)
     rows = (f"{trees.name(number)},{WNIDS[label]} 1 2 3 4" for number, label in ((1, 37), (2, 5), (1, 999)))
@@ -253,6 +272,11 @@ def only_train(root: Path) -> None:
         (listed("ILSVRC2012_val_00000001.JPEG 3\n"), r"val\.txt does not say the class of .*00000002\.JPEG"),
         (with_devkit(rename_third), r"foo\.JPEG is not called ILSVRC2012_val_<number> as others"),
         (with_devkit(other_caffe), r"val\.txt gives ILSVRC2012_val_00000005 the class .*, and .*ground_truth\.txt"),
+        (truth("1001"), r"ground_truth\.txt, line 2: there is no class 1001; there are 1 to 1000"),
+        (truth("9" * 5000), r"ground_truth\.txt, line 2: class is '999.*; it has to be a whole number"),
+        (truth("\u0663"), r"ground_truth\.txt, line 2: class is '\u0663'; it has to be a whole number"),
+        (truth("1 2"), r"ground_truth\.txt, line 2: '1 2' is not a label; that is class"),
+        (truth(""), r"ground_truth\.txt, line 2: '' is not a label; that is class"),
         (with_devkit(longer_truth), r"has 50060 lines, more than the 50,000 images"),
         (listed(f"{trees.name(1)}.JPEG 37\n{trees.name(1)}.JPEG 999\n"), r"Line 2 of .* 999, and a line before .* 37"),
         (twice, r"Line 3 of .*csv gives ILSVRC2012_val_00000001 the class 999, and a line before gives it 37"),
