@@ -175,7 +175,8 @@ class _BaseRun:
     def _propagated(self, node: fx.Node, trains: Iterable[Sequence[Tensor]], copies: int) -> Any:
         """The same, estimated from the means of the trains, beside that of the layer as it is."""
         network, copies = self.network, 1 + copies
-        inputs = repeated(self._mean(self.frames), copies)  # What later layers read of the input itself.
+        # What later layers read of the input itself; one frame is that of all steps.
+        inputs = repeated(self._mean(self.frames) if len(self.frames) > 1 else self.frames[0], copies)
         values = network.start(inputs)
         for source in self.side_inputs[node]:
             values[source] = source.meta["layout"].join([self._mean(self.series[source][0])] * copies)

@@ -175,8 +175,9 @@ def test_propagated_tables_pass_means_through_the_ann(name: str) -> None:
             assert table.divergence[layer] == pytest.approx(simulated.divergence[layer], abs=1e-10)
 
 
+@pytest.mark.parametrize("in_time", [False, True])
 @pytest.mark.parametrize("start", [0, 2])
-def test_behind_the_last_layer_means_say_all_also_of_frames_in_time(start: int) -> None:
+def test_behind_the_last_layer_means_say_all_also_of_frames_in_time(start: int, in_time: bool) -> None:
     """Later layers read the input, too, and a tangent of the sum is another for a frame than for the mean of all."""
 
     def function(net: Any, x: Tensor) -> Tensor:
@@ -185,8 +186,8 @@ def test_behind_the_last_layer_means_say_all_also_of_frames_in_time(start: int) 
     x = seeded((4, T, 5))
     graph = captured(Net(function, a=nn.Linear(5, 6), b=nn.Linear(6, 3), c=nn.Linear(5, 3)), x[:, 0])
     network = replace(SpikingNetwork(graph, T).with_neurons(neurons(graph, [0.2], 3)), readout_start=start)
-    frames, rows = Frames(x), candidates(network)
-    first, second = (measure_sensitivity(network, frames, rows, "spikes", way) for way in ("simulated", "propagated"))
+    inputs, rows = Frames(x) if in_time else x[:, 0], candidates(network)
+    first, second = (measure_sensitivity(network, inputs, rows, "spikes", way) for way in ("simulated", "propagated"))
     assert len({*second.divergence[0]}) > 2
     assert second.divergence[0] == pytest.approx(first.divergence[0], abs=1e-12)
 
