@@ -35,7 +35,7 @@ FILLS = ((0.0, 0.0), (1.0, 1.0), (1e4, -1e4), (math.nan, math.nan))
 def no_numbers_drawn() -> Iterator[None]:
     """Refuses a trace in the block that draws from the generators of Python or NumPy, which a graph has as constants.
 
-    Generators that a network makes for itself (`numpy.random.default_rng()`) are not seen.
+    Generators that a network makes for itself (`numpy.random.default_rng()`) are those of `require_same_answer`.
 
     Raises:
         UnsupportedOp: one of the two has moved on.
@@ -48,6 +48,28 @@ def no_numbers_drawn() -> Iterator[None]:
                 f"The network draws random numbers of {name}, so that it gives another output in every call, and its "
                 "graph would keep those of this one; draw them once, and keep them as a buffer, or leave them out in "
                 "inference mode."
+            )
+
+
+@torch.no_grad()
+def require_same_answer(model: nn.Module, batch: Tensor) -> None:
+    """Refuses a network that answers a batch otherwise the second time: by numbers that it draws, a clock, a counter.
+
+    Answers may differ by rounding, as they do on GPUs.
+
+    Raises:
+        UnsupportedOp: they differ by more.
+    """
+    first, second = (pytree.tree_leaves(model(batch)) for _ in range(2))
+    for one, other in zip(first, second, strict=True):
+        if not isinstance(one, Tensor) or not one.is_floating_point():
+            continue
+        margin = 1e-3 * float(one.abs().nan_to_num(0, 0).max()) if one.numel() else 0.0
+        if one.shape != other.shape or not torch.allclose(one, other, rtol=1e-3, atol=margin, equal_nan=True):
+            raise UnsupportedOp(
+                "The network gives another output when it is called again with the same input, and its graph would "
+                "keep that of one call; a number that changes from call to call (drawn, counted, of a clock) has to be "
+                "left out in inference mode, or kept as a buffer."
             )
 
 

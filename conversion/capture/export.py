@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.export import Dim, ExportedProgram, ShapesCollection
 
 from conversion.capture.assignment import assign_roles
-from conversion.capture.effects import no_numbers_drawn, require_initialised
+from conversion.capture.effects import no_numbers_drawn, require_initialised, require_same_answer
 from conversion.capture.encoders import insert_encoders, insert_output_encoders
 from conversion.capture.folding import fold_batch_norm
 from conversion.capture.graph import ConversionGraph
@@ -86,13 +86,15 @@ def _capture(model: nn.Module, example: Tensor) -> ConversionGraph:
     # A batch of one would be specialised to one.
     batch = sample.expand(2, *sample.shape[1:]).contiguous()
     # A copy, so that moving or casting the graph never changes the caller's network.
-    program = _export(copy.deepcopy(model), batch)
+    model = copy.deepcopy(model)
+    program = _export(model, batch)
     module = pure_module(program)
     normalise(module)
     fold_batch_norm(module)
     # Before casts are dropped, since those to whole numbers are refused.
     assign_roles(module)
     require_initialised(module, batch)
+    require_same_answer(model, batch)
     dtype = working_dtype(module, sample)
     unify_precision(module, dtype)
     insert_encoders(module, assign_roles(module))

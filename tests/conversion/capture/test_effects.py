@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import random
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -129,6 +131,41 @@ def chosen_by_python(model: Any, y: Tensor, x: Tensor) -> Tensor:
 def test_numbers_of_other_generators_are_no_constants(odd: Forward, name: str) -> None:
     with pytest.raises(UnsupportedOp, match=f"draws random numbers of {name}"):
         capture(Odd(odd).eval(), torch.randn(2, 3, 2, 2))
+
+
+def of_its_own_generator(model: Any, y: Tensor, x: Tensor) -> Tensor:
+    return y * float(np.random.default_rng().normal())
+
+
+def of_the_system(model: Any, y: Tensor, x: Tensor) -> Tensor:
+    return y + int.from_bytes(os.urandom(4)) / 2**32
+
+
+def of_a_clock(model: Any, y: Tensor, x: Tensor) -> Tensor:
+    return y * (time.perf_counter_ns() % 1_000_003)
+
+
+def of_a_counter(model: Any, y: Tensor, x: Tensor) -> Tensor:
+    model.calls = getattr(model, "calls", 0) + 1
+    return y * model.calls
+
+
+@pytest.mark.parametrize("odd", [of_its_own_generator, of_the_system, of_a_clock, of_a_counter])
+def test_a_network_that_answers_otherwise_the_next_time_is_refused(odd: Forward) -> None:
+    with pytest.raises(UnsupportedOp, match="another output when it is called again"):
+        capture(Odd(odd).eval(), torch.rand(2, 3, 4, 4))
+
+
+def counted_aside(model: Any, y: Tensor, x: Tensor) -> Tensor:
+    model.calls = getattr(model, "calls", 0) + 1
+    return y * 2
+
+
+def test_calls_may_be_counted_where_the_answer_is_the_same() -> None:
+    model, x = Odd(counted_aside).eval(), torch.rand(2, 3, 4, 4)
+    graph = capture(model, x)
+    assert not hasattr(model, "calls")  # The caller's network is not called.
+    torch.testing.assert_close(graph.run(x), model(x))
 
 
 def test_a_capture_draws_no_numbers_of_its_own() -> None:
