@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -34,14 +35,30 @@ SPIKES = KINDS.index("spikes")
 UNITS = {"units": "spikes", "synops_smallest": "synops_unary"}
 
 
-@dataclass(frozen=True)
 class Prepared:
-    """A trained network, bound to its task and captured."""
+    """A trained network, bound to its task.
 
-    task: Task
-    adapter: Network
-    graph: ConversionGraph
-    weights: str
+    Args:
+        task: the task, read as the network needs it.
+        adapter: the network's own class.
+        weights: digest of its weights.
+        captured: captures it; called once, when the graph is asked for, which what is measured already is not.
+    """
+
+    def __init__(self, task: Task, adapter: Network, weights: str, captured: Callable[[], ConversionGraph]) -> None:
+        self.task, self.adapter, self.weights = task, adapter, weights
+        self._captured = captured
+
+    @cached_property
+    def graph(self) -> ConversionGraph:
+        """The captured network.
+
+        Raises:
+            UnsupportedOp: it holds an operation that cannot be applied step by step.
+        """
+        graph = self._captured()
+        del self._captured  # With the network itself.
+        return graph
 
 
 @dataclass(frozen=True)
@@ -60,7 +77,7 @@ class Evaluation:
 
 
 def prepare(adapter: Network, weights: Path, device: torch.device, dtype: torch.dtype) -> Prepared:
-    """Builds a network with trained weights and captures it. Its task is read as the network needs it.
+    """Builds a network with trained weights. Its task is read as the network needs it.
 
     Raises:
         CheckpointError: the weights do not fit.
@@ -69,7 +86,7 @@ def prepare(adapter: Network, weights: Path, device: torch.device, dtype: torch.
     digest = load_weights(model, weights, adapter)
     task = adapter.task
     example = adapter.encode(torch.zeros(1, *task.input_shape, dtype=torch.uint8))
-    return Prepared(task, adapter, capture(model.eval(), example).to(device).to(dtype), digest)
+    return Prepared(task, adapter, digest, lambda: capture(model.eval(), example).to(device).to(dtype))
 
 
 def calibration_set(prepared: Prepared, count: int, seed: int) -> Calibration:

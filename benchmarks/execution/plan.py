@@ -43,6 +43,8 @@ def _state(cell: Cell, bench: Workbench, store: Store) -> Planned:
     state, reason, record = store.look_up(cell)
     try:
         fingerprint = bench.fingerprint(cell)
+        if state != "done" or record is None or record.fingerprint != fingerprint:
+            _ = bench.network(cell.task, cell.network).graph  # To be converted, it has to be captured.
     except Exception as error:  # A network or task may break in any way; the others go on.
         # A record that was measured elsewhere stays valid.
         return Planned(cell, "done" if state == "done" else "impossible", explain(error))
