@@ -78,7 +78,7 @@ def mutated(source: random.Random, state: dict[str, Any], others: list[dict[str,
                 found[name] = value.to(source.choice(TYPES))
             case 6 if plain:
                 found[name] = source.choice((
-                    value.to_sparse(), value.to("meta"), value.detach().numpy(), nn.Parameter(value.clone().float()),
+                    value.float().to_sparse(), value.to("meta"), value.detach().numpy(), nn.Parameter(value.clone().float()),
                     value.flatten()[:1].expand(value.numel()).reshape(value.shape) if value.numel() else value,
                 ))  # fmt: skip
             case 7 if floating:
