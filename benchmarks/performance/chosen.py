@@ -20,6 +20,7 @@ from adapters.detection.backbones import NarrowResNet
 from adapters.detection.yolov2 import YOLOv2
 from benchmarks.performance.models import settled
 from conversion import Calibration, SpikingNetwork, capture, make_method
+from conversion.capture.between import encode_between
 from conversion.methods import choose
 from conversion.stages.energy_target import measure
 
@@ -50,7 +51,9 @@ def main(
         ann, _ = settled(NETWORKS[network](), calibration)
         graph = capture(ann, calibration[:1])
         fitted = Calibration(graph, calibration)
-        for options in ({"signed": False}, {"signed": True}):
+        signed = [{"signed": False}, {"signed": True}]
+        between = [] if encode_between(graph) is graph else [{"signed": True, "between": True}]
+        for options in (*signed, *between):
             method = make_method("burst", phi=4, **options)
             show(network, method.label, method.convert(graph, fitted, steps), unseen)
         choice = choose(graph, fitted, steps)

@@ -29,7 +29,7 @@ class Adaptive(Method):
     samples: int = Field(default=128, description="calibration samples searched on")
     effect: Effect = Field(
         default="simulated",
-        description="how a candidate's effect is found: layers behind it are simulated, or the ANN's take its mean",
+        description="how AdaFire finds the effect of a phi: layers behind are simulated, or the ANN's take the mean",
     )
     start: HalfThresholdOrForm = None
     channelwise: Channelwise = True
@@ -63,4 +63,4 @@ class AdaFireSSC(Adaptive):
 
     def stages(self) -> tuple[Stage, ...]:
         energy: Energy = "spikes" if self.form == "released" else "synops_unary"
-        return (*super().stages(), SSC(self.ssc_budget, energy, self.samples, self.effect), *self.correction())
+        return (*super().stages(), SSC(self.ssc_budget, energy, self.samples), *self.correction())

@@ -116,11 +116,11 @@ def choose(
             if all(method != trial.method for trial in trials):
                 trials.append(_attempt(method, fit, unseen, T, networks))
 
-    attempt(candidates(codes))
+    attempt(candidates(codes, graph))
     working = [trial for trial in trials if not trial.fault]
     if not working:
         raise InvalidInput(f"No method can be applied: {trials[0].fault}")
-    attempt(variants(_best(working, energy, error).method, graph))
+    attempt(variants(_best(working, energy, error).method))
     best = _best([trial for trial in trials if not trial.fault], energy, error)
     LOG.info("chosen: %s", best.method.label)
     closely, _ = measure(networks[best.method], Calibration(graph, fit.inputs[:samples]))
@@ -129,16 +129,22 @@ def choose(
     return Choice(network, best, tuple(trials), tuple(_sentences(best, energy, error, len(fit.inputs))))
 
 
-def candidates(codes: Codes) -> list[Method]:
-    """Methods that take seconds each and suit different networks: signed neurons suit deep ones."""
+def candidates(codes: Codes, graph: ConversionGraph) -> list[Method]:
+    """Methods that take seconds each and suit different networks: signed neurons suit deep ones.
+
+    Where layers of weights follow each other with no activation between, each once more with neurons there.
+    """
     rate: list[Method] = [Burst(phi=phi, signed=signed) for phi in (4, 15) for signed in (False, True)]
     causal: list[Method] = [HeldValue()]
     waiting: list[Method] = [SigmaDelta(), PhaseCode()]
-    return rate + causal * (codes != "rate") + waiting * (codes == "any")
+    methods = rate + causal * (codes != "rate") + waiting * (codes == "any")
+    if encode_between(graph) is graph:
+        return methods
+    return methods + [method.model_copy(update={"between": True}) for method in methods]
 
 
-def variants(method: Method, graph: ConversionGraph) -> list[Method]:
-    """The method with one option changed, of those that matter to a network."""
+def variants(method: Method) -> list[Method]:
+    """The method with one option changed."""
     if isinstance(method, Burst):
         assert isinstance(method.phi, int)
         changes: list[dict[str, Any]] = [
@@ -149,8 +155,6 @@ def variants(method: Method, graph: ConversionGraph) -> list[Method]:
         changes = [{"energy": factor * method.energy} for factor in (0.0, 0.5, 2.0)]
     else:
         changes = [{"energy": factor * float(getattr(method, "energy", 0.0))} for factor in (0.5, 2.0)]
-    if encode_between(graph) is not graph:
-        changes.append({"between": True})
     return [method.model_copy(update=change) for change in changes]
 
 

@@ -6,7 +6,7 @@ import logging
 from dataclasses import dataclass, replace
 
 from conversion.calibration.frontier import Allocation, allocate, round_up, smallest_budget
-from conversion.calibration.sensitivity import Effect, Energy, Sensitivity, measure_sensitivity
+from conversion.calibration.sensitivity import Energy, Sensitivity, measure_sensitivity
 from conversion.calibration.statistics import Calibration
 from conversion.errors import InvalidInput
 from conversion.simulation.network import SpikingNetwork
@@ -49,13 +49,11 @@ class SSC:
         budget: see above.
         energy: the count of a layer's spikes, one of `conversion.counting.operations.KINDS`.
         samples: number of calibration samples that the search uses, from the first.
-        effect: how the divergence of a candidate is found, see `measure_sensitivity`.
     """
 
     budget: float = 1.0
     energy: Energy = "spikes"
     samples: int = 128
-    effect: Effect = "simulated"
 
     def __post_init__(self) -> None:
         if not self.budget >= 0:
@@ -78,7 +76,7 @@ class SSC:
         require_rates(network, "SSC")
         require_same_graph(network.graph, calibration)
         candidates = {node: [scaled(neuron, rho) for rho in RATIOS] for node, neuron in network.neurons.items()}
-        table = measure_sensitivity(network, calibration.inputs[: self.samples], candidates, self.energy, self.effect)
+        table = measure_sensitivity(network, calibration.inputs[: self.samples], candidates, self.energy)
         increase = [[entry - table.base for entry in row] for row in table.divergence]
         unit = len(increase) * table.base
         budget = (self.budget - 1) * unit

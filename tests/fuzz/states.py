@@ -71,18 +71,19 @@ def mutated(source: random.Random, state: dict[str, Any], others: list[dict[str,
                 found[name] = source.choice(OTHERS)
             case 4 if plain:
                 found[name] = source.choice((
-                    value[None], value.flatten(), value.flatten()[:0], value.flatten()[:1], value.sum(),
+                    value[None], value.flatten(), value.flatten()[:0], value.flatten()[:1], value.float().sum(),
                     value.expand(2, *value.shape), value.mT if value.dim() > 1 else value,
                 ))  # fmt: skip
             case 5 if plain:
                 found[name] = value.to(source.choice(TYPES))
             case 6 if plain:
                 found[name] = source.choice((
-                    value.float().to_sparse(), value.to("meta"), value.detach().numpy(), nn.Parameter(value.clone().float()),
+                    value.float().to_sparse(), value.to("meta"), value.detach().float().numpy(),
+                    nn.Parameter(value.clone().float()),
                     value.flatten()[:1].expand(value.numel()).reshape(value.shape) if value.numel() else value,
                 ))  # fmt: skip
             case 7 if floating:
-                found[name] = torch.full_like(value, source.choice(NUMBERS))
+                found[name] = torch.full_like(value.float(), source.choice(NUMBERS)).to(value.dtype)
             case 8:
                 found[source.choice(("", "weights", "neurons.x.threshold", "\ud800", "a.b.c"))] = value
             case _ if floating and value.numel():

@@ -67,15 +67,15 @@ def test_it_is_the_default_and_a_method(caplog: pytest.LogCaptureFixture) -> Non
 
 
 def test_candidates_by_code() -> None:
-    assert {method.name for method in candidates("rate")} == {"burst"}
-    assert {method.name for method in candidates("causal")} == {"burst", "held"}
-    assert {method.name for method in candidates("any")} == {"burst", "held", "sigma_delta", "phase"}
     graph, _ = captured_architecture("plain")
-    assert [method.label for method in variants(Burst(phi=4, signed=True), graph)] == [
+    assert {method.name for method in candidates("rate", graph)} == {"burst"}
+    assert {method.name for method in candidates("causal", graph)} == {"burst", "held"}
+    assert {method.name for method in candidates("any", graph)} == {"burst", "held", "sigma_delta", "phase"}
+    assert [method.label for method in variants(Burst(phi=4, signed=True))] == [
         "burst:phi=8,signed=True", "burst:phi=2,signed=True", "burst:phi=4,channelwise=False,signed=True",
         "burst:phi=4,start=shift,signed=True",
     ]  # fmt: skip
-    assert [method.energy for method in variants(HeldValue(), graph) if isinstance(method, HeldValue)] == [0, 0.5, 2]
+    assert [method.energy for method in variants(HeldValue()) if isinstance(method, HeldValue)] == [0, 0.5, 2]
 
 
 @pytest.mark.slow
