@@ -28,6 +28,10 @@ def require_expressible(network: SpikingNetwork) -> None:
     graph = network.graph
     if not network.neurons:
         raise InvalidInput(f"The network has no neurons, so there is nothing for NIR to describe. {INSTEAD}.")
+    if graph.plain is not None:
+        raise InvalidInput(
+            "NIR cannot describe neurons between linear layers, which send negative spikes; convert without `between`."
+        )
     for node, neuron in network.neurons.items():
         if lost := _lost(neuron):
             raise InvalidInput(f"NIR cannot describe the layer '{layer_name(network, node)}': {lost} {INSTEAD}.")

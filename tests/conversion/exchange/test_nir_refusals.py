@@ -65,6 +65,9 @@ def test_codes_exits_and_networks_without_neurons_are_refused() -> None:
         export_nir(replace(network, exit=ConfidenceRule(0.9)))
     with pytest.raises(InvalidInput, match="no neurons"):
         export_nir(network.with_neurons({}))
+    separable = [nn.Conv2d(2, 4, 1), nn.ReLU(), nn.Conv2d(4, 4, 3, groups=4), nn.Conv2d(4, 3, 1), nn.ReLU()]
+    with pytest.raises(InvalidInput, match="convert without `between`"):
+        export_nir(spiking(nn.Sequential(*separable), (2, 6, 6), between=True))
 
 
 @pytest.mark.parametrize(
