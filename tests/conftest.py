@@ -34,8 +34,11 @@ THREADS = torch.get_num_threads() if "OMP_NUM_THREADS" in os.environ else 1
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
-    """A process for each core; two more where tests start processes and spend much of their time waiting for them."""
-    return cores() + (0 if "not slow" in config.option.markexpr else 2)
+    """A process for each core; one more where tests start processes and spend much of their time waiting for them.
+
+    Each takes up to 3 GiB, and with all cores busy a further one takes from the caches of the others.
+    """
+    return cores() + ("not slow" not in config.option.markexpr)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
