@@ -136,7 +136,7 @@ class _BaseRun:
         energy: Energy, effect: Effect, fast: bool,
     ) -> None:  # fmt: skip
         self.network, self.side_inputs, self.kind = network, side_inputs, KINDS.index(energy)
-        self.output_with = self._simulated if effect == "simulated" else self._propagated
+        self.effect = effect
         self.frames = [network.graph.cast(step) for step in input_steps(batch, network.T)]
         self.fast = fast
         self.energy: dict[fx.Node, float] = {}
@@ -159,7 +159,8 @@ class _BaseRun:
                 energies.append(energy)
                 yield train
 
-        output = self.output_with(node, trains(), copies)
+        output_with = self._simulated if self.effect == "simulated" else self._propagated
+        output = output_with(node, trains(), copies)
         divergence = symmetric_kl(output, repeated(self.reference, copies)).view(copies, -1).sum(1).cpu()
         return torch.stack([divergence, torch.tensor(energies, dtype=torch.float64)])
 
@@ -200,7 +201,8 @@ class _BaseRun:
 
     def _spike(self, node: fx.Node, currents: TimeSeries) -> TimeSeries:
         outputs, self.energy[node] = self._fire(node, self.network.neurons[node], currents[0])
-        self.sent[node] = self._mean(outputs)
+        if self.effect == "propagated":
+            self.sent[node] = self._mean(outputs)
         return [outputs]
 
     def _fire(self, node: fx.Node, neuron: Neuron, currents: Sequence[Tensor]) -> tuple[list[Tensor], float]:

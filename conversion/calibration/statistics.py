@@ -78,7 +78,7 @@ class Calibration:
 
         For any other graph it is this object.
         """
-        if graph is self.graph or graph.plain is not self.graph:
+        if graph.plain is not self.graph:
             return self
         if self._encoded is None:
             self._encoded = Calibration(graph, self.inputs, self.held_out, self.seed)

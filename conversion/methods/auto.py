@@ -209,16 +209,18 @@ def _parts(calibration: Calibration, samples: int) -> tuple[Calibration, Calibra
     """The samples that candidates are fitted to, and others."""
     graph, inputs, count = calibration.graph, calibration.inputs, len(calibration.inputs)
     if calibration.held_out is not None:
-        fit = calibration if count <= FITTED else Calibration(graph, inputs[:FITTED], seed=calibration.seed)
-        return fit, Calibration(graph, calibration.held_out[0][:samples])
-    if count < 4:
+        own, others = count, calibration.held_out[0][:samples]
+    elif count >= 4:
+        own = count - min(count // 4, samples)
+        others = inputs[own:]
+    else:
         raise InvalidInput(
             f"The calibration set has {count} samples, and a quarter of them is needed to compare methods; give 4 at "
             "least, better 64, or name a method."
         )
-    apart = min(count // 4, samples)
-    fit = Calibration(graph, inputs[: min(count - apart, FITTED)], seed=calibration.seed)
-    return fit, Calibration(graph, inputs[-apart:])
+    own = min(own, FITTED)
+    fit = calibration if own == count else Calibration(graph, inputs[:own], seed=calibration.seed)
+    return fit, Calibration(graph, others)
 
 
 def _attempt(
