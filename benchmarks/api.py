@@ -254,7 +254,7 @@ def _measure(selected: Selected, settings: Settings, pool: Engine, rerun: Rerun,
     try:
         run_jobs(
             [jobs[cell.id] for cell in to_run], pool, store, None if needed.unknown else needed.seconds,
-            lambda cell: log_cell(log, suite, store, cell),
+            (lambda cell: log_cell(log, suite, store, cell)) if log else None,
         )  # fmt: skip
     except KeyboardInterrupt:
         raise Interrupted(selected.write_pages()) from None

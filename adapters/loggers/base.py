@@ -71,6 +71,10 @@ class Log:
             name, _, where = each.partition(":")
             self._loggers.append(LOGGERS[name](where))
 
+    def __bool__(self) -> bool:
+        """Whether anything is written."""
+        return bool(self._loggers)
+
     @contextmanager
     def run(self, name: str, settings: Mapping[str, Any]) -> Iterator[dict[str, float]]:
         """Context of a run; yields its row of results, which the caller fills before the end."""

@@ -131,9 +131,7 @@ class Store:
         counts = Counter(path.parent for path in self.cells.glob("*/samples-*.parquet"))
         for folder in (folder for folder, count in counts.items() if count > 1 or not (folder / RECORD).is_file()):
             try:
-                named = _read(folder / RECORD, (folder / RECORD).read_bytes()).samples
-            except FileNotFoundError:
-                named = ""
+                named = _samples_named(folder)
             except BenchmarkError:  # It is damaged, and nobody knows which is which.
                 continue
             sweep(folder, "samples-*.parquet", keep=named)
@@ -155,7 +153,7 @@ class Store:
             name = _name(content)
             write_atomically(folder / name, content)
         try:
-            before = _read(folder / RECORD, (folder / RECORD).read_bytes()).samples
+            before = _samples_named(folder)
         except (OSError, BenchmarkError):
             before = ""
         record = record.model_copy(update={"samples": name})
@@ -196,6 +194,12 @@ def _samples(folder: Path, record: Record) -> bytes | None:
 
 def _text(record: Record) -> bytes:
     return seal(record.model_dump_json(indent=1).encode())
+
+
+def _samples_named(folder: Path) -> str:
+    """The file of samples that a cell's record names; empty where there is no record. Errors as of `_read`."""
+    record = _read_if_there(folder / RECORD)
+    return "" if record is None else record.samples
 
 
 def _read_if_there(path: Path) -> Record | None:
