@@ -28,6 +28,8 @@ gc.set_threshold(20_000)
 os.environ["XDG_CONFIG_HOME"] = os.devnull
 for _name in ("ACB_CONFIG", "ACB_DATA", "ACB_WEIGHTS"):
     os.environ.pop(_name, None)
+# Their tests are shorter than those of the benchmark, which run suites.
+LIBRARIES = [Path(__file__).parent / name for name in ("adapters", "conversion", "tasks")]
 # Toys are too small to share; threads that wait for each other on a busy machine take 50 times longer.
 THREADS = torch.get_num_threads() if "OMP_NUM_THREADS" in os.environ else 1
 
@@ -48,7 +50,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """
     slow = dict.fromkeys(item.path for item in items if item.get_closest_marker("slow"))
     waiting = dict.fromkeys(item.path for item in items if item.get_closest_marker("waits"))
-    busy = [path for path in slow if path not in waiting]
+    busy = sorted(slow.keys() - waiting.keys(), key=lambda path: (any(map(path.is_relative_to, LIBRARIES)), path))
     order = {path: float(index) for index, path in enumerate(busy)}
     order |= {path: index * len(busy) / len(waiting) - 0.5 for index, path in enumerate(waiting)}
     items.sort(key=lambda item: order.get(item.path, math.inf))

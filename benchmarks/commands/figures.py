@@ -37,9 +37,10 @@ def draw_figures(
         sources.append(Source(each.suite, each.cells, each.store, data_root))
     folder = to or selected[0].store.folder / "figures"
     folder.mkdir(parents=True, exist_ok=True)
+    tried = wanted or [each for each in FAMILIES if not each.computed]
     absent = []
     with styled():
-        for drawing in wanted or [each for each in FAMILIES if not each.computed]:
+        for drawing in tried:
             drawn = 0
             try:
                 for plot in drawing.draw(sources):
@@ -52,7 +53,7 @@ def draw_figures(
                     absent.append(_absence(drawing, sources))
     if wanted and absent:
         raise BenchmarkError("\n".join(absent))
-    if len(absent) == len(FAMILIES):
+    if len(absent) == len(tried):
         raise BenchmarkError("No figure can be drawn: " + absent[0])
     for said in absent:
         print(printable(said), file=sys.stderr)

@@ -99,6 +99,7 @@ def test_layers_of_two_types_are_computed_in_the_wider_one_a1() -> None:
     torch.testing.assert_close(graph.run(IMAGES), model(IMAGES), rtol=5e-3, atol=5e-3)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("function", "kind"),
     [
@@ -166,6 +167,7 @@ def test_padding_that_copies_makes_connections_a3(mode: Any) -> None:
     assert connect(graph, graph.firing).macs.static == (200 if mode == "zeros" else 216)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mode", PADDINGS)
 @pytest.mark.parametrize("dims", [1, 2, 3])
 def test_each_copy_of_a_spike_is_counted_a3(mode: str, dims: int) -> None:
@@ -308,6 +310,7 @@ def test_instance_norm_of_its_input_is_nonlinear_a6() -> None:
 # -------------------- channels that are almost silent
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("ratio", [1e-14, 1e-9, 0.0])
 @pytest.mark.parametrize("thresholds", ["mse", "max", "percentile"])
 def test_a_channel_silent_in_calibration_speaks_later(ratio: float, thresholds: str) -> None:

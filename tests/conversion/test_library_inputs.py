@@ -62,6 +62,7 @@ def test_calibration_sets_that_are_taken_a7() -> None:
     assert all(torch.equal(output, found[0]) for output in found)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("batches", "named"),
     [
@@ -246,6 +247,7 @@ def test_a_deep_copy_is_independent_a11(converted: SpikingNetwork) -> None:
     assert torch.equal(simulate(converted, IMAGES).mean(8), before)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", ["quantised_ann", "held", "calibration_advanced", "adafire"])
 def test_networks_of_all_kinds_are_copied_a11(method: str) -> None:
     def function(net: Any, x: Tensor) -> Tensor:

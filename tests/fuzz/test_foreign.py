@@ -14,6 +14,7 @@ RUNS = 8
 BY_NAME = {parser.name: parser for parser in PARSERS}
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("parser", PARSERS, ids=BY_NAME)
 def test_mutated_files_give_results_or_sentences(parser: Parser, tmp_path: Path) -> None:

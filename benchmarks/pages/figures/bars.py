@@ -125,4 +125,4 @@ def _unit(groups: Sequence[Group]) -> str:
 
 def _names(points: pd.DataFrame) -> list[str]:
     """The methods without their options."""
-    return list(dict.fromkeys(points["method"].str.partition(":")[0]))
+    return list(dict.fromkeys(points["method"].str.split(":").str[0]))

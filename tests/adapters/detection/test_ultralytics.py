@@ -72,6 +72,7 @@ def test_of_one_class_only_the_surest_of_overlapping_boxes_stays() -> None:
     assert found.scores.tolist() == pytest.approx(torch.tensor([2.0, 0.5]).sigmoid().tolist())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["ultralytics/yolov8n", "ultralytics/yolov3-tiny-relu", "ultralytics/yolo11n-relu"])
 @torch.no_grad()
 def test_boxes_and_scores_are_those_of_the_librarys_own_head(name: str) -> None:

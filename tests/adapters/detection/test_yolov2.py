@@ -185,6 +185,7 @@ BACKBONES: list[tuple[Callable[[], nn.Module], int]] = [
 ]  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("build", "stride"), BACKBONES)
 @torch.no_grad()
 def test_backbones_give_two_maps_of_the_channels_they_say(build: Callable[[], nn.Module], stride: int) -> None:

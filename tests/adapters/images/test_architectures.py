@@ -32,6 +32,7 @@ LINEAR = {
 }  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("network", "task"), PARAMETERS)
 def test_size_and_output(network: str, task: str) -> None:
     adapter = NETWORKS[network](TASKS[task]())

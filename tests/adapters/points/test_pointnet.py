@@ -186,6 +186,7 @@ def test_the_loss_is_that_of_classes_and_of_the_distance_from_a_rotation() -> No
     assert torch.allclose(adapter.loss((logits, matrices), targets), expected)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "task"), [("pointnet_mini", "mini_points"), ("pointnet_parts_mini", "mini_parts")])
 def test_one_step_of_training_reaches_every_parameter_but_the_first_transforms(name: str, task: str) -> None:
     """Transforms begin as the identity, so that at the first step only their last layers learn."""

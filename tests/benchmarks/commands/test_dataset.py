@@ -163,6 +163,7 @@ def test_a_suite_that_is_not_published_or_was_changed_is_refused(cli: Cli, tmp_p
     assert not (tmp_path / "hub").exists()
 
 
+@pytest.mark.slow
 def test_names_with_html_are_escaped_in_the_card(cli: Cli, tmp_path: Path) -> None:
     (tmp_path / "own.yaml").write_text(
         "name: own\ntitle: '<script>alert(1)</script>: | ---'\nnote: '<img src=x onerror=alert(1)>'\ncalibration: 16\n"

@@ -63,6 +63,7 @@ def test_a_converted_network_goes_out_as_it_was_saved(
     assert "over 3 steps" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("options", "message"),
     [

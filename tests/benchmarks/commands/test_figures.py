@@ -52,6 +52,11 @@ def test_a_figure_that_no_record_holds_names_the_run_that_makes_it(cli: Cli) -> 
     )
 
 
+def test_where_the_selection_holds_no_figure_that_is_an_error(cli: Cli) -> None:
+    code, out, err = cli("figures", "--suite", "frontier", "--method", "ann", "--results", PUBLISHED, "--to", "drawn")
+    assert code == 2 and not out and "No figure can be drawn: No record of frontier holds what figure" in err
+
+
 def test_a_figure_that_is_none_is_refused_with_those_that_are(cli: Cli) -> None:
     code, _, err = cli("figures", "--figure", "10")
     assert code == 2 and "There is no figure called '10'" in err
@@ -68,6 +73,7 @@ def test_figure_7_needs_predictions_and_the_samples_that_they_are_of(cli: Cli) -
     assert code == 2 and "Figure 7 of bccd needs its test samples (--data-root)" in err and "nowhere" in err
 
 
+@pytest.mark.slow
 def test_figures_are_named_as_they_are_drawn_and_what_is_missing_after_them(
     cli: Cli, monkeypatch: pytest.MonkeyPatch
 ) -> None:

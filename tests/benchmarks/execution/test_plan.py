@@ -68,6 +68,7 @@ def test_a_damaged_record_is_named_and_measured_again(bench: Workbench, store: S
     assert states(plan(cells, bench, store)) == ["done"] * 3
 
 
+@pytest.mark.slow
 def test_a_record_in_the_folder_of_another_is_damaged(bench: Workbench, store: Store, cells: list[Cell]) -> None:
     shutil.copy(store.cells / cells[0].id / "record.json", store.cells / cells[1].id / "record.json")
     assert states(plan(cells, bench, store)) == ["done", "failed", "done"]

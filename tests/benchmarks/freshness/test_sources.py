@@ -310,6 +310,7 @@ def test_the_code_of_everything_that_ships_is_found(registry: Registry[type]) ->
         assert registry[name].__module__ in sources.of(registry[name]), name
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("registry", "name", "file", "old", "new"),
     [

@@ -71,6 +71,7 @@ def test_another_suite_with_the_same_cells_can_be_compared(tmp_path: Path, cli: 
     assert cli(*GATE, "--suite", "own.yaml")[0] == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [

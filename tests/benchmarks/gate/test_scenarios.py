@@ -282,6 +282,7 @@ def measured(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", SCENARIOS)
 def test_a_scenario_ends_as_it_has_to(
     name: str, measured: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]

@@ -76,6 +76,7 @@ def test_a_newer_schema_cannot_be_compared(before: Path, now: Path, cli: Cli) ->
     assert status == 2 and "was written by a newer version of this benchmark; update it" in said
 
 
+@pytest.mark.slow
 def test_two_commits_are_compared(tmp_path: Path, before: Path, cli: Cli) -> None:
     published = tmp_path / "results" / "published"
     shutil.copytree(before, published)

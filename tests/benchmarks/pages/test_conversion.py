@@ -172,6 +172,7 @@ def test_the_records_are_those_of_run(bench: Workbench, found: Conversion) -> No
         )
 
 
+@pytest.mark.slow
 def test_the_report_agrees_with_the_record(found: Conversion) -> None:
     assert [layer.neurons for layer in found.record.report] == [layer.neurons for layer in found.record.layers]
     for layer, counts in zip(found.record.report, found.record.layers, strict=True):

@@ -146,6 +146,7 @@ KINDS: dict[str, Callable[[Path], tuple[Path, Reader]]] = {
 }  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_flipped_bit_is_never_accepted_c3_c4(kind: str, tmp_path: Path) -> None:
     path, taken = KINDS[kind](tmp_path)

@@ -58,6 +58,7 @@ def test_every_row_holds_the_figures_of_its_records(page: str) -> None:
     assert at_chance == {"snm"}
 
 
+@pytest.mark.slow
 def test_an_opened_record_holds_layers_exits_and_curve(page: str) -> None:
     data = embedded(page, "records")
     one = next(each for each in data["records"] if each["method"] == "burst:phi=4" and each["T"] == 2)

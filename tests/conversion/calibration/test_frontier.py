@@ -60,6 +60,7 @@ def test_equals_brute_force(instance: tuple[Table, Table], budget: float) -> Non
     assert found.loss == sum(row[k] for row, k in zip(loss, found.choice, strict=True))
 
 
+@pytest.mark.slow
 @settings(max_examples=200)
 @given(instances(FINE))
 def test_the_smallest_budget_is_feasible_and_nothing_below(instance: tuple[Table, Table]) -> None:

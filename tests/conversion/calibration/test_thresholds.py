@@ -141,6 +141,7 @@ def squared_errors(values: Tensor, candidates: Tensor, T: int, phi: int, roundin
     return torch.stack(found)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("channelwise", [True, False])
 @pytest.mark.parametrize(("T", "phi"), [(1, 1), (8, 1), (8, 4), (32, 2), (4, 8)])
 @pytest.mark.parametrize("rule", ["mse", "mse_floor"])
@@ -318,6 +319,7 @@ def test_dead_layer_is_safe(rule: ThresholdRule, channelwise: bool) -> None:
     assert found.tolist() == [1.0] * (2 if channelwise else 1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rule", RULES)
 def test_dead_channels_do_not_poison_the_network(rule: ThresholdRule) -> None:
     """A threshold of zero would give 0 / 0."""
@@ -335,6 +337,7 @@ def test_dead_channels_do_not_poison_the_network(rule: ThresholdRule) -> None:
         assert (output - model(2 * x)).abs().max() < model(2 * x).abs().max()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rule", RULES)
 @pytest.mark.parametrize("phi", [1, 3])
 def test_saturation_level_does_not_exceed_the_ceiling_of_the_activation(rule: ThresholdRule, phi: int) -> None:

@@ -30,6 +30,7 @@ def network(*slopes: float) -> nn.Module:
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("layer", "wanted"),
     [

@@ -201,6 +201,7 @@ def unwritten_and_cancelled(model: Any, y: Tensor, x: Tensor) -> Tensor:
     return y * (torch.empty(4, 1, 1) * 0 + 1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "odd",
     [unwritten, half_written, unwritten_truth, unwritten_sign, unwritten_in_bounds, unwritten_and_cancelled],
@@ -243,6 +244,7 @@ def global_that_changes(model: Any, y: Tensor, x: Tensor) -> Tensor:
     return y * KEPT.add_(1)[:, None, None]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("odd", [literal, literal_like_the_input, literal_that_changes])
 def test_tensors_written_in_the_code_are_constants(odd: Forward) -> None:
     model, x = Odd(odd).double().eval(), torch.randn(2, 3, 2, 2, dtype=torch.float64)
@@ -256,6 +258,7 @@ def test_a_tensor_of_the_module_that_changes_is_no_constant() -> None:
         capture(Odd(global_that_changes).eval(), torch.randn(2, 3, 2, 2))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("odd", [drawn, drawn_in_place, dropped, shuffled])
 def test_constants_that_are_drawn_in_every_call_are_refused(odd: Forward) -> None:
     with pytest.raises(UnsupportedOp, match="draws random numbers"):

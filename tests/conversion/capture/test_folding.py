@@ -55,6 +55,7 @@ FOLDED = {
 }  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", FOLDED)
 def test_batch_norm_is_folded(case: str) -> None:
     """W g / sqrt(var + eps), (b - mean) g / sqrt(var + eps) + beta, or the same map on its own."""

@@ -86,6 +86,7 @@ def test_common_networks_are_not_traced_again(monkeypatch: pytest.MonkeyPatch) -
         pure_module(exported(model.eval(), torch.randn(2, 3, 2, 2)))
 
 
+@pytest.mark.slow
 def test_operations_and_names_are_those_of_a_second_trace() -> None:
     model, x = Residual().eval(), torch.randn(2, 3, 2, 2)
     program = exported(model, x)
@@ -102,6 +103,7 @@ def test_operations_and_names_are_those_of_a_second_trace() -> None:
     assert torch.equal(ours(x), model(x))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", [Residual, Overwriting, Viewing, Branches, Widened])
 def test_nothing_is_overwritten_and_all_is_computed(kind: type[nn.Module]) -> None:
     model, x = kind().eval(), torch.randn(2, 3, 2, 2)

@@ -86,6 +86,7 @@ def test_shortcuts_of_option_a_come_back_as_one_convolution(tmp_path: Path) -> N
     assert sum(isinstance(node, nir.Conv2d) for node in export_nir(network).nodes.values()) == 4
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("make", [_shared, _padded_average])
 def test_sums_constants_and_pools_come_back(make: Callable[[], nn.Module], tmp_path: Path) -> None:
     torch.manual_seed(1)

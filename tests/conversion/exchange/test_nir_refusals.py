@@ -37,6 +37,7 @@ def one_layer(**changes: Any) -> SpikingNetwork:
     return network.with_neurons(dict(network.neurons) | {first: replace(network.neurons[first], **changes)})
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("changes", "lost"),
     [
@@ -70,6 +71,7 @@ def test_codes_exits_and_networks_without_neurons_are_refused() -> None:
         export_nir(spiking(nn.Sequential(*separable), (2, 6, 6), between=True))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("layers", "message"),
     [

@@ -65,6 +65,7 @@ def test_a_tie_is_rounded_to_even_there_and_up_here_and_is_counted() -> None:
     assert (found.samples, found.alike, found.at_ties, found.unexplained, found.ties) == (3, 2, 1, 0, 1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["residual", "depthwise", "concat", "transposed", "leaky"])
 def test_every_neuron_has_the_same_level_in_onnxruntime(name: str) -> None:
     torch.manual_seed(0)

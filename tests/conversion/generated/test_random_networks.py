@@ -22,6 +22,7 @@ from tests.conversion.toys import conv_connections, seeded
 SEEDS = range(7)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", SEEDS)
 def test_a_network_by_its_seed(seed: int) -> None:
     program = seeded_program(seed)

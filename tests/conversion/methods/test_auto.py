@@ -38,6 +38,7 @@ def test_the_choice_keeps_its_aim() -> None:
     assert choice.frame["error"].iloc[0] == min(trial.error for trial in choice.trials)
 
 
+@pytest.mark.slow
 def test_no_sample_that_is_measured_on_was_fitted_to(monkeypatch: pytest.MonkeyPatch) -> None:
     graph, inputs = captured_architecture("plain")
     fitted: list[Tensor] = []

@@ -98,6 +98,7 @@ def calibrated() -> tuple[ConversionGraph, Calibration]:
     return graph, Calibration(graph, list(BATCHES))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("statistic", "mode"), [("quantile", "99.9%"), ("maximum", "Max")])
 def test_robustnorm(statistic: str, mode: str) -> None:
     graph, calibration = calibrated()

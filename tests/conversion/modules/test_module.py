@@ -48,6 +48,7 @@ METHODS: list[tuple[str, dict[str, Any]]] = [
 ]  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("method", "options"), METHODS, ids=str)
 def test_it_answers_as_the_simulation_does(method: str, options: dict[str, Any]) -> None:
     network = converted(method, **options)
@@ -118,6 +119,7 @@ def test_a_surrogate_is_a_function() -> None:
         SpikingModule(network, "triangle")  # type: ignore[arg-type]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("signed", [False, True])
 @pytest.mark.parametrize(
     "surrogate", [triangle, spikingjelly_surrogate.ATan(), snntorch.surrogate.fast_sigmoid()], ids=["ours", "sj", "snn"]
@@ -198,6 +200,7 @@ def test_weights_of_any_name() -> None:
     assert not torch.equal(simulate(network, x).mean(4), module(x))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
 @pytest.mark.parametrize("part", ["weights.", "neurons."])
 def test_a_state_that_is_not_finite_is_refused(part: str, value: float) -> None:
@@ -243,6 +246,7 @@ def test_a_state_that_is_no_mapping_is_refused() -> None:
 BIAS, THRESHOLD = "neurons.relu.bias", "neurons.relu.threshold"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("change", "said"),
     [
@@ -279,6 +283,7 @@ def test_a_state_of_another_precision_is_copied_and_not_assigned() -> None:
     assert torch.equal(module.state_dict()[BIAS], (state[BIAS] + 1).double())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "other", "said"),
     [

@@ -80,6 +80,7 @@ def _leaving(network: SpikingNetwork, x: Tensor | list[Tensor]) -> tuple[Spiking
     return replace(network, exit=EntropyRule((bar,) * T)), first
 
 
+@pytest.mark.slow
 @EVERY
 @pytest.mark.parametrize("changing", [False, True])
 def test_a_sample_leaves_as_if_the_others_were_not_there(name: str, changing: bool) -> None:

@@ -75,6 +75,7 @@ def test_steps_follow_the_order_of_frames() -> None:
     assert [float(step) for step in frames.steps(8)] == [0, 0, 1, 1, 2, 2, 3, 3]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", METHODS)
 def test_frames_that_do_not_change_convert_as_a_constant_input_does(method: str) -> None:
     """Every stage sees the frames: of the same frame at every step it makes what it makes of a constant input."""
@@ -94,6 +95,7 @@ def test_frames_that_do_not_change_convert_as_a_constant_input_does(method: str)
         assert first.exit.alpha == pytest.approx(second.exit.alpha)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", ["burst:phi", "ftbc", "calibration_advanced", "adafire", "calibration_iat"])
 def test_what_happens_in_time_reaches_the_stages(method: str) -> None:
     """All events in the first of 8 frames: another conversion than from the same mean at every step."""

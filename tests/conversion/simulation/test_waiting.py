@@ -55,6 +55,7 @@ def counted(network: SpikingNetwork, inputs: Tensor | Frames, **options: object)
     return counts
 
 
+@pytest.mark.slow
 @EVERY
 def test_sweep_equals_step(code: Code, T: int, wait: Wait) -> None:
     network, inputs = coded(code, T, wait)
@@ -120,6 +121,7 @@ def test_what_layers_sent_before_a_sample_left_is_counted() -> None:
     assert whole.updates(3).unique().item() == 3 * sum(whole.neurons)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("code", "T", "wait"), [(Held(), 3, 0), (OneHot(5), 3, 1), (Phase(4, 2), 4, "window")])
 def test_samples_that_leave_change_nothing_for_others(code: Code, T: int, wait: Wait) -> None:
     network, inputs = coded(code, T, wait)

@@ -110,6 +110,7 @@ def test_weights_then_read_spikes_alone() -> None:
     assert with_encoder.neurons[encoder].signed
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("method", "options", "T"), [("burst", {"phi": 4, "light": False}, 512), ("held", {"energy": 0.0, "exit": None}, 3)]
 )
@@ -162,6 +163,7 @@ def test_copies_pickles_and_files_keep_the_encoders(tmp_path: Path) -> None:
     assert load(encode_between(graph), tmp_path / "plain.safetensors").graph is graph
 
 
+@pytest.mark.slow
 def test_auto_tries_them_where_there_is_something_between() -> None:
     graph = separable_graph()
     choice = choose(graph, Calibration(graph, IMAGES), 4, error=0.5)

@@ -76,6 +76,7 @@ def streets(root: Path) -> Path:
     return coco(root, {"train2017": 10, "val2017": 4})
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("kind", "write", "sizes"),
     [(Blood, blood, [4, 2, 3]), (Streets, streets, [9, 1, 4]), (Signs, signs, [9, 1, 4])],

@@ -39,6 +39,7 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
+@pytest.mark.slow
 def test_folders_of_classes(folders: Path) -> None:
     task = ImageNet(folders)
     assert task.missing() is None
@@ -64,6 +65,7 @@ def caffe(root: Path) -> None:
     (root / "val.txt").write_text("".join(lines))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "labels",
     [
@@ -251,6 +253,7 @@ def only_train(root: Path) -> None:
     trees.parquet(root / "imagenet", "train", [1, 2])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("write", "message"),
     [

@@ -84,6 +84,7 @@ def test_clouds_of_torch_geometric(tmp_path: Path) -> None:
     assert converted(task, pointwise(2), coordinates) == 6
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", [OfMeshes, Scaled])
 def test_meshes_of_torch_geometric(kind: type[GeometricTask], modelnet: Path) -> None:
     task = kind(modelnet)

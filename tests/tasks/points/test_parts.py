@@ -58,6 +58,7 @@ SHAPES = st.lists(
 )
 
 
+@pytest.mark.slow
 @given(SHAPES)
 @settings(max_examples=60)
 def test_is_what_counting_by_hand_gives(shapes: list[list[tuple[int, int]]]) -> None:

@@ -43,6 +43,7 @@ def test_shapes_have_the_area_of_their_formula(shape: int, area: float) -> None:
     assert inside == pytest.approx(area * 12**2, rel=0.05)
 
 
+@pytest.mark.slow
 def test_samples_are_images_and_maps_of_one_size() -> None:
     image, target = TASKS["mini_segmentation"]().split("test")[0]
     assert (image.shape, image.dtype) == ((3, SIDE, SIDE), torch.uint8)

@@ -30,6 +30,7 @@ def changed(name: str, seed: int) -> tuple[Tensor, Boxes]:
     return Augmented(data, AUGMENTATIONS[name]((3, 64, 64)), seed)[0, 0]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
 def test_what_is_bright_is_what_is_boxed(name: str) -> None:
     """Inside of every box that came through whole, nearly all pixels are those of its block."""

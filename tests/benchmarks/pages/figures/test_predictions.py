@@ -93,6 +93,7 @@ def test_boxes_and_their_scores_are_those_that_a_run_has_kept() -> None:
     assert legend == list(classes)
 
 
+@pytest.mark.slow
 def test_maps_have_the_colours_of_the_legend_and_stand_beside_their_image() -> None:
     plot = drawn("mini_segmentation")
     names = (("ann", None), ("calibration_iat", 4), ("burst", 4))

@@ -192,6 +192,7 @@ def test_an_operator_without_a_rule_is_named(tmp_path: Path) -> None:
     assert "'/head /TopK'" in refused([broken], ("n", 4), tmp_path, constants={"k": whole(1)})
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("nodes", "constants", "said"),
     [

@@ -223,6 +223,7 @@ def named(case: Case) -> str:
     return "-".join([case.op, str(case.opset), str(len(case.constants)), *attributes])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", CASES, ids=map(named, CASES))
 def test_a_rule_computes_what_onnxruntime_computes(case: Case, tmp_path: Path) -> None:
     names = ["" if isinstance(value, str) else f"c{at}" for at, value in enumerate(case.constants)]
