@@ -15,7 +15,8 @@ from tasks import TASKS, Task
 def overview(data_root: Path | None, weights: Path) -> Iterator[str]:
     """Yields a few lines for each family of tasks: those whose data are there, with their networks, and the others.
 
-    Variants of a dataset, other encodings of events, say, are counted with it.
+    A task is ready if its data and a trained network are there. Variants of a dataset, other encodings of events, say,
+    are counted with it.
 
     Args:
         data_root: folder of the datasets.
@@ -28,11 +29,14 @@ def overview(data_root: Path | None, weights: Path) -> Iterator[str]:
     groups = _with_variants(tasks, gaps)
     for kind in sorted({task.kind for task in tasks}):
         family = [group for group in groups if group[0].kind == kind]
-        ready = [group for group in family if gaps[group[0].name] is None]
-        yield f"{kind}: {len(ready)} of {len(family)} ready"
-        for group in ready:
-            found = dict.fromkeys(name for task in group for name, file in _networks(task, weights) if file is not None)
-            yield f"  {_named(group)}: {', '.join(found) or 'no trained network'}"
+        trained = {
+            _named(group): dict.fromkeys(name for task in group for name, file in _networks(task, weights) if file)
+            for group in family
+            if gaps[group[0].name] is None
+        }
+        yield f"{kind}: {sum(map(bool, trained.values()))} of {len(family)} ready"
+        for name, networks in trained.items():
+            yield f"  {name}: {', '.join(networks) or 'no trained network'}"
         if lacking := [_named(group) for group in family if gaps[group[0].name] is not None]:
             yield f"  no data: {', '.join(lacking)}"
     yield "doctor --task NAME says what a task lacks, where its data are published, and how to train a network for it;"
@@ -57,7 +61,7 @@ def checkup(data_root: Path | None, weights: Path, patterns: Sequence[str]) -> I
     gaps = {task.name: task.missing() for task in tasks}
     for task in sorted(tasks, key=lambda task: gaps[task.name] is not None):
         gap = gaps[task.name]
-        yield f"task {task.name}: " + ("ready" if gap is None else f"{gap} Expected layout: {task.layout}")
+        yield f"task {task.name}: " + ("its data are there" if gap is None else f"{gap} Expected layout: {task.layout}")
         if gap is not None and task.info.homepage is not None:
             licence = f", licence: {task.info.licence}" if task.info.licence else ""
             yield f"  published at {task.info.homepage}{licence}"

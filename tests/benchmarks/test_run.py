@@ -350,7 +350,7 @@ def test_lists_and_doctor(cli: Cli) -> None:
     # Nobody trains without data; what each expects is told of one that is asked for.
     assert "train --task" not in checkup and "Expected layout" not in checkup
     asked = cli("doctor", "--data-root", ".", "--task", "digits", "--task", "cifar10").stdout
-    assert "task digits: ready\n  network digits_convnet: digits_convnet_digits.safetensors\n" in asked
+    assert "task digits: its data are there\n  network digits_convnet: digits_convnet_digits.safetensors\n" in asked
     assert "task cifar10: . holds neither cifar-10-batches-py/ nor cifar10/." in asked
     assert "Expected layout: Prophesee_Dataset_n_cars/" in cli("doctor", "--task", "ncars_temporal").stdout
     of_suite = [line for line in cli("doctor", "--suite", "ncars").stdout.splitlines() if line.startswith("task ")]
@@ -373,11 +373,13 @@ def test_the_overview_is_a_screenful_by_family_d9(cli: Cli) -> None:
 def test_doctor_says_how_to_train_what_has_data_and_no_weights(cli: Cli, tmp_path: Path) -> None:
     drawn.camvid(tmp_path, train=2, validation=1, test=1)
     lines = cli("doctor", "--data-root", str(tmp_path), "--task", "camvi?").stdout.splitlines()
-    assert lines[0] == "task camvid: ready"
+    assert lines[0] == "task camvid: its data are there"
     assert lines[1].startswith("  without weights: ") and "fcn_light" in lines[1]
     # As it stands, it works where this one did.
     assert len(lines) == 3 and "python run_all.py train --task camvid --network" in lines[2]
     assert f" --data-root {tmp_path} --weights " in lines[2]
+    family = cli("doctor", "--data-root", str(tmp_path)).stdout.partition("semantic segmentation: ")[2].splitlines()
+    assert family[:2] == ["1 of 4 ready", "  camvid: no trained network"]  # The one is drawn here.
     refused = cli("doctor", "--task", "camwid")
     assert (refused.returncode, "There is no task 'camwid'" in refused.stderr) == (2, True)
 
