@@ -27,6 +27,12 @@ UNWRITTEN = {
     aten.empty, aten.empty_like, aten.empty_strided, aten.empty_permuted, aten.new_empty, aten.new_empty_strided,
 }  # fmt: skip
 
+# Operations that write into such memory, or take a part of it: what they give is looked at where it is read.
+WRITING = {
+    aten.slice, aten.select, aten.slice_scatter, aten.select_scatter, aten.index_put, aten.index_copy, aten.copy,
+    aten.fill,
+}  # fmt: skip
+
 # What such memory may hold, at even and odd places: comparisons and bounds give the same for many numbers.
 FILLS = ((0.0, 0.0), (1.0, 1.0), (1e4, -1e4), (math.nan, math.nan))
 
@@ -99,7 +105,8 @@ def require_initialised(module: fx.GraphModule, batch: Tensor) -> None:
             filled.run(batch)
     for node, value in first.constants.items():
         same = all(torch.equal(value, other.constants[node]) for other in others)
-        if not same and any(user.meta["signal"] for user in node.users):
+        readers = [user for user in node.users if user.meta["signal"] and packet(user) not in WRITING]
+        if not same and (readers or any(user.op == "output" for user in node.users)):
             raise UnsupportedOp(
                 f"The constant {node.target} at {source_line(node)} reads memory that was never written, whose values "
                 "are those that happen to be there; use torch.zeros, or write all of it first."
@@ -120,7 +127,8 @@ class _Filled(fx.Interpreter):
             # Whole numbers may be indices: none but 0 and 1.
             fill = [value if found.is_floating_point() else float(value == 1) for value in self.fill]
             found.copy_(torch.tensor(fill).repeat(found.numel() // 2 + 1)[: found.numel()].reshape(found.shape))
-        if n.op == "call_function" and not n.meta["signal"] and isinstance(found, Tensor):
+        kept = not n.meta["signal"] or packet(n) in WRITING
+        if n.op == "call_function" and kept and isinstance(found, Tensor):
             self.constants[n] = found.nan_to_num(nan=0.5)
         return found
 

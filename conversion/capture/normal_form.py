@@ -19,15 +19,18 @@ from conversion.capture.roles import CASTS, aten, packet
 from conversion.capture.signals import LIKE_A_SIGNAL, is_tensor, mark_signals
 from conversion.errors import UnsupportedOp
 
+# Constants of the shape of a signal, and what makes the same of sizes.
+MADE_ALIKE = {
+    aten.zeros_like: aten.new_zeros.default, aten.ones_like: aten.new_ones.default,
+    aten.full_like: aten.new_full.default, aten.empty_like: aten.new_empty.default,
+}  # fmt: skip
+
 
 def normalise(module: fx.GraphModule) -> None:
     """Rewrites operations that export records in several ways in one way, in place."""
     (inputs,) = module.graph.find_nodes(op="placeholder")
     _own_constants(module)
-    # The graph is pure, so a node without readers does nothing: assertions about types, and what only they read.
-    for node in reversed(list(module.graph.nodes)):
-        if node.op == "call_function" and not node.users:
-            module.graph.erase_node(node)
+    _erase_unread(module)
     for node in list(module.graph.nodes):
         if node.op != "call_function":
             continue
@@ -40,14 +43,26 @@ def normalise(module: fx.GraphModule) -> None:
             args = list(node.args)
             args[LIKE_A_SIGNAL[op]] = inputs
             node.args = tuple(args)
+        elif op in MADE_ALIKE:
+            _made_of_sizes(node, inputs)
+        elif op is aten.copy:
+            _without_copy(node)
         elif op in (aten.threshold, aten.rrelu):
             _plain_activation(node)
         elif node.target in (aten.max.dim, aten.min.dim):
             _only_values(module, node)
+    _erase_unread(module)
     mark_signals(module)
     for node in module.graph.nodes:
         if node.meta["signal"] and packet(node) not in CASTS and is_tensor(node):
             _drop_type(node)
+
+
+def _erase_unread(module: fx.GraphModule) -> None:
+    """The graph is pure, so a node without readers does nothing: assertions about types, and what only they read."""
+    for node in reversed(list(module.graph.nodes)):
+        if node.op == "call_function" and not node.users:
+            module.graph.erase_node(node)
 
 
 def _own_constants(module: fx.GraphModule) -> None:
@@ -122,6 +137,33 @@ def _narrow(node: fx.Node, dtype: torch.dtype) -> None:
     cast.meta = {"val": value.to(dtype), "stack_trace": node.meta.get("stack_trace", ""), "signal": False}
     for reader in readers:
         reader.replace_input_with(node, cast)
+
+
+def _made_of_sizes(node: fx.Node, inputs: fx.Node) -> None:
+    """Makes a constant like a signal of its sizes, of which that of the batch is the input's; it reads no signal then.
+
+    Its floating-point type is the input's. One that holds the batch otherwise, several times say, stays as it is.
+    """
+    value, batch = node.meta["val"], inputs.meta["val"].shape[0]
+    free = [size for size in value.shape if isinstance(size, torch.SymInt)]
+    if any(str(size) != str(batch) for size in free):
+        return
+    with node.graph.inserting_before(node):
+        samples = node.graph.call_function(aten.sym_size.int, (inputs, 0)) if free else None
+    if samples is not None:
+        samples.meta = {"val": batch, "stack_trace": node.meta.get("stack_trace", "")}
+    sizes = [samples if isinstance(size, torch.SymInt) else size for size in value.shape]
+    node.target, node.args = MADE_ALIKE[packet(node)], (inputs, sizes, *node.args[1:])
+    node.kwargs = {} if value.dtype.is_floating_point else {"dtype": value.dtype}
+
+
+def _without_copy(node: fx.Node) -> None:
+    """Drops a copy that overwrites all of a tensor: what is copied takes its place."""
+    old, new = node.args[:2]
+    if isinstance(old, fx.Node) and isinstance(new, fx.Node):
+        before, after = old.meta["val"], new.meta["val"]
+        if before.dtype == after.dtype and list(map(str, before.shape)) == list(map(str, after.shape)):
+            node.replace_all_uses_with(new)
 
 
 def _plain_activation(node: fx.Node) -> None:

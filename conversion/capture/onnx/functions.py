@@ -180,6 +180,12 @@ def silu(node: OnnxNode, x: Tensor) -> Tensor:
     return F.silu(x)
 
 
+@rule("Swish")
+def swish(node: OnnxNode, x: Tensor) -> Tensor:
+    alpha = real(node, "alpha", 1.0)
+    return F.silu(x) if alpha == 1 else x * torch.sigmoid(alpha * x)
+
+
 def _softmax(node: OnnxNode, x: Tensor, function: Callable[..., Tensor]) -> Tensor:
     if node.opset >= 13:
         return function(x, dim=whole(node, "axis", -1))

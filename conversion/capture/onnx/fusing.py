@@ -24,7 +24,7 @@ def fused(nodes: Sequence[OnnxNode], constants: Mapping[str, Tensor], outputs: S
             known[node.outputs[0]] = value
     made = {name: node for node in nodes for name in node.outputs}
     found = [_activation(node, made, known) for node in nodes]
-    return _read_nodes(found, outputs)
+    return read_nodes(found, outputs)
 
 
 def _activation(node: OnnxNode, made: Mapping[str, OnnxNode], known: Mapping[str, Tensor]) -> OnnxNode:
@@ -71,7 +71,7 @@ def _is(value: object, wanted: float) -> bool:
     return isinstance(value, float | int) and math.isclose(value, wanted, rel_tol=1e-5)
 
 
-def _read_nodes(nodes: Sequence[OnnxNode], outputs: Sequence[str]) -> list[OnnxNode]:
+def read_nodes(nodes: Sequence[OnnxNode], outputs: Sequence[str]) -> list[OnnxNode]:
     """Those of which somebody reads an output."""
     wanted, kept = set(outputs), []
     for node in reversed(nodes):

@@ -15,11 +15,12 @@ from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
 # Each files its rules.
-from conversion.capture.onnx import functions, layers, shapes  # noqa: F401
+from conversion.capture.onnx import functions, layers, quantised, resizing, shapes  # noqa: F401
 from conversion.capture.onnx.fusing import fused
 from conversion.capture.onnx.known import KNOWN
 from conversion.capture.onnx.reading import GraphInput, OnnxNode, read_file
 from conversion.capture.onnx.rules import Known, like, rule_for
+from conversion.capture.onnx.strides import with_views_by_strides
 from conversion.errors import BenchmarkError, InvalidInput
 
 # What torch and numpy raise where sizes do not go together.
@@ -46,7 +47,8 @@ def read_onnx(path: Path) -> OnnxNetwork:
     # Values that depend on the network's input, and those that depend on shapes alone.
     signals, sizes = {file.input.name}, set[str]()
     room = LARGEST_COMPUTED + 8 * sum(value.numel() for value in constants.values())
-    for node in fused(file.nodes, constants, file.outputs):
+    nodes = with_views_by_strides(file.nodes, constants, file.input, file.outputs)
+    for node in fused(nodes, constants, file.outputs):
         for name in node.inputs:
             if name and name not in signals and name not in sizes and name not in constants:
                 raise InvalidInput(

@@ -1,0 +1,104 @@
+"""Views by strides, which exporters write as places in a flattened value, as the one operator that they are.
+
+PyTorch's exporter writes a mean over places, of a value whose channels lie last in memory, as Gather(Reshape(x, [-1]),
+places), and computes the places from the size of the batch. Seen so, samples meet in one axis. Each sample takes the
+same places of its own, which is what is looked for here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from conversion.capture.onnx.fusing import read_nodes
+from conversion.capture.onnx.known import KNOWN
+from conversion.capture.onnx.reading import GraphInput, OnnxNode
+from conversion.capture.onnx.rules import Known, rule
+from conversion.errors import BenchmarkError
+
+DEEPEST = 32
+"""Nodes from the first size to the places that are followed; exporters write about ten."""
+
+
+def with_views_by_strides(
+    nodes: Sequence[OnnxNode], constants: Mapping[str, Tensor], given: GraphInput, outputs: Sequence[str]
+) -> list[OnnxNode]:
+    """The nodes with every view by strides as one; those that nobody reads any more are gone."""
+    places = _Places({name: node for node in nodes for name in node.outputs}, constants, given)
+    return read_nodes([places.as_view(node) for node in nodes], outputs)
+
+
+@rule("AsStrided")
+def as_strided(node: OnnxNode, x: Tensor) -> Tensor:
+    """The places that a view takes of each sample."""
+    places, flat = node.attributes["places"], x.flatten(1)
+    if node.attributes["size"] not in (None, flat.shape[1]):
+        raise node.refusal(
+            f"takes places of samples of {node.attributes['size']} numbers, of an input of shape {tuple(x.shape)}."
+        )
+    taken = places.reshape(-1)
+    if not np.array_equal(taken, np.arange(flat.shape[1])):
+        flat = flat.index_select(1, torch.tensor(taken.tolist(), device=x.device))
+    return flat.reshape(x.shape[0], *places.shape[1:])
+
+
+@dataclass(frozen=True)
+class _Places:
+    """Looks for places that are computed from the size of the batch alone."""
+
+    made: Mapping[str, OnnxNode]
+    constants: Mapping[str, Tensor]
+    given: GraphInput
+
+    def as_view(self, node: OnnxNode) -> OnnxNode:
+        """The node as a view by strides where it is one."""
+        if node.op != "Gather" or len(node.inputs) != 2 or node.attributes.get("axis", 0) != 0:
+            return node
+        if node.batch not in (None, 1):
+            return node
+        flat, places = self.made.get(node.inputs[0]), node.inputs[1]
+        if flat is None or flat.op != "Reshape" or len(flat.inputs) != 2:
+            return node
+        shape = self._value(flat.inputs[1], 1)
+        if shape is None or shape.tolist() != [-1]:
+            return node
+        one = self._value(places, 1)
+        if one is None or one.ndim < 2 or one.shape[0] != 1 or not one.size or one.min() < 0:
+            return node
+        size = None
+        if node.batch is None:
+            # Of two samples the second takes the same places, further on by the size of a sample.
+            two = self._value(places, 2)
+            size = 0 if two is None or two.shape != (2, *one.shape[1:]) else int((two[1] - one[0]).flat[0])
+            if size <= one.max() or not np.array_equal(two, np.concatenate([one, one + size])):  # type: ignore[arg-type]
+                return node
+        return replace(
+            node, op="AsStrided", inputs=(flat.inputs[0],), attributes={"places": one.astype(np.int64), "size": size}
+        )
+
+    def _value(self, name: str, batch: int, depth: int = 0) -> Known | None:
+        """What a value is for a batch, where it depends on no other size of the input; None of any other."""
+        if name in self.constants:
+            return self.constants[name].numpy()
+        node = self.made.get(name)
+        if node is None or depth == DEEPEST:
+            return None
+        if node.op == "Constant":
+            value = node.attributes.get("value")
+            return value.numpy() if isinstance(value, Tensor) else None
+        if node.op == "Shape":
+            first = (node.attributes.get("start", 0), node.attributes.get("end")) == (0, 1)
+            return np.array([batch]) if first and node.inputs[0] == self.given.name else None
+        if node.op not in KNOWN:
+            return None
+        read = [self._value(each, batch, depth + 1) if each else None for each in node.inputs]
+        if any(value is None and each for value, each in zip(read, node.inputs, strict=True)):
+            return None
+        try:
+            return KNOWN[node.op](node, *read)
+        except (BenchmarkError, RuntimeError, ValueError, TypeError, IndexError, ZeroDivisionError):
+            return None  # Whatever is wrong with it is said where it is computed.
