@@ -111,11 +111,12 @@ MOVES = {
     aten.where: "condition self other", aten.masked_fill: "self mask value",
     aten.slice_scatter: "self src dim start end step", aten.select_scatter: "self src dim index",
     aten.index_put: "self indices values", aten.index_copy: "self dim index source",
+    aten.scatter: "self dim index src",
 }  # fmt: skip
 # Moves into places that are chosen by position, and from such.
 PLACED = (
     aten.index, aten.gather, aten.copy, aten.fill, aten.where, aten.masked_fill, aten.slice_scatter,
-    aten.select_scatter, aten.index_put, aten.index_copy,
+    aten.select_scatter, aten.index_put, aten.index_copy, aten.scatter,
 )  # fmt: skip
 # Moves that put a number in some places.
 FILLING = (aten.pad, aten.constant_pad_nd, aten.fill, aten.masked_fill, aten.where)

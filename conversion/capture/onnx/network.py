@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
 # Each files its rules.
-from conversion.capture.onnx import functions, layers, quantised, resizing, shapes  # noqa: F401
+from conversion.capture.onnx import functions, layers, places, quantised, resizing, shapes  # noqa: F401
 from conversion.capture.onnx.fusing import fused
 from conversion.capture.onnx.known import KNOWN
 from conversion.capture.onnx.reading import GraphInput, OnnxNode, read_file

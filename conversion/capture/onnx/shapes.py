@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -15,7 +14,6 @@ from conversion.capture.onnx.rules import (
     Known,
     Result,
     axes_of,
-    demand,
     is_known_size,
     listed,
     number,
@@ -134,27 +132,6 @@ def cut(
         kept = range(size)[slice(start, None if end < -size else end, step)]
         x = x.index_select(axis, torch.tensor(list(kept), device=x.device))
     return x
-
-
-@rule("Gather", known=("indices",))
-def gather(node: OnnxNode, x: Tensor, indices: Known) -> Tensor:
-    axis = whole(node, "axis", 0) % x.dim()
-    if indices.ndim == 0:
-        return x.select(axis, int(indices))
-    size = x.shape[axis]
-    if beyond := [index for index in numbers(indices) if not -size <= index < size]:
-        raise node.refusal(f"takes place {beyond[0]} of an axis of {size}.")
-    places = [index % size for index in numbers(indices)]
-    found = x.index_select(axis, torch.tensor(places, device=x.device))
-    return found if indices.ndim == 1 else found.unflatten(axis, indices.shape)
-
-
-@rule("ScatterND", known=("indices",))
-def scatter(node: OnnxNode, x: Tensor, indices: Known, updates: Tensor) -> Tensor:
-    """The value with parts put into its first axes at given places."""
-    demand(node, reduction="none")
-    places = [torch.tensor(row.tolist(), device=x.device) for row in np.moveaxis(indices, -1, 0)]
-    return x.index_put(tuple(places), updates)
 
 
 @rule("Pad", known=("pads", "value", "axes"))
