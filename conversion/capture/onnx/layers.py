@@ -82,7 +82,8 @@ def attention(node: OnnxNode, query: Tensor, key: Tensor, value: Tensor, mask: T
     if flat:
         heads = whole(node, "q_num_heads", 0), *[whole(node, "kv_num_heads", 0)] * 2
         query, key, value = (
-            part.unflatten(-1, (count, -1)).transpose(1, 2) for part, count in zip((query, key, value), heads, strict=True)
+            part.unflatten(-1, (count, -1)).transpose(1, 2)
+            for part, count in zip((query, key, value), heads, strict=True)
         )
     scale = real(node, "scale", 0.0) or None
     found = F.scaled_dot_product_attention(

@@ -8,7 +8,6 @@ round in their own way, at thresholds of their own.
 from __future__ import annotations
 
 import numpy as np
-import torch
 from torch import Tensor
 
 from conversion.capture.onnx.known import known

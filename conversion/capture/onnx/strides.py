@@ -71,10 +71,12 @@ class _Places:
             return node
         size = None
         if node.batch is None:
-            # Of two samples the second takes the same places, further on by the size of a sample.
-            two = self._value(places, 2)
-            size = 0 if two is None or two.shape != (2, *one.shape[1:]) else int((two[1] - one[0]).flat[0])
-            if size <= one.max() or not np.array_equal(two, np.concatenate([one, one + size])):  # type: ignore[arg-type]
+            # Each further sample takes the same places, further on by the size of a sample.
+            three = self._value(places, 3)
+            if three is None or three.shape != (3, *one.shape[1:]):
+                return node
+            size = int((three[1] - one[0]).flat[0])
+            if size <= one.max() or not np.array_equal(three, np.concatenate([one, one + size, one + 2 * size])):
                 return node
         return replace(
             node, op="AsStrided", inputs=(flat.inputs[0],), attributes={"places": one.astype(np.int64), "size": size}
