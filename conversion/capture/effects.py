@@ -30,7 +30,7 @@ UNWRITTEN = {
 # Operations that write into such memory, or take a part of it: what they give is looked at where it is read.
 WRITING = {
     aten.slice, aten.select, aten.slice_scatter, aten.select_scatter, aten.index_put, aten.index_copy, aten.scatter,
-    aten.copy, aten.fill,
+    aten.fill,
 }  # fmt: skip
 
 # What such memory may hold, at even and odd places: comparisons and bounds give the same for many numbers.

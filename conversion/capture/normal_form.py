@@ -46,7 +46,7 @@ def normalise(module: fx.GraphModule) -> None:
         elif op in MADE_ALIKE:
             _made_of_sizes(node, inputs)
         elif op is aten.copy:
-            _without_copy(node)
+            _without_copy(node, inputs)
         elif op in (aten.threshold, aten.rrelu):
             _plain_activation(node)
         elif node.target in (aten.max.dim, aten.min.dim):
@@ -140,30 +140,49 @@ def _narrow(node: fx.Node, dtype: torch.dtype) -> None:
 
 
 def _made_of_sizes(node: fx.Node, inputs: fx.Node) -> None:
-    """Makes a constant like a signal of its sizes, of which that of the batch is the input's; it reads no signal then.
-
-    Its floating-point type is the input's. One that holds the batch otherwise, several times say, stays as it is.
-    """
-    value, batch = node.meta["val"], inputs.meta["val"].shape[0]
-    free = [size for size in value.shape if isinstance(size, torch.SymInt)]
-    if any(str(size) != str(batch) for size in free):
-        return
+    """Makes a constant like a signal of its sizes instead, so that it reads no signal; its real type is the input's."""
     with node.graph.inserting_before(node):
-        samples = node.graph.call_function(aten.sym_size.int, (inputs, 0)) if free else None
-    if samples is not None:
+        sizes = _sizes(node, inputs)
+    if sizes is not None:
+        dtype = node.meta["val"].dtype
+        node.target, node.args = MADE_ALIKE[packet(node)], (inputs, sizes, *node.args[1:])
+        node.kwargs = {} if dtype.is_floating_point else {"dtype": dtype}
+
+
+def _without_copy(node: fx.Node, inputs: fx.Node) -> None:
+    """Drops a copy that overwrites all of a tensor: what is copied, in its shape and type, takes its place."""
+    source: Any = node.args[1]
+    value = node.meta["val"]
+    with node.graph.inserting_before(node):
+        sizes = _sizes(node, inputs)
+        if sizes is None:
+            return
+        for different, target, args, kwargs in (
+            (_shape(source) != _shape(node), aten.expand.default, (sizes,), {}),
+            (source.meta["val"].dtype != value.dtype, aten._to_copy.default, (), {"dtype": value.dtype}),
+        ):
+            if different:
+                source = node.graph.call_function(target, (source, *args), kwargs)
+                source.meta = dict(node.meta)
+    node.replace_all_uses_with(source)
+
+
+def _shape(node: fx.Node) -> list[str]:
+    """The sizes of a node's value in words, which compares symbols without settling what they are."""
+    return [str(size) for size in node.meta["val"].shape]
+
+
+def _sizes(node: fx.Node, inputs: fx.Node) -> list[Any] | None:
+    """The sizes of a node's value as arguments, that of the batch read from the input; None where it is in another."""
+    batch, sizes = inputs.meta["val"].shape[0], list(node.meta["val"].shape)
+    free = [at for at, size in enumerate(sizes) if isinstance(size, torch.SymInt)]
+    if any(str(sizes[at]) != str(batch) for at in free):
+        return None
+    for at in free:
+        samples = node.graph.call_function(aten.sym_size.int, (inputs, 0))
         samples.meta = {"val": batch, "stack_trace": node.meta.get("stack_trace", "")}
-    sizes = [samples if isinstance(size, torch.SymInt) else size for size in value.shape]
-    node.target, node.args = MADE_ALIKE[packet(node)], (inputs, sizes, *node.args[1:])
-    node.kwargs = {} if value.dtype.is_floating_point else {"dtype": value.dtype}
-
-
-def _without_copy(node: fx.Node) -> None:
-    """Drops a copy that overwrites all of a tensor: what is copied takes its place."""
-    old, new = node.args[:2]
-    if isinstance(old, fx.Node) and isinstance(new, fx.Node):
-        before, after = old.meta["val"], new.meta["val"]
-        if before.dtype == after.dtype and list(map(str, before.shape)) == list(map(str, after.shape)):
-            node.replace_all_uses_with(new)
+        sizes[at] = samples
+    return sizes
 
 
 def _plain_activation(node: fx.Node) -> None:

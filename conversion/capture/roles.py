@@ -107,7 +107,7 @@ MOVES = {
     aten.replication_pad1d: "self padding", aten.replication_pad2d: "self padding",
     aten.replication_pad3d: "self padding", aten.pixel_shuffle: "self upscale_factor",
     aten.pixel_unshuffle: "self downscale_factor", aten.channel_shuffle: "self groups",
-    aten.index: "self indices", aten.gather: "self dim index", aten.copy: "self src", aten.fill: "self value",
+    aten.index: "self indices", aten.gather: "self dim index", aten.fill: "self value",
     aten.where: "condition self other", aten.masked_fill: "self mask value",
     aten.slice_scatter: "self src dim start end step", aten.select_scatter: "self src dim index",
     aten.index_put: "self indices values", aten.index_copy: "self dim index source",
@@ -115,7 +115,7 @@ MOVES = {
 }  # fmt: skip
 # Moves into places that are chosen by position, and from such.
 PLACED = (
-    aten.index, aten.gather, aten.copy, aten.fill, aten.where, aten.masked_fill, aten.slice_scatter,
+    aten.index, aten.gather, aten.fill, aten.where, aten.masked_fill, aten.slice_scatter,
     aten.select_scatter, aten.index_put, aten.index_copy, aten.scatter,
 )  # fmt: skip
 # Moves that put a number in some places.
