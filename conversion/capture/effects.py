@@ -113,6 +113,16 @@ def require_initialised(module: fx.GraphModule, batch: Tensor) -> None:
             )
 
 
+def fill_unwritten(module: fx.GraphModule) -> None:
+    """Puts zeros, in place, where a network reads memory that it writes later: no value then depends on chance."""
+    for node in list(module.graph.nodes):
+        if packet(node) in UNWRITTEN:
+            with module.graph.inserting_after(node):
+                zeros = module.graph.call_function(aten.zeros_like.default, (node,))
+            zeros.meta = dict(node.meta)
+            node.replace_all_uses_with(zeros, delete_user_cb=lambda user, own=zeros: user is not own)
+
+
 class _Filled(fx.Interpreter):
     """Runs a graph in which memory that nothing has written is filled, and keeps the constants that it makes."""
 

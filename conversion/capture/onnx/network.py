@@ -19,12 +19,10 @@ from conversion.capture.onnx import functions, layers, places, quantised, resizi
 from conversion.capture.onnx.fusing import fused
 from conversion.capture.onnx.known import KNOWN
 from conversion.capture.onnx.reading import GraphInput, OnnxNode, read_file
-from conversion.capture.onnx.rules import Known, like, rule_for
+from conversion.capture.onnx.rules import FAILURES, Known, like, rule_for
 from conversion.capture.onnx.strides import with_views_by_strides
 from conversion.errors import BenchmarkError, InvalidInput
 
-# What torch and numpy raise where sizes do not go together.
-FAILURES = (RuntimeError, ValueError, TypeError, IndexError, KeyError, ZeroDivisionError, OverflowError, MemoryError)
 # Statistics are no parameters.
 STATISTICS = ("mean", "variance")
 SHAPES = ("Shape", "Size")

@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 from torch import Tensor
 
-from conversion.capture.onnx.known import known
+from conversion.capture.onnx.known import check_size, known
 from conversion.capture.onnx.reading import DTYPES, OnnxNode
 from conversion.capture.onnx.rules import Known, demand, rule, whole
 
@@ -42,6 +42,7 @@ def quantize(node: OnnxNode, x: Known, scale: Known, zero: Known | None = None) 
     shape = [1] * x.ndim
     if scale.ndim == 1 and scale.size > 1:
         shape[whole(node, "axis", 1)] = -1
+    check_size(node, np.broadcast_shapes(x.shape, scale.reshape(shape).shape), x)
     bounds = np.iinfo(zero.dtype)
     rounded = np.rint(x / scale.reshape(shape)) + zero.reshape(shape).astype(np.float64)
     found: Known = rounded.clip(bounds.min, bounds.max).astype(zero.dtype)
@@ -71,6 +72,9 @@ def _along(node: OnnxNode, x: Tensor, parameter: Tensor) -> Tensor:
     if parameter.numel() == 1:
         return parameter.reshape(())
     axis = whole(node, "axis", 1) % x.dim()
-    if block := whole(node, "block_size", 0):
-        return parameter.repeat_interleave(block, axis).narrow(axis, 0, int(x.shape[axis]))
+    size = int(x.shape[axis])
+    if block := min(whole(node, "block_size", 0), size):
+        if parameter.shape[axis] != -(-size // block):
+            raise node.refusal(f"has {parameter.shape[axis]} blocks of {block} on an axis of {size} numbers.")
+        return parameter.repeat_interleave(block, axis).narrow(axis, 0, size)
     return parameter.reshape([-1 if at == axis else 1 for at in range(x.dim())])

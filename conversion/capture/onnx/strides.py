@@ -17,11 +17,13 @@ from torch import Tensor
 from conversion.capture.onnx.fusing import read_nodes
 from conversion.capture.onnx.known import KNOWN
 from conversion.capture.onnx.reading import GraphInput, OnnxNode
-from conversion.capture.onnx.rules import Known, rule
+from conversion.capture.onnx.rules import FAILURES, Known, rule
 from conversion.errors import BenchmarkError
 
 DEEPEST = 32
 """Nodes from the first size to the places that are followed; exporters write about ten."""
+MOST = 2**24
+"""Numbers that places are computed from, all together."""
 
 
 def with_views_by_strides(
@@ -35,7 +37,9 @@ def with_views_by_strides(
 @rule("AsStrided")
 def as_strided(node: OnnxNode, x: Tensor) -> Tensor:
     """The places that a view takes of each sample."""
-    places, flat = node.attributes["places"], x.flatten(1)
+    places, flat = node.attributes.get("places"), x.flatten(1)
+    if not isinstance(places, np.ndarray):
+        raise node.refusal("is no operator of ONNX.")
     if node.attributes["size"] not in (None, flat.shape[1]):
         raise node.refusal(
             f"takes places of samples of {node.attributes['size']} numbers, of an input of shape {tuple(x.shape)}."
@@ -58,35 +62,55 @@ class _Places:
         """The node as a view by strides where it is one."""
         if node.op != "Gather" or len(node.inputs) != 2 or node.attributes.get("axis", 0) != 0:
             return node
-        if node.batch not in (None, 1):
-            return node
         flat, places = self.made.get(node.inputs[0]), node.inputs[1]
-        if flat is None or flat.op != "Reshape" or len(flat.inputs) != 2:
+        if node.batch not in (None, 1) or flat is None or flat.op != "Reshape" or len(flat.inputs) != 2:
             return node
-        shape = self._value(flat.inputs[1], 1)
-        if shape is None or shape.tolist() != [-1]:
+        shape, one = (self._values(name, 1) for name in (flat.inputs[1], places))
+        if shape is None or shape.tolist() != [-1] or one is None or one.shape[:1] != (1,) or one.ndim < 2:
             return node
-        one = self._value(places, 1)
-        if one is None or one.ndim < 2 or one.shape[0] != 1 or not one.size or one.min() < 0:
+        if not one.size or one.min() < 0:
             return node
         size = None
         if node.batch is None:
             # Each further sample takes the same places, further on by the size of a sample.
-            three = self._value(places, 3)
+            three = self._values(places, 3)
             if three is None or three.shape != (3, *one.shape[1:]):
                 return node
             size = int((three[1] - one[0]).flat[0])
             if size <= one.max() or not np.array_equal(three, np.concatenate([one, one + size, one + 2 * size])):
                 return node
-        return replace(
-            node, op="AsStrided", inputs=(flat.inputs[0],), attributes={"places": one.astype(np.int64), "size": size}
-        )
+        return replace(node, op="AsStrided", inputs=(flat.inputs[0],), attributes={"places": one, "size": size})
 
-    def _value(self, name: str, batch: int, depth: int = 0) -> Known | None:
-        """What a value is for a batch, where it depends on no other size of the input; None of any other."""
-        if name in self.constants:
-            return self.constants[name].numpy()
-        node = self.made.get(name)
+    def _values(self, name: str, batch: int) -> Known | None:
+        """The whole numbers of a value for a batch; None where it is no such, or depends on more than the batch."""
+        found = _Computation(self, batch).value(name)
+        return None if found is None or found.dtype.kind not in "iu" else found.astype(np.int64)
+
+
+class _Computation:
+    """Computes values from the size of a batch, each once."""
+
+    def __init__(self, places: _Places, batch: int) -> None:
+        self.places = places
+        self.batch = batch
+        self.found: dict[str, Known | None] = {}
+        self.room = MOST
+
+    def value(self, name: str, depth: int = 0) -> Known | None:
+        """A value; None where it depends on more than the batch, or takes too much."""
+        if name not in self.found:
+            try:
+                made = self._computed(name, depth)
+            except (BenchmarkError, *FAILURES):
+                made = None  # Whatever is wrong with it is said where it is computed.
+            self.room -= 0 if made is None else made.size
+            self.found[name] = made if self.room >= 0 else None
+        return self.found[name]
+
+    def _computed(self, name: str, depth: int) -> Known | None:
+        if name in self.places.constants:
+            return self.places.constants[name].numpy()
+        node = self.places.made.get(name)
         if node is None or depth == DEEPEST:
             return None
         if node.op == "Constant":
@@ -94,13 +118,8 @@ class _Places:
             return value.numpy() if isinstance(value, Tensor) else None
         if node.op == "Shape":
             first = (node.attributes.get("start", 0), node.attributes.get("end")) == (0, 1)
-            return np.array([batch]) if first and node.inputs[0] == self.given.name else None
-        if node.op not in KNOWN:
+            return np.array([self.batch]) if first and node.inputs[0] == self.places.given.name else None
+        read = [self.value(each, depth + 1) if each else None for each in node.inputs]
+        if node.op not in KNOWN or any(value is None and each for value, each in zip(read, node.inputs, strict=True)):
             return None
-        read = [self._value(each, batch, depth + 1) if each else None for each in node.inputs]
-        if any(value is None and each for value, each in zip(read, node.inputs, strict=True)):
-            return None
-        try:
-            return KNOWN[node.op](node, *read)
-        except (BenchmarkError, RuntimeError, ValueError, TypeError, IndexError, ZeroDivisionError):
-            return None  # Whatever is wrong with it is said where it is computed.
+        return KNOWN[node.op](node, *read)

@@ -230,3 +230,13 @@ def added_up(a: Tensor, x: Tensor) -> Tensor:
 def test_what_is_refused(function: Forward, said: str) -> None:
     with pytest.raises(UnsupportedOp, match=said):
         capture(Placed(function).eval(), torch.rand(1, 4, 6, 6))
+
+
+def test_memory_that_is_written_later_may_hold_anything() -> None:
+    """With deterministic algorithms torch fills it with NaN."""
+    network, x = Placed(into_memory_alike).eval(), torch.rand(3, 4, 6, 6)
+    torch.use_deterministic_algorithms(True)
+    try:
+        torch.testing.assert_close(capture(network, x[:1]).run(x), network(x).detach())
+    finally:
+        torch.use_deterministic_algorithms(False)

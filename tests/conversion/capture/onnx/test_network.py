@@ -190,6 +190,16 @@ def test_places_of_other_samples_are_no_view(tmp_path: Path) -> None:
     assert "'Range number 2'" in refused(squares, ("n", 4), tmp_path, constants=constants)
 
 
+def test_places_that_are_looked_for_cost_no_more_than_their_nodes(tmp_path: Path) -> None:
+    """Thirty sums of a value with itself are thirty sums. What is made of several nodes is no operator of a file."""
+    constants: Mapping[str, Array] = {"flat": whole(-1), "zero": whole(0)}
+    doubled = [node("Add", [f"d{at}", f"d{at}"], [f"d{at + 1}"]) for at in range(30)]
+    nodes = [node("Shape", "x", ["s"], start=0, end=1), node("Mul", ["s", "zero"], ["d0"]), *doubled,
+             node("Reshape", ["x", "flat"], ["f"]), node("Gather", ["f", "d30"], ["y"], axis=0)]  # fmt: skip
+    assert "mixes the samples" in refused(nodes, ("n", 4), tmp_path, constants=constants)
+    assert "is no operator of ONNX" in refused([node("AsStrided", "x")], ("n", 4), tmp_path)
+
+
 def test_a_resize_to_the_size_of_a_batch(tmp_path: Path) -> None:
     """The size of the batch is a symbol while the network is recorded, and a number when it is run."""
     nodes = [node("Shape", "x", ["s"], start=0, end=2), node("Concat", ["s", "side"], ["to"], axis=0),

@@ -45,6 +45,15 @@ def test_blocks_of_an_axis_have_scales_of_their_own(tmp_path: Path) -> None:
     same_as_onnxruntime(written(tmp_path, model(nodes, ("n", 6), constants, opset=21)), (6,))
 
 
+def test_blocks_that_do_not_fit_are_refused(tmp_path: Path) -> None:
+    """Before anything is made of them."""
+    constants: Mapping[str, Array] = {"w": np.zeros((6, 5), np.int8), "s": np.ones((4, 5), np.float32)}
+    nodes = [node("DequantizeLinear", ["w", "s"], ["weights"], axis=0, block_size=2), node("MatMul", ["x", "weights"])]
+    path = written(tmp_path, model(nodes, ("n", 6), constants, opset=21))
+    with pytest.raises(UnsupportedOp, match="has 4 blocks of 2 on an axis of 6 numbers"):
+        capture(path, torch.ones(1, 6))
+
+
 @pytest.mark.parametrize("names", [POINTED, ["one scale"], ["scales", "zeros"]])
 def test_weights_that_are_quantised_in_the_file(names: list[str], tmp_path: Path) -> None:
     """As training for quantisation leaves them; halves go to even numbers, and bounds are those of the type."""
