@@ -38,7 +38,7 @@ class Mixed(nn.Module):
         q, k, v = self.qkv(tokens).flatten(1, 2).unflatten(-1, (3, 2, 4)).permute(2, 0, 3, 1, 4)
         mixed = F.scaled_dot_product_attention(q, k, v).transpose(1, 2).reshape(tokens.shape)
         # Channels lie last in memory, and the exporter writes the mean's view by strides.
-        pooled = F.adaptive_avg_pool2d((x + mixed).permute(0, 3, 1, 2), 1)
+        pooled = F.adaptive_avg_pool2d((mixed + x).permute(0, 3, 1, 2), 1)
         answer: Tensor = self.head(pooled.permute(0, 2, 3, 1)).flatten(1)
         return answer
 
