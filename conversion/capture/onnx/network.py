@@ -23,7 +23,7 @@ from conversion.capture.onnx.rules import FAILURES, Known, like, rule_for
 from conversion.capture.onnx.strides import with_views_by_strides
 from conversion.errors import BenchmarkError, InvalidInput
 
-# Statistics are no parameters.
+# Statistics are no parameters, and masks that hold -inf neither.
 STATISTICS = ("mean", "variance")
 SHAPES = ("Shape", "Size")
 LARGEST_COMPUTED = 2**28
@@ -110,7 +110,7 @@ class OnnxNetwork(nn.Module):
             place, value = rule.input_name(position), constants[name]
             if place in rule.known:
                 self._constants[name] = _array(value, node)
-            elif value.is_floating_point() and place not in STATISTICS:
+            elif value.is_floating_point() and place not in STATISTICS and not bool(value.isneginf().any()):
                 layer.register_parameter(place, self._shared.setdefault(name, nn.Parameter(value)))
             else:
                 layer.register_buffer(place, value)

@@ -66,7 +66,7 @@ def small_convnet(batch: int | str = "n", side: int | str = 8) -> onnx.ModelProt
 
 def listed_places() -> onnx.ModelProto:
     """Weights of bytes, a cubic resize, places that are taken and filled, and a view by strides."""
-    constants = {
+    constants: Mapping[str, Array] = {
         "w": (100 * numbers(2, 3, 1, 1)).clip(-128, 127).astype(np.int8), "scale": np.array([0.1, 0.2], np.float32),
         "factors": np.array([1, 1, 2, 1.5], np.float32), "places": whole(1, 0).reshape(2, 1),
         "filled": whole(1).reshape(1, 1), "with": numbers(1, 1, 4, 3), "flat": whole(-1), "zero": np.array(0),

@@ -165,6 +165,17 @@ def test_a_view_by_strides_is_one_of_each_sample(batch: int | str, taken: list[i
     assert found == ["reshape", *([] if whole_sample else ["index_select"]), "reshape", "relu"]
 
 
+def test_masks_of_minus_infinity(tmp_path: Path) -> None:
+    """As attention has them: added, or put in where a mask says so."""
+    constants: Mapping[str, Array] = {
+        "mask": np.array([0, -np.inf, 0, 0], np.float32), "low": np.array(-np.inf, np.float32),
+        "kept": np.array([True, True, False, True]),
+    }  # fmt: skip
+    nodes = [node("Add", ["x", "mask"], ["a"]), node("Where", ["kept", "a", "low"], ["w"]), node("Softmax", "w")]
+    graph = same_as_onnxruntime(written(tmp_path, model(nodes, ("n", 4), constants)), (4,))
+    assert operations(graph) == ["add", "where", "softmax"]
+
+
 def test_places_of_other_samples_are_no_view(tmp_path: Path) -> None:
     """Each sample but the first takes those of the one before it."""
     constants: Mapping[str, Array] = {
