@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Annotated
+from typing import Annotated, Any
 
 import torch
 import typer
@@ -36,10 +36,11 @@ def network(name: str) -> nn.Module:
 
         made = timm.create_model(own)
     elif library == "ultralytics":
-        from ultralytics import YOLO
+        from ultralytics.models import YOLO
 
-        made = YOLO(f"{own}.yaml").model
-        for part in made.modules():
+        found: Any = YOLO(f"{own}.yaml").model
+        made = found
+        for part in found.modules():
             if hasattr(part, "export"):  # Its head gives boxes alone then, as in files.
                 part.export, part.format = True, "onnx"
     else:
