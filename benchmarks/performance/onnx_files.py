@@ -2,8 +2,9 @@
 
 `python -m benchmarks.performance.onnx_files FILE --shape 3,48,192` prints a row: the difference between the captured
 network and onnxruntime, and that of the spiking network, which signed bursts approach. Images are lines of text on
-plain paper, every second one upside down; those that are measured are others than those of the calibration, unless
-`--seen` asks for the same ones. Needs the package onnxruntime.
+plain paper, every second one upside down, with values from -1 to 1; or with `--photographs FOLDER` those of a folder,
+cut to squares, from 0 to 1. Those that are measured are others than those of the calibration, unless `--seen` asks for
+the same ones. Needs the package onnxruntime.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from typing import Annotated
 import numpy as np
 import torch
 import typer
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw, ImageFont, ImageOps
 from torch import Tensor
 from torch.utils import _pytree as pytree
 
@@ -61,10 +62,33 @@ def lines_of_text(count: int, shape: tuple[int, int, int], seed: int) -> Tensor:
     return torch.from_numpy(np.stack(found)).permute(0, 3, 1, 2).contiguous()
 
 
+def photographs(count: int, shape: tuple[int, int, int], folder: Path) -> Tensor:
+    """The middles of photographs of a folder and those below, in a random order, shape (count, 3, height, width).
+
+    Raises:
+        BenchmarkError: the folder has fewer.
+    """
+    _, height, width = shape
+    files = sorted(path for path in folder.rglob("*") if path.suffix.lower() in (".jpeg", ".jpg", ".png"))
+    if len(files) < count:
+        raise BenchmarkError(f"{folder} has {len(files)} photographs (JPEG or PNG), and {count} are needed.")
+    found = []
+    for at in np.random.default_rng(0).permutation(len(files))[:count]:
+        with Image.open(files[at]) as image:
+            fitted = ImageOps.fit(image.convert("RGB"), (width, height), Image.Resampling.BILINEAR)
+        found.append(np.asarray(fitted, dtype=np.float32) / 255)
+    return torch.from_numpy(np.stack(found)).permute(0, 3, 1, 2).contiguous()
+
+
 def measure(
-    path: Path, shape: tuple[int, int, int], *, steps: int, phi: int, images: int, samples: int, seen: bool
+    path: Path, calibration: Tensor, tested: Tensor, *, steps: int, phi: int, channelwise: bool
 ) -> Figures:  # fmt: skip
     """Converts the network of a file and compares it with onnxruntime.
+
+    Args:
+        path: the ONNX file.
+        calibration, tested: images, those that the conversion sees and those that are measured.
+        steps, phi, channelwise: of the signed bursts.
 
     Raises:
         BenchmarkError: onnxruntime is not installed, or the file cannot be captured.
@@ -74,15 +98,15 @@ def measure(
     except ImportError as error:
         raise BenchmarkError("The comparison needs onnxruntime: pip install onnxruntime.") from error
     started = time.perf_counter()
-    calibration = lines_of_text(images, shape, seed=0)
-    tested = calibration[:samples] if seen else lines_of_text(samples, shape, seed=1)
     graph = capture(path, calibration[:1])
     session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
     # Files may be for one sample at a time.
     given = session.get_inputs()[0].name
     outputs = [session.run(None, {given: image[None].numpy()}) for image in tested]
     wanted = torch.cat([torch.from_numpy(each[0]) for each in outputs])
-    network = convert(graph, calibration, "burst", T=steps, phi=phi, signed=True, thresholds="max")
+    network = convert(
+        graph, calibration, "burst", T=steps, phi=phi, channelwise=channelwise, signed=True, thresholds="max"
+    )
     readout = simulate(network, tested, at=[steps], count=False)
     ours, spiking = (pytree.tree_leaves(output)[0] for output in (graph.run(tested), readout.mean(steps)))
     return Figures(
@@ -96,12 +120,23 @@ def main(
     file: Path, shape: Annotated[str, typer.Option(help="Of an image: 3,height,width.")] = "3,48,192", steps: int = 64,
     phi: int = 15, images: Annotated[int, typer.Option(help="Of the calibration.")] = 16, samples: int = 4,
     seen: Annotated[bool, typer.Option("--seen", help="Measure on images of the calibration.")] = False,
+    photos: Annotated[Path | None, typer.Option("--photographs", help="Folder of photographs to calibrate by.")] = None,
+    held_out: Annotated[Path | None, typer.Option(help="Folder of other photographs, to measure on.")] = None,
+    layerwise: Annotated[bool, typer.Option("--layerwise", help="One threshold for a layer, not a channel.")] = False,
 ) -> None:  # fmt: skip
     """Prints a row of the table."""
     channels, height, width = (int(side) for side in shape.split(","))
-    found = measure(
-        file, (channels, height, width), steps=steps, phi=phi, images=images, samples=samples, seen=seen
-    )  # fmt: skip
+    size = (channels, height, width)
+    calibration = lines_of_text(images, size, seed=0) if photos is None else photographs(images, size, photos)
+    if seen:
+        tested = calibration[:samples]
+    elif photos is None:
+        tested = lines_of_text(samples, size, seed=1)
+    elif held_out is not None:
+        tested = photographs(samples, size, held_out)
+    else:
+        raise BenchmarkError("Photographs to measure on are needed: --held-out FOLDER, or --seen for the same ones.")
+    found = measure(file, calibration, tested, steps=steps, phi=phi, channelwise=not layerwise)
     print(
         f"| {file.name} | {shape} | {found.operations} | {found.layers} | {found.captured:.1e} | "
         f"{100 * found.spiking:.2g} % | {found.seconds:.0f} |"

@@ -14,7 +14,7 @@ from torch import Tensor, fx
 from torch.utils import _pytree as pytree
 
 from conversion.capture.graph import ConversionGraph, Values, evaluate
-from conversion.capture.roles import Role, Transport, has_slopes, is_product, packet, pads_with_constant
+from conversion.capture.roles import Role, Transport, filled_with, has_slopes, is_product, packet
 
 aten = torch.ops.aten
 # The label of values that come from a constant or from padding.
@@ -109,6 +109,4 @@ def _move(node: fx.Node, labels: Values, values: Values) -> Any:
 
     args: list[Any] = list(fx.node.map_arg(node.args, pick))
     target: Any = node.target
-    if pads_with_constant(node):
-        args = [*args[:2], *(["constant"] if packet(node) is aten.pad else []), NONE]
-    return target(*args, **node.kwargs)
+    return target(*filled_with(node, args, NONE), **node.kwargs)

@@ -27,6 +27,12 @@ UNWRITTEN = {
     aten.empty, aten.empty_like, aten.empty_strided, aten.empty_permuted, aten.new_empty, aten.new_empty_strided,
 }  # fmt: skip
 
+# Operations that write into such memory, or take a part of it: what they give is looked at where it is read.
+WRITING = {
+    aten.slice, aten.select, aten.slice_scatter, aten.select_scatter, aten.index_put, aten.index_copy, aten.scatter,
+    aten.fill,
+}  # fmt: skip
+
 # What such memory may hold, at even and odd places: comparisons and bounds give the same for many numbers.
 FILLS = ((0.0, 0.0), (1.0, 1.0), (1e4, -1e4), (math.nan, math.nan))
 
@@ -99,11 +105,22 @@ def require_initialised(module: fx.GraphModule, batch: Tensor) -> None:
             filled.run(batch)
     for node, value in first.constants.items():
         same = all(torch.equal(value, other.constants[node]) for other in others)
-        if not same and any(user.meta["signal"] for user in node.users):
+        readers = [user for user in node.users if user.meta["signal"] and packet(user) not in WRITING]
+        if not same and (readers or any(user.op == "output" for user in node.users)):
             raise UnsupportedOp(
                 f"The constant {node.target} at {source_line(node)} reads memory that was never written, whose values "
                 "are those that happen to be there; use torch.zeros, or write all of it first."
             )
+
+
+def fill_unwritten(module: fx.GraphModule) -> None:
+    """Puts zeros, in place, where a network reads memory that it writes later: no value then depends on chance."""
+    for node in list(module.graph.nodes):
+        if packet(node) in UNWRITTEN:
+            with module.graph.inserting_after(node):
+                zeros = module.graph.call_function(aten.zeros_like.default, (node,))
+            zeros.meta = dict(node.meta)
+            node.replace_all_uses_with(zeros, delete_user_cb=lambda user, own=zeros: user is not own)
 
 
 class _Filled(fx.Interpreter):
@@ -120,7 +137,8 @@ class _Filled(fx.Interpreter):
             # Whole numbers may be indices: none but 0 and 1.
             fill = [value if found.is_floating_point() else float(value == 1) for value in self.fill]
             found.copy_(torch.tensor(fill).repeat(found.numel() // 2 + 1)[: found.numel()].reshape(found.shape))
-        if n.op == "call_function" and not n.meta["signal"] and isinstance(found, Tensor):
+        kept = not n.meta["signal"] or packet(n) in WRITING
+        if n.op == "call_function" and kept and isinstance(found, Tensor):
             self.constants[n] = found.nan_to_num(nan=0.5)
         return found
 

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.export import Dim, ExportedProgram, ShapesCollection
 
 from conversion.capture.assignment import assign_roles
-from conversion.capture.effects import no_numbers_drawn, require_initialised, require_same_answer
+from conversion.capture.effects import fill_unwritten, no_numbers_drawn, require_initialised, require_same_answer
 from conversion.capture.encoders import insert_encoders, insert_output_encoders
 from conversion.capture.folding import fold_batch_norm
 from conversion.capture.graph import ConversionGraph
@@ -62,7 +62,9 @@ def _capture_file(path: Path, example: Any) -> ConversionGraph:
         raise InvalidInput(
             f"{path} is no ONNX file by its name; pass a network, or the path of a file that ends in .onnx."
         )
-    from conversion.capture.onnx.network import FAILURES, read_onnx  # Its rules are loaded where they are needed.
+    # Its rules are loaded where they are needed.
+    from conversion.capture.onnx.network import read_onnx
+    from conversion.capture.onnx.rules import FAILURES
 
     try:
         network = read_onnx(path)
@@ -94,6 +96,7 @@ def _capture(model: nn.Module, example: Tensor) -> ConversionGraph:
     # Before casts are dropped, since those to whole numbers are refused.
     assign_roles(module)
     require_initialised(module, batch)
+    fill_unwritten(module)
     require_same_answer(model, batch)
     dtype = working_dtype(module, sample)
     unify_precision(module, dtype)

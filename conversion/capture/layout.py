@@ -15,6 +15,7 @@ from torch import Tensor, fx
 from torch.utils import _pytree as pytree
 
 from conversion.capture.graph import ConversionGraph, Values, evaluate, last_uses, source_line
+from conversion.capture.roles import PLACED, packet
 from conversion.errors import UnsupportedOp
 
 
@@ -84,6 +85,11 @@ def _layouts(node: fx.Node, runs: list[Values]) -> Any:
     layouts = [_layout(*part) for part in zip(*parts, strict=True)]
     if None in layouts:
         raise UnsupportedOp(f"The operation {node.target} at {source_line(node)} mixes the samples of a batch.")
+    if packet(node) in PLACED and not _treats_alike(node, layouts[0], runs):  # type: ignore[arg-type]
+        raise UnsupportedOp(
+            f"The operation {node.target} at {source_line(node)} does with a sample what its place in the batch says; "
+            "leave the batch whole, and choose places of every sample."
+        )
     return layouts if isinstance(runs[0][node], (tuple, list)) else layouts[0]
 
 
@@ -105,6 +111,18 @@ def _layout(single: Tensor, first_lost: Tensor, second_lost: Tensor) -> Layout |
         if not bool(known & ((first & (owner == 1)) | (second & (owner == 0))).any()):
             return Layout(axis, size // inner, inner)
     return None
+
+
+def _treats_alike(node: fx.Node, layout: Layout, runs: list[Values]) -> bool:
+    """Whether a move does the same with two samples that are the same; moves do not round."""
+    alone, of_two, _ = runs
+    same = dict(of_two)
+    for source in node.all_input_nodes:
+        if source.meta["signal"]:
+            same[source] = source.meta["layout"].join([alone[source]] * 2)
+    both = layout.keep(evaluate(node, same), torch.arange(2, device=alone[node].device))
+    first, second = both.unflatten(layout.axis, (layout.outer, 2, layout.inner)).unbind(layout.axis + 1)
+    return bool(((first == second) | (first.isnan() & second.isnan())).all())
 
 
 def _lost(value: Tensor, axis: int) -> Tensor:

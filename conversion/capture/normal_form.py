@@ -19,15 +19,18 @@ from conversion.capture.roles import CASTS, aten, packet
 from conversion.capture.signals import LIKE_A_SIGNAL, is_tensor, mark_signals
 from conversion.errors import UnsupportedOp
 
+# Constants of the shape of a signal, and what makes the same of sizes.
+MADE_ALIKE = {
+    aten.zeros_like: aten.new_zeros.default, aten.ones_like: aten.new_ones.default,
+    aten.full_like: aten.new_full.default, aten.empty_like: aten.new_empty.default,
+}  # fmt: skip
+
 
 def normalise(module: fx.GraphModule) -> None:
     """Rewrites operations that export records in several ways in one way, in place."""
     (inputs,) = module.graph.find_nodes(op="placeholder")
     _own_constants(module)
-    # The graph is pure, so a node without readers does nothing: assertions about types, and what only they read.
-    for node in reversed(list(module.graph.nodes)):
-        if node.op == "call_function" and not node.users:
-            module.graph.erase_node(node)
+    _erase_unread(module)
     for node in list(module.graph.nodes):
         if node.op != "call_function":
             continue
@@ -40,14 +43,26 @@ def normalise(module: fx.GraphModule) -> None:
             args = list(node.args)
             args[LIKE_A_SIGNAL[op]] = inputs
             node.args = tuple(args)
+        elif op in MADE_ALIKE:
+            _made_of_sizes(node, inputs)
+        elif op is aten.copy:
+            _without_copy(node, inputs)
         elif op in (aten.threshold, aten.rrelu):
             _plain_activation(node)
         elif node.target in (aten.max.dim, aten.min.dim):
             _only_values(module, node)
+    _erase_unread(module)
     mark_signals(module)
     for node in module.graph.nodes:
         if node.meta["signal"] and packet(node) not in CASTS and is_tensor(node):
             _drop_type(node)
+
+
+def _erase_unread(module: fx.GraphModule) -> None:
+    """The graph is pure, so a node without readers does nothing: assertions about types, and what only they read."""
+    for node in reversed(list(module.graph.nodes)):
+        if node.op == "call_function" and not node.users:
+            module.graph.erase_node(node)
 
 
 def _own_constants(module: fx.GraphModule) -> None:
@@ -122,6 +137,52 @@ def _narrow(node: fx.Node, dtype: torch.dtype) -> None:
     cast.meta = {"val": value.to(dtype), "stack_trace": node.meta.get("stack_trace", ""), "signal": False}
     for reader in readers:
         reader.replace_input_with(node, cast)
+
+
+def _made_of_sizes(node: fx.Node, inputs: fx.Node) -> None:
+    """Makes a constant like a signal of its sizes instead, so that it reads no signal; its real type is the input's."""
+    with node.graph.inserting_before(node):
+        sizes = _sizes(node, inputs)
+    if sizes is not None:
+        dtype = node.meta["val"].dtype
+        node.target, node.args = MADE_ALIKE[packet(node)], (inputs, sizes, *node.args[1:])
+        node.kwargs = {} if dtype.is_floating_point else {"dtype": dtype}
+
+
+def _without_copy(node: fx.Node, inputs: fx.Node) -> None:
+    """Drops a copy that overwrites all of a tensor: what is copied, in its shape and type, takes its place."""
+    source: Any = node.args[1]
+    value = node.meta["val"]
+    with node.graph.inserting_before(node):
+        sizes = _sizes(node, inputs)
+        if sizes is None:
+            return
+        for different, target, args, kwargs in (
+            (_shape(source) != _shape(node), aten.expand.default, (sizes,), {}),
+            (source.meta["val"].dtype != value.dtype, aten._to_copy.default, (), {"dtype": value.dtype}),
+        ):
+            if different:
+                source = node.graph.call_function(target, (source, *args), kwargs)
+                source.meta = dict(node.meta)
+    node.replace_all_uses_with(source)
+
+
+def _shape(node: fx.Node) -> list[str]:
+    """The sizes of a node's value in words, which compares symbols without settling what they are."""
+    return [str(size) for size in node.meta["val"].shape]
+
+
+def _sizes(node: fx.Node, inputs: fx.Node) -> list[Any] | None:
+    """The sizes of a node's value as arguments, that of the batch read from the input; None where it is in another."""
+    batch, sizes = inputs.meta["val"].shape[0], list(node.meta["val"].shape)
+    free = [at for at, size in enumerate(sizes) if isinstance(size, torch.SymInt)]
+    if any(str(sizes[at]) != str(batch) for at in free):
+        return None
+    for at in free:
+        samples = node.graph.call_function(aten.sym_size.int, (inputs, 0))
+        samples.meta = {"val": batch, "stack_trace": node.meta.get("stack_trace", "")}
+        sizes[at] = samples
+    return sizes
 
 
 def _plain_activation(node: fx.Node) -> None:

@@ -107,7 +107,19 @@ MOVES = {
     aten.replication_pad1d: "self padding", aten.replication_pad2d: "self padding",
     aten.replication_pad3d: "self padding", aten.pixel_shuffle: "self upscale_factor",
     aten.pixel_unshuffle: "self downscale_factor", aten.channel_shuffle: "self groups",
+    aten.index: "self indices", aten.gather: "self dim index", aten.fill: "self value",
+    aten.where: "condition self other", aten.masked_fill: "self mask value",
+    aten.slice_scatter: "self src dim start end step", aten.select_scatter: "self src dim index",
+    aten.index_put: "self indices values", aten.index_copy: "self dim index source",
+    aten.scatter: "self dim index src",
 }  # fmt: skip
+# Moves into places that are chosen by position, and from such.
+PLACED = (
+    aten.index, aten.gather, aten.fill, aten.where, aten.masked_fill, aten.slice_scatter,
+    aten.select_scatter, aten.index_put, aten.index_copy, aten.scatter,
+)  # fmt: skip
+# Moves that put a number in some places.
+FILLING = (aten.pad, aten.constant_pad_nd, aten.fill, aten.masked_fill, aten.where)
 FIRING = {
     aten.relu: "self", aten.relu6: "self", aten.hardtanh: "self min_val max_val", aten.clamp: "self min max",
     aten.clamp_min: "self min", aten.leaky_relu: "self negative_slope", aten.prelu: "self weight",
@@ -249,11 +261,17 @@ def _is_signal(argument: Any) -> bool:
     return isinstance(argument, fx.Node) and bool(argument.meta["signal"])
 
 
-def pads_with_constant(node: fx.Node) -> bool:
-    """Whether a node pads with a constant; padding of other modes copies what is there."""
-    if packet(node) is aten.pad:
-        return bool(len(node.args) < 3 or node.args[2] == "constant")
-    return packet(node) is aten.constant_pad_nd
+def filled_with(node: fx.Node, args: list[Any], number: float) -> list[Any]:
+    """The arguments of a move, with a number in place of the one that it puts where nothing was moved to.
+
+    Padding of modes other than a constant copies what is there.
+    """
+    op = packet(node)
+    if op is aten.pad:
+        return [*args[:2], "constant", number] if len(args) < 3 or args[2] == "constant" else args
+    if op is aten.constant_pad_nd:
+        return [*args[:2], number]
+    return [number if isinstance(arg, int | float) else arg for arg in args] if op in FILLING else args
 
 
 def is_product(node: fx.Node, rule: OpRule) -> bool:

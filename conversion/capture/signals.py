@@ -7,7 +7,7 @@ from torch import Tensor, fx
 from conversion.capture.roles import aten, packet
 
 # Operations that make a constant with the type of a signal, by the position of that signal.
-LIKE_A_SIGNAL = {aten.new_zeros: 0, aten.new_ones: 0, aten.new_full: 0, aten.type_as: 1}
+LIKE_A_SIGNAL = {aten.new_zeros: 0, aten.new_ones: 0, aten.new_full: 0, aten.new_empty: 0, aten.type_as: 1}
 
 
 def mark_signals(module: fx.GraphModule) -> None:

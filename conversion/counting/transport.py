@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, fx
 
 from conversion.capture.graph import Values, evaluate
-from conversion.capture.roles import ATTENTION, PRODUCTS, OpRule, Transport, is_product, packet, pads_with_constant
+from conversion.capture.roles import ATTENTION, PRODUCTS, OpRule, Transport, filled_with, is_product, packet
 from conversion.errors import UnsupportedOp
 
 aten = torch.ops.aten
@@ -38,10 +38,8 @@ def carry(node: fx.Node, transport: Transport, signals: Values, values: Values) 
         if packet(node) not in PRODUCTS:
             args[2:3] = [None]
         return target(*args)
-    if pads_with_constant(node):
-        # With zeros, which nobody multiplies. Padding of any other mode copies events.
-        args = args[:2]
-    return target(*args, **node.kwargs)
+    # With zeros, which nobody multiplies.
+    return target(*filled_with(node, args, 0), **node.kwargs)
 
 
 def merge(

@@ -84,18 +84,7 @@ def power(node: OnnxNode, x: Tensor, exponent: Known) -> Tensor:
 
 @rule("Where", known=("condition",))
 def where(node: OnnxNode, condition: Known, a: Tensor, b: Tensor) -> Tensor:
-    """Of two signals each keeps its places, by products with zeros and ones; a constant has zeros elsewhere.
-
-    So both stay linear; a constant may hold -inf, as masks do.
-    """
-    chosen = torch.as_tensor(condition.astype(bool)).to(a.device)
-
-    def kept(value: Tensor, mask: Tensor) -> Tensor:
-        if isinstance(value, torch.nn.Parameter):
-            return torch.where(mask, value, torch.zeros((), dtype=value.dtype, device=value.device))
-        return value * mask.to(value.dtype)
-
-    return kept(a, chosen) + kept(b, ~chosen)
+    return torch.where(torch.as_tensor(condition.astype(bool)).to(a.device), a, b)
 
 
 @rule("Cast")
@@ -178,6 +167,12 @@ def gelu(node: OnnxNode, x: Tensor) -> Tensor:
 @rule("Silu")
 def silu(node: OnnxNode, x: Tensor) -> Tensor:
     return F.silu(x)
+
+
+@rule("Swish")
+def swish(node: OnnxNode, x: Tensor) -> Tensor:
+    alpha = real(node, "alpha", 1.0)
+    return F.silu(x) if alpha == 1 else x * torch.sigmoid(alpha * x)
 
 
 def _softmax(node: OnnxNode, x: Tensor, function: Callable[..., Tensor]) -> Tensor:

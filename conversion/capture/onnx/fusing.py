@@ -1,7 +1,8 @@
 """Activations that exporters write as several nodes, as the one operator that they are.
 
-A SiLU is written x * Sigmoid(x) before opset 24, a hard swish x * Clip(x + 3, 0, 6) / 6 by Paddle. As one operation it
-is one running difference and not three, each with an encoder behind it, and costs fewer operations.
+A SiLU is written x * Sigmoid(x) before opset 24, a GELU x * (1 + Erf(x / sqrt(2))) / 2 before opset 20, a hard swish
+x * Clip(x + 3, 0, 6) / 6 by Paddle. As one operation it is one running difference and not three, each with an encoder
+behind it, and costs fewer operations.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ def fused(nodes: Sequence[OnnxNode], constants: Mapping[str, Tensor], outputs: S
             known[node.outputs[0]] = value
     made = {name: node for node in nodes for name in node.outputs}
     found = [_activation(node, made, known) for node in nodes]
-    return _read_nodes(found, outputs)
+    return read_nodes(found, outputs)
 
 
 def _activation(node: OnnxNode, made: Mapping[str, OnnxNode], known: Mapping[str, Tensor]) -> OnnxNode:
@@ -41,6 +42,8 @@ def _activation(node: OnnxNode, made: Mapping[str, OnnxNode], known: Mapping[str
                 and (_is(gate.attributes.get("beta", 0.5), 0.5))
             ):
                 return replace(node, op="HardSwish", inputs=(x,), attributes={})
+        if (source := _of_gelu(node, made, known)) is not None:
+            return replace(node, op="Gelu", inputs=(source,), attributes={})
     if node.op == "Div" and len(node.inputs) == 2 and _is(known.get(node.inputs[1]), 6):
         product = made.get(node.inputs[0])
         if product is not None and product.op == "Mul" and len(product.inputs) == 2:
@@ -48,6 +51,44 @@ def _activation(node: OnnxNode, made: Mapping[str, OnnxNode], known: Mapping[str
                 if _is_gate(made.get(other), x, made, known):
                     return replace(node, op="HardSwish", inputs=(x,), attributes={})
     return node
+
+
+def _of_gelu(node: OnnxNode, made: Mapping[str, OnnxNode], known: Mapping[str, Tensor]) -> str | None:
+    """What a product is the GELU of: its factors are a value, (1 + Erf(value / sqrt(2))) and 1/2, in any order."""
+    for one, other in (node.inputs, node.inputs[::-1]):
+        for pair in _operands(other, "Mul", made):
+            halves = [name for name in (one, *pair) if _is(known.get(name), 0.5)]
+            rest = [name for name in (one, *pair) if name not in halves]
+            if len(halves) != 1 or len(rest) != 2:
+                continue
+            for x, gate in (rest, rest[::-1]):
+                if _is_erf_gate(gate, x, made, known):
+                    return x
+    return None
+
+
+def _is_erf_gate(name: str, x: str, made: Mapping[str, OnnxNode], known: Mapping[str, Tensor]) -> bool:
+    """Whether a value is 1 + Erf(x / sqrt(2))."""
+    for pair in _operands(name, "Add", made):
+        for one, erf in (pair, pair[::-1]):
+            source = made.get(erf)
+            if not _is(known.get(one), 1) or source is None or source.op != "Erf":
+                continue
+            scaled = source.inputs[0]
+            divided = [root for read, root in _operands(scaled, "Div", made) if read == x]
+            products = _operands(scaled, "Mul", made)
+            factors = [factor for a, b in products for read, factor in ((a, b), (b, a)) if read == x]
+            if any(_is(known.get(root), math.sqrt(2)) for root in divided):
+                return True
+            if any(_is(known.get(factor), math.sqrt(0.5)) for factor in factors):
+                return True
+    return False
+
+
+def _operands(name: str, op: str, made: Mapping[str, OnnxNode]) -> list[tuple[str, str]]:
+    """The two inputs of the operation of a kind that makes a value; nothing where another makes it."""
+    node = made.get(name)
+    return [(node.inputs[0], node.inputs[1])] if node is not None and node.op == op and len(node.inputs) == 2 else []
 
 
 def _is_gate(clip: OnnxNode | None, x: str, made: Mapping[str, OnnxNode], known: Mapping[str, Tensor]) -> bool:
@@ -71,7 +112,7 @@ def _is(value: object, wanted: float) -> bool:
     return isinstance(value, float | int) and math.isclose(value, wanted, rel_tol=1e-5)
 
 
-def _read_nodes(nodes: Sequence[OnnxNode], outputs: Sequence[str]) -> list[OnnxNode]:
+def read_nodes(nodes: Sequence[OnnxNode], outputs: Sequence[str]) -> list[OnnxNode]:
     """Those of which somebody reads an output."""
     wanted, kept = set(outputs), []
     for node in reversed(nodes):

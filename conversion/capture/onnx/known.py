@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from conversion.capture.onnx.reading import DTYPES, OnnxNode
-from conversion.capture.onnx.rules import Known, axes_of, listed, number, numbers, whole
+from conversion.capture.onnx.rules import Known, axes_of, demand, listed, number, numbers, whole
 
 LARGEST = 2**26
 """The most numbers of an array that is made of few: a network of honest size has no constant that is larger."""
@@ -215,6 +215,14 @@ def tile(node: OnnxNode, value: Known, repeats: Known) -> Known | None:
         return None
     check_size(node, [size * count for size, count in zip(value.shape, counts, strict=False)])
     return np.tile(value, counts)
+
+
+@known("ScatterND")
+def scatter(node: OnnxNode, value: Known, indices: Known, updates: Known) -> Known:
+    demand(node, reduction="none")
+    found = value.copy()
+    found[tuple(np.moveaxis(indices, -1, 0))] = updates
+    return found
 
 
 @known("ReduceProd")

@@ -74,6 +74,25 @@ def einsum(node: OnnxNode, *operands: Tensor) -> Tensor:
     return torch.einsum(word(node, "equation", ""), *operands)
 
 
+@rule("Attention")
+def attention(node: OnnxNode, query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None = None) -> Tensor:
+    """Scaled products of (N, heads, length, size), or of (N, length, heads times size) with the heads as attributes."""
+    demand(node, softcap=0.0)
+    flat = query.dim() == 3
+    if flat:
+        heads = whole(node, "q_num_heads", 0), *[whole(node, "kv_num_heads", 0)] * 2
+        query, key, value = (
+            part.unflatten(-1, (count, -1)).transpose(1, 2)
+            for part, count in zip((query, key, value), heads, strict=True)
+        )
+    scale = real(node, "scale", 0.0) or None
+    found = F.scaled_dot_product_attention(
+        query, key, value, mask, is_causal=bool(whole(node, "is_causal", 0)), scale=scale,
+        enable_gqa=query.shape[1] != key.shape[1],
+    )  # fmt: skip
+    return found.transpose(1, 2).flatten(2) if flat else found
+
+
 # Normalisation.
 
 
@@ -92,6 +111,12 @@ def instance_norm(node: OnnxNode, x: Tensor, scale: Tensor, shift: Tensor) -> Te
 def layer_norm(node: OnnxNode, x: Tensor, scale: Tensor, shift: Tensor | None = None) -> Tensor:
     axis = whole(node, "axis", -1)
     return F.layer_norm(x, list(x.shape[axis:]), scale, shift, real(node, "epsilon", 1e-5))
+
+
+@rule("RMSNormalization")
+def rms_norm(node: OnnxNode, x: Tensor, scale: Tensor) -> Tensor:
+    axis = whole(node, "axis", -1)
+    return F.rms_norm(x, list(x.shape[axis:]), scale, real(node, "epsilon", 1e-5))
 
 
 @rule("GroupNormalization")

@@ -15,16 +15,15 @@ from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
 # Each files its rules.
-from conversion.capture.onnx import functions, layers, shapes  # noqa: F401
+from conversion.capture.onnx import functions, layers, places, quantised, resizing, shapes  # noqa: F401
 from conversion.capture.onnx.fusing import fused
 from conversion.capture.onnx.known import KNOWN
 from conversion.capture.onnx.reading import GraphInput, OnnxNode, read_file
-from conversion.capture.onnx.rules import Known, like, rule_for
+from conversion.capture.onnx.rules import FAILURES, Known, like, rule_for
+from conversion.capture.onnx.strides import with_views_by_strides
 from conversion.errors import BenchmarkError, InvalidInput
 
-# What torch and numpy raise where sizes do not go together.
-FAILURES = (RuntimeError, ValueError, TypeError, IndexError, KeyError, ZeroDivisionError, OverflowError, MemoryError)
-# Statistics are no parameters.
+# Statistics are no parameters, and masks that hold -inf neither.
 STATISTICS = ("mean", "variance")
 SHAPES = ("Shape", "Size")
 LARGEST_COMPUTED = 2**28
@@ -46,7 +45,8 @@ def read_onnx(path: Path) -> OnnxNetwork:
     # Values that depend on the network's input, and those that depend on shapes alone.
     signals, sizes = {file.input.name}, set[str]()
     room = LARGEST_COMPUTED + 8 * sum(value.numel() for value in constants.values())
-    for node in fused(file.nodes, constants, file.outputs):
+    nodes = with_views_by_strides(file.nodes, constants, file.input, file.outputs)
+    for node in fused(nodes, constants, file.outputs):
         for name in node.inputs:
             if name and name not in signals and name not in sizes and name not in constants:
                 raise InvalidInput(
@@ -110,7 +110,7 @@ class OnnxNetwork(nn.Module):
             place, value = rule.input_name(position), constants[name]
             if place in rule.known:
                 self._constants[name] = _array(value, node)
-            elif value.is_floating_point() and place not in STATISTICS:
+            elif value.is_floating_point() and place not in STATISTICS and not bool(value.isneginf().any()):
                 layer.register_parameter(place, self._shared.setdefault(name, nn.Parameter(value)))
             else:
                 layer.register_buffer(place, value)

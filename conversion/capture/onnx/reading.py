@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 LARGEST_FILE = 2**31
 """Bytes: the limit of protocol buffers. Larger networks keep their tensors in files beside it."""
-OPSETS = range(11, 22)
+OPSETS = range(11, 26)
 DEFAULT_DOMAINS = ("", "ai.onnx")
 # By the numbers of `onnx.TensorProto.DataType`.
 DTYPES = {

@@ -24,6 +24,8 @@ from torch import Tensor
 from conversion.capture.onnx.reading import OnnxNode
 from conversion.errors import UnsupportedOp
 
+# What torch and numpy raise where sizes do not go together.
+FAILURES = (RuntimeError, ValueError, TypeError, IndexError, KeyError, ZeroDivisionError, OverflowError, MemoryError)
 Known = np.ndarray[Any, Any]
 Result = Tensor | tuple[Tensor, ...]
 Computes = Callable[..., Result]

@@ -1,10 +1,9 @@
-"""Rules of operators that move values: views, slices, padding, resizing."""
+"""Rules of operators that move values: views, slices, padding."""
 
 from __future__ import annotations
 
 import math
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -15,7 +14,6 @@ from conversion.capture.onnx.rules import (
     Known,
     Result,
     axes_of,
-    demand,
     is_known_size,
     listed,
     number,
@@ -30,9 +28,19 @@ from conversion.capture.onnx.rules import (
 def reshape(node: OnnxNode, x: Tensor, target: Known) -> Tensor:
     copies = not whole(node, "allowzero", 0)
     sizes = [x.shape[axis] if size == 0 and copies else size for axis, size in enumerate(numbers(target))]
-    if node.batch is not None and sizes and sizes[0] == node.batch:
-        sizes[0] = x.shape[0]
+    if node.batch is not None and sizes:
+        if all(is_known_size(size) and size >= 0 for size in sizes) and _has_more_samples(x, sizes):
+            sizes[0] = -1  # The samples may be folded into an axis of heads or windows, in it or in the target.
+        elif sizes[0] == node.batch:
+            sizes[0] = x.shape[0]
     return x.reshape(sizes)
+
+
+def _has_more_samples(x: Tensor, sizes: list[int]) -> bool:
+    """Whether a value with the samples on its first axis has another number of them than a shape of the file."""
+    if not is_known_size(x.shape[0]):
+        return True
+    return all(map(is_known_size, x.shape)) and math.prod(sizes) != x.numel()
 
 
 @rule("Flatten")
@@ -126,19 +134,6 @@ def cut(
     return x
 
 
-@rule("Gather", known=("indices",))
-def gather(node: OnnxNode, x: Tensor, indices: Known) -> Tensor:
-    axis = whole(node, "axis", 0) % x.dim()
-    if indices.ndim == 0:
-        return x.select(axis, int(indices))
-    size = x.shape[axis]
-    if beyond := [index for index in numbers(indices) if not -size <= index < size]:
-        raise node.refusal(f"takes place {beyond[0]} of an axis of {size}.")
-    places = [index % size for index in numbers(indices)]
-    found = x.index_select(axis, torch.tensor(places, device=x.device))
-    return found if indices.ndim == 1 else found.unflatten(axis, indices.shape)
-
-
 @rule("Pad", known=("pads", "value", "axes"))
 def pad(node: OnnxNode, x: Tensor, pads: Known, value: Known | None = None, axes: Known | None = None) -> Tensor:
     mode = {"constant": "constant", "reflect": "reflect", "edge": "replicate", "wrap": "circular"}.get(
@@ -188,88 +183,3 @@ def constant_of_shape(node: OnnxNode, target: Known) -> Tensor:
     value, sizes = filling(node), numbers(target)
     check_size(node, sizes)
     return torch.full(sizes, value.item(), dtype=getattr(torch, value.dtype.name))
-
-
-@rule("Resize", known=("roi", "scales", "sizes"))
-def resize(
-    node: OnnxNode, x: Tensor, roi: Known | None = None, scales: Known | None = None, sizes: Known | None = None
-) -> Tensor:
-    demand(node, antialias=0, exclude_outside=0, keep_aspect_ratio_policy="stretch")
-    mode, coordinates = word(node, "mode", "nearest"), word(node, "coordinate_transformation_mode", "half_pixel")
-    axes = [axis % x.dim() for axis in listed(node, "axes") or range(x.dim())]
-    given, as_scales = (numbers(sizes), False) if sizes is not None and sizes.size else (None, True)
-    if given is None:
-        given = [] if scales is None else numbers(scales)
-    if len(given) != len(axes):
-        raise node.refusal(f"resizes {len(axes)} axes by {len(given)} numbers.")
-    factors: dict[int, float] = {}
-    wanted: dict[int, int] = {}
-    for axis, value in zip(axes, given, strict=True):
-        size = x.shape[axis]
-        if axis == 0:
-            # A number as the size of the batch is that of the file; a symbol is that of the network's input.
-            if value != (1 if as_scales else node.batch if is_known_size(value) else size):
-                raise node.refusal("resizes the batch, whose samples are apart.")
-            continue
-        wanted[axis] = math.floor(size * value) if as_scales else value
-        factors[axis] = float(value) if as_scales else value / size
-    changed = [axis for axis in wanted if wanted[axis] != x.shape[axis]]
-    check_size(node, [wanted.get(axis, size) for axis, size in enumerate(x.shape)])
-    if not changed:
-        return x
-    if mode == "nearest":
-        return _nearest(node, x, wanted, factors, coordinates)
-    if mode != "linear" or min(changed) < 2:
-        raise node.refusal(f"has mode = '{mode}' on the axes {changed}; linear ones of places and nearest have rules.")
-    places = range(2, x.dim())
-    out = [wanted.get(axis, x.shape[axis]) for axis in places]
-    name = {1: "linear", 2: "bilinear", 3: "trilinear"}[len(out)]
-    # With one place, half pixels of PyTorch and of ONNX differ.
-    if coordinates == "align_corners":
-        return F.interpolate(x, size=out, mode=name, align_corners=True)
-    if coordinates == "half_pixel" or (coordinates == "pytorch_half_pixel" and min(out) > 1):
-        if any(abs(wanted[axis] - x.shape[axis] * factors[axis]) > 1e-6 for axis in changed):
-            return F.interpolate(x, scale_factor=[factors.get(axis, 1.0) for axis in places], mode=name)
-        return F.interpolate(x, size=out, mode=name, align_corners=False)
-    raise node.refusal(
-        f"has coordinate_transformation_mode = '{coordinates}', for which the linear mode has no rule; export it with "
-        "half_pixel or align_corners."
-    )
-
-
-def _nearest(node: OnnxNode, x: Tensor, wanted: dict[int, int], factors: dict[int, float], coordinates: str) -> Tensor:
-    """By torch's own operation where it takes the same places, else by listing them."""
-    changed = {axis: size for axis, size in wanted.items() if size != x.shape[axis]}
-    found = {axis: _places(node, size, x.shape[axis], factors[axis], coordinates) for axis, size in changed.items()}
-    own = all(
-        np.array_equal(places, np.arange(len(places)) * x.shape[axis] // len(places)) for axis, places in found.items()
-    )
-    if own and min(found) >= 2 and x.dim() <= 5:
-        return F.interpolate(x, size=[wanted.get(axis, x.shape[axis]) for axis in range(2, x.dim())], mode="nearest")
-    for axis, places in found.items():
-        x = x.index_select(axis, torch.tensor(places.tolist(), device=x.device))
-    return x
-
-
-def _places(node: OnnxNode, size: int, source: int, factor: float, coordinates: str) -> Known:
-    """The places that the outputs of a resizing by the nearest are taken from, of so many in the source."""
-    at = np.arange(size)
-    if coordinates == "half_pixel" or (coordinates == "pytorch_half_pixel" and size > 1):
-        places = (at + 0.5) / factor - 0.5
-    elif coordinates == "pytorch_half_pixel":
-        places = np.zeros(size)
-    elif coordinates == "asymmetric":
-        places = at / factor
-    elif coordinates == "align_corners":
-        places = at * (source - 1) / max(size - 1, 1)
-    else:
-        raise node.refusal(f"has coordinate_transformation_mode = '{coordinates}', for which it has no rule.")
-    rounding = word(node, "nearest_mode", "round_prefer_floor")
-    rounded = {
-        "round_prefer_floor": np.ceil(places - 0.5), "round_prefer_ceil": np.floor(places + 0.5),
-        "floor": np.floor(places), "ceil": np.ceil(places),
-    }.get(rounding)  # fmt: skip
-    if rounded is None:
-        raise node.refusal(f"has nearest_mode = '{rounding}', which is none of its operator's.")
-    found: Known = rounded.clip(0, source - 1).astype(np.int64)
-    return found

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.performance.onnx_files import measure
+from benchmarks.performance.onnx_files import lines_of_text, measure
 
 pytestmark = pytest.mark.slow
 pytest.importorskip("onnx", reason="ONNX files need the extra 'onnx': pip install -e '.[onnx]'")
@@ -33,6 +33,7 @@ def installed(package: str, file: str) -> Path:
 )
 def test_real_files_come_within_one_percent(package: str, file: str, shape: tuple[int, int, int]) -> None:
     """A classifier of Paddle and a detector of PyTorch: bursts of 15 and T = 64 say 960 levels of each sign."""
-    found = measure(installed(package, file), shape, steps=64, phi=15, images=2, samples=2, seen=True)
+    images = lines_of_text(2, shape, seed=0)
+    found = measure(installed(package, file), images, images, steps=64, phi=15, channelwise=True)
     assert found.captured < 1e-4
     assert found.spiking < 0.01

@@ -22,14 +22,15 @@ from adapters.images.hugging_face_config import (
 from conversion import capture, convert
 from conversion.exchange.nir_export import export_nir
 from conversion.exchange.nir_import import import_nir
-from tests.conversion.capture.onnx.files import small_convnet
+from tests.conversion.capture.onnx.files import listed_places, small_convnet
 from tests.conversion.capture.onnx.files import written as onnx_file
 from tests.fuzz.foreign.parser import Parser, written
 
 
 def networks(folder: Path) -> list[Path]:
-    """Networks as ONNX files, for any batch and for one."""
-    return [onnx_file(folder, small_convnet(batch), f"{batch}.onnx") for batch in ("n", 1)]
+    """Networks as ONNX files, for any batch and for one, and one of operators with lists, scales and places."""
+    made = {"n": small_convnet("n"), "1": small_convnet(1), "listed": listed_places()}
+    return [onnx_file(folder, model, f"{name}.onnx") for name, model in made.items()]
 
 
 def spiking(folder: Path) -> list[Path]:

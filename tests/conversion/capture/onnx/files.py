@@ -62,3 +62,24 @@ def small_convnet(batch: int | str = "n", side: int | str = 8) -> onnx.ModelProt
         helper.make_node("Gemm", ["f", "fc", "fb"], ["y"], name="/head/Gemm", transB=1),
     ]
     return model(nodes, (batch, 3, side, side), constants)
+
+
+def listed_places() -> onnx.ModelProto:
+    """Weights of bytes, a cubic resize, places that are taken and filled, and a view by strides."""
+    constants: Mapping[str, Array] = {
+        "w": (100 * numbers(2, 3, 1, 1)).clip(-128, 127).astype(np.int8), "scale": np.array([0.1, 0.2], np.float32),
+        "factors": np.array([1, 1, 2, 1.5], np.float32), "places": whole(1, 0).reshape(2, 1),
+        "filled": whole(1).reshape(1, 1), "with": numbers(1, 1, 4, 3), "flat": whole(-1), "zero": np.array(0),
+        "one": np.array(1), "size": np.array(24), "axes": whole(1), "sample": np.arange(24)[None],
+    }  # fmt: skip
+    nodes = [
+        node("DequantizeLinear", ["w", "scale"], ["weights"], axis=0), node("Conv", ["x", "weights"], ["c"]),
+        node("Resize", ["c", "", "factors"], ["large"], mode="cubic"),
+        node("Transpose", ["large"], ["first"], perm=[1, 0, 2, 3]), node("GatherND", ["first", "places"], ["taken"]),
+        node("ScatterND", ["taken", "filled", "with"], ["put"]), node("Transpose", ["put"], ["r"], perm=[1, 0, 2, 3]),
+        node("Shape", ["x"], ["s"], start=0, end=1), node("Squeeze", ["s"], ["n"]),
+        node("Range", ["zero", "n", "one"], ["each"]), node("Mul", ["each", "size"], ["begin"]),
+        node("Unsqueeze", ["begin", "axes"], ["column"]), node("Add", ["column", "sample"], ["at"]),
+        node("Reshape", ["r", "flat"], ["all"]), node("Gather", ["all", "at"], ["g"], axis=0), node("Relu", ["g"]),
+    ]  # fmt: skip
+    return model(nodes, ("n", 3, 2, 2), constants, opset=17)

@@ -14,6 +14,7 @@ onnx = pytest.importorskip("onnx", reason="ONNX files need the extra 'onnx': pip
 ort = pytest.importorskip("onnxruntime", reason="the rules are compared with onnxruntime")
 
 from conversion.capture.onnx.network import read_onnx  # noqa: E402
+from conversion.capture.onnx.quantised import WHOLE_ARITHMETIC  # noqa: E402
 from conversion.capture.onnx.rules import RULES  # noqa: E402
 from tests.conversion.capture.onnx.files import Array, model, node, numbers, whole, written  # noqa: E402
 
@@ -62,6 +63,8 @@ CASES = [
         )
     ),
     Case("Mish", opset=18),
+    Case("Swish", opset=24),
+    Case("Swish", opset=24, attributes={"alpha": 0.5}),
     Case("Gelu", opset=20),
     Case("Gelu", opset=20, attributes={"approximate": "tanh"}),
     Case("Elu", attributes={"alpha": 0.3}),
@@ -118,6 +121,7 @@ CASES = [
     Case("LayerNormalization", constants=(numbers(5), numbers(5))),
     Case("LayerNormalization", constants=(numbers(6, 5),), attributes={"axis": 2, "epsilon": 1e-2}),
     Case("GroupNormalization", constants=(EACH, EACH), opset=21, attributes={"num_groups": 2}),
+    Case("RMSNormalization", constants=(np.abs(numbers(5)),), opset=23),
     Case("LpNormalization", attributes={"axis": 1}),
     Case("LpNormalization", attributes={"axis": -1, "p": 1}),
     Case("LRN", attributes={"size": 3, "alpha": 0.1, "bias": 1.5}),
@@ -132,6 +136,10 @@ CASES = [
     Case("AveragePool", attributes=PAIR | {"pads": [1, 0, 0, 1]}),
     Case("AveragePool", attributes=PAIR | {"pads": [1, 0, 0, 1], "count_include_pad": 1}),
     Case("AveragePool", attributes=PAIR | {"auto_pad": "SAME_LOWER"}),
+    Case("Attention", (2, 3, 4, 6), (numbers(2, 3, 5, 6), numbers(2, 3, 5, 6, seed=1)), 23),
+    Case("Attention", (2, 4, 5, 6), (numbers(2, 2, 5, 6), numbers(2, 2, 5, 6)), 23, 1, {"is_causal": 1, "scale": 0.3}),
+    Case("Attention", (2, 3, 4, 6), (numbers(2, 3, 5, 6), numbers(2, 3, 5, 6), numbers(4, 5)), 23),
+    Case("Attention", (2, 5, 12), (numbers(2, 5, 6), numbers(2, 5, 6)), 23, 1, {"q_num_heads": 4, "kv_num_heads": 2}),
     # Shapes.
     Case("Reshape", constants=(whole(0, 2, -1),)),
     Case("Reshape", constants=(whole(-1, 20),)),
@@ -159,6 +167,15 @@ CASES = [
     Case("Gather", constants=(np.int64(-1),), attributes={"axis": 1}),
     Case("Gather", constants=(whole(2, 0),), attributes={"axis": 1}),
     Case("Gather", constants=(whole(2, 0, 1, -1).reshape(2, 2),), attributes={"axis": 2}),
+    Case("GatherND", constants=(whole(1, 3, 0, 0).reshape(2, 2),)),
+    Case("GatherElements", constants=(whole(*[3, -1, 0] * 20).reshape(2, 3, 2, 5),), attributes={"axis": 1}),
+    Case("ScatterND", constants=(whole(1, 3, 0, 0).reshape(2, 2), numbers(2, 6, 5))),
+    Case(
+        "ScatterElements",
+        constants=(whole(*[3, -3] * 10).reshape(2, 2, 1, 5), numbers(2, 2, 1, 5)),
+        attributes={"axis": 1},
+        opset=18,
+    ),
     Case("Pad", constants=(whole(0, 0, 1, 2, 0, 1, 0, 3), REAL(0.5))),
     Case("Pad", constants=(whole(0, 0, 1, 2, 0, 0, 2, 1),), attributes={"mode": "reflect"}),
     Case("Pad", constants=(whole(0, 0, 1, 0, 0, 0, 0, 0),), attributes={"mode": "edge"}),
@@ -194,6 +211,30 @@ CASES = [
         for mode in ("half_pixel", "pytorch_half_pixel", "align_corners")
     ),
     Case("Resize", constants=("", REAL([1, 1, 1.5, 1.3])), opset=13, attributes={"mode": "linear"}),
+    *(
+        Case(
+            "Resize",
+            constants=("", REAL(scales)),
+            opset=19,
+            attributes={"mode": kind, "coordinate_transformation_mode": mode},
+        )
+        for kind, modes in {
+            "linear": ("asymmetric", "half_pixel_symmetric"),
+            "cubic": ("half_pixel", "pytorch_half_pixel", "asymmetric", "align_corners"),
+        }.items()
+        for mode in modes
+        for scales in ([1, 1, 2, 1.7], [1, 1, 0.4, 1])
+    ),
+    Case(
+        "Resize",
+        constants=("", "", whole(2, 4, 1, 9)),
+        opset=19,
+        attributes={"mode": "linear", "coordinate_transformation_mode": "pytorch_half_pixel"},
+    ),
+    *(
+        Case("Resize", constants=("", REAL([1, 1, 2, 1.7])), attributes={"mode": "cubic", **given})
+        for given in ({"cubic_coeff_a": -0.5}, {"exclude_outside": 1})
+    ),
     Case(
         "Resize",
         constants=("", "", whole(12, 10)),
@@ -262,5 +303,7 @@ def test_every_rule_is_tried() -> None:
     tried = {case.op for case in CASES} | {"Log", "Sqrt", "Reciprocal", "Cast", "CastLike", "Where"}
     truths = {"Equal", "Greater", "Less", "GreaterOrEqual", "LessOrEqual", "And", "Or"}
     rounding = {"Floor", "Ceil", "Round", "Sign", "Mod"}
-    # What fusing makes of several nodes, and what only shapes are computed with.
-    assert RULES.keys() - tried == truths | rounding | {"Silu", "ConstantOfShape"}
+    # What is made of several nodes, and what only shapes are computed with.
+    assert RULES.keys() - tried - {"DequantizeLinear", "QuantizeLinear", *WHOLE_ARITHMETIC} == (
+        truths | rounding | {"Silu", "AsStrided", "ConstantOfShape"}
+    )
