@@ -82,6 +82,8 @@ RESAMPLERS = {
     aten.adaptive_avg_pool1d: "self output_size", aten.adaptive_avg_pool2d: "self output_size",
     aten.adaptive_avg_pool3d: "self output_size",
     aten.upsample_nearest1d: _UPSAMPLING, aten.upsample_nearest2d: _UPSAMPLING, aten.upsample_nearest3d: _UPSAMPLING,
+    aten._upsample_nearest_exact1d: _UPSAMPLING, aten._upsample_nearest_exact2d: _UPSAMPLING,
+    aten._upsample_nearest_exact3d: _UPSAMPLING,
     aten.upsample_linear1d: _UPSAMPLING, aten.upsample_bilinear2d: _UPSAMPLING, aten.upsample_trilinear3d: _UPSAMPLING,
 }  # fmt: skip
 REDUCTIONS = {aten.mean: "self dim keepdim", aten.sum: "self dim keepdim"}
