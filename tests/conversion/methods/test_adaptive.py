@@ -228,7 +228,7 @@ def test_few_ratios_are_measured_and_the_choice_is_among_all() -> None:
     graph, x = captured_architecture("depthwise", samples=12)
     calibration = Calibration(graph, x)
     network = convert(graph, x, "burst", T=T, phi=4, light=False)
-    every, few = (SSC(2.0, grid=grid).search(network, calibration) for grid in ("every", "few"))  # type: ignore[arg-type]
+    every, few = (SSC(2.0, grid=grid).search(network, calibration) for grid in ("every", "few"))
     S, E, base = few.table.divergence, few.table.energy, few.table.base
     places = [RATIOS.index(rho) for rho in FEW_RATIOS]
     for found, measured in ((S, every.table.divergence), (E, every.table.energy)):
