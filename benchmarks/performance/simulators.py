@@ -98,7 +98,8 @@ class SnnTorch(Foreign):
         super().__init__(threshold, T)
         import snntorch
 
-        self.node = snntorch.Leaky(beta=1.0, threshold=threshold, reset_mechanism="subtract", surrogate_disable=True)
+        exact = torch.tensor(threshold, dtype=torch.float64)
+        self.node = snntorch.Leaky(beta=1.0, threshold=exact, reset_mechanism="subtract", surrogate_disable=True)
 
     def restart(self) -> None:
         self.potential = None
@@ -106,9 +107,11 @@ class SnnTorch(Foreign):
     def forward(self, current: Tensor) -> Tensor:
         if self.potential is None:
             self.potential = torch.full_like(current, self.threshold / 2)
+            self.node.to(current.device, current.dtype)
         spikes: Tensor
         spikes, self.potential = self.node(current, self.potential)
-        return spikes * self.threshold
+        # Spikes are float32 whatever the current is.
+        return spikes.to(current.dtype) * self.threshold
 
 
 class Sinabs(Foreign):
@@ -122,7 +125,7 @@ class Sinabs(Foreign):
         from sinabs.activation import SingleSpike
         from sinabs.layers import IAF
 
-        self.node = IAF(spike_threshold=torch.tensor(threshold), spike_fn=SingleSpike)
+        self.node = IAF(spike_threshold=torch.tensor(threshold, dtype=torch.float64), spike_fn=SingleSpike)
         self.started = False
 
     def restart(self) -> None:
@@ -133,11 +136,11 @@ class Sinabs(Foreign):
         series = current.unflatten(0, (self.T, -1)).transpose(0, 1)
         if not self.started:
             self.node.init_state_with_shape((len(series), *series.shape[2:]))
-            self.node.v_mem.fill_(self.threshold / 2)
             self.node.to(current.device, current.dtype)
+            self.node.v_mem.fill_(self.threshold / 2)
             self.started = True
         spikes: Tensor = self.node(series)
-        return spikes.transpose(0, 1).flatten(0, 1) * self.threshold
+        return spikes.to(current.dtype).transpose(0, 1).flatten(0, 1) * self.threshold
 
 
 SIMULATORS: Mapping[str, type[Foreign]] = {
@@ -185,7 +188,8 @@ def with_neurons(
             layer.restart()
         if kind.all_steps:
             series: Tensor = network(torch.cat([images] * T))
-            return series.unflatten(0, (T, -1)).mean(0)
+            mean: Tensor = series.unflatten(0, (T, -1)).mean(0)
+            return mean
         outputs: Tensor = network(images)
         for _ in range(T - 1):
             outputs = outputs + network(images)
