@@ -84,6 +84,9 @@ def measure_sensitivity(
     _require_classes(graph)
     few = graph.example.device.type == "cpu" and effect == "simulated"
     samples, stack = (SAMPLES, STACK) if few else (SAMPLES_MORE, STACK_MORE)
+    # Of few candidates more samples fill the stack.
+    most = max(sum(neuron is not network.neurons[node] for neuron in row) for node, row in candidates.items())
+    samples *= max(1, stack // (samples * max(1, most)))
     side_inputs = {node: _side_inputs(network, node) for node in network.neurons}
     # Divergence and energy, summed over samples.
     sums = {node: torch.zeros(2, len(row), dtype=torch.float64) for node, row in candidates.items()}

@@ -11,6 +11,7 @@ from conversion.methods.base import METHODS, Method
 from conversion.methods.options import Channelwise, HalfThresholdOrForm, Light
 from conversion.stages import SSC, AdaFire, BiasCorrection, Stage, Thresholds
 from conversion.stages.adafire import Form
+from conversion.stages.ssc import Grid
 
 
 @METHODS.register("adafire")
@@ -60,7 +61,10 @@ class AdaFireSSC(Adaptive):
     """AdaFire, then SSC: larger thresholds where the output changes little, and biases corrected again."""
 
     ssc_budget: float = Field(default=1.0, description="ratio of divergences that SSC keeps to")
+    ssc_grid: Grid = Field(
+        default="every", description="which threshold ratios SSC measures: every one, or a few and curves through them"
+    )
 
     def stages(self) -> tuple[Stage, ...]:
         energy: Energy = "spikes" if self.form == "released" else "synops_unary"
-        return (*super().stages(), SSC(self.ssc_budget, energy, self.samples), *self.correction())
+        return (*super().stages(), SSC(self.ssc_budget, energy, self.samples, self.ssc_grid), *self.correction())

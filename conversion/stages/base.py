@@ -12,6 +12,7 @@ from conversion.calibration.statistics import Calibration
 from conversion.capture.graph import ConversionGraph
 from conversion.errors import InvalidInput
 from conversion.simulation.coded import make_layer
+from conversion.simulation.compiling import worth_compiling
 from conversion.simulation.network import SpikingNetwork
 from conversion.simulation.neuron import Layer, Neuron, Start, TakesBack
 from conversion.simulation.schedules import TimeSeries, sweep
@@ -37,12 +38,13 @@ def correct(network: SpikingNetwork, calibration: Calibration, correction: Corre
     require_rates(network, "A correction")
     require_same_graph(network.graph, calibration)
     corrected = dict(network.neurons)
+    fast = compiles(network, calibration)
 
     def spike(node: fx.Node, currents: TimeSeries) -> TimeSeries:
         if node not in network.graph.output_encoders:
             corrected[node] = correction(node, corrected[node], currents)
         axis = network.graph.channel_axis(node)
-        return [spike_train(corrected[node], network.T, axis, batch) for batch in currents]
+        return [spike_train(corrected[node], network.T, axis, batch, fast) for batch in currents]
 
     with torch.no_grad():
         sweep(network, calibration.sweeps(network.T), network.T, spike)
@@ -100,9 +102,21 @@ def require_activations(graph: ConversionGraph, calibration: Calibration) -> Non
         )
 
 
-def spike_train(neuron: Neuron, T: int, axis: int, currents: Sequence[Tensor]) -> list[Tensor]:
-    """The output of a layer of neurons at every step, given its currents, for one batch."""
-    layer = make_layer(neuron, T, axis)
+def compiles(network: SpikingNetwork, calibration: Calibration) -> bool:
+    """Whether it pays to compile neurons that fire on the whole calibration set twice: before and after a correction.
+
+    Compiled neurons send the same on a CPU; it takes less time, and more until the first of them has been compiled.
+    """
+    samples = len(calibration.mean_inputs)
+    neurons = sum(node.meta["val"].shape[1:].numel() for node in network.neurons)
+    return worth_compiling(2 * samples * network.T * neurons, network.graph.example.device)
+
+
+def spike_train(
+    neuron: Neuron, T: int, axis: int, currents: Sequence[Tensor], fast: bool = False
+) -> list[Tensor]:  # fmt: skip
+    """The output of a layer of neurons at every step, given its currents, for one batch; `fast` compiles neurons."""
+    layer = make_layer(neuron, T, axis, fast=fast)
     if isinstance(layer, Layer) and neuron.rehearsal:
         layer.rehearse(currents[: neuron.rehearsal])
     return [layer.step(current)[0] for current in currents]

@@ -10,7 +10,7 @@ from conversion.calibration.statistics import Calibration
 from conversion.simulation.network import SpikingNetwork
 from conversion.simulation.neuron import Neuron
 from conversion.simulation.schedules import TimeSeries
-from conversion.stages.base import channel_mean, correct, spike_train
+from conversion.stages.base import channel_mean, compiles, correct, spike_train
 
 
 @dataclass(frozen=True)
@@ -22,9 +22,11 @@ class BiasCorrection:
     """
 
     def __call__(self, network: SpikingNetwork, calibration: Calibration) -> SpikingNetwork:
+        fast = compiles(network, calibration)
+
         def correction(node: fx.Node, neuron: Neuron, currents: TimeSeries) -> Neuron:
             axis = network.graph.channel_axis(node)
-            spiking = channel_mean([spike_train(neuron, network.T, axis, batch) for batch in currents], axis)
+            spiking = channel_mean([spike_train(neuron, network.T, axis, batch, fast) for batch in currents], axis)
             error = calibration.histograms[node].mean.to(spiking.device) - spiking
             return replace(neuron, bias=neuron.bias + error)
 

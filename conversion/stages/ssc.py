@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass, replace
+from typing import Literal
 
 from conversion.calibration.frontier import Allocation, allocate, round_up, smallest_budget
+from conversion.calibration.interpolation import interpolated
 from conversion.calibration.sensitivity import Energy, Sensitivity, measure_sensitivity
 from conversion.calibration.statistics import Calibration
 from conversion.errors import InvalidInput
@@ -14,6 +16,10 @@ from conversion.simulation.neuron import Neuron
 from conversion.stages.base import require_rates, require_same_graph
 
 RATIOS = tuple(1 + 0.5 * index for index in range(19))
+# About evenly spaced by their logarithm: most layers end at a ratio below 4, where the curves bend.
+FEW_RATIOS = (1.0, 2.0, 3.5, 6.0, 10.0)
+
+Grid = Literal["every", "few"]
 
 logger = logging.getLogger(__name__)
 
@@ -24,7 +30,7 @@ class SSCResult:
 
     Attributes:
         rho: threshold ratio of every layer, in execution order.
-        table: divergence and energy of the candidates RATIOS of every layer.
+        table: divergence and energy of the candidates RATIOS of every layer, measured or interpolated.
         budget: upper bound of the sum of increases of the divergence.
         allocation: the chosen point, with the sums of S - S_0 (cost) and E (loss) over layers.
     """
@@ -49,11 +55,13 @@ class SSC:
         budget: see above.
         energy: the count of a layer's spikes, one of `conversion.counting.operations.KINDS`.
         samples: number of calibration samples that the search uses, from the first.
+        grid: whether every ratio is measured, or the few of FEW_RATIOS, between which the tables are interpolated.
     """
 
     budget: float = 1.0
     energy: Energy = "spikes"
     samples: int = 128
+    grid: Grid = "every"
 
     def __post_init__(self) -> None:
         if not self.budget >= 0:
@@ -75,8 +83,11 @@ class SSC:
         """
         require_rates(network, "SSC")
         require_same_graph(network.graph, calibration)
-        candidates = {node: [scaled(neuron, rho) for rho in RATIOS] for node, neuron in network.neurons.items()}
+        measured = RATIOS if self.grid == "every" else FEW_RATIOS
+        candidates = {node: [scaled(neuron, rho) for rho in measured] for node, neuron in network.neurons.items()}
         table = measure_sensitivity(network, calibration.inputs[: self.samples], candidates, self.energy)
+        if self.grid == "few":
+            table = interpolated(table, measured, RATIOS)
         increase = [[entry - table.base for entry in row] for row in table.divergence]
         unit = len(increase) * table.base
         budget = (self.budget - 1) * unit

@@ -47,6 +47,7 @@ SHIPPED = {
     # On few samples the search takes a quarter of the time; how good its choice is is not checked.
     "adafire_iat:samples=8": CAUSAL,
     "adafire_ssc": NO_EXIT,
+    "adafire_ssc:effect=propagated,ssc_grid=few": NO_EXIT,
     "adafire_ssc_iat": CAUSAL,
     "held": CODED | CAUSAL,
     "held:exit=0.5,wait=1": CODED,

@@ -25,8 +25,8 @@ from tests.conversion.toys import Net, architecture, captured, captured_architec
 pytestmark = pytest.mark.slow
 
 T = 5
-# More than one batch, the last a smaller one.
-COUNT = SAMPLES + 3
+# More than one batch, the last a smaller one; three candidates fill the stack with twice as many samples.
+COUNT = 2 * SAMPLES + 3
 
 
 def max_pooled() -> tuple[nn.Module, Tensor]:

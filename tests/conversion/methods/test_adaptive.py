@@ -15,7 +15,7 @@ from conversion import Calibration, ConversionGraph, InvalidInput, SpikingNetwor
 from conversion.calibration.sensitivity import symmetric_kl
 from conversion.counting.operations import KINDS
 from conversion.stages import SSC, AdaFire, BiasCorrection, Thresholds
-from conversion.stages.ssc import RATIOS, scaled
+from conversion.stages.ssc import FEW_RATIOS, RATIOS, scaled
 from tests.conversion.toys import Net, architecture, captured, captured_architecture, seeded
 
 pytestmark = pytest.mark.slow
@@ -220,6 +220,30 @@ def test_least_energy_within_the_budget(phi: int, budget: float) -> None:
 
 def test_the_ratios_are_those_of_the_paper() -> None:
     assert (RATIOS[0], RATIOS[1], RATIOS[-1], len(RATIOS)) == (1.0, 1.5, 10.0, 19)
+    assert set(FEW_RATIOS) < set(RATIOS) and (FEW_RATIOS[0], FEW_RATIOS[-1]) == (RATIOS[0], RATIOS[-1])
+
+
+def test_few_ratios_are_measured_and_the_choice_is_among_all() -> None:
+    """Measured entries are those of the whole table, the others lie between; the best of all 19^3 is taken."""
+    graph, x = captured_architecture("depthwise", samples=12)
+    calibration = Calibration(graph, x)
+    network = convert(graph, x, "burst", T=T, phi=4, light=False)
+    every, few = (SSC(2.0, grid=grid).search(network, calibration) for grid in ("every", "few"))
+    S, E, base = few.table.divergence, few.table.energy, few.table.base
+    places = [RATIOS.index(rho) for rho in FEW_RATIOS]
+    for found, measured in ((S, every.table.divergence), (E, every.table.energy)):
+        for row, whole in zip(found, measured, strict=True):
+            assert [row[k] for k in places] == pytest.approx([whole[k] for k in places])
+            for first, last in itertools.pairwise(places):
+                between, ends = row[first + 1 : last], sorted((row[first], row[last]))
+                assert all(ends[0] <= entry <= ends[1] for entry in between)
+    best = min(
+        sum(row[k] for row, k in zip(E, choice, strict=True))
+        for choice in itertools.product(range(19), repeat=3)
+        if sum(row[k] - base for row, k in zip(S, choice, strict=True)) <= 3 * base
+    )
+    assert few.allocation.loss == pytest.approx(best)
+    assert best < sum(row[0] for row in E)
 
 
 def test_a_ratio_of_one_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -288,6 +312,9 @@ def test_order_of_steps(form: str) -> None:
     found = make_method("adafire_ssc", **options, ssc_budget=1.3).convert(graph, calibration, T)
     assert_same_neurons(found, compressed)
     assert any(neuron.rho > 1 for neuron in found.neurons.values())
+    coarse = BiasCorrection()(replace(stage, grid="few")(network, calibration), calibration)
+    found = make_method("adafire_ssc", **options, ssc_budget=1.3, ssc_grid="few").convert(graph, calibration, T)
+    assert_same_neurons(found, coarse)
 
 
 def test_each_form_has_its_own_start() -> None:
@@ -317,6 +344,7 @@ def test_a_leaky_network_is_searched_with_signed_neurons() -> None:
         ({"samples": 0}, "searches on 0 samples"),
         ({"ssc_budget": -0.1}, "SSC's budget is -0.1; give a ratio of divergences, 0 or more"),
         ({"form": "fixed"}, "option 'form' = 'fixed'"),
+        ({"ssc_grid": "coarse"}, "option 'ssc_grid' = 'coarse'"),
     ],
 )
 def test_impossible_searches_are_refused_before_work_starts(options: dict[str, Any], message: str) -> None:
