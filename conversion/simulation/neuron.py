@@ -142,7 +142,7 @@ class Neuron:
 
     def activation(self, current: Tensor, axis: int = -1) -> Tensor:
         """The activation function that a coded neuron stands for, of a current with its channels on an axis."""
-        return leaky_relu(current, slope_along(self.slope, current, axis)).clamp(max=self.ceiling)
+        return activate(current, slope_along(self.slope, current, axis), self.ceiling)
 
     def payload_bits(self, T: int) -> int:
         """Bits that an event carries besides its address: the number of spikes of a burst, the sign of a signed one."""
@@ -226,7 +226,7 @@ class Layer:
         dims = current.dim()
         threshold = per_neuron(self.neuron.threshold.to(dtype), self.axis, dims)
         if len(self.neuron.threshold.shape) > 1:
-            threshold = _ordered(threshold, current)
+            threshold = ordered(threshold, current)
         bias = self.neuron.bias.to(dtype)
         offset = threshold / 2 if self.neuron.start == "potential" else torch.zeros_like(threshold)
         # One for all steps, or one for each.
@@ -238,7 +238,7 @@ class Layer:
             # A tensor, so that one compiled update serves every phi.
             "single": self.neuron.phi == 1,
             "phi": torch.tensor(float(self.neuron.phi), dtype=dtype, device=current.device),
-            "fan_out": None if self.fan_out is None else _ordered(self.fan_out.to(dtype), current),
+            "fan_out": None if self.fan_out is None else ordered(self.fan_out.to(dtype), current),
         }
         if self.neuron.in_binary:
             self.constants["in_binary"] = True
@@ -254,7 +254,7 @@ class Layer:
                 self.constants |= {"offset": offset, "slope": slope_along(self.neuron.slope, potential, self.axis)}
 
 
-def _ordered(values: Tensor, current: Tensor) -> Tensor:
+def ordered(values: Tensor, current: Tensor) -> Tensor:
     """Values of each neuron in the memory order of a current: another order costs more than the whole update."""
     return torch.empty_like(current[:1], dtype=values.dtype).copy_(values)
 
@@ -336,6 +336,11 @@ def leaky_relu(value: Tensor, slope: float | Tensor) -> Tensor:
     if isinstance(slope, Tensor):
         return torch.where(value > 0, value, slope * value)
     return F.leaky_relu(value, slope)
+
+
+def activate(current: Tensor, slope: float | Tensor, ceiling: float) -> Tensor:
+    """The activation function that a coded neuron stands for."""
+    return leaky_relu(current, slope).clamp(max=ceiling)
 
 
 def _update(neuron: Neuron) -> Callable[..., Any]:
