@@ -108,8 +108,12 @@ def compiles(network: SpikingNetwork, calibration: Calibration) -> bool:
     Compiled neurons send the same on a CPU; it takes less time, and more until the first of them has been compiled.
     """
     samples = len(calibration.mean_inputs)
-    neurons = sum(node.meta["val"].shape[1:].numel() for node in network.neurons)
-    return worth_compiling(2 * samples * network.T * neurons, network.graph.example.device)
+    return worth_compiling(2 * samples * network.T * neurons_of(network.graph), network.graph.example.device)
+
+
+def neurons_of(graph: ConversionGraph) -> int:
+    """Number of neurons that one sample has."""
+    return sum(int(node.meta["val"].shape[1:].numel()) for node in graph.firing)
 
 
 def spike_train(
