@@ -147,7 +147,7 @@ class Network(ABC):
         """
         if not isinstance(task, cls.family):
             if task.kind == cls.family.kind:
-                return cls.misfit(task, f"it is for tasks of the class {cls.family.__name__}, and the task is none")
+                return cls.misfit(task, f"it is for tasks of the class {cls.family.__name__}, which this one is not")
             return cls.misfit(task, f"it is for {cls.family.kind}, and the task is {task.kind}")
         if cls.shape is not None and not _alike(task.input_shape, cls.shape):
             return cls.misfit(

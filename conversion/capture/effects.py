@@ -41,7 +41,7 @@ FILLS = ((0.0, 0.0), (1.0, 1.0), (1e4, -1e4), (math.nan, math.nan))
 def no_numbers_drawn() -> Iterator[None]:
     """Refuses a trace in the block that draws from the generators of Python or NumPy, which a graph has as constants.
 
-    Generators that a network makes for itself (`numpy.random.default_rng()`) are those of `require_same_answer`.
+    Generators that a network makes for itself (`numpy.random.default_rng()`) are those of `changing_answer`.
 
     Raises:
         UnsupportedOp: one of the two has moved on.
@@ -58,13 +58,10 @@ def no_numbers_drawn() -> Iterator[None]:
 
 
 @torch.no_grad()
-def require_same_answer(model: nn.Module, batch: Tensor) -> None:
-    """Refuses a network that answers a batch otherwise the second time: by numbers that it draws, a clock, a counter.
+def changing_answer(model: nn.Module, batch: Tensor) -> str | None:
+    """Says of a network that answers a batch otherwise the second time, by a clock or a counter, that it does.
 
     Answers may differ by rounding, as they do on GPUs.
-
-    Raises:
-        UnsupportedOp: they differ by more.
     """
     first, second = (pytree.tree_leaves(model(batch)) for _ in range(2))
     for one, other in zip(first, second, strict=True):
@@ -72,11 +69,13 @@ def require_same_answer(model: nn.Module, batch: Tensor) -> None:
             continue
         margin = 1e-3 * float(one.abs().nan_to_num(0, 0).max()) if one.numel() else 0.0
         if one.shape != other.shape or not torch.allclose(one, other, rtol=1e-3, atol=margin, equal_nan=True):
-            raise UnsupportedOp(
+            return (
                 "The network gives another output when it is called again with the same input, and its graph would "
-                "keep that of one call; a number that changes from call to call (drawn, counted, of a clock) has to be "
-                "left out in inference mode, or kept as a buffer."
+                "keep that of one call. It overwrites its input, or has a number that changes from call to call "
+                "(drawn, counted, of a clock): work on a copy of the input, and leave such a number out in inference "
+                "mode, or keep it as a buffer."
             )
+    return None
 
 
 def _generators() -> dict[str, bytes]:

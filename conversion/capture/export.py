@@ -7,8 +7,13 @@ the batch on its first axis and leave it one axis of channels, as neurons expect
 from __future__ import annotations
 
 import copy
+import io
+import logging
 import os
 import re
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, redirect_stderr
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +22,7 @@ from torch import Tensor, nn
 from torch.export import Dim, ExportedProgram, ShapesCollection
 
 from conversion.capture.assignment import assign_roles
-from conversion.capture.effects import fill_unwritten, no_numbers_drawn, require_initialised, require_same_answer
+from conversion.capture.effects import changing_answer, fill_unwritten, no_numbers_drawn, require_initialised
 from conversion.capture.encoders import insert_encoders, insert_output_encoders
 from conversion.capture.folding import fold_batch_norm
 from conversion.capture.graph import ConversionGraph
@@ -95,11 +100,14 @@ def _capture(model: nn.Module, example: Tensor) -> ConversionGraph:
     fold_batch_norm(module)
     # Before casts are dropped, since those to whole numbers are refused.
     assign_roles(module)
-    require_initialised(module, batch)
-    fill_unwritten(module)
-    require_same_answer(model, batch)
+    # Whose parameters the module shares: it is called before these are cast.
+    varies = changing_answer(model, batch)
     dtype = working_dtype(module, sample)
     unify_precision(module, dtype)
+    require_initialised(module, batch.to(dtype))  # The more telling of two reasons.
+    if varies is not None:
+        raise UnsupportedOp(varies)
+    fill_unwritten(module)
     insert_encoders(module, assign_roles(module))
     insert_output_encoders(module, assign_roles(module))
     out_spec = program.call_spec.out_spec
@@ -124,7 +132,7 @@ def _export(model: nn.Module, batch: Tensor) -> ExportedProgram:
     shapes = ShapesCollection()
     shapes[batch] = {0: Dim("batch", min=1)}
     try:
-        with torch.no_grad(), no_numbers_drawn():
+        with torch.no_grad(), no_numbers_drawn(), _no_graph_on_stderr():
             # However the forward function names its input, as one argument or as one of any number.
             return torch.export.export(
                 model, (batch,), dynamic_shapes=shapes.dynamic_shapes(model, (batch,)), strict=False
@@ -141,10 +149,36 @@ def _export(model: nn.Module, batch: Tensor) -> ExportedProgram:
                 f"The example input is of type {given}, the network's parameters of {names}, and the network does not "
                 f"cast its input; pass an example of {names}."
             ) from error
+        if type(error).__name__ == "GuardOnDataDependentSymNode":  # Its module takes a moment to load.
+            lines = re.findall(r"# File: (.+?), code: (.+)", str(getattr(error, "partial_fx_graph", "")))
+            where = ": ".join(lines[-1]) if lines else "a line that torch.export did not record"
+            raise UnsupportedOp(
+                f"The network takes a branch, or makes a size, by the values of its input, at {where}; a captured "
+                "network does the same with every sample. Capture the part that does so, without what is before or "
+                "after it."
+            ) from error
         raise UnsupportedOp(
             f"torch.export cannot capture the network for any batch size and inputs of shape "
             f"(N, {', '.join(map(str, batch.shape[1:]))}): {reason}"
         ) from error
+
+
+@contextmanager
+def _no_graph_on_stderr() -> Iterator[None]:
+    """Keeps the graph that torch.export prints when it fails; all else that is written arrives afterwards."""
+    said = io.StringIO()
+    guards = logging.getLogger("torch.fx.experimental.symbolic_shapes")
+    before, guards.disabled = guards.disabled, True
+    graph = ""
+    try:
+        with redirect_stderr(said):
+            yield
+    except Exception as error:
+        graph = f"{getattr(error, 'partial_fx_graph', '')}\n"
+        raise
+    finally:
+        guards.disabled = before
+        sys.stderr.write(said.getvalue().replace(graph, "") if graph.strip() else said.getvalue())
 
 
 def _check_trained_thresholds(graph: ConversionGraph) -> None:

@@ -15,8 +15,14 @@ from torch import Tensor, fx
 from torch.utils import _pytree as pytree
 
 from conversion.capture.graph import ConversionGraph, Values, evaluate, last_uses, source_line
-from conversion.capture.roles import PLACED, packet
+from conversion.capture.roles import PLACED, arguments, packet
 from conversion.errors import UnsupportedOp
+
+# Moves by which a sample's place in the batch may decide, and the sizes of batches on which that is tried.
+BY_PLACE = {*PLACED, torch.ops.aten.roll}
+CROWDS = (2, 5, 7)
+# Moves into listed places, each with the argument that is put there.
+WRITTEN = {torch.ops.aten.index_put: "values", torch.ops.aten.index_copy: "source", torch.ops.aten.scatter: "src"}
 
 
 @dataclass(frozen=True)
@@ -70,11 +76,24 @@ def find_layouts(graph: ConversionGraph) -> None:
     lost = example * torch.nan
     # One sample, and each of two lost in turn.
     runs = [graph.start(batch) for batch in (example, torch.cat([lost, example]), torch.cat([example, lost]))]
+    # Constants of larger batches, for moves that their size decides on.
+    placing = any(packet(node) in BY_PLACE for node in graph.body)
+    crowds = [(count, graph.start(torch.cat([example] * count))) for count in CROWDS] if placing else []
     freed = last_uses(graph.body, keep=())
     for node in graph.body:
         for values in runs:
             values[node] = evaluate(node, values)
         node.meta["layout"] = _layouts(node, runs)
+        if packet(node) in BY_PLACE and not all(_treats_alike(node, runs[0], *crowd) for crowd in crowds):
+            raise UnsupportedOp(
+                f"The operation {node.target} at {source_line(node)} does with a sample what its place in the batch "
+                "says; leave the batch whole, and choose places of every sample."
+            )
+        if packet(node) in WRITTEN and not _keeps_all(node, runs[0]):
+            raise UnsupportedOp(
+                f"The operation {node.target} at {source_line(node)} puts several values into one place, and it is not "
+                "defined which of them stays; leave out those that are overwritten."
+            )
         for done in freed.get(node, ()):
             for values in runs:
                 del values[done]
@@ -85,11 +104,6 @@ def _layouts(node: fx.Node, runs: list[Values]) -> Any:
     layouts = [_layout(*part) for part in zip(*parts, strict=True)]
     if None in layouts:
         raise UnsupportedOp(f"The operation {node.target} at {source_line(node)} mixes the samples of a batch.")
-    if packet(node) in PLACED and not _treats_alike(node, layouts[0], runs):  # type: ignore[arg-type]
-        raise UnsupportedOp(
-            f"The operation {node.target} at {source_line(node)} does with a sample what its place in the batch says; "
-            "leave the batch whole, and choose places of every sample."
-        )
     return layouts if isinstance(runs[0][node], (tuple, list)) else layouts[0]
 
 
@@ -113,16 +127,33 @@ def _layout(single: Tensor, first_lost: Tensor, second_lost: Tensor) -> Layout |
     return None
 
 
-def _treats_alike(node: fx.Node, layout: Layout, runs: list[Values]) -> bool:
-    """Whether a move does the same with two samples that are the same; moves do not round."""
-    alone, of_two, _ = runs
-    same = dict(of_two)
-    for source in node.all_input_nodes:
-        if source.meta["signal"]:
-            same[source] = source.meta["layout"].join([alone[source]] * 2)
-    both = layout.keep(evaluate(node, same), torch.arange(2, device=alone[node].device))
-    first, second = both.unflatten(layout.axis, (layout.outer, 2, layout.inner)).unbind(layout.axis + 1)
-    return bool(((first == second) | (first.isnan() & second.isnan())).all())
+def _treats_alike(node: fx.Node, alone: Values, count: int, constants: Values) -> bool:
+    """Whether a move does with each of so many samples what it does with that sample alone; moves do not round."""
+    signals = [source for source in node.all_input_nodes if source.meta["signal"]]
+    single = [{**alone, **{source: alone[source] + place for source in signals}} for place in range(count)]
+    joined = {source: source.meta["layout"].join([values[source] for values in single]) for source in signals}
+    found, layout = evaluate(node, {**constants, **joined}), node.meta["layout"]
+    return all(
+        torch.equal(_plain(layout.keep(found, torch.tensor([place], device=found.device))), _plain(evaluate(node, own)))
+        for place, own in enumerate(single)
+    )
+
+
+def _keeps_all(node: fx.Node, alone: Values) -> bool:
+    """Whether every value that a move puts into a listed place is there afterwards: no spike may count that is lost."""
+    put: Any = arguments(node).get(WRITTEN[packet(node)])
+    if not isinstance(put, fx.Node) or not put.meta["signal"]:
+        return True
+    numbers = torch.arange(1, alone[put].numel() + 1, dtype=torch.float64, device=alone[put].device)
+    # Places are whole numbers.
+    others = [source for source in node.all_input_nodes if alone[source].is_floating_point()]
+    blank = {source: torch.zeros_like(alone[source], dtype=torch.float64) for source in others}
+    found = evaluate(node, {**alone, **blank, put: numbers.reshape(alone[put].shape)})
+    return bool(torch.isin(numbers, found).all())
+
+
+def _plain(value: Tensor) -> Tensor:
+    return value.nan_to_num(nan=0.5)
 
 
 def _lost(value: Tensor, axis: int) -> Tensor:

@@ -76,15 +76,16 @@ PRODUCTS = {
     aten.bmm: "self mat2", aten.einsum: "equation tensors path",
 }  # fmt: skip
 _AVERAGE = "self kernel_size stride padding ceil_mode count_include_pad divisor_override"
-_UPSAMPLING = "self input output_size scale_factors scales scales_d scales_h scales_w align_corners"
+UPSAMPLING = dict.fromkeys(
+    (aten.upsample_nearest1d, aten.upsample_nearest2d, aten.upsample_nearest3d,
+     aten._upsample_nearest_exact1d, aten._upsample_nearest_exact2d, aten._upsample_nearest_exact3d,
+     aten.upsample_linear1d, aten.upsample_bilinear2d, aten.upsample_trilinear3d),
+    "self input output_size scale_factors scales scales_d scales_h scales_w align_corners",
+)  # fmt: skip
 RESAMPLERS = {
     aten.avg_pool1d: _AVERAGE, aten.avg_pool2d: _AVERAGE, aten.avg_pool3d: _AVERAGE,
     aten.adaptive_avg_pool1d: "self output_size", aten.adaptive_avg_pool2d: "self output_size",
-    aten.adaptive_avg_pool3d: "self output_size",
-    aten.upsample_nearest1d: _UPSAMPLING, aten.upsample_nearest2d: _UPSAMPLING, aten.upsample_nearest3d: _UPSAMPLING,
-    aten._upsample_nearest_exact1d: _UPSAMPLING, aten._upsample_nearest_exact2d: _UPSAMPLING,
-    aten._upsample_nearest_exact3d: _UPSAMPLING,
-    aten.upsample_linear1d: _UPSAMPLING, aten.upsample_bilinear2d: _UPSAMPLING, aten.upsample_trilinear3d: _UPSAMPLING,
+    aten.adaptive_avg_pool3d: "self output_size", **UPSAMPLING,
 }  # fmt: skip
 REDUCTIONS = {aten.mean: "self dim keepdim", aten.sum: "self dim keepdim"}
 _CAST = "self other dtype device layout pin_memory non_blocking copy memory_format"

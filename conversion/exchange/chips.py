@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from conversion.capture.roles import SYNAPSES, Role, arguments, packet
+from conversion.capture.roles import PLACED, SYNAPSES, UPSAMPLING, Role, arguments, packet
 from conversion.exchange.parts import sample_shape, sizes
 from conversion.report.naming import layer_name, module_name
 from conversion.simulation.network import SpikingNetwork
@@ -76,6 +76,9 @@ def _reasons(network: SpikingNetwork, limits: Limits) -> Iterator[Reason]:
             yield Reason(name, f"a stride of {odd[0]}", f"strides {', '.join(map(str, limits.strides))}")
         if any(step != 1 for step in sizes(given["dilation"], dims)):
             yield Reason(name, "a dilated kernel", "kernels without gaps")
+        for other in weighted:
+            if other is not node and _reads(network, node, other):
+                yield Reason(name, f"the analog values of '{module_name(other)}'", "spikes (convert with between=True)")
     for node, neuron in network.neurons.items():
         name = layer_name(network, node)
         if neuron.code is not None:
@@ -92,6 +95,8 @@ def _reasons(network: SpikingNetwork, limits: Limits) -> Iterator[Reason]:
             yield Reason(module_name(node), "an operation that is not linear", "convolutions, sums and neurons")
         elif graph.rules[node].role is Role.FIRING and node not in network.neurons:
             yield Reason(layer_name(network, node), "analog values", "spikes")
+        elif packet(node) in UPSAMPLING or packet(node) in PLACED:
+            yield Reason(module_name(node), f"the operation {packet(node).__name__}", "convolutions, sums and neurons")
 
 
 def _reads(network: SpikingNetwork, reader: object, source: object) -> bool:

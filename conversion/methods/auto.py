@@ -200,8 +200,9 @@ class Chosen:
         choice = choose(
             network.graph, calibration, network.T, energy=self.energy, error=self.error, codes=self.codes
         )  # fmt: skip
-        for sentence in choice.said:
-            LOG.info("%s", sentence)
+        for place, sentence in enumerate(choice.said):
+            # The first says what was chosen, all others what is wrong with it.
+            LOG.log(logging.WARNING if place else logging.INFO, "%s", sentence)
         return choice.network
 
 

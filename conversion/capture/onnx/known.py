@@ -77,7 +77,7 @@ for _name, _function, _exact in (
     ("GreaterOrEqual", np.greater_equal, operator.ge), ("LessOrEqual", np.less_equal, operator.le),
     ("And", np.logical_and, operator.and_), ("Or", np.logical_or, operator.or_), ("Not", np.logical_not, operator.not_),
     ("Neg", np.negative, operator.neg), ("Abs", np.abs, abs), ("Floor", np.floor, lambda size: size),
-    ("Ceil", np.ceil, lambda size: size),
+    ("Ceil", np.ceil, lambda size: size), ("Sqrt", np.sqrt, lambda size: size**0.5),
     ("Identity", lambda value: value, lambda size: size),
 ):  # fmt: skip
     KNOWN[_name] = _elementwise(_function, _exact)
@@ -143,7 +143,8 @@ def cut(
     for axis, start, end, step in zip(along, numbers(starts), numbers(ends), by, strict=False):
         # Running backwards, an end before the beginning is none.
         where_cut[axis] = slice(start, None if step < 0 and end < -value.shape[axis] else end, step)
-    return value[tuple(where_cut)]
+    found = value[tuple(where_cut)]
+    return as_known(list(found.reshape(-1)), found.shape) if value.dtype == object else found
 
 
 @known("Squeeze")

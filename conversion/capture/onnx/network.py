@@ -49,8 +49,10 @@ def read_onnx(path: Path) -> OnnxNetwork:
     for node in fused(nodes, constants, file.outputs):
         for name in node.inputs:
             if name and name not in signals and name not in sizes and name not in constants:
+                later = any(name in other.outputs for other in nodes)
+                wrong = "has its nodes in another order than they are computed in" if later else "is damaged"
                 raise InvalidInput(
-                    f"The ONNX file {path} is damaged: its node '{node.label}' reads '{name}', which no node before it "
+                    f"The ONNX file {path} {wrong}: its node '{node.label}' reads '{name}', which no node before it "
                     "computes."
                 )
         reads = [name for name in node.inputs if name]

@@ -34,7 +34,10 @@ def dequantize(node: OnnxNode, x: Tensor, scale: Tensor, zero: Tensor | None = N
 def quantize(node: OnnxNode, x: Known, scale: Known, zero: Known | None = None) -> Known:
     """Of a constant: round(x / scale) + zero within the bounds of its type; halves are rounded to even numbers."""
     demand(node, block_size=0)
-    kind = DTYPES.get(whole(node, "output_dtype", 0))
+    to = whole(node, "output_dtype", 0)
+    kind = DTYPES.get(to)
+    if to and kind is None:
+        raise node.refusal(f"makes numbers of type {to} (onnx.TensorProto.DataType); those of whole bytes have a rule.")
     if zero is None:
         zero = np.zeros((), dtype="uint8" if kind is None else str(kind).removeprefix("torch."))
     if zero.dtype.kind not in "iu":
@@ -54,7 +57,8 @@ def refuse_rounding(node: OnnxNode, x: Tensor, scale: Tensor, zero: Tensor | Non
     """Signals are not rounded."""
     raise node.refusal(
         "rounds a value that the network computes from its input. Rounding is nonlinear, and a spiking network rounds "
-        "at its own thresholds; export the network as it was before its activations were quantised. Weights may be."
+        "at its own thresholds; export the network as it was before its activations were quantised. Weights that are "
+        "quantised are read."
     )
 
 

@@ -239,9 +239,11 @@ def _attribute(entry: onnx.AttributeProto, label: str, source: _Source) -> Any:
 def _tensor(tensor: onnx.TensorProto, source: _Source, what: str) -> Tensor:
     dtype, sizes = DTYPES.get(tensor.data_type), list(tensor.dims)
     if dtype is None:
+        named = tensor.data_type in tensor.DataType.values()
+        kind = tensor.DataType.Name(tensor.data_type) if named else str(tensor.data_type)
         raise UnsupportedOp(
-            f"In the ONNX file {source.path}, {what} is of type {tensor.data_type} (onnx.TensorProto.DataType), which "
-            "is not read; the network has to compute in floating-point numbers."
+            f"In the ONNX file {source.path}, {what} is of type {kind} (onnx.TensorProto.DataType), which is not read; "
+            "the network has to compute in floating-point numbers, and quantised weights have to be of whole bytes."
         )
     if any(size < 0 for size in sizes):
         raise source.damaged(f"{what} has the shape {sizes}")

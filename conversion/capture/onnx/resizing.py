@@ -25,9 +25,10 @@ def resize(
     demand(node, antialias=0, keep_aspect_ratio_policy="stretch")
     mode = word(node, "mode", "nearest")
     wanted, factors = _sizes(node, x, scales, sizes)
-    changed = [axis for axis in wanted if wanted[axis] != x.shape[axis]]
-    if not changed:
+    if all(wanted[axis] == x.shape[axis] for axis in wanted):
         return x
+    # Of an axis that keeps its size by a factor other than one the places change as well.
+    changed = [axis for axis in wanted if wanted[axis] != x.shape[axis] or factors[axis] != 1]
     if mode == "nearest":
         return _nearest(node, x, {axis: wanted[axis] for axis in changed}, factors)
     if mode not in ("linear", "cubic"):
@@ -61,15 +62,18 @@ def _sizes(
             if not (value == 1 if as_scales else of_file or of_input):
                 raise node.refusal("resizes the batch, whose samples are apart.")
             continue
-        wanted[axis] = math.floor(size * value) if as_scales else value
+        # In single precision, as every runtime does.
+        wanted[axis] = math.floor(np.float32(size) * np.float32(value)) if as_scales else value
         factors[axis] = float(value) if as_scales else value / size
     check_size(node, [wanted.get(axis, size) for axis, size in enumerate(x.shape)])
     return wanted, factors
 
 
-def _coordinates(node: OnnxNode, size: int, source: int, factor: float) -> Known:
+def _coordinates(node: OnnxNode, size: int, source: int, factor: float | np.float32) -> Known:
     """Where in a source of so many places each of the outputs lies."""
-    mode, at = word(node, "coordinate_transformation_mode", "half_pixel"), np.arange(size)
+    # In single precision, as every runtime does: which of two values is nearest may hang on it.
+    mode, at = word(node, "coordinate_transformation_mode", "half_pixel"), np.arange(size, dtype=np.float32)
+    factor = np.float32(factor)
     if mode == "half_pixel" or (mode == "pytorch_half_pixel" and size > 1):
         return (at + 0.5) / factor - 0.5
     if mode == "half_pixel_symmetric":
@@ -117,16 +121,18 @@ def _interpolated(node: OnnxNode, x: Tensor, wanted: dict[int, int], factors: di
     """By torch's linear operation of one to three axes; None where it computes something else."""
     coordinates, places = word(node, "coordinate_transformation_mode", "half_pixel"), range(2, x.dim())
     out = [wanted.get(axis, x.shape[axis]) for axis in places]
-    name = {1: "linear", 2: "bilinear", 3: "trilinear"}.get(len(out))
-    if name is None:
+    by = [factors.get(axis, 1.0) for axis in places]
+    # torch leaves an axis alone that keeps its size.
+    if not 1 <= len(out) <= 3 or any(out[at] == x.shape[2 + at] and factor != 1 for at, factor in enumerate(by)):
         return None
+    name = {1: "linear", 2: "bilinear", 3: "trilinear"}[len(out)]
     if coordinates == "align_corners":
         return F.interpolate(x, size=out, mode=name, align_corners=True)
     # With one place, half pixels of PyTorch and of ONNX differ.
     if coordinates == "half_pixel" or (coordinates == "pytorch_half_pixel" and min(out) > 1):
-        if any(abs(size - x.shape[axis] * factors[axis]) > 1e-6 for axis, size in wanted.items()):
-            return F.interpolate(x, scale_factor=[factors.get(axis, 1.0) for axis in places], mode=name)
-        return F.interpolate(x, size=out, mode=name, align_corners=False)
+        # The size and the factor, which F.interpolate would compute from each other in another precision.
+        found: Tensor = getattr(torch.ops.aten, f"upsample_{name}{len(out)}d").default(x, out, False, *by)
+        return found
     return None
 
 

@@ -215,9 +215,27 @@ def added_up(a: Tensor, x: Tensor) -> Tensor:
     return a.index_put((torch.tensor([0]), torch.tensor([1])), torch.ones(1), accumulate=True)
 
 
+def rolled(a: Tensor, x: Tensor) -> Tensor:
+    """With two samples nothing moves."""
+    return a.roll(2, 0)
+
+
+def twice_into_one_place(a: Tensor, x: Tensor) -> Tensor:
+    z = torch.zeros_like(a)
+    z[:, [1, 1, 2, 3]] = a
+    return z
+
+
+def copied_into_one_place(a: Tensor, x: Tensor) -> Tensor:
+    return torch.zeros_like(a).index_copy(1, torch.tensor([1, 1, 0, 0]), a)
+
+
 @pytest.mark.parametrize(
     ("function", "said"),
     [
+        (rolled, "does with a sample what its place in the batch says"),
+        (twice_into_one_place, "puts several values into one place"),
+        (copied_into_one_place, "puts several values into one place"),
         (half_written, "reads memory that was never written"),
         (first_sample, "does with a sample what its place in the batch says"),
         (sample_of_a_list, "mixes the samples of a batch"),
@@ -230,6 +248,26 @@ def added_up(a: Tensor, x: Tensor) -> Tensor:
 def test_what_is_refused(function: Forward, said: str) -> None:
     with pytest.raises(UnsupportedOp, match=said):
         capture(Placed(function).eval(), torch.rand(1, 4, 6, 6))
+
+
+class Bytes(nn.Module):
+    """Memory that is written later, before any layer, of an image in bytes."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.Conv2d(3, 2, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        scaled = x.float() / 255
+        turned = torch.empty_like(scaled)
+        turned[:, 0] = scaled[:, 2]
+        turned[:, 1:] = scaled[:, :2]
+        return torch.relu(self.layer(turned))
+
+
+def test_an_image_in_bytes_may_be_written_over() -> None:
+    network, x = Bytes().eval(), torch.randint(0, 256, (3, 3, 4, 4), dtype=torch.uint8)
+    torch.testing.assert_close(capture(network, x[:1]).run(x.float()), network(x))
 
 
 def test_memory_that_is_written_later_may_hold_anything() -> None:

@@ -56,3 +56,19 @@ def test_analog_activations_and_negative_spikes_are_reasons() -> None:
     signed = replace(network.neurons[first], signed=True, threshold=torch.ones(1))
     found = {reason.needs for reason in reasons_against(network.with_neurons({first: signed}))}
     assert second is not first and found == {"negative spikes", "analog values"}
+
+
+def test_weights_behind_weights_and_values_that_are_moved_are_reasons() -> None:
+    def function(net: Any, x: Tensor) -> Tensor:
+        x = net.pointwise(net.depthwise(net.first(x).relu())).relu()
+        return net.last(nn.functional.interpolate(x[:, [1, 0]], scale_factor=2)).flatten(1)
+
+    model = Net(
+        function, first=nn.Conv2d(2, 2, 1), depthwise=nn.Conv2d(2, 2, 3, groups=2), pointwise=nn.Conv2d(2, 2, 1),
+        last=nn.Conv2d(2, 2, 1),
+    )  # fmt: skip
+    found = {(reason.layer, reason.needs) for reason in reasons_against(_network(model, (2, 6, 6)))}
+    assert ("pointwise", "the analog values of 'depthwise'") in found and len(found) == 3
+    assert {needs for _, needs in found if needs.startswith("the operation")} == {
+        "the operation index", "the operation upsample_nearest2d",
+    }  # fmt: skip

@@ -1,4 +1,4 @@
-"""A file of PyTorch's default exporter, which needs onnxscript: what people have who export today."""
+"""Files of PyTorch's exporters: the default, which needs onnxscript, and what the older one writes of attention."""
 
 from __future__ import annotations
 
@@ -55,3 +55,27 @@ def test_a_file_of_the_default_exporter(opset: int, free: bool, tmp_path: Path) 
     )
     graph = capture(path, x[:1])
     torch.testing.assert_close(graph.run(x), network(x), rtol=1e-4, atol=1e-5)
+
+
+class Heads(nn.Module):
+    """Attention, whose scale the older exporter computes from the shape of the query."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.qkv = nn.Linear(8, 24)
+
+    def forward(self, x: Tensor) -> Tensor:
+        q, k, v = self.qkv(x).unflatten(-1, (3, 2, 4)).permute(2, 0, 3, 1, 4)
+        return F.scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(2)
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("free", [False, True], ids=["one sample", "any batch"])
+def test_attention_from_the_older_exporter(free: bool, tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    network, x, path = Heads().eval(), torch.randn(3, 5, 8), tmp_path / "net.onnx"
+    torch.onnx.export(
+        network, (x if free else x[:1],), path, dynamo=False, opset_version=17, input_names=["x"],
+        dynamic_axes={"x": {0: "n"}} if free else None,
+    )  # fmt: skip
+    torch.testing.assert_close(capture(path, x[:1]).run(x), network(x), rtol=1e-4, atol=1e-5)

@@ -219,6 +219,30 @@ def test_a_resize_to_the_size_of_a_batch(tmp_path: Path) -> None:
     assert operations(graph) == ["upsample_bilinear2d"]
 
 
+@pytest.mark.parametrize(
+    ("mode", "places", "scales", "side"),
+    [
+        ("nearest", "asymmetric", (1 / 3, 1 / 3), 9), ("nearest", "asymmetric", (0.8, 0.8), 8),
+        ("linear", "half_pixel", (0.7, 0.7), 10), ("linear", "half_pixel", (9 / 7, 9 / 7), 7),
+        ("cubic", "half_pixel", (0.9, 0.9), 10), ("linear", "half_pixel", (1.1, 2), 8),
+        ("cubic", "half_pixel", (1.1, 2), 8),
+    ],
+)  # fmt: skip
+def test_sizes_and_places_of_a_resize_are_those_of_single_precision(
+    mode: str, places: str, scales: tuple[float, float], side: int, tmp_path: Path
+) -> None:
+    """0.7 of 10 places are 7, as in every runtime, and 6 where the scale of the file is read in double precision.
+
+    The axis that grows by 1.1 from 8 places has 8 again, and they lie elsewhere.
+    """
+    resize = node(
+        "Resize", ["x", "", "by"], mode=mode, coordinate_transformation_mode=places,
+        **({"nearest_mode": "floor"} if mode == "nearest" else {}),
+    )  # fmt: skip
+    constants = {"by": np.array([1, 1, *scales], np.float32)}
+    same_as_onnxruntime(written(tmp_path, model([resize], ("n", 2, side, side), constants)), (2, side, side))
+
+
 @pytest.mark.parametrize("opset", [22, 23, 24, 25])
 def test_new_opsets(opset: int, tmp_path: Path) -> None:
     """Those that PyTorch's exporter can be asked for, but for two that onnxruntime may not know yet."""

@@ -86,3 +86,13 @@ def test_quantised_activations_are_refused(nodes: list[Any], said: str, tmp_path
     with pytest.raises(UnsupportedOp) as caught:
         capture(path, torch.ones(1, 4))
     assert said in str(caught.value) and "export" in str(caught.value)
+
+
+def test_types_that_are_no_whole_bytes_are_refused_by_number(tmp_path: Path) -> None:
+    """`output_dtype` of an opset of 21 may say a type of four bits, where there is no zero point that says it."""
+    nodes = [node("QuantizeLinear", ["w", "one scale"], ["q"], output_dtype=onnx.TensorProto.INT4),
+             node("DequantizeLinear", ["q", "one scale"], ["d"]), node("Add", ["x", "d"])]  # fmt: skip
+    made = model(nodes, ("n", 4), {"w": numbers(1, 4), **POINTS})
+    made.opset_import[0].version = 21
+    with pytest.raises(UnsupportedOp, match="makes numbers of type 22"):
+        capture(written(tmp_path, made), torch.ones(1, 4))
