@@ -212,4 +212,4 @@ def test_they_are_listed_with_where_they_come_from(run: Run) -> None:
     assert code == 0
     assert {f"{task}  (plug-in strangers 1.0)" for task in PAIRS} <= set(printed.splitlines())
     _, printed = run("doctor", "--task", "signs", "--data-root", "data", "--weights", "weights")
-    assert "task signs: ready\n  without weights: yolov2_light, yolov2_mini\n" in printed
+    assert "task signs: its data are there\n  without weights: yolov2_light, yolov2_mini\n" in printed
