@@ -17,6 +17,9 @@ from conversion.capture.onnx.known import check_size
 from conversion.capture.onnx.reading import OnnxNode
 from conversion.capture.onnx.rules import Known, demand, is_known_size, listed, numbers, real, rule, whole, word
 
+LONGEST = 2**16
+"""The most places of an axis that is resized: an honest image has fewer, and each is listed with its taps."""
+
 
 @rule("Resize", known=("roi", "scales", "sizes"))
 def resize(
@@ -64,6 +67,8 @@ def _sizes(
             continue
         # In single precision, as every runtime does.
         wanted[axis] = math.floor(np.float32(size) * np.float32(value)) if as_scales else value
+        if not 0 < wanted[axis] <= LONGEST:
+            raise node.refusal(f"resizes an axis to {wanted[axis]:,} places; 1 to {LONGEST:,} are taken.")
         factors[axis] = float(value) if as_scales else value / size
     check_size(node, [wanted.get(axis, size) for axis, size in enumerate(x.shape)])
     return wanted, factors

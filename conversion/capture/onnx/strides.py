@@ -8,7 +8,7 @@ same places of its own, which is what is looked for here.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
@@ -22,8 +22,8 @@ from conversion.errors import BenchmarkError
 
 DEEPEST = 32
 """Nodes from the first size to the places that are followed; exporters write about ten."""
-MOST = 2**24
-"""Numbers that places are computed from, all together."""
+MOST = 2**26
+"""Numbers that the places of a file are computed from, all together."""
 
 
 def with_views_by_strides(
@@ -31,7 +31,7 @@ def with_views_by_strides(
 ) -> list[OnnxNode]:
     """The nodes with every view by strides as one; those that nobody reads any more are gone."""
     places = _Places({name: node for node in nodes for name in node.outputs}, constants, given)
-    return read_nodes([places.as_view(node) for node in nodes], outputs)
+    return read_nodes([places.as_view(node) for node in read_nodes(nodes, outputs)], outputs)
 
 
 @rule("AsStrided")
@@ -57,6 +57,7 @@ class _Places:
     made: Mapping[str, OnnxNode]
     constants: Mapping[str, Tensor]
     given: GraphInput
+    computations: dict[int, _Computation] = field(default_factory=dict)
 
     def as_view(self, node: OnnxNode) -> OnnxNode:
         """The node as a view by strides where it is one."""
@@ -83,7 +84,7 @@ class _Places:
 
     def _values(self, name: str, batch: int) -> Known | None:
         """The whole numbers of a value for a batch; None where it is no such, or depends on more than the batch."""
-        found = _Computation(self, batch).value(name)
+        found = self.computations.setdefault(batch, _Computation(self, batch)).value(name)
         return None if found is None or found.dtype.kind not in "iu" else found.astype(np.int64)
 
 

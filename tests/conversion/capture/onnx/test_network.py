@@ -350,6 +350,10 @@ def test_an_operator_without_a_rule_is_named(tmp_path: Path) -> None:
         ([node("Equal", ["x", "c"], ["e"]), node("Cast", "e", to=1)], {"c": numbers(4)}, "node 'Equal_number_0' has"),
         ([node("Reshape", ["x", "t"])], {"t": whole(3, 7)}, r"cannot be computed for inputs of shape"),
         (
+            [node("Resize", ["x", "", "s"], mode="cubic")], {"s": np.array([1, 2**21], np.float32)},
+            "places; 1 to 65,536 are taken",
+        ),
+        (
             [node("Resize", ["x", "", "s"], coordinate_transformation_mode="tf_crop_and_resize")],
             {"s": np.array([1, 2], np.float32)}, "has coordinate_transformation_mode = 'tf_crop_and_resize'",
         ),
