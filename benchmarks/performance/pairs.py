@@ -18,7 +18,7 @@ from benchmarks.performance.chosen import NETWORKS, smooth
 from benchmarks.performance.models import settled
 from conversion import SpikingNetwork, capture, convert, simulate
 from conversion.capture.graph import ConversionGraph
-from conversion.capture.roles import Role, aten, packet
+from conversion.capture.roles import Role, arguments, aten, packet
 from conversion.counting.operations import KINDS
 
 
@@ -83,7 +83,7 @@ def pairs(network: SpikingNetwork, spikes: dict[str, float]) -> Iterator[Pair]:
 
 
 def _groups(conv: fx.Node) -> int:
-    return int(conv.args[6]) if len(conv.args) > 6 else 1  # type: ignore[arg-type]
+    return int(arguments(conv)["groups"])
 
 
 def _is_pointwise(graph: ConversionGraph, conv: fx.Node) -> bool:

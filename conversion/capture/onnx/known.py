@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import operator
 from collections.abc import Callable, Sequence
-from functools import reduce
+from functools import reduce, wraps
 from typing import Any
 
 import numpy as np
@@ -23,11 +23,21 @@ KNOWN: dict[str, Callable[..., Known | None]] = {}
 
 
 def known(*operators: str) -> Callable[[Callable[..., Known | None]], Callable[..., Known | None]]:
-    """Decorator that files a function of a node and its known inputs; None says that it cannot be known by numpy."""
+    """Decorator that files a function of a node and its known inputs; None says that it cannot be known by numpy.
+
+    What it gives is whole numbers again where no symbol is left.
+    """
 
     def file(function: Callable[..., Known | None]) -> Callable[..., Known | None]:
-        KNOWN.update(dict.fromkeys(operators, function))
-        return function
+        @wraps(function)
+        def settled(*args: Any) -> Known | None:
+            found = function(*args)
+            if found is None or found.dtype != object:
+                return found
+            return as_known(list(found.reshape(-1)), found.shape)
+
+        KNOWN.update(dict.fromkeys(operators, settled))
+        return settled
 
     return file
 
@@ -58,8 +68,7 @@ def _elementwise(function: Callable[..., Any], exact: Callable[..., Any]) -> Cal
         check_size(node, np.broadcast_shapes(*(array.shape for array in inputs)), *inputs)
         if all(array.dtype != object for array in inputs):
             return np.asarray(function(*inputs))
-        found = np.asarray(np.frompyfunc(exact, len(inputs), 1)(*inputs), dtype=object)
-        return as_known(list(found.reshape(-1)), found.shape)
+        return np.asarray(np.frompyfunc(exact, len(inputs), 1)(*inputs), dtype=object)
 
     return compute
 
@@ -80,7 +89,7 @@ for _name, _function, _exact in (
     ("Ceil", np.ceil, lambda size: size), ("Sqrt", np.sqrt, lambda size: size**0.5),
     ("Identity", lambda value: value, lambda size: size),
 ):  # fmt: skip
-    KNOWN[_name] = _elementwise(_function, _exact)
+    known(_name)(_elementwise(_function, _exact))
 
 
 @known("Mod")
@@ -93,8 +102,7 @@ def modulo(node: OnnxNode, a: Known, b: Known) -> Known:
 @known("Where")
 def where(node: OnnxNode, condition: Known, a: Known, b: Known) -> Known:
     check_size(node, np.broadcast_shapes(condition.shape, a.shape, b.shape), condition, a, b)
-    chosen = np.where(condition.astype(bool), a, b)
-    return as_known(list(chosen.reshape(-1)), chosen.shape) if chosen.dtype == object else chosen
+    return np.where(condition.astype(bool), a, b)
 
 
 @known("Cast")
@@ -122,8 +130,7 @@ def size(node: OnnxNode, value: Any) -> Known:
 def gather(node: OnnxNode, value: Known, indices: Known) -> Known:
     axis = whole(node, "axis", 0) % max(1, value.ndim)
     check_size(node, [*value.shape[:axis], *indices.shape, *value.shape[axis + 1 :]], value)
-    found = np.asarray(np.take(value, indices.astype(np.int64), axis=whole(node, "axis", 0)), dtype=value.dtype)
-    return as_known(list(found.reshape(-1)), found.shape) if value.dtype == object else found
+    return np.asarray(np.take(value, indices.astype(np.int64), axis=whole(node, "axis", 0)), dtype=value.dtype)
 
 
 @known("Concat")
@@ -143,8 +150,7 @@ def cut(
     for axis, start, end, step in zip(along, numbers(starts), numbers(ends), by, strict=False):
         # Running backwards, an end before the beginning is none.
         where_cut[axis] = slice(start, None if step < 0 and end < -value.shape[axis] else end, step)
-    found = value[tuple(where_cut)]
-    return as_known(list(found.reshape(-1)), found.shape) if value.dtype == object else found
+    return value[tuple(where_cut)]
 
 
 @known("Squeeze")
