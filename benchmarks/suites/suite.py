@@ -125,6 +125,9 @@ class Entry(BaseModel):
     limit: int | None = Field(
         default=None, ge=1, description="the first test samples of one fixed shuffle; all when left out"
     )
+    calibration: int | None = Field(
+        default=None, ge=1, description="training samples that a conversion may look at; the suite's when left out"
+    )
 
     def named_methods(self) -> list[tuple[str, dict[str, Any]]]:
         """Name and options of every method."""
@@ -200,7 +203,7 @@ class Suite(BaseModel):
                             for seed in entry.seeds if timed else [0]:
                                 cell = Cell(
                                     task=task, network=network, method=name, options=options, T=T, seed=seed,
-                                    limit=entry.limit, calibration=self.calibration,
+                                    limit=entry.limit, calibration=entry.calibration or self.calibration,
                                 )  # fmt: skip
                                 found.setdefault(cell.id, cell)
         # Cells that share a network follow each other; the full test split comes before parts of it.

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Hashable, Iterable, Mapping
 from functools import cached_property
+from typing import Any
 
 import torch
 from torch import Tensor, fx
 
 from conversion.arguments import named
 from conversion.calibration.histogram import ChannelHistogram
+from conversion.calibration.influence import influences
 from conversion.calibration.inputs import input_batches, network_input
 from conversion.calibration.normal import Moments
 from conversion.capture.graph import ConversionGraph
@@ -18,6 +20,8 @@ from conversion.simulation.frames import NetworkInput, concatenate, input_steps,
 
 # Numbers in a batch of inputs: 32 small images, one large one. Activations then stay near the cores from step to step.
 SWEEP_SIZE = 32 * 3 * 32 * 32
+# Samples whose gradients say how much layers matter.
+INFLUENCED = 128
 
 
 class Calibration:
@@ -66,6 +70,8 @@ class Calibration:
         self.graph = graph
         self.seed = seed
         self._encoded: Calibration | None = None
+        # What searches of stages found on it, which others that differ in what they choose from it use again.
+        self.findings: dict[Hashable, Any] = {}
         self.inputs = concatenate(batches)
         self.mean_inputs = mean_input(self.inputs)
         values = (batch if isinstance(batch, Tensor) else batch.values for batch in (self.inputs, *others))
@@ -134,6 +140,12 @@ class Calibration:
                 add(node, seen[source])
         means = {node: (total / count, squares / count) for node, (count, total, squares) in sums.items()}
         return {node: Moments(mean, (square - mean**2).clamp(min=0).sqrt()) for node, (mean, square) in means.items()}
+
+    @cached_property
+    def influences(self) -> Mapping[fx.Node, float]:
+        """How much an error of each layer changes the ANN's answer; see `conversion.calibration.influence`."""
+        batches = self.mean_inputs[:INFLUENCED].split(self.pass_batch)
+        return influences(self.graph, batches, torch.Generator().manual_seed(self.seed))
 
     @cached_property
     def maxima(self) -> dict[fx.Node, Tensor]:

@@ -30,8 +30,11 @@ class Phase(WindowCode):
         count = T * self.levels
         sizes = 2.0 ** (torch.arange(1 - count, 1, dtype=value.dtype, device=value.device) / self.per_octave)
         edges = torch.cat([sizes[:1] / 2, (sizes[1:] + sizes[:-1]) / 2])
+        # In the order in which the values lie in memory: `bucketize` would copy others, and answer in another order.
+        order = sorted(range(value.dim()), key=value.stride, reverse=True)
+        ratios = (value.abs() / threshold).permute(order).contiguous()
         # 0 is silence, then the amplitudes from the smallest to the largest.
-        chosen = torch.bucketize((value.abs() / threshold).contiguous(), edges)
+        chosen = torch.bucketize(ratios, edges, out_int32=True).permute([order.index(axis) for axis in range(len(order))])
         worth = torch.cat([sizes.new_zeros(1), sizes])[chosen] * threshold
         step = torch.where(chosen > 0, (count - chosen) % T + 1, 0)
         return step.to(torch.int16), torch.sign(value) * worth

@@ -73,22 +73,28 @@ class HeldValue(Coded):
         return CodedNeurons(Held(), self.wait, self.phi, "every", self.energy)
 
 
-@METHODS.register("held_tuned")
-class HeldTuned(HeldValue):
-    """Ours: the same, with thresholds, biases and weights tuned to the ANN's own answers; no labels either.
-
-    One step of it, with no exit, is the quantised network with the levels of a burst, tuned alike.
-    """
+class Tuned(Coded):
+    """A method whose network is tuned to the ANN's own answers, without labels, once its neurons are fitted."""
 
     target: float | None = Field(
         default=None, gt=0, allow_inf_nan=False,
-        description="share of the ANN's energy beyond which tuning charges for it; null is that of `held`",
+        description="share of the ANN's energy beyond which tuning charges for it; null is what it takes untuned",
     )  # fmt: skip
     iterations: Iterations = 500
 
     def coded(self) -> tuple[Stage, ...]:
         tuning = Tuning(self.target, self.iterations)
         return (self.neurons(), tuning) if self.exit is None else (self.neurons(), tuning, ConfidentExit(self.exit))
+
+
+@METHODS.register("held_tuned")
+class HeldTuned(Tuned, HeldValue):
+    """Ours: the same, with thresholds, biases and weights tuned to the ANN's own answers; no labels either.
+
+    One step of it, with no exit, is the quantised network with the levels of a burst, tuned alike.
+    """
+
+    exit: Exit = 0.99
 
 
 @METHODS.register("phase")
@@ -99,7 +105,7 @@ class PhaseCode(Coded):
     each are `per_octave` to an octave.
     """
 
-    energy: Energy = 0.003
+    energy: Energy = 0.1
     per_octave: int = Field(default=8, ge=1, le=64, description="amplitudes between a value and its half")
     levels: int = Field(default=5, ge=1, description="amplitudes of each step")
 
@@ -108,14 +114,11 @@ class PhaseCode(Coded):
 
 
 @METHODS.register("phase_tuned")
-class PhaseTuned(PhaseCode):
-    """Ours: the same, with thresholds, biases and weights tuned to the ANN's own answers; no labels either."""
+class PhaseTuned(Tuned, PhaseCode):
+    """Ours: the same, with thresholds, biases and weights tuned to the ANN's own answers; no labels either.
 
-    iterations: Iterations = 300
-
-    def coded(self) -> tuple[Stage, ...]:
-        (first, *others) = super().coded()
-        return (first, Tuning(None, self.iterations), *others)
+    With a target, tuning charges for spikes beyond it, and values become silent that the answer can do without.
+    """
 
 
 @METHODS.register("bit_serial")
@@ -125,7 +128,7 @@ class BitSerial(Coded):
     What it computes is a network quantised to 2^T levels, or to the 2^(T+1) of both signs.
     """
 
-    energy: Energy = 0.005
+    energy: Energy = 0.02
     signed: bool = Field(default=True, description="digits -1, 0 and 1, of which fewer are needed")
     wait: Waits = "window"
 
@@ -137,7 +140,7 @@ class BitSerial(Coded):
 class SigmaDelta(Coded):
     """Ours: each step sends the power of two that is nearest to the error of the value held; layers wait one step."""
 
-    energy: Energy = 0.005
+    energy: Energy = 0.05
     levels: Levels = 6
     wait: Waits = 1
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
@@ -19,7 +20,7 @@ from conversion.simulation.frames import running_means
 from conversion.simulation.network import SpikingNetwork
 from conversion.simulation.neuron import Neuron
 from conversion.simulation.schedules import TimeSeries, sweep
-from conversion.stages.base import channel_mean, neurons_of, require_activations, spike_train
+from conversion.stages.base import neurons_of, require_activations, spike_train
 from conversion.stages.energy_aware import relative_fan_out
 
 Wait = int | Literal["window"]
@@ -29,11 +30,14 @@ Reading = Literal["every", "last"]
 LARGEST, RATIO, SHARE = 1.6, 1.18, 0.28
 # Ratios of the thresholds of two consecutive steps, where they fall from step to step.
 FALLS = {2: (1.5, 2.0, 3.0, 4.0), 3: (1.5, 2.0, 3.0)}
-# Positions of each channel that candidates are tried on.
-POSITIONS = 2048
+# Positions of each channel that candidates are tried on, and that biases are corrected on: the mean error of so many is
+# known to a hundredth of its spread.
+POSITIONS, CORRECTED = 2048, 16_384
 # A dead channel's largest activation.
 LEAST = 1e-3
 CORRECTION, ROUNDS = 0.7, 2
+# The log of the largest factor by which the influence of a layer changes its weight of energy.
+MOST = math.log(8)
 # Compiling saves some 30 ns for each update of a coded neuron, ten times what `worth_compiling` counts with.
 SAVES = 10
 # lambda_t and w_t where the value after every step is read: an early step has to be cheap, since many samples take no
@@ -48,10 +52,12 @@ class CodedNeurons:
     The input of a layer is what the layers before it, fitted already, hold at each step, so that a layer makes up for
     their errors. By channel its thresholds are the candidates that minimise, over positions drawn at random,
 
-        sum_t w_t MSE(h_t, a) / E[a^2] + sum_t lambda_t f / F E[spikes in step t],
+        sum_t w_t MSE(h_t, a) / E[a^2] + sum_t lambda_t r f / F E[spikes in step t],
 
     with h_t the value held after step t, a the ANN's activation, E[a^2] over the whole layer, f the mean fan-out of the
-    channel's neurons and F the mean over layers of their mean fan-out. Then biases d_t are added to the currents that
+    channel's neurons, F the mean over layers of their mean fan-out, and r the inverse of the layer's influence on the
+    answer, with a geometric mean of 1 over layers and between 1 / 8 and 8: where errors do harm, energy counts for less
+    (`conversion.calibration.influence`). Then biases d_t are added to the currents that
     bring the mean of what is read to the mean of a: twice d_t += 0.7 (mean a - mean h_t).
 
     Attributes:
@@ -74,23 +80,33 @@ class CodedNeurons:
     def __call__(self, network: SpikingNetwork, calibration: Calibration) -> SpikingNetwork:
         graph, T = network.graph, network.T
         require_activations(graph, calibration)
-        fan_outs = relative_fan_out(graph)
+        prices = self._prices(calibration)
         inputs = calibration.mean_inputs[: self.samples]
         activations = Activations(graph, inputs.split(calibration.sweep_batch))
         generator = torch.Generator().manual_seed(calibration.seed)
         neurons = {node: self._unfitted(graph, node, T) for node in graph.firing}
-        fast = worth_compiling(SAVES * self._steps(T) * len(inputs) * neurons_of(graph), graph.example.device)
+        fast = worth_compiling(SAVES * T * len(inputs) * neurons_of(graph), graph.example.device)
         network = replace(network, nonlinear="instantaneous").with_neurons(neurons)
 
         def spike(node: fx.Node, currents: TimeSeries) -> TimeSeries:
             axis, targets = graph.channel_axis(node), activations(node)
             known = [waited(batch, neurons[node].wait) for batch in currents]
-            neurons[node] = self._fitted(neurons[node], known, targets, axis, T, fan_outs[node], generator, fast)
+            neurons[node] = self._fitted(neurons[node], known, targets, axis, T, prices[node], generator)
             return [spike_train(neurons[node], T, axis, batch, fast) for batch in known]
 
         with torch.no_grad():
             sweep(network, [running_means(steps) for steps in calibration.sweeps(T, self.samples)], T, spike)
         return network.with_neurons(neurons)
+
+    def _prices(self, calibration: Calibration) -> dict[fx.Node, Tensor]:
+        """r f / F of every channel, by layer."""
+        fan_outs = relative_fan_out(calibration.graph)
+        if not self.energy:
+            return dict(fan_outs)
+        logarithms = {node: -math.log(max(influence, 1e-300)) for node, influence in calibration.influences.items()}
+        mean = sum(logarithms.values()) / len(logarithms)
+        factors = {node: math.exp(min(max(found - mean, -MOST), MOST)) for node, found in logarithms.items()}
+        return {node: factors[node] * fan_out for node, fan_out in fan_outs.items()}
 
     def _unfitted(self, graph: ConversionGraph, node: fx.Node, T: int) -> Neuron:
         function = graph.activation(node)
@@ -100,29 +116,25 @@ class CodedNeurons:
 
     def _fitted(
         self, neuron: Neuron, currents: Sequence[Sequence[Tensor]], targets: Sequence[Tensor], axis: int, T: int,
-        fan_out: Tensor, generator: torch.Generator, fast: bool,
+        price: Tensor, generator: torch.Generator,
     ) -> Neuron:  # fmt: skip
         """The neuron with thresholds and biases for its currents, by batch and step, and its targets, by batch."""
-        wanted = torch.cat([_rows(target, axis) for target in targets])
-        largest = wanted.abs().amax(0).clamp(min=LEAST)
-        drawn = torch.randperm(len(wanted), generator=generator)[:POSITIONS].to(wanted.device)
-        series = [torch.cat([_rows(batch[t], axis) for batch in currents])[drawn] for t in range(T)]
-        thresholds = self._thresholds(neuron, series, wanted[drawn], largest, T, fan_out.to(wanted))
+        largest = torch.stack([_rows(target, axis).abs().amax(0) for target in targets]).amax(0).clamp(min=LEAST)
+        drawn = torch.randperm(sum(_positions(target, axis) for target in targets), generator=generator)[:CORRECTED]
+        wanted = _drawn(targets, axis, drawn)
+        series = [_drawn([batch[t] for batch in currents], axis, drawn) for t in range(T)]
+        few = [current[:POSITIONS] for current in series]
+        thresholds = self._thresholds(neuron, few, wanted[:POSITIONS], largest, T, price.to(wanted))
         neuron = replace(neuron, threshold=thresholds, bias=torch.zeros_like(thresholds))
-        mean = wanted.mean(0, dtype=torch.float64)
         for first in range(T) if self.reading == "every" else [0]:
             read = first if self.reading == "every" else T - 1
             for _ in range(ROUNDS):
                 # Later steps do not change what is held at this one.
-                held = [[spike_train(neuron, T, axis, batch[: read + 1], fast)[-1]] for batch in currents]
+                held = spike_train(neuron, T, 1, series[: read + 1])[-1]
                 bias = neuron.bias.clone()
-                bias[first : read + 1] += CORRECTION * (mean - channel_mean(held, axis)).to(bias.dtype)
+                bias[first : read + 1] += CORRECTION * (wanted - held).mean(0, dtype=torch.float64).to(bias.dtype)
                 neuron = replace(neuron, bias=bias)
         return neuron
-
-    def _steps(self, T: int) -> int:
-        """How many steps of a layer are simulated to fit it."""
-        return T + ROUNDS * (T * (T + 1) // 2 if self.reading == "every" else T)
 
     def _weights(self, T: int) -> tuple[tuple[float, ...], tuple[float, ...]]:
         """lambda_t and w_t of steps 1..T."""
@@ -137,7 +149,7 @@ class CodedNeurons:
         return tuple(self.energy * energy for energy in energies), weights
 
     def _thresholds(
-        self, neuron: Neuron, series: Sequence[Tensor], wanted: Tensor, largest: Tensor, T: int, fan_out: Tensor
+        self, neuron: Neuron, series: Sequence[Tensor], wanted: Tensor, largest: Tensor, T: int, price: Tensor
     ) -> Tensor:
         """The best candidate of every channel, shape (T, channels), for currents and targets of shape (n, channels)."""
         power = wanted.square().mean().clamp(min=1e-12)
@@ -153,7 +165,7 @@ class CodedNeurons:
                 if weight:
                     cost += weight * (held - wanted).square().mean(0) / power
                 if energy:
-                    cost += energy * fan_out * spikes.mean(0)
+                    cost += energy * price * spikes.mean(0)
             better = cost < best
             best = torch.where(better, cost, best)
             chosen = torch.where(better, thresholds, chosen)
@@ -206,6 +218,22 @@ def candidates(code: Code, T: int, phi: int) -> Iterator[tuple[float, ...]]:
         share *= RATIO
 
 
+def _positions(values: Tensor, axis: int) -> int:
+    return values.numel() // values.shape[axis]
+
+
 def _rows(values: Tensor, axis: int) -> Tensor:
-    """Channels last, all other axes in one; float32 at least."""
-    return values.movedim(axis, -1).flatten(0, -2).to(torch.promote_types(values.dtype, torch.float32))
+    """Channels last, all other axes in one."""
+    return values.movedim(axis, -1).flatten(0, -2)
+
+
+def _drawn(batches: Sequence[Tensor], axis: int, drawn: Tensor) -> Tensor:
+    """Positions of all batches by their numbers, in that order; shape (n, channels), float32 at least."""
+    parts, order, start = [], [], 0
+    for values in batches:
+        inside = (drawn >= start) & (drawn < start + _positions(values, axis))
+        parts.append(_rows(values, axis)[(drawn[inside] - start).to(values.device)])
+        order.append(inside.nonzero().squeeze(1))
+        start += _positions(values, axis)
+    rows = torch.cat(parts)[torch.cat(order).argsort().to(parts[0].device)]
+    return rows.to(torch.promote_types(rows.dtype, torch.float32))

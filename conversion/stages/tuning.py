@@ -31,6 +31,8 @@ RATES = {"threshold": 1e-2, "bias": 2e-3, "weight": 1e-4}
 ERRORS, TAKEN = (0.5, 0.8, 1.0), (1.0, 0.25, 0.12)
 # Pixels by which images are shifted.
 SHIFT = 4
+# The number of a window's spikes has the gradient of that of n |u| / (|u| + SILENT), u the value in thresholds.
+SILENT = 0.1
 
 
 @dataclass(frozen=True)
@@ -47,8 +49,9 @@ class Tuning:
     shifted by up to four pixels at random.
 
     That is for held values of causal neurons. Where all layers wait for their whole input, in another code, there is
-    one answer and one pass, the value held at the end has the gradient of the value itself within the reach of the
-    code, and energy has none: the number of spikes hardly depends on the amplitudes that they have.
+    one answer and one pass, and the value held at the end has the gradient of the value itself within the reach of the
+    code. What its n spikes cost hardly depends on anything but whether there are any, and values near zero are those
+    that may become silent: n has the gradient of n |u| / (|u| + 0.1), with u the value in thresholds.
 
     Attributes:
         target: E_target; None is the energy of the network as it is.
@@ -222,10 +225,13 @@ class _Parameters:
         value = neuron.activation(current + self.biases[node][0])
         with torch.no_grad():
             spelt = list(neuron.code.spell([value] * T, [threshold] * T, neuron.phi, rectified=not neuron.leaky))
-            spent = sum(((spikes * self.prices[node]).sum() for _, spikes in spelt), torch.zeros(()))
+            spikes = torch.stack([sent for _, sent in spelt]).sum(0)
             level = spelt[-1][0] / threshold
             within = value.abs() <= neuron.code.reach(T, neuron.phi) * threshold
         units = value / threshold
+        size = units.abs()
+        soft = spikes * size / (size + SILENT)
+        spent = ((soft + (spikes - soft).detach()) * self.prices[node]).sum()
         return threshold * torch.where(within, units + (level - units).detach(), level), spent
 
     @torch.no_grad()
