@@ -76,9 +76,9 @@ class SomeWait(CodedNeurons):
 
     waits: Callable[[float], bool] = lambda place: True
 
-    def _unfitted(self, graph: ConversionGraph, node: fx.Node, T: int) -> Neuron:
+    def unfitted(self, graph: ConversionGraph, node: fx.Node, T: int) -> Neuron:
         place = graph.firing.index(node) / (len(graph.firing) - 1)
-        return replace(super()._unfitted(graph, node, T), wait=int(self.waits(place)))
+        return replace(super().unfitted(graph, node, T), wait=int(self.waits(place)))
 
 
 @dataclass(frozen=True)
@@ -95,7 +95,7 @@ class Refitted:
         graph, T, generator = network.graph, network.T, torch.Generator().manual_seed(calibration.seed)
         inputs = graph.cast(calibration.mean_inputs[: self.neurons.samples])
         analog, coded = graph.start(inputs), graph.start(inputs)
-        prices, found, weights = self.neurons._prices(calibration), {}, {}
+        prices, found, weights = self.neurons.prices(calibration), {}, {}
         after: set[fx.Node] = set()
         with torch.no_grad():
             for node in graph.body:
@@ -104,10 +104,8 @@ class Refitted:
                     after.add(node)
                 if node in graph.firing:
                     axis, known = graph.channel_axis(node), [coded[node.all_input_nodes[0]]] * T
-                    neuron = self.neurons._unfitted(graph, node, T)
-                    found[node] = self.neurons._fitted(
-                        neuron, [known], [analog[node]], axis, T, prices[node], generator
-                    )
+                    neuron = self.neurons.unfitted(graph, node, T)
+                    found[node] = self.neurons.fitted(neuron, [known], [analog[node]], axis, T, prices[node], generator)
                     coded[node] = spike_train(found[node], T, axis, known)[-1]
                     after.add(node)
                     continue

@@ -32,9 +32,10 @@ class Phase(WindowCode):
         edges = torch.cat([sizes[:1] / 2, (sizes[1:] + sizes[:-1]) / 2])
         # In the order in which the values lie in memory: `bucketize` would copy others, and answer in another order.
         order = sorted(range(value.dim()), key=value.stride, reverse=True)
+        back = [order.index(axis) for axis in range(len(order))]
         ratios = (value.abs() / threshold).permute(order).contiguous()
         # 0 is silence, then the amplitudes from the smallest to the largest.
-        chosen = torch.bucketize(ratios, edges, out_int32=True).permute([order.index(axis) for axis in range(len(order))])
+        chosen = torch.bucketize(ratios, edges, out_int32=True).permute(back)
         worth = torch.cat([sizes.new_zeros(1), sizes])[chosen] * threshold
         step = torch.where(chosen > 0, (count - chosen) % T + 1, 0)
         return step.to(torch.int16), torch.sign(value) * worth

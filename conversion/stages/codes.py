@@ -80,25 +80,25 @@ class CodedNeurons:
     def __call__(self, network: SpikingNetwork, calibration: Calibration) -> SpikingNetwork:
         graph, T = network.graph, network.T
         require_activations(graph, calibration)
-        prices = self._prices(calibration)
+        prices = self.prices(calibration)
         inputs = calibration.mean_inputs[: self.samples]
         activations = Activations(graph, inputs.split(calibration.sweep_batch))
         generator = torch.Generator().manual_seed(calibration.seed)
-        neurons = {node: self._unfitted(graph, node, T) for node in graph.firing}
+        neurons = {node: self.unfitted(graph, node, T) for node in graph.firing}
         fast = worth_compiling(SAVES * T * len(inputs) * neurons_of(graph), graph.example.device)
         network = replace(network, nonlinear="instantaneous").with_neurons(neurons)
 
         def spike(node: fx.Node, currents: TimeSeries) -> TimeSeries:
             axis, targets = graph.channel_axis(node), activations(node)
             known = [waited(batch, neurons[node].wait) for batch in currents]
-            neurons[node] = self._fitted(neurons[node], known, targets, axis, T, prices[node], generator)
+            neurons[node] = self.fitted(neurons[node], known, targets, axis, T, prices[node], generator)
             return [spike_train(neurons[node], T, axis, batch, fast) for batch in known]
 
         with torch.no_grad():
             sweep(network, [running_means(steps) for steps in calibration.sweeps(T, self.samples)], T, spike)
         return network.with_neurons(neurons)
 
-    def _prices(self, calibration: Calibration) -> dict[fx.Node, Tensor]:
+    def prices(self, calibration: Calibration) -> dict[fx.Node, Tensor]:
         """r f / F of every channel, by layer."""
         fan_outs = relative_fan_out(calibration.graph)
         if not self.energy:
@@ -108,13 +108,14 @@ class CodedNeurons:
         factors = {node: math.exp(min(max(found - mean, -MOST), MOST)) for node, found in logarithms.items()}
         return {node: factors[node] * fan_out for node, fan_out in fan_outs.items()}
 
-    def _unfitted(self, graph: ConversionGraph, node: fx.Node, T: int) -> Neuron:
+    def unfitted(self, graph: ConversionGraph, node: fx.Node, T: int) -> Neuron:
+        """The neuron that takes an activation's place, with a threshold of 1."""
         function = graph.activation(node)
         one = torch.ones(1, device=graph.example.device)
         wait = T if self.wait == "window" else self.wait
         return Neuron(one, self.phi, 0 * one, slope=function.slope, code=self.code, wait=wait, ceiling=function.ceiling)
 
-    def _fitted(
+    def fitted(
         self, neuron: Neuron, currents: Sequence[Sequence[Tensor]], targets: Sequence[Tensor], axis: int, T: int,
         price: Tensor, generator: torch.Generator,
     ) -> Neuron:  # fmt: skip

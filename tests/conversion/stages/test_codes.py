@@ -30,7 +30,6 @@ from conversion.stages import (
     WeightCalibration,
 )
 from conversion.stages.codes import Activations, Reading, Wait, candidates
-from conversion.stages.energy_aware import relative_fan_out
 from conversion.stages.energy_target import measure
 from conversion.stages.straight_through import HeldSteps
 from conversion.stages.tuning import TAKEN, _Parameters, augmented
@@ -80,11 +79,12 @@ def test_thresholds_of_held_values_fall() -> None:
 def test_the_best_candidate_is_chosen() -> None:
     """In the first layer, on positions that are all looked at, no candidate has a smaller cost."""
     data, T, price = calibration(), 2, 0.03
-    network = CodedNeurons(OneHot(4), energy=price)(SpikingNetwork(graph(), T), data)
+    stage = CodedNeurons(OneHot(4), energy=price)
+    network = stage(SpikingNetwork(graph(), T), data)
     node, currents = graph().firing[0], evaluate(graph().body[0], graph().start(data.mean_inputs))
     rows = currents.movedim(1, -1).flatten(0, -2)
     wanted = rows.relu()
-    fan_out, power = relative_fan_out(graph())[node], wanted.square().mean()
+    fan_out, power = stage.prices(data)[node], wanted.square().mean()
 
     def cost(threshold: Tensor) -> Tensor:
         layer = make_layer(replace(network.neurons[node], threshold=threshold, bias=0 * threshold), T, 1)
