@@ -71,6 +71,18 @@ class Code(ABC):
             held = held + sent.value
             yield held, sent.spikes
 
+    def outcome(self, value: Tensor, threshold: Tensor, T: int, phi: int, rectified: bool) -> tuple[Tensor, Tensor]:
+        """What is held after T steps, and the number of spikes in all, where the value is known from the first step on.
+
+        Args:
+            value: a, of shape (N, ...).
+            threshold: the same at every step.
+            T: number of steps.
+            phi, rectified: as in `send`.
+        """
+        spelt = list(self.spell([value] * T, [threshold] * T, phi, rectified))
+        return spelt[-1][0], torch.stack([spikes for _, spikes in spelt]).sum(0)
+
     @abstractmethod
     def amplitudes(self, t: int, T: int, phi: int) -> tuple[float, float]:
         """Smallest and largest amplitude of one spike of step t, in units of that step's threshold."""
@@ -114,6 +126,10 @@ class WindowCode(Code):
             now = step == t
             held = held + value * now
             yield held, now.to(value.dtype)
+
+    def outcome(self, value: Tensor, threshold: Tensor, T: int, phi: int, rectified: bool) -> tuple[Tensor, Tensor]:
+        step, sent = self.encode(value, threshold, T)
+        return sent, (step > 0).to(sent.dtype)
 
 
 CODES: Registry[type[Code]] = Registry("code")

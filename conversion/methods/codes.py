@@ -120,6 +120,8 @@ class PhaseTuned(Tuned, PhaseCode):
     With a target, tuning charges for spikes beyond it, and values become silent that the answer can do without.
     """
 
+    iterations: Iterations = 300
+
 
 @METHODS.register("bit_serial")
 class BitSerial(Coded):

@@ -224,9 +224,8 @@ class _Parameters:
         threshold = self.thresholds[node][0].exp()
         value = neuron.activation(current + self.biases[node][0])
         with torch.no_grad():
-            spelt = list(neuron.code.spell([value] * T, [threshold] * T, neuron.phi, rectified=not neuron.leaky))
-            spikes = torch.stack([sent for _, sent in spelt]).sum(0)
-            level = spelt[-1][0] / threshold
+            held, spikes = neuron.code.outcome(value, threshold, T, neuron.phi, rectified=not neuron.leaky)
+            level = held / threshold
             within = value.abs() <= neuron.code.reach(T, neuron.phi) * threshold
         units = value / threshold
         size = units.abs()

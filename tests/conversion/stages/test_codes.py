@@ -30,7 +30,7 @@ from conversion.stages import (
     WeightCalibration,
 )
 from conversion.stages.codes import Activations, Reading, Wait, candidates
-from conversion.stages.energy_target import measure
+from conversion.stages.energy_target import CLOSER, FACTORS, measure
 from conversion.stages.straight_through import HeldSteps
 from conversion.stages.tuning import TAKEN, _Parameters, augmented
 from tests.conversion.simulation.test_waiting import coded
@@ -129,6 +129,31 @@ def test_energy_is_a_target() -> None:
         assert measure(network, calibration(24, seed=3))[1] == pytest.approx(target, rel=0.1)
 
 
+def test_targets_share_their_trials(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The weights of the first target are not tried again for the second; only closer ones, and the conversion."""
+    fits: list[float] = []
+    convert_it = CodedNeurons.__call__
+
+    def counted(stage: CodedNeurons, network: SpikingNetwork, data: Calibration) -> SpikingNetwork:
+        fits.append(stage.energy)
+        return convert_it(stage, network, data)
+
+    monkeypatch.setattr(CodedNeurons, "__call__", counted)
+    data = calibration(8)
+    for target in (0.3, 0.4):
+        AtEnergy(CodedNeurons(OneHot(4), energy=0.01), None, target)(SpikingNetwork(graph(), 2), data)
+    first = len(FACTORS) + 2 * len(CLOSER)
+    # Some of the closer ones may be known.
+    assert len(fits) <= 2 * (first + 1) - len(FACTORS)
+    assert set(fits[: len(FACTORS)]) == {0.01 * factor for factor in FACTORS}
+    # After another stage they say nothing.
+    before = len(fits)
+    weights = {node: value for node, value in graph().start(graph().example).items() if node.op == "get_attr"}
+    changed = SpikingNetwork(graph(), 2, weights=weights)
+    AtEnergy(CodedNeurons(OneHot(4), energy=0.01), None, 0.4)(changed, data)
+    assert len(fits) - before > len(FACTORS)
+
+
 @pytest.mark.slow
 def test_a_target_below_what_is_possible_names_the_least() -> None:
     with pytest.raises(InvalidInput, match=r"target of energy is 0\.010 .* takes 0\.\d+ of it"):
@@ -158,6 +183,15 @@ def test_tuning_keeps_to_its_budget() -> None:
     spent = measure(exact, data)[1]
     tuned = Tuning(0.7 * spent, iterations=80)(exact, data)
     assert measure(tuned, data)[1] < 0.85 * spent
+
+
+@pytest.mark.slow
+def test_values_of_a_window_fall_silent_where_energy_is_charged_for() -> None:
+    network = fitted(Phase(4, 4), 3, wait=3)
+    data = calibration(64)
+    spent = measure(network, data)[1]
+    tuned = Tuning(0.7 * spent, iterations=80)(network, data)
+    assert measure(tuned, data)[1] < 0.9 * spent
 
 
 @pytest.mark.parametrize(("code", "T", "wait"), [(Held(), 3, 0), (SignedDigits(), 4, "window")])
