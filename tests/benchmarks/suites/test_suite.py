@@ -45,6 +45,13 @@ def test_a_suite_is_the_product_of_its_lists_with_the_ann_once(tmp_path: Path) -
     ]  # fmt: skip
 
 
+def test_a_block_may_have_its_own_number_of_calibration_samples(tmp_path: Path) -> None:
+    text = MINIMAL.replace("title: Own", "title: Own\ncalibration: 300") + "    calibration: 40\n"
+    suite = load_suite(write(tmp_path, MINIMAL + text.split("entries:\n")[1]))
+    assert {cell.calibration for cell in suite.cells()} == {40, 512}
+    assert {cell.calibration for cell in load_suite(write(tmp_path, text)).cells()} == {40}
+
+
 def test_a_cell_keeps_its_identity_when_another_method_joins_the_suite(tmp_path: Path) -> None:
     before = {cell.id for cell in load_suite(write(tmp_path, MINIMAL)).cells()}
     joined = MINIMAL.replace("[calibration", "[{quantised_ann: {phi: 1}}, calibration")

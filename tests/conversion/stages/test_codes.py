@@ -64,6 +64,11 @@ def distance(network: SpikingNetwork, t: int) -> float:
     return float((simulate(network, inputs).mean(t) - wanted).norm() / (wanted - wanted.mean(0)).norm())
 
 
+def least(network: SpikingNetwork) -> float:
+    """The share of the ANN's energy that operations on analog values take."""
+    return _Parameters(network, calibration(4), math.inf, window=network.waits).first
+
+
 def test_later_steps_refine_what_earlier_ones_say() -> None:
     network = fitted(Held(), 3)
     assert distance(network, 3) < distance(network, 2) < distance(network, 1)
@@ -187,11 +192,10 @@ def test_tuning_keeps_to_its_budget() -> None:
 
 @pytest.mark.slow
 def test_values_of_a_window_fall_silent_where_energy_is_charged_for() -> None:
-    network = fitted(Phase(4, 4), 3, wait=3)
-    data = calibration(64)
-    spent = measure(network, data)[1]
-    tuned = Tuning(0.7 * spent, iterations=80)(network, data)
-    assert measure(tuned, data)[1] < 0.9 * spent
+    """After 80 updates, 8 % less than where it is free; the assertion leaves room for other seeds and kernels."""
+    network, data = fitted(Phase(4, 4), 3, wait=3), calibration(64)
+    free, charged = (Tuning(target, iterations=80)(network, data) for target in (math.inf, 0.01 + least(network)))
+    assert measure(charged, data)[1] < 0.97 * measure(free, data)[1]
 
 
 @pytest.mark.parametrize(("code", "T", "wait"), [(Held(), 3, 0), (SignedDigits(), 4, "window")])
