@@ -188,6 +188,26 @@ def test_the_figures_of_the_readme_are_the_published_ones() -> None:
         assert figures == " | ".join(shown)
 
 
+CODED = re.compile(r"^\| `(\S+)`, T=(\d+)([^|]*)\| (.*) \|$", re.MULTILINE)
+
+
+@pytest.mark.parametrize(("page", "least"), [("README.md", 3), ("docs/codes.md", 12)])
+def test_the_rows_of_codes_are_the_published_ones(page: str, least: int) -> None:
+    """Accuracy (energy in percent) of ResNet-20, and where there are more columns of ResNet-32 as well."""
+    rows = CODED.findall((ROOT / page).read_text())
+    assert len(rows) >= least
+    for method, T, note, line in rows:
+        suite = re.search(r"suite `(\w+)`", note)
+        published = pd.read_csv(ROOT / f"results/published/{suite[1] if suite else 'frontier'}/results.csv")
+        published = published[published["profile"] == "full"].set_index(["network", "method", "T"])
+        cells = [cell.strip() for cell in line.split("|")]
+        for network, cell in zip(["resnet20", "resnet32"], cells[::3], strict=False):
+            if cell:
+                row = published.loc[(network, method, int(T))].iloc[0]
+                energy = 100 * row["energy_unary_mJ"] / row["energy_ann_mJ"]
+                assert cell == f"{row['value']:.2f} ({energy:.1f})", (method, network)
+
+
 def test_the_leaderboard_is_that_of_the_published_results() -> None:
     frames = [pd.read_csv(path) for path in sorted((ROOT / "results/published").glob("*/results.csv"))]
     assert (ROOT / "leaderboard.md").read_text() == leaderboard(pd.concat(frames, ignore_index=True))

@@ -186,3 +186,23 @@ def test_all_at_once_is_step_by_step() -> None:
         assert torch.equal(sent.spikes > 0, step == t)
         held = held + sent.value
     torch.testing.assert_close(held, worth)
+
+
+@pytest.mark.parametrize("code", [Held(), Binary(), SignedDigits(), OneHot(5), Differential(4), Phase(4, 4)])
+def test_the_outcome_is_what_all_steps_come_to(code: Code) -> None:
+    values = torch.linspace(0, 1, 60, dtype=torch.float64)
+    spelt = list(code.spell([values] * 3, [ONE] * 3, 2, rectified=True))
+    held, spikes = code.outcome(values, ONE, 3, 2, rectified=True)
+    assert torch.equal(held, spelt[-1][0])
+    assert torch.equal(spikes, sum((sent for _, sent in spelt), torch.zeros_like(values)))
+
+
+def test_phases_do_not_depend_on_the_order_in_memory() -> None:
+    values = torch.linspace(-1, 1, 2 * 3 * 4 * 5).view(2, 3, 4, 5)
+    code, threshold = Phase(4, 4), torch.rand(3, generator=torch.Generator().manual_seed(0)).add(0.5).view(3, 1, 1)
+    wanted = code.encode(values, threshold, 3)
+    for other in (values.to(memory_format=torch.channels_last), values.transpose(0, 3).contiguous().transpose(0, 3)):
+        found = code.encode(other, threshold, 3)
+        assert all(map(torch.equal, found, wanted))
+        # So that later operations find it in the order of the values.
+        assert found[1].stride() == other.stride()
