@@ -32,7 +32,7 @@ from conversion.simulation.exit_rules import relative_change
 from conversion.simulation.neuron import Neuron
 from conversion.stages import CodedNeurons, Tuning
 from conversion.stages.base import spike_train
-from conversion.stages.energy_target import energy_share
+from conversion.stages.energy_target import energy_of_ann, energy_up_to
 from tasks import TASKS
 
 # Makes a network from a graph and its calibration set.
@@ -134,10 +134,6 @@ def _refit(node: fx.Node, wanted: Tensor, coded: Values, generator: torch.Genera
     return change.T.reshape(weight.shape).to(weight.dtype)
 
 
-def held(energy: float = 1.0) -> CodedNeurons:
-    return CodedNeurons(Held(), 0, 7, "every", energy)
-
-
 def phase(energy: float = 0.1, per_octave: int = 8, levels: int = 5) -> CodedNeurons:
     return CodedNeurons(Phase(per_octave, levels), "window", energy=energy)
 
@@ -213,12 +209,12 @@ def main(
 
 def compared(network: SpikingNetwork, unseen: Calibration) -> list[float]:
     """Means over samples: the same class as the ANN in percent, divergence, distance, and energy in percent."""
-    found = []
+    found, whole = [], energy_of_ann(network)
     for batch in unseen.mean_inputs.split(unseen.pass_batch):
         readout = simulate(network, batch, at=[network.T], fast=True)
         ours, wanted = readout.mean(network.T), network.graph.run(batch)
         assert readout.counts is not None  # Asked for by default.
-        share = energy_share(network, readout.counts, network.T)
+        share = energy_up_to(network.T, readout.counts) / whole
         same = 100.0 * (ours.argmax(1) == wanted.argmax(1))
         found.append(torch.stack([same, symmetric_kl(wanted, ours), relative_change(wanted, ours), 100 * share], 1))
     return torch.cat(found).mean(0).tolist()

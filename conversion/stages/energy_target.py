@@ -143,6 +143,7 @@ def measure_exits(
     """
     updates = len(calibration.inputs) * network.T * neurons_of(network.graph)
     fast = worth_compiling((SAVES if network.holds else 1) * updates, network.graph.example.device)
+    whole = energy_of_ann(network)
     found: list[list[Tensor]] = [[] for _ in rules]
     for batch in split_batches(calibration.inputs, calibration.pass_batch):
         readout = simulate(network, batch, fast=fast)
@@ -150,19 +151,22 @@ def measure_exits(
         assert counts is not None  # Asked for by default.
         wanted = network.graph.run(network.graph.cast(mean_input(batch)))
         errors = torch.stack([distance(wanted, readout.mean(t)).cpu().double() for t in steps])
-        by_step = torch.stack([errors, torch.stack([energy_share(network, counts, t) for t in steps])])
+        by_step = torch.stack([errors, torch.stack([energy_up_to(t, counts) for t in steps]) / whole])
         for rule, figures in zip(rules, found, strict=True):
             last = exit_steps(rule, readout.outputs).cpu() - 1 if rule is not None else torch.full((len(batch),), -1)
             figures.append(by_step[:, last, torch.arange(len(last))])
     return [tuple(torch.cat(figures, 1).mean(1).tolist()) for figures in found]
 
 
-def energy_share(network: SpikingNetwork, counts: Counts, t: int) -> Tensor:
-    """What every sample takes up to step t as a share of the ANN's energy, one accumulation for each spike.
+def energy_of_ann(network: SpikingNetwork) -> float:
+    """The energy that the ANN takes for a sample, in multiplications."""
+    ann = replace(network, neurons={}, weights={}).connectivity.analog_operations(constant_input=True)
+    return ann.macs_in(1) + MACS_PER_FLOP * ann.flops_in(1)
+
+
+def energy_up_to(t: int, counts: Counts) -> Tensor:
+    """What every sample takes up to step t, in multiplications; one accumulation for each spike and connection.
 
     Float64 of shape (N,). An addition costs 0.9 / 4.6 of a multiplication.
     """
-    ann = replace(network, neurons={}, weights={}).connectivity.analog_operations(constant_input=True)
-    whole = ann.macs_in(1) + MACS_PER_FLOP * ann.flops_in(1)
-    spent = counts.macs(t) + MACS_PER_FLOP * counts.flops(t) + MACS_PER_SYNOP * counts.total("synops_unary", t)
-    return spent / whole
+    return counts.macs(t) + MACS_PER_FLOP * counts.flops(t) + MACS_PER_SYNOP * counts.total("synops_unary", t)
