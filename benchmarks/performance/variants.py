@@ -146,8 +146,6 @@ VARIANTS: dict[str, Variant] = {
         3, SomeWait(Held(), 0, 7, "every", 1.0, waits=lambda place: place > 0.5)
     ),
     "held, two steps": method("held", 2),
-    "held_tuned": method("held_tuned", 3),
-    "held_tuned, two steps": method("held_tuned", 2),
     "sigma_delta": method("sigma_delta", 3),
     "sigma_delta, layers alike": alike(method("sigma_delta", 3)),
     "sigma_delta, energy has no weight": method("sigma_delta", 3, energy=0.0),
@@ -160,13 +158,11 @@ VARIANTS: dict[str, Variant] = {
         3, SomeWait(OneHot(6), energy=0.05, waits=lambda place: place > 0.5)
     ),
     "sigma_delta, a window": method("sigma_delta", 3, wait="window"),
-    "sigma_delta, a window, tuned": stages(3, CodedNeurons(OneHot(6), "window", energy=0.05), Tuning()),
     "sigma_delta, two steps": method("sigma_delta", 2),
     "bit_serial": method("bit_serial", 5),
     "bit_serial, layers alike": alike(method("bit_serial", 5)),
     "bit_serial, energy has no weight": method("bit_serial", 5, energy=0.0),
     "bit_serial, unsigned": method("bit_serial", 5, signed=False),
-    "bit_serial, tuned": stages(5, CodedNeurons(SignedDigits(), "window", energy=0.02), Tuning()),
     "phase": method("phase", 8),
     "phase, layers alike": alike(method("phase", 8)),
     "phase, energy has no weight": method("phase", 8, energy=0.0),
@@ -174,11 +170,16 @@ VARIANTS: dict[str, Variant] = {
     "phase, 24 amplitudes": stages(8, phase(levels=3)),
     "phase, 24 amplitudes, weights refitted": stages(8, Refitted(phase(levels=3))),
     "phase, 16 amplitudes a quarter of an octave apart": stages(8, phase(per_octave=4, levels=2)),
+    "dcgs": method("dcgs", 2),
+    "dcgs, energy .03": method("dcgs", 2, energy=0.03),
+    # Some minutes each.
+    "held_tuned": method("held_tuned", 3),
+    "held_tuned, two steps": method("held_tuned", 2),
+    "sigma_delta, a window, tuned": stages(3, CodedNeurons(OneHot(6), "window", energy=0.05), Tuning()),
+    "bit_serial, tuned": stages(5, CodedNeurons(SignedDigits(), "window", energy=0.02), Tuning()),
     "phase_tuned": method("phase_tuned", 8),
     "phase_tuned, at .08": method("phase_tuned", 8, target=0.08),
     "phase_tuned, at .07": method("phase_tuned", 8, target=0.07),
-    "dcgs": method("dcgs", 2),
-    "dcgs, energy .03": method("dcgs", 2, energy=0.03),
 }
 
 
