@@ -14,7 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
-from typing import Annotated
+from typing import Annotated, Any
 
 import torch
 import typer
@@ -122,8 +122,9 @@ def _refit(node: fx.Node, wanted: Tensor, coded: Values, generator: torch.Genera
     """What is added to the weight of a convolution."""
     source, weight = (coded[argument] for argument in node.args[:2] if isinstance(argument, fx.Node))
     # Arguments at the end of the call are left out where they are 1 and 0.
-    stride, padding = [*node.args[3:5], *[1, 0][max(len(node.args) - 3, 0) :]]
-    patches = F.unfold(source, weight.shape[2:], stride=stride, padding=padding)  # type: ignore[arg-type]
+    stride: Any = node.args[3] if len(node.args) > 3 else 1
+    padding: Any = node.args[4] if len(node.args) > 4 else 0
+    patches = F.unfold(source, weight.shape[2:], stride=stride, padding=padding)
     patches = patches.transpose(1, 2).flatten(0, 1)
     missing = (wanted - evaluate(node, coded)).movedim(1, -1).flatten(0, 2)
     drawn = torch.randperm(len(patches), generator=generator)[:REFITTED]
