@@ -52,7 +52,7 @@ from conversion.files import write_atomically
 RECORDS, SAMPLES = "records.jsonl.gz", "samples.parquet"
 WHOLE = 1 << 26
 """Bytes of a page and rows of a group, so large that each holds a whole column: compression sees all cells at once."""
-MOST_COUNTED = 500_000
+MOST_COUNTED = 200_000
 """The most samples whose operations are published one by one: some 12 bytes each, where an outcome takes a third."""
 
 

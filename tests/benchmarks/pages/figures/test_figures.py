@@ -58,6 +58,9 @@ def kept() -> Raw:
         cell = record["cell"]
         if cell["task"] == "digits" and cell["method"] in wanted and cell["options"] in ({}, {"phi": 4}):
             found[cell["method"], cell["T"], cell["seed"]] = record
+    # As of one commit: in a working store rows that other code measured are stale.
+    for record in found.values():
+        record["fingerprint"]["evaluation"] = found["ann", None, 0]["fingerprint"]["evaluation"]
     found["adafire", 4, 0]["searches"] = [SEARCH]
     found["adafire_iat", 8, 0]["exit_thresholds"] = [0.6, 0.7, 0.8, 0.9, 0.92, 0.94, 0.96, 1.0]
     return found
