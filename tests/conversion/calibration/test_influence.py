@@ -76,3 +76,19 @@ def test_a_layer_without_influence_keeps_a_finite_weight() -> None:
     )
     for node, price in prices.items():
         assert float((price / plain[node]).max()) <= 8 * (1 + 1e-9)
+
+
+def test_layers_are_weighed_alike_where_there_are_no_gradients(caplog: pytest.LogCaptureFixture) -> None:
+    """As of inputs that were made in inference mode."""
+    scores = captured(nn.Sequential(nn.Linear(3, 4), nn.ReLU(), nn.Linear(4, 2)).eval(), torch.rand(1, 3))
+    with torch.inference_mode():
+        found = influences(scores, [torch.rand(8, 3, dtype=scores.dtype)], torch.Generator().manual_seed(0))
+    assert list(found.values()) == [1.0] and "weighed alike" in caplog.text
+
+
+def test_gradients_that_are_not_finite_count_for_nothing() -> None:
+    """The square root of an activation of zero has an infinite one."""
+    model = Net(lambda net, x: net.last(torch.relu(net.first(x)).sqrt()), first=nn.Linear(3, 4), last=nn.Linear(4, 2))
+    graph = captured(model, torch.rand(1, 3))
+    found = influences(graph, [torch.randn(64, 3)], torch.Generator().manual_seed(0))
+    assert all(math.isfinite(value) for value in found.values())
