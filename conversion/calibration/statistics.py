@@ -144,8 +144,10 @@ class Calibration:
     @cached_property
     def influences(self) -> Mapping[fx.Node, float]:
         """How much an error of each layer changes the ANN's answer; see `conversion.calibration.influence`."""
-        batches = self.mean_inputs[:INFLUENCED].split(self.pass_batch)
-        return influences(self.graph, batches, torch.Generator().manual_seed(self.seed))
+        # In an order of their own, so that the same is drawn whatever the order of the samples.
+        inputs = self.mean_inputs[:INFLUENCED]
+        inputs = inputs[inputs.flatten(1).sum(1, dtype=torch.float64).argsort()]
+        return influences(self.graph, inputs.split(self.pass_batch), torch.Generator().manual_seed(self.seed))
 
     @cached_property
     def maxima(self) -> dict[fx.Node, Tensor]:
