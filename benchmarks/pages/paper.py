@@ -43,7 +43,7 @@ def paper_page(suite: Suite, frame: pd.DataFrame) -> list[str]:
     has_energy = any(one.printed.energy_mJ is not None for one in found)
     return [
         *_grid(spec, found, notes), "", LEGEND, "",
-        f"Conversions look at {suite.calibration} training samples at most.", "",
+        f"Conversions look at {suite.calibrated_on} training samples at most.", "",
         *([ENERGY_LEGEND, ""] if has_energy else []),
         *listed("Slips of the paper:", (f"[{i}] {note}" for i, note in enumerate(notes, 1))),
         *listed("Not run:", _missing(found)),

@@ -20,7 +20,7 @@ def section(suite: Suite) -> str:
     assert suite.table is not None
     lines = [
         f"## {suite.title}", "", suite.note.strip(), "",
-        f"Conversions look at {suite.calibration} training samples at most.", "",
+        f"Conversions look at {suite.calibrated_on} training samples at most.", "",
         *needs_page(suite), *listed("Slips of the paper:", slips(suite.table.number)),
     ]  # fmt: skip
     return "\n".join(lines)

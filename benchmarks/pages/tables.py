@@ -189,11 +189,6 @@ def markdown(suite: Suite, frame: pd.DataFrame, origin: str = "", *, details: bo
     return page("\n".join(_lines(suite, _texts(frame, one_line), origin, details)))
 
 
-def _calibration(suite: Suite) -> str:
-    sizes = sorted({entry.calibration or suite.calibration for entry in suite.entries})
-    return " or ".join(map(str, sizes))
-
-
 def _lines(suite: Suite, frame: pd.DataFrame, origin: str, details: bool) -> list[str]:
     prices = PRICES[suite.price_list]
     lines = [f"# {one_line(suite.title)}", ""]
@@ -204,7 +199,7 @@ def _lines(suite: Suite, frame: pd.DataFrame, origin: str, details: bool) -> lis
         if not details:
             return lines
     lines += [
-        f"Calibration looks at {_calibration(suite)} training samples at most. Energy is priced by "
+        f"Calibration looks at {suite.calibrated_on} training samples at most. Energy is priced by "
         f"`{suite.price_list}`: {prices.source}. A burst of n spikes is priced as n spikes (unary) / as one graded "
         "event. Accuracies carry the half width of their 95 % interval.",
         "",

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
-from typing import Annotated, Any
+from typing import Annotated
 
 import torch
 import typer
@@ -27,6 +27,7 @@ from benchmarks.pages.markdown import table
 from conversion import Calibration, SpikingNetwork, make_method, simulate
 from conversion.calibration.sensitivity import symmetric_kl
 from conversion.capture.graph import ConversionGraph, Values, evaluate
+from conversion.capture.roles import arguments
 from conversion.codes import Held, OneHot, Phase, SignedDigits
 from conversion.simulation.exit_rules import relative_change
 from conversion.simulation.neuron import Neuron
@@ -121,10 +122,8 @@ class Refitted:
 def _refit(node: fx.Node, wanted: Tensor, coded: Values, generator: torch.Generator) -> Tensor:
     """What is added to the weight of a convolution."""
     source, weight = (coded[argument] for argument in node.args[:2] if isinstance(argument, fx.Node))
-    # Arguments at the end of the call are left out where they are 1 and 0.
-    stride: Any = node.args[3] if len(node.args) > 3 else 1
-    padding: Any = node.args[4] if len(node.args) > 4 else 0
-    patches = F.unfold(source, weight.shape[2:], stride=stride, padding=padding)
+    given = arguments(node)
+    patches = F.unfold(source, weight.shape[2:], stride=given["stride"], padding=given["padding"])
     patches = patches.transpose(1, 2).flatten(0, 1)
     missing = (wanted - evaluate(node, coded)).movedim(1, -1).flatten(0, 2)
     drawn = torch.randperm(len(patches), generator=generator)[:REFITTED]

@@ -186,6 +186,11 @@ class Suite(BaseModel):
         copied.__dict__.pop("every_cell", None)
         return copied
 
+    @property
+    def calibrated_on(self) -> str:
+        """The most training samples that conversions look at, as pages say it: of the blocks one or the other."""
+        return " or ".join(map(str, sorted({entry.calibration or self.calibration for entry in self.entries})))
+
     def cells(self) -> list[Cell]:
         """All cells, the ANN that each row is compared with first, each once."""
         return list(self.every_cell)

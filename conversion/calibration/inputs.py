@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
+import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
@@ -14,6 +15,11 @@ from conversion.errors import InvalidInput
 from conversion.simulation.frames import Frames, NetworkInput
 
 TAKEN = "give tensors of shape (N, ...) or Frames, a list of them, or a DataLoader of inputs or of (inputs, labels)"
+
+
+def in_own_order(inputs: Tensor) -> Tensor:
+    """Samples in an order of their own, so that the same are drawn whatever the order of the calibration set."""
+    return inputs[inputs.flatten(1).sum(1, dtype=torch.float64).argsort()]
 
 
 def input_batches(batches: Any) -> list[NetworkInput]:

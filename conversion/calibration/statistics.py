@@ -12,7 +12,7 @@ from torch import Tensor, fx
 from conversion.arguments import named
 from conversion.calibration.histogram import ChannelHistogram
 from conversion.calibration.influence import influences
-from conversion.calibration.inputs import input_batches, network_input
+from conversion.calibration.inputs import in_own_order, input_batches, network_input
 from conversion.calibration.normal import Moments
 from conversion.capture.graph import ConversionGraph
 from conversion.errors import InvalidInput
@@ -144,9 +144,7 @@ class Calibration:
     @cached_property
     def influences(self) -> Mapping[fx.Node, float]:
         """How much an error of each layer changes the ANN's answer; see `conversion.calibration.influence`."""
-        # In an order of their own, so that the same is drawn whatever the order of the samples.
-        inputs = self.mean_inputs[:INFLUENCED]
-        inputs = inputs[inputs.flatten(1).sum(1, dtype=torch.float64).argsort()]
+        inputs = in_own_order(self.mean_inputs[:INFLUENCED])
         return influences(self.graph, inputs.split(self.pass_batch), torch.Generator().manual_seed(self.seed))
 
     @cached_property

@@ -74,12 +74,16 @@ class AtEnergy:
 
     def __call__(self, network: SpikingNetwork, calibration: Calibration) -> SpikingNetwork:
         known = self._known(network, calibration)
+        # One for all trials, since it holds statistics of the ANN.
+        part = Calibration(network.graph, calibration.inputs[: self.samples], calibration.held_out, calibration.seed)
+        others = calibration.inputs if calibration.held_out is None else calibration.held_out[0]
+        unseen = Calibration(network.graph, others[: self.unseen])
         for factor in FACTORS:
-            self._try(factor, known, network, calibration)
+            self._try(factor, known, network, part, unseen)
         for ratio in CLOSER:
             best = self._best(known)
             for factor in (best.factor / ratio, best.factor * ratio):
-                self._try(factor, known, network, calibration)
+                self._try(factor, known, network, part, unseen)
         best = self._best(known)
         if best.share > self.target:
             raise InvalidInput(
@@ -105,15 +109,13 @@ class AtEnergy:
         return min(within, key=lambda trial: trial.error)
 
     def _try(
-        self, factor: float, known: dict[float, list[Trial]], network: SpikingNetwork, calibration: Calibration
-    ) -> None:
+        self, factor: float, known: dict[float, list[Trial]], network: SpikingNetwork, part: Calibration,
+        unseen: Calibration,
+    ) -> None:  # fmt: skip
         """Adds the trials of a factor, one for each probability of an exit, if they are not known."""
         if factor in known:
             return
-        part = Calibration(network.graph, calibration.inputs[: self.samples], calibration.held_out, calibration.seed)
-        others = calibration.inputs if calibration.held_out is None else calibration.held_out[0]
-        unseen = Calibration(network.graph, others[: self.unseen])
-        classes, exits = answers_classes(calibration), [self.exit]
+        classes, exits = answers_classes(part), [self.exit]
         if self.exit is not None and classes:
             exits = [replace(self.exit, probability=probability) for probability in PROBABILITIES]
         converted = self._weighted(factor)(network, part)

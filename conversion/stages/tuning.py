@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, fx
 from torch.nn import functional as F
 
+from conversion.calibration.inputs import in_own_order
 from conversion.calibration.statistics import Calibration
 from conversion.capture.graph import Values, evaluate
 from conversion.codes import Held
@@ -92,9 +93,7 @@ class _Parameters:
     def __init__(self, network: SpikingNetwork, calibration: Calibration, target: float | None, window: bool) -> None:
         self.network, self.graph = network, network.graph
         self.generator = torch.Generator().manual_seed(calibration.seed)
-        # In an order of their own, so that the same are drawn whatever the order of the calibration set.
-        inputs = calibration.mean_inputs
-        self.inputs = inputs[inputs.flatten(1).sum(1, dtype=torch.float64).argsort()]
+        self.inputs = in_own_order(calibration.mean_inputs)
         own = network.start(self.graph.example)
         trained = dict(self.graph.module.named_parameters())
         self.weights = {node: _leaf(own[node]) for node in own if node.op == "get_attr" and str(node.target) in trained}

@@ -19,18 +19,9 @@ def test_a_figure_is_written_as_pdf_svg_and_png_the_same_each_time(cli: Cli, tmp
     again = []
     for folder in ("one", "two"):
         code, out, _ = cli(
-            "figures",
-            "--suite",
-            "frontier",
-            "--network",
-            "resnet20",
-            "--figure",
-            "energy",
-            "--results",
-            PUBLISHED,
-            "--to",
-            folder,
-        )
+            "figures", "--suite", "frontier", "--network", "resnet20", "--figure", "energy",
+            "--results", PUBLISHED, "--to", folder,
+        )  # fmt: skip
         assert code == 0 and out.split() == [f"{folder}/energy-frontier-cifar10-resnet20.png"]
         files = sorted((tmp_path / folder).iterdir())
         assert [path.suffix for path in files] == [".pdf", ".png", ".svg"]
